@@ -1,1 +1,5 @@
-//! Placeholder.
+//! An ONNX runtime on [wgpu](https://wgpu.rs): one graph on Vulkan, Metal, DX12 and on WebGPU in the browser.
+
+pub mod error;
+
+pub use error::{Error, ErrorKind, Result};
