@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The JSON types that browser, server and worker share.
+//!
+//! Everything here is plain data with pure functions: no I/O, no platform code.
+
+pub mod capability;
+pub mod generation;
+pub mod image;
+pub mod job;
+pub mod model;
+pub mod problem;
+
+pub use capability::{AdapterReport, CapabilityReport, Decision, Place, Policy, Reason, decide};
+pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError};
+pub use image::{
+    GalleryPage, ImageRecord, PNG_MIME, Recipe, UploadRequest, UploadTicket, is_sha256_hex,
+};
+pub use job::{ImageRef, JobCreated, JobStatus, JobView, Progress};
+pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
+pub use problem::{Problem, ProblemCode};

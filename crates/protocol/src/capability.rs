@@ -1,0 +1,260 @@
+//! Whether a picture is made in the browser or on the server, and why.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ModelNeeds;
+
+/// What the visitor wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Browser where a GPU carries the model, else server.
+    #[default]
+    Auto,
+    /// Never send the request anywhere.
+    BrowserOnly,
+    /// Server, also where the browser could.
+    PreferServer,
+}
+
+/// A WebGPU adapter as the browser describes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AdapterReport {
+    /// `GPUAdapterInfo.vendor`, may be empty.
+    pub vendor: String,
+    /// `GPUAdapterInfo.architecture`, may be empty.
+    pub architecture: String,
+    /// `GPUAdapterInfo.description`, may be empty.
+    pub description: String,
+    /// Runs on the CPU (fallback adapter).
+    pub software: bool,
+    /// `shader-f16` offered.
+    pub shader_f16: bool,
+    /// `maxBufferSize` in bytes.
+    pub max_buffer_size: u64,
+    /// `maxStorageBufferBindingSize` in bytes.
+    pub max_storage_buffer_binding_size: u64,
+}
+
+/// What a browser can do, probed before any download.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CapabilityReport {
+    /// `navigator.gpu` exists in the worker.
+    pub webgpu: bool,
+    /// The adapter, where the browser gave one.
+    pub adapter: Option<AdapterReport>,
+}
+
+/// Where a request runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In this browser, on WebGPU.
+    BrowserGpu,
+    /// In this browser, on the CPU (wasm SIMD).
+    BrowserCpu,
+    /// On the server's endpoint.
+    Server,
+}
+
+/// Why it runs there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// The GPU carries the model.
+    GpuFits,
+    /// Tests or the visitor asked for the software adapter.
+    SoftwareAdapterAccepted,
+    /// The visitor chose.
+    VisitorChoice,
+    /// The browser has no WebGPU.
+    NoWebGpu,
+    /// WebGPU is there, but no adapter.
+    NoAdapter,
+    /// The only adapter is a software one.
+    SoftwareAdapter,
+    /// A limit is below the model's need; sizes in bytes.
+    LimitTooSmall {
+        /// WebGPU name of the limit.
+        limit: String,
+        /// What the adapter offers.
+        offered: u64,
+        /// What the model needs.
+        needed: u64,
+    },
+    /// It was tried in the browser and failed.
+    BrowserFailed {
+        /// The error's sentence.
+        detail: String,
+    },
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GpuFits => f.write_str("your GPU carries this model"),
+            Self::SoftwareAdapterAccepted => {
+                f.write_str("the software WebGPU adapter was asked for")
+            }
+            Self::VisitorChoice => f.write_str("you chose it"),
+            Self::NoWebGpu => f.write_str("this browser has no WebGPU"),
+            Self::NoAdapter => f.write_str("this browser offers no WebGPU adapter"),
+            Self::SoftwareAdapter => {
+                f.write_str("this browser's only WebGPU adapter is a slow software one")
+            }
+            Self::LimitTooSmall {
+                limit,
+                offered,
+                needed,
+            } => write!(
+                f,
+                "this GPU's {limit} is {} MiB and the model needs {} MiB",
+                offered >> 20,
+                needed.div_ceil(1 << 20)
+            ),
+            Self::BrowserFailed { detail } => {
+                write!(f, "it failed in this browser: {detail}")
+            }
+        }
+    }
+}
+
+/// The verdict on a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Where it runs.
+    pub place: Place,
+    /// Why there.
+    pub reason: Reason,
+}
+
+/// Decides where a model runs.
+///
+/// `accept_software` counts a software adapter as a GPU (tests, curious visitors).
+/// Under [`Policy::BrowserOnly`] the answer is never [`Place::Server`]: without a hardware GPU that
+/// carries the model it is the CPU, which is far faster than a software adapter.
+pub fn decide(
+    policy: Policy,
+    report: &CapabilityReport,
+    needs: &ModelNeeds,
+    accept_software: bool,
+) -> Decision {
+    if policy == Policy::PreferServer {
+        return Decision {
+            place: Place::Server,
+            reason: Reason::VisitorChoice,
+        };
+    }
+    match obstacle(report, needs, accept_software) {
+        None => Decision {
+            place: Place::BrowserGpu,
+            reason: if report.adapter.as_ref().is_some_and(|a| a.software) {
+                Reason::SoftwareAdapterAccepted
+            } else {
+                Reason::GpuFits
+            },
+        },
+        Some(reason) => Decision {
+            place: if policy == Policy::BrowserOnly {
+                Place::BrowserCpu
+            } else {
+                Place::Server
+            },
+            reason,
+        },
+    }
+}
+
+fn obstacle(
+    report: &CapabilityReport,
+    needs: &ModelNeeds,
+    accept_software: bool,
+) -> Option<Reason> {
+    if !report.webgpu {
+        return Some(Reason::NoWebGpu);
+    }
+    let Some(adapter) = &report.adapter else {
+        return Some(Reason::NoAdapter);
+    };
+    if adapter.software && !accept_software {
+        return Some(Reason::SoftwareAdapter);
+    }
+    [
+        (
+            "maxBufferSize",
+            adapter.max_buffer_size,
+            needs.max_buffer_size,
+        ),
+        (
+            "maxStorageBufferBindingSize",
+            adapter.max_storage_buffer_binding_size,
+            needs.max_storage_buffer_binding_size,
+        ),
+    ]
+    .into_iter()
+    .find(|(_, offered, needed)| offered < needed)
+    .map(|(limit, offered, needed)| Reason::LimitTooSmall {
+        limit: limit.to_owned(),
+        offered,
+        needed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEEDS: ModelNeeds = ModelNeeds {
+        max_buffer_size: 64 << 20,
+        max_storage_buffer_binding_size: 64 << 20,
+        memory_bytes: 256 << 20,
+    };
+
+    fn report(software: bool, mib: u64) -> CapabilityReport {
+        CapabilityReport {
+            webgpu: true,
+            adapter: Some(AdapterReport {
+                software,
+                max_buffer_size: mib << 20,
+                max_storage_buffer_binding_size: mib << 20,
+                ..AdapterReport::default()
+            }),
+        }
+    }
+
+    fn place(policy: Policy, report: &CapabilityReport, accept_software: bool) -> Place {
+        decide(policy, report, &NEEDS, accept_software).place
+    }
+
+    #[test]
+    fn every_case_has_its_place() {
+        use Place::{BrowserCpu, BrowserGpu, Server};
+        let none = CapabilityReport::default();
+        let no_adapter = CapabilityReport {
+            webgpu: true,
+            adapter: None,
+        };
+        for (report, accept, auto, browser_only) in [
+            (&none, false, Server, BrowserCpu),
+            (&none, true, Server, BrowserCpu),
+            (&no_adapter, false, Server, BrowserCpu),
+            (&report(true, 128), false, Server, BrowserCpu),
+            (&report(true, 128), true, BrowserGpu, BrowserGpu),
+            (&report(false, 32), false, Server, BrowserCpu),
+            (&report(false, 128), false, BrowserGpu, BrowserGpu),
+        ] {
+            assert_eq!(place(Policy::Auto, report, accept), auto);
+            assert_eq!(place(Policy::BrowserOnly, report, accept), browser_only);
+            assert_eq!(place(Policy::PreferServer, report, accept), Server);
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_limit() {
+        let decision = decide(Policy::Auto, &report(false, 32), &NEEDS, false);
+        assert_eq!(
+            decision.reason.to_string(),
+            "this GPU's maxBufferSize is 32 MiB and the model needs 64 MiB"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! What a visitor asks for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ModelSummary;
+
+/// Longest prompt and negative prompt accepted, in Unicode scalar values.
+pub const MAX_PROMPT_CHARS: usize = 1_000;
+/// Largest seed: the largest integer that JSON numbers carry exactly in a browser, 2^53 − 1.
+pub const MAX_SEED: u64 = (1 << 53) - 1;
+
+/// A text-to-image request; the same value runs in the browser and on the server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationRequest {
+    /// Package id, `owner/name`.
+    pub model: String,
+    /// What the picture should show; 1 to [`MAX_PROMPT_CHARS`] characters.
+    pub prompt: String,
+    /// What it should not show; empty is the unconditional prompt.
+    #[serde(default)]
+    pub negative_prompt: String,
+    /// Seed of the initial noise, at most [`MAX_SEED`]; absent: the server draws one.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Denoising steps; absent: the package's default.
+    #[serde(default)]
+    pub num_inference_steps: Option<u32>,
+    /// Classifier-free guidance scale (Ho & Salimans, arXiv:2207.12598); absent: the package's default.
+    #[serde(default)]
+    pub guidance_scale: Option<f32>,
+}
+
+/// Why a request cannot be run, before any work is done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    /// Nothing but white space.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// More than [`MAX_PROMPT_CHARS`] characters.
+    #[error("{field} has {chars} characters; at most {MAX_PROMPT_CHARS} are accepted")]
+    PromptTooLong {
+        /// `prompt` or `negative_prompt`.
+        field: &'static str,
+        /// Characters counted.
+        chars: usize,
+    },
+    /// A number outside what the package declares.
+    #[error("{field} is {value}; this model accepts {min} to {max}")]
+    OutOfRange {
+        /// Name of the field.
+        field: &'static str,
+        /// The value given.
+        value: String,
+        /// Smallest accepted value.
+        min: String,
+        /// Largest accepted value.
+        max: String,
+    },
+    /// No package of that id.
+    #[error("there is no runnable model \"{0}\" here")]
+    UnknownModel(String),
+}
+
+impl GenerationRequest {
+    /// Checks the request against the limits of `model` and fills defaults in.
+    ///
+    /// `seed` stays absent where it was absent.
+    ///
+    /// # Errors
+    /// The first [`RequestError`] found.
+    pub fn resolve(mut self, model: &ModelSummary) -> Result<Self, RequestError> {
+        if self.model != model.id {
+            return Err(RequestError::UnknownModel(clip(&self.model)));
+        }
+        if self.prompt.trim().is_empty() {
+            return Err(RequestError::EmptyPrompt);
+        }
+        for (field, text) in [
+            ("prompt", &self.prompt),
+            ("negative_prompt", &self.negative_prompt),
+        ] {
+            let chars = text.chars().count();
+            if chars > MAX_PROMPT_CHARS {
+                return Err(RequestError::PromptTooLong { field, chars });
+            }
+        }
+        if let Some(seed) = self.seed
+            && seed > MAX_SEED
+        {
+            return Err(out_of_range("seed", seed, 0, MAX_SEED));
+        }
+        let limits = &model.limits;
+        let steps = self
+            .num_inference_steps
+            .unwrap_or(model.defaults.num_inference_steps);
+        if !(limits.min_steps..=limits.max_steps).contains(&steps) {
+            return Err(out_of_range(
+                "num_inference_steps",
+                steps,
+                limits.min_steps,
+                limits.max_steps,
+            ));
+        }
+        let guidance = self.guidance_scale.unwrap_or(model.defaults.guidance_scale);
+        if !(limits.min_guidance..=limits.max_guidance).contains(&guidance) {
+            return Err(out_of_range(
+                "guidance_scale",
+                guidance,
+                limits.min_guidance,
+                limits.max_guidance,
+            ));
+        }
+        self.num_inference_steps = Some(steps);
+        self.guidance_scale = Some(guidance);
+        Ok(self)
+    }
+}
+
+fn out_of_range<T: ToString>(field: &'static str, value: T, min: T, max: T) -> RequestError {
+    RequestError::OutOfRange {
+        field,
+        value: value.to_string(),
+        min: min.to_string(),
+        max: max.to_string(),
+    }
+}
+
+/// First 80 characters: error texts never echo a hostile body in full.
+fn clip(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::model::tests::glyph;
+
+    fn request() -> GenerationRequest {
+        GenerationRequest {
+            model: "demo-hub/glyph".into(),
+            prompt: "red apple".into(),
+            negative_prompt: String::new(),
+            seed: Some(1),
+            num_inference_steps: None,
+            guidance_scale: None,
+        }
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let r = request().resolve(&glyph()).unwrap();
+        assert_eq!(r.num_inference_steps, Some(8));
+        assert_eq!(r.guidance_scale, Some(3.0));
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let field = |r: GenerationRequest| match r.resolve(&glyph()) {
+            Err(RequestError::OutOfRange { field, .. }) => field,
+            other => panic!("{other:?}"),
+        };
+        for steps in [0, 1_000_000_000] {
+            let mut r = request();
+            r.num_inference_steps = Some(steps);
+            assert_eq!(field(r), "num_inference_steps");
+        }
+        for guidance in [f32::NAN, f32::INFINITY, -1.0] {
+            let mut r = request();
+            r.guidance_scale = Some(guidance);
+            assert_eq!(field(r), "guidance_scale");
+        }
+        let mut r = request();
+        r.seed = Some(MAX_SEED + 1);
+        assert_eq!(field(r), "seed");
+    }
+
+    #[test]
+    fn prompts_are_counted_in_characters() {
+        let mut r = request();
+        r.prompt = "é".repeat(MAX_PROMPT_CHARS);
+        assert!(r.clone().resolve(&glyph()).is_ok());
+        r.prompt.push('x');
+        assert!(matches!(
+            r.resolve(&glyph()),
+            Err(RequestError::PromptTooLong { chars: 1_001, .. })
+        ));
+        let mut r = request();
+        r.prompt = " \t\n".into();
+        assert_eq!(r.resolve(&glyph()), Err(RequestError::EmptyPrompt));
+    }
+}

@@ -1,0 +1,74 @@
+//! A request that runs on the server.
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// Waiting for a worker.
+    Queued,
+    /// A worker is at it.
+    Generating,
+    /// The picture is stored.
+    Completed,
+    /// It ended with an error.
+    Failed,
+    /// The client cancelled it.
+    Cancelled,
+}
+
+impl JobStatus {
+    /// No further change will come.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// Denoising steps done of those asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u32,
+    /// Steps asked for.
+    pub total_steps: u32,
+}
+
+/// The stored picture of a completed job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// Where the bytes are.
+    pub url: String,
+    /// The page that shows them for good, `/i/{id}`.
+    pub permalink: String,
+}
+
+/// Answer to `POST /api/v1/jobs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobCreated {
+    /// Id for `/api/v1/jobs/{id}`.
+    pub id: String,
+    /// The seed that will be used, drawn by the server where the request left it open.
+    pub seed: u64,
+}
+
+/// State of a job: body of `GET /api/v1/jobs/{id}` and of every server-sent event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Id of the job.
+    pub id: String,
+    /// Where the job is in its life.
+    pub status: JobStatus,
+    /// Jobs ahead of this one, while queued.
+    pub queue_position: Option<u32>,
+    /// Steps done.
+    pub progress: Progress,
+    /// The stored picture, once completed.
+    pub image: Option<ImageRef>,
+    /// Why it failed.
+    pub error: Option<Problem>,
+    /// Engine and adapter that ran it, such as `rten (CPU)`, once known.
+    pub backend: Option<String>,
+}

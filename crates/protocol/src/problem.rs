@@ -1,0 +1,153 @@
+//! Errors as people and programs see them (RFC 9457 problem details).
+
+use serde::{Deserialize, Serialize};
+
+use crate::generation::RequestError;
+
+/// Stable code of an error; clients may branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemCode {
+    /// The body is not the JSON that the endpoint takes.
+    MalformedRequest,
+    /// The prompt is empty.
+    EmptyPrompt,
+    /// A prompt is longer than accepted.
+    PromptTooLong,
+    /// A number is outside the model's limits.
+    OutOfRange,
+    /// No such model.
+    UnknownModel,
+    /// No such job, picture, upload or page.
+    NotFound,
+    /// The body is larger than accepted.
+    BodyTooLarge,
+    /// The upload names a type that is not stored.
+    UnsupportedType,
+    /// The stored object is not what the upload declared.
+    UploadMismatch,
+    /// Nothing arrived in the store for this upload.
+    UploadMissing,
+    /// The queue is full; `retry_after` says when to try again.
+    QueueFull,
+    /// The picture store does not answer.
+    StorageUnavailable,
+    /// The model failed while running.
+    GenerationFailed,
+    /// The state of the job does not allow this.
+    Conflict,
+    /// Something failed that is not the client's fault.
+    Internal,
+}
+
+impl ProblemCode {
+    /// HTTP status that goes with the code.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::MalformedRequest | Self::EmptyPrompt | Self::PromptTooLong | Self::OutOfRange => {
+                422
+            }
+            Self::UnknownModel | Self::NotFound => 404,
+            Self::BodyTooLarge => 413,
+            Self::UnsupportedType => 415,
+            Self::UploadMismatch => 422,
+            Self::UploadMissing | Self::Conflict => 409,
+            Self::QueueFull => 429,
+            Self::StorageUnavailable => 503,
+            Self::GenerationFailed | Self::Internal => 500,
+        }
+    }
+
+    /// Short title, the same for every occurrence.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "The request could not be read",
+            Self::EmptyPrompt => "The prompt is empty",
+            Self::PromptTooLong => "The prompt is too long",
+            Self::OutOfRange => "A value is out of range",
+            Self::UnknownModel => "Unknown model",
+            Self::NotFound => "Not found",
+            Self::BodyTooLarge => "The request is too large",
+            Self::UnsupportedType => "This type of file is not stored here",
+            Self::UploadMismatch => "The upload is not what was declared",
+            Self::UploadMissing => "The upload did not arrive",
+            Self::QueueFull => "The server is busy",
+            Self::StorageUnavailable => "The picture store does not answer",
+            Self::GenerationFailed => "The picture could not be made",
+            Self::Conflict => "Not possible in this state",
+            Self::Internal => "Something went wrong on the server",
+        }
+    }
+}
+
+/// Body of every error answer, `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable code.
+    pub code: ProblemCode,
+    /// HTTP status.
+    pub status: u16,
+    /// Short title.
+    pub title: String,
+    /// A sentence on this occurrence.
+    pub detail: String,
+    /// What the person can do now; may be empty.
+    #[serde(default)]
+    pub hint: String,
+    /// Seconds to wait before trying again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// A problem of `code` with a sentence on this occurrence.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            status: code.status(),
+            title: code.title().to_owned(),
+            detail: detail.into(),
+            hint: String::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Adds a way out.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        let (code, hint) = match &error {
+            RequestError::EmptyPrompt => (
+                ProblemCode::EmptyPrompt,
+                "Type what the picture should show.",
+            ),
+            RequestError::PromptTooLong { .. } => (
+                ProblemCode::PromptTooLong,
+                "Shorten the prompt; the model reads only its first words anyway.",
+            ),
+            RequestError::OutOfRange { .. } => (
+                ProblemCode::OutOfRange,
+                "Choose a value inside the model's range.",
+            ),
+            RequestError::UnknownModel(_) => (
+                ProblemCode::UnknownModel,
+                "GET /api/v1/models lists the models that run here.",
+            ),
+        };
+        Self::new(code, error.to_string()).with_hint(hint)
+    }
+}
