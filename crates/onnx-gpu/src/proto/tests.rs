@@ -1,0 +1,130 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Encodes one length-delimited field by the rules of the protobuf specification.
+fn field(number: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut len = payload.len();
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+    out.extend_from_slice(payload);
+    out
+}
+
+fn int(number: u8, value: u8) -> Vec<u8> {
+    vec![number << 3, value]
+}
+
+fn model(graph: &[u8]) -> Vec<u8> {
+    let opset = int(2, 18);
+    [int(1, 8), field(7, graph), field(8, &opset)].concat()
+}
+
+#[test]
+fn reads_a_hand_encoded_model() {
+    let weight = [
+        int(1, 2),
+        int(2, 1),
+        field(8, b"w"),
+        field(9, &[0, 0, 128, 63, 0, 0, 0, 192]),
+    ]
+    .concat();
+    let attribute = [field(1, b"axis"), int(3, 1), vec![0xa0, 0x01, 2]].concat();
+    let node = [
+        field(1, b"x"),
+        field(1, b"w"),
+        field(2, b"y"),
+        field(4, b"Add"),
+        field(5, &attribute),
+    ]
+    .concat();
+    let dims = [field(1, &int(1, 2)), field(1, &field(2, b"n"))].concat();
+    let info = [
+        field(1, b"x"),
+        field(2, &field(1, &[int(1, 1), field(2, &dims)].concat())),
+    ]
+    .concat();
+    let graph = [field(1, &node), field(5, &weight), field(11, &info)].concat();
+    let parsed = Model::parse(&model(&graph)).unwrap();
+    assert_eq!(parsed.ir_version, 8);
+    assert_eq!(parsed.opsets, [(String::new(), 18)]);
+    assert_eq!(parsed.graph.nodes[0].op, "Add");
+    assert!(matches!(
+        parsed.graph.nodes[0].attributes[0].value,
+        AttributeValue::Int(1)
+    ));
+    assert_eq!(
+        parsed.graph.initializers[0].1.as_f32().unwrap(),
+        &[1.0, -2.0]
+    );
+    assert_eq!(
+        parsed.graph.inputs[0].shape.as_deref().unwrap(),
+        [Dim::Fixed(2), Dim::Symbol("n".into())]
+    );
+}
+
+#[test]
+fn every_truncation_is_an_error_or_a_shorter_model() {
+    let node = [field(1, b"x"), field(2, b"y"), field(4, b"Relu")].concat();
+    let whole = model(&field(1, &node));
+    for end in 0..whole.len() {
+        if let Err(error) = Model::parse(&whole[..end]) {
+            assert_eq!(error.kind(), ErrorKind::Parse);
+        }
+    }
+}
+
+#[test]
+fn a_length_beyond_the_file_allocates_nothing() {
+    let bytes = [0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    assert_eq!(Model::parse(&bytes).unwrap_err().kind(), ErrorKind::Parse);
+}
+
+#[test]
+fn huge_and_negative_dimensions_are_refused_before_allocation() {
+    let max = [0xff; 8];
+    let huge = [
+        vec![0x08],
+        max.to_vec(),
+        vec![0x7f, 0x08],
+        max.to_vec(),
+        vec![0x7f],
+        int(2, 1),
+    ]
+    .concat();
+    let error = Model::parse(&model(&field(5, &huge))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    let negative = [vec![0x08], vec![0xff; 9], vec![0x01], int(2, 1)].concat();
+    let error = Model::parse(&model(&field(5, &negative))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Parse);
+    let hollow = [int(1, 100), int(2, 1)].concat();
+    let error = Model::parse(&model(&field(5, &hollow))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Parse);
+}
+
+#[test]
+fn external_data_and_functions_are_named() {
+    let tensor = [int(1, 1), int(2, 1), field(8, b"big"), int(14, 1)].concat();
+    let error = Model::parse(&model(&field(5, &tensor))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnsupportedOp);
+    assert!(error.to_string().contains("'big'"));
+    let functions = [vec![0xca, 0x01, 0], model(&[])].concat();
+    let error = Model::parse(&functions).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnsupportedOp);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+        let _ = Model::parse(&bytes);
+        let _ = Model::parse(&model(&bytes));
+        let _ = Model::parse(&model(&field(5, &bytes)));
+        let _ = Model::parse(&model(&field(1, &bytes)));
+    }
+}
