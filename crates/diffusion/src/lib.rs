@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Text-to-image diffusion: model packages, tokenizer, scheduler, noise, guidance and the pipeline that
+//! ties them together over an [`Engine`], on a server or in a browser.
+
+pub mod cancel;
+pub mod engine;
+pub mod error;
+pub mod manifest;
+pub mod noise;
+pub mod package;
+pub mod picture;
+pub mod pipeline;
+pub mod png;
+pub mod scheduler;
+pub mod tensor;
+pub mod tokenizer;
+mod yielding;
+
+pub use cancel::Cancel;
+#[cfg(feature = "cpu")]
+pub use engine::cpu::CpuEngine;
+pub use engine::{Engine, Model};
+pub use error::{Error, ErrorKind, Result};
+pub use manifest::{FileEntry, Manifest};
+pub use package::Package;
+pub use picture::Picture;
+pub use pipeline::Pipeline;
+pub use protocol::{GenerationRequest, Progress, Recipe};
+pub use tensor::Tensor;

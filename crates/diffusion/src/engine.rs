@@ -1,0 +1,37 @@
+//! What runs the graphs of a package.
+
+#[cfg(feature = "cpu")]
+pub mod cpu;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Loads ONNX graphs onto a device. Neither engines nor models need to be `Send`: a browser's are not.
+#[async_trait(?Send)]
+pub trait Engine {
+    /// Engine and API, such as `onnx-gpu (Vulkan)`, `onnx-gpu (WebGPU)` or `rten (CPU)`.
+    fn backend(&self) -> String;
+
+    /// The device as the platform names it.
+    fn adapter(&self) -> String;
+
+    /// Prepares the graph `onnx` of the package's `component`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidModel`] when the bytes are no graph that this engine runs; a device kind
+    /// (out of memory, lost) when the device is at fault.
+    async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>>;
+}
+
+/// A loaded graph.
+#[async_trait(?Send)]
+pub trait Model {
+    /// Runs the graph on named inputs; gives every output by name.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] when names, types or shapes do not fit the graph; a device kind when the
+    /// device is at fault.
+    async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>>;
+}

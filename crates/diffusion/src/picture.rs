@@ -1,0 +1,42 @@
+//! The finished picture.
+
+use crate::error::{Error, Result};
+
+/// An 8-bit RGB picture, rows from the top, three bytes per pixel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// `width * height * 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// Converts a decoder's planar output, `[3, height, width]` in [-1, 1], to bytes:
+    /// `round(255 (x + 1) / 2)`, values outside clamped.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] when the number of values is wrong or one is not finite.
+    pub fn from_planar(width: u32, height: u32, planes: &[f32]) -> Result<Self> {
+        let pixels = width as usize * height as usize;
+        if planes.len() != pixels * 3 {
+            return Err(Error::engine(format!(
+                "the decoder gave {} values for a picture of {width}x{height}",
+                planes.len()
+            )));
+        }
+        if let Some(bad) = planes.iter().find(|x| !x.is_finite()) {
+            return Err(Error::engine(format!("the decoder gave the value {bad}")));
+        }
+        let rgb = (0..pixels)
+            .flat_map(|p| (0..3).map(move |c| byte(planes[c * pixels + p])))
+            .collect();
+        Ok(Self { width, height, rgb })
+    }
+}
+
+fn byte(x: f32) -> u8 {
+    ((x * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
+}

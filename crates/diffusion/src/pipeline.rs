@@ -1,0 +1,233 @@
+//! From a request to a picture.
+
+use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
+
+use crate::cancel::Cancel;
+use crate::engine::{Engine, Model};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Component, Manifest, Port};
+use crate::noise::randn;
+use crate::package::Package;
+use crate::picture::Picture;
+use crate::scheduler::{FlowMatchEuler, SchedulerKind, guide};
+use crate::tensor::Tensor;
+use crate::tokenizer::Tokenizer;
+use crate::yielding::yield_now;
+
+/// A package loaded onto an engine, ready to make pictures one at a time.
+pub struct Pipeline {
+    manifest: Manifest,
+    summary: ModelSummary,
+    tokenizer: Tokenizer,
+    text_encoder: Box<dyn Model>,
+    denoiser: Box<dyn Model>,
+    decoder: Box<dyn Model>,
+    backend: String,
+    adapter: String,
+}
+
+/// What the denoiser sees of the two prompts.
+struct Conditioning {
+    text: Tensor,
+    mask: Tensor,
+}
+
+impl Pipeline {
+    /// Loads the package's graphs; each file's bytes are freed once its graph is on the engine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`], [`ErrorKind::InvalidModel`] or a device kind.
+    pub async fn load(mut package: Package, engine: &dyn Engine) -> Result<Self> {
+        let settings = package.manifest.tokenizer.clone();
+        let tokenizer = Tokenizer::from_bytes(&package.take(&settings.file)?, &settings)?;
+        let components = package.manifest.components.clone();
+        let text_encoder = load(
+            &mut package,
+            engine,
+            "text_encoder",
+            &components.text_encoder,
+        )
+        .await?;
+        let denoiser = load(&mut package, engine, "denoiser", &components.denoiser).await?;
+        let decoder = load(&mut package, engine, "decoder", &components.decoder).await?;
+        let manifest = package.manifest;
+        Ok(Self {
+            summary: manifest.summary(""),
+            manifest,
+            tokenizer,
+            text_encoder,
+            denoiser,
+            decoder,
+            backend: engine.backend(),
+            adapter: engine.adapter(),
+        })
+    }
+
+    /// The package's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// [`Engine::backend`] of the engine that it was loaded onto.
+    pub fn backend(&self) -> &str {
+        &self.backend
+    }
+
+    /// [`Engine::adapter`] of the engine that it was loaded onto.
+    pub fn adapter(&self) -> &str {
+        &self.adapter
+    }
+
+    /// The recipe of a picture that this pipeline made; `place` is `browser` or `server`.
+    pub fn recipe(&self, request: &GenerationRequest, place: &str, duration_ms: u64) -> Recipe {
+        Recipe {
+            request: request.clone(),
+            weights_digest: self.manifest.digest().to_owned(),
+            scheduler: self.manifest.scheduler.name().to_owned(),
+            backend: self.backend.clone(),
+            adapter: self.adapter.clone(),
+            place: place.to_owned(),
+            duration_ms,
+        }
+    }
+
+    /// Makes the picture of a request whose seed is set; steps and guidance left open take the package's
+    /// defaults. `on_step` is called after every denoiser step. Between steps the event loop or executor runs
+    /// once, and `cancel` is looked at before and after.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`], [`ErrorKind::Cancelled`], [`ErrorKind::Tokenizer`],
+    /// [`ErrorKind::Engine`] or a device kind.
+    pub async fn generate(
+        &self,
+        request: &GenerationRequest,
+        on_step: &mut dyn FnMut(Progress),
+        cancel: &Cancel,
+    ) -> Result<Picture> {
+        let (seed, steps, guidance_scale) = self.settings(request)?;
+        cancel.check()?;
+        let conditioning = self.encode(request).await?;
+        pause(cancel).await?;
+
+        let [c, h, w] = self.manifest.latents;
+        let n = c * h * w;
+        let mut latents = randn(seed, 0, n);
+        let scheduler = match self.manifest.scheduler {
+            SchedulerKind::FlowMatchEuler => FlowMatchEuler::new(steps),
+        };
+        for index in 0..steps {
+            let t = scheduler.timestep(index);
+            let inputs = vec![
+                ("latents", Tensor::f32(&[2, c, h, w], latents.repeat(2))?),
+                ("t", Tensor::f32(&[2], vec![t; 2])?),
+                ("text", conditioning.text.clone()),
+                ("text_mask", conditioning.mask.clone()),
+            ];
+            let port = &self.manifest.components.denoiser.outputs[0];
+            let velocity = run(&*self.denoiser, inputs, port).await?.into_f32()?;
+            let (prompt, negative) = velocity.split_at(n);
+            scheduler.step(
+                index,
+                &mut latents,
+                &guide(prompt, negative, guidance_scale),
+            );
+            on_step(Progress {
+                step: index + 1,
+                total_steps: steps,
+            });
+            pause(cancel).await?;
+        }
+        drop(conditioning);
+        self.decode(latents).await
+    }
+
+    fn settings(&self, request: &GenerationRequest) -> Result<(u64, u32, f32)> {
+        let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
+        let resolved = request
+            .clone()
+            .resolve(&self.summary)
+            .map_err(|e| invalid(e.to_string()))?;
+        let seed = resolved
+            .seed
+            .ok_or_else(|| invalid("the request has no seed".to_owned()))?;
+        let defaults = &self.manifest.defaults;
+        Ok((
+            seed,
+            resolved
+                .num_inference_steps
+                .unwrap_or(defaults.num_inference_steps),
+            resolved.guidance_scale.unwrap_or(defaults.guidance_scale),
+        ))
+    }
+
+    async fn encode(&self, request: &GenerationRequest) -> Result<Conditioning> {
+        let length = self.manifest.tokenizer.max_length;
+        let prompt = self.tokenizer.encode(&request.prompt)?;
+        let negative = self.tokenizer.encode(&request.negative_prompt)?;
+        let ids = [prompt.ids, negative.ids].concat();
+        let mask = [prompt.mask, negative.mask].concat();
+        let float_mask = mask.iter().map(|&x| x as f32).collect();
+        let inputs = vec![
+            ("input_ids", Tensor::i64(&[2, length], ids)?),
+            ("attention_mask", Tensor::i64(&[2, length], mask)?),
+        ];
+        let outputs = &self.manifest.components.text_encoder.outputs;
+        let port = outputs
+            .iter()
+            .find(|p| p.name == "last_hidden_state")
+            .ok_or_else(|| Error::package("the text encoder has no last_hidden_state"))?;
+        Ok(Conditioning {
+            text: run(&*self.text_encoder, inputs, port).await?,
+            mask: Tensor::f32(&[2, length], float_mask)?,
+        })
+    }
+
+    async fn decode(&self, latents: Vec<f32>) -> Result<Picture> {
+        let [c, h, w] = self.manifest.latents;
+        let inputs = vec![("latents", Tensor::f32(&[1, c, h, w], latents)?)];
+        let port = &self.manifest.components.decoder.outputs[0];
+        let image = run(&*self.decoder, inputs, port).await?.into_f32()?;
+        Picture::from_planar(
+            self.manifest.image.width,
+            self.manifest.image.height,
+            &image,
+        )
+    }
+}
+
+async fn load(
+    package: &mut Package,
+    engine: &dyn Engine,
+    name: &str,
+    component: &Component,
+) -> Result<Box<dyn Model>> {
+    let onnx = package.take(&component.file)?;
+    let model = engine.load(name, &onnx).await?;
+    yield_now().await;
+    Ok(model)
+}
+
+async fn pause(cancel: &Cancel) -> Result<()> {
+    cancel.check()?;
+    yield_now().await;
+    cancel.check()
+}
+
+/// Runs a model and takes the output that `port` declares, of the declared shape.
+async fn run(model: &dyn Model, inputs: Vec<(&str, Tensor)>, port: &Port) -> Result<Tensor> {
+    let (_, tensor) = model
+        .run(inputs)
+        .await?
+        .into_iter()
+        .find(|(name, _)| *name == port.name)
+        .ok_or_else(|| Error::engine(format!("the model gave no output {}", port.name)))?;
+    if tensor.shape() != port.shape {
+        return Err(Error::engine(format!(
+            "output {} has shape {:?}, the manifest says {:?}",
+            port.name,
+            tensor.shape(),
+            port.shape
+        )));
+    }
+    Ok(tensor)
+}
