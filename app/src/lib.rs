@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The pages of Demo Hub: rendered on the server, hydrated in the browser, models in a web worker.
+//!
+//! * `ssr`: the server renders [`App`] (module `ssr`).
+//! * `hydrate`: the binary `client` hydrates it in the browser's main thread.
+//! * `render-worker`: the binary of that name runs the models off the main thread.
+
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod pages;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod root;
+#[cfg(feature = "ssr")]
+pub mod ssr;
+
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+pub use root::App;

@@ -1,0 +1,5 @@
+//! The pages, one file each.
+
+mod not_found;
+
+pub(crate) use not_found::NotFound;

@@ -1,0 +1,168 @@
+//! What the server needs to render the pages.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::routing::{MethodRouter, get};
+use leptos::config::LeptosOptions;
+use leptos::prelude::*;
+use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
+use leptos_meta::MetaTags;
+use protocol::{GalleryPage, ImageRecord, ModelSummary, Problem};
+use serde::Deserialize;
+
+use crate::App;
+
+/// What the pages read; the server implements it.
+#[async_trait]
+pub trait HubData: Send + Sync {
+    /// The runnable models, the default one first.
+    async fn models(&self) -> Vec<ModelSummary>;
+    /// One page of the gallery, newest first; `limit` pictures at most.
+    async fn gallery(&self, cursor: Option<String>, limit: usize) -> Result<GalleryPage, Problem>;
+    /// The record of one picture.
+    async fn image(&self, id: &str) -> Result<ImageRecord, Problem>;
+}
+
+/// Addresses of the built client files, absolute paths such as `/client-0f3a.js`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Assets {
+    /// Module that loads the client.
+    pub client_js: String,
+    /// WebAssembly of the client.
+    pub client_wasm: String,
+    /// Script that the render worker is started from.
+    pub worker_js: String,
+    /// WebAssembly of the render worker.
+    pub worker_wasm: String,
+    /// Style sheet.
+    pub css: String,
+}
+
+/// Everything the pages need on the server; provided as a context to every render.
+#[derive(Clone)]
+pub struct SsrContext {
+    /// Models and pictures.
+    pub data: Arc<dyn HubData>,
+    /// Built client files.
+    pub assets: Assets,
+    /// Origin of the picture store as the browser sees it, `scheme://host:port`.
+    pub storage_origin: String,
+    /// Origin of this hub as visitors see it, without a trailing slash.
+    pub public_url: String,
+}
+
+/// Routes of all pages, to be merged into the server's router.
+pub fn pages(ctx: SsrContext) -> Router {
+    let options = LeptosOptions::builder().output_name("client").build();
+    let provided = ctx.clone();
+    Router::new()
+        .leptos_routes_with_context(
+            &options,
+            generate_route_list(App),
+            move || provide_context(provided.clone()),
+            move || shell(ctx.clone()),
+        )
+        .with_state(options)
+}
+
+/// The page for addresses that nothing else answers, with status 404; for the router's fallback.
+pub fn fallback(ctx: SsrContext) -> MethodRouter {
+    let provided = ctx.clone();
+    get(leptos_axum::render_app_async_with_context(
+        move || provide_context(provided.clone()),
+        move || shell(ctx.clone()),
+    ))
+}
+
+/// The HTML document around [`App`]; also sets the response's `Content-Security-Policy`.
+pub fn shell(ctx: SsrContext) -> impl IntoView {
+    let nonce = use_nonce();
+    set_content_security_policy(&ctx.storage_origin, nonce.as_deref());
+    let Assets {
+        client_js,
+        client_wasm,
+        worker_js,
+        worker_wasm,
+        css,
+    } = ctx.assets;
+    let start = format!(
+        "import init from {client_js:?};init({{module_or_path:{client_wasm:?}}}).catch(e=>console.error('client:',e));"
+    );
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8" />
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                <meta name="hub-worker" content=worker_js data-wasm=worker_wasm />
+                <link rel="stylesheet" href=css />
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+                <link rel="modulepreload" href=client_js />
+                <link
+                    rel="preload"
+                    href=client_wasm
+                    r#as="fetch"
+                    r#type="application/wasm"
+                    crossorigin="anonymous"
+                />
+                <MetaTags />
+                <script type="module" nonce=nonce>
+                    {start}
+                </script>
+            </head>
+            <body>
+                <App />
+            </body>
+        </html>
+    }
+}
+
+/// Sets the HTTP status of the page being rendered.
+pub(crate) fn set_status(status: u16) {
+    if let (Some(response), Ok(status)) = (
+        use_context::<ResponseOptions>(),
+        StatusCode::from_u16(status),
+    ) {
+        response.set_status(status);
+    }
+}
+
+fn set_content_security_policy(storage_origin: &str, nonce: Option<&str>) {
+    let Some(response) = use_context::<ResponseOptions>() else {
+        return;
+    };
+    match HeaderValue::from_str(&content_security_policy(storage_origin, nonce)) {
+        Ok(value) => response.insert_header(
+            HeaderName::from_static("content-security-policy"),
+            value,
+        ),
+        Err(error) => tracing::error!(%error, storage_origin, "no Content-Security-Policy sent"),
+    }
+}
+
+/// Everything from our own origin; pictures and uploads also from and to the store.
+fn content_security_policy(storage_origin: &str, nonce: Option<&str>) -> String {
+    let nonce = nonce.map(|n| format!(" 'nonce-{n}'")).unwrap_or_default();
+    format!(
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{nonce}; style-src 'self'; worker-src 'self'; \
+         img-src 'self' blob: data: {storage_origin}; connect-src 'self' {storage_origin}; object-src 'none'; \
+         base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_names_store_and_nonce() {
+        let policy = content_security_policy("http://127.0.0.1:9000", Some("abc"));
+        assert!(policy.contains("connect-src 'self' http://127.0.0.1:9000;"));
+        assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval' 'nonce-abc';"));
+        assert!(!policy.contains("unsafe-inline"));
+    }
+}
