@@ -1,0 +1,332 @@
+//! The device: adapter choice, buffers, transfers, recorded dispatches.
+//!
+//! Every call that can fail on the device is wrapped in error scopes that are awaited, and a lost device is
+//! remembered: a failure is an [`Error`], never a buffer of zeros.
+
+mod adapter;
+mod clock;
+mod recording;
+mod signal;
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use adapter::{AdapterChoice, AdapterSummary};
+pub use recording::Recording;
+pub use wgpu::Buffer;
+
+use crate::kernels::AdapterClass;
+use crate::{Error, ErrorKind, Result};
+use signal::signal;
+
+/// Bytes per `writeBuffer` of an upload.
+const UPLOAD_CHUNK: usize = 4 << 20;
+/// Bytes of an upload in flight before the queue is awaited.
+const UPLOAD_WINDOW: usize = 64 << 20;
+/// Buffers are whole `vec4`s, see [`crate::kernels`].
+const BUFFER_ALIGNMENT: u64 = 16;
+
+#[derive(Default)]
+struct Cache {
+    pipelines: HashMap<String, wgpu::ComputePipeline>,
+    layouts: HashMap<usize, (wgpu::BindGroupLayout, wgpu::PipelineLayout)>,
+}
+
+struct Inner {
+    summary: AdapterSummary,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    cache: Mutex<Cache>,
+    /// Why the device can no longer be used: it was lost, or failed outside an error scope.
+    failed: Arc<Mutex<Option<(ErrorKind, String)>>>,
+}
+
+/// An open device. Clones share it.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+/// What error scopes caught, once the device has answered.
+#[cfg(not(target_arch = "wasm32"))]
+type Caught = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+#[cfg(target_arch = "wasm32")]
+type Caught = Pin<Box<dyn Future<Output = Result<()>>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
+}
+
+impl Gpu {
+    /// Opens a device on the chosen adapter with all of its limits, or the defaults where it refuses them.
+    ///
+    /// Fails with [`ErrorKind::NoAdapter`] where none fits.
+    pub async fn request(choice: &AdapterChoice) -> Result<Self> {
+        let adapter = adapter::select(&instance(), choice).await?;
+        let mut limits = adapter.limits();
+        let mut descriptor = wgpu::DeviceDescriptor {
+            label: Some("onnx-gpu"),
+            required_limits: limits.clone(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = match adapter.request_device(&descriptor).await {
+            Ok(opened) => opened,
+            Err(first) => {
+                limits = wgpu::Limits::defaults();
+                descriptor.required_limits = limits.clone();
+                adapter.request_device(&descriptor).await.map_err(|second| {
+                    Error::new(
+                        ErrorKind::NoAdapter,
+                        format!("no device with the adapter's limits ({first}) nor with the default ones ({second})"),
+                    )
+                })?
+            }
+        };
+        let failed = Arc::new(Mutex::new(None));
+        let lost = Arc::clone(&failed);
+        device.set_device_lost_callback(move |reason, message| {
+            lock(&lost).get_or_insert((
+                ErrorKind::DeviceLost,
+                format!("device lost ({reason:?}): {message}"),
+            ));
+        });
+        let stray = Arc::clone(&failed);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let error = typed(&error);
+            lock(&stray).get_or_insert((error.kind(), error.to_string()));
+        }));
+        let mut summary = AdapterSummary::of(&adapter);
+        summary.max_buffer_size = limits.max_buffer_size;
+        summary.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size;
+        Ok(Self(Arc::new(Inner {
+            summary,
+            device,
+            queue,
+            limits,
+            cache: Mutex::default(),
+            failed,
+        })))
+    }
+
+    /// Every adapter of this machine, in the order of [`AdapterChoice::Index`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn adapters() -> Vec<AdapterSummary> {
+        pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()))
+            .iter()
+            .map(AdapterSummary::of)
+            .collect()
+    }
+
+    /// The adapter in use, with the limits the device was opened with.
+    pub fn info(&self) -> &AdapterSummary {
+        &self.0.summary
+    }
+
+    /// The class that kernels are chosen by.
+    pub fn class(&self) -> AdapterClass {
+        self.0.summary.class()
+    }
+
+    /// Fails if the device was lost or an error happened outside every error scope.
+    pub fn check(&self) -> Result<()> {
+        match &*lock(&self.0.failed) {
+            Some((kind, message)) => Err(Error::new(*kind, message.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A buffer of at least `bytes`, rounded up to 16, zeroed.
+    ///
+    /// [`ErrorKind::Limit`] where the adapter cannot bind that much. Memory that the device cannot provide shows
+    /// as [`ErrorKind::OutOfMemory`] here natively, in a browser at the next awaited call.
+    pub fn buffer(&self, bytes: u64, label: &str) -> Result<Buffer> {
+        self.check()?;
+        let size = bytes.max(1).next_multiple_of(BUFFER_ALIGNMENT);
+        let limit = self
+            .0
+            .limits
+            .max_buffer_size
+            .min(self.0.limits.max_storage_buffer_binding_size);
+        if size > limit {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("buffer '{label}' needs {size} bytes, this adapter binds at most {limit}"),
+            ));
+        }
+        let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.check()?;
+        Ok(buffer)
+    }
+
+    /// A new buffer that holds `data`.
+    ///
+    /// Written in chunks, with a pause for the queue every 64 MiB.
+    pub async fn upload(&self, data: &[u8]) -> Result<Buffer> {
+        let (buffer, error) = self.scoped(|| self.buffer(data.len() as u64, "upload"));
+        let buffer = buffer?;
+        error.await?;
+        let mut offset = 0;
+        for window in data.chunks(UPLOAD_WINDOW) {
+            let ((), error) = self.scoped(|| self.write_at(&buffer, offset, window));
+            offset += window.len() as u64;
+            error.await?;
+            if (offset as usize) < data.len() {
+                self.0.queue.submit([]);
+                self.idle().await?;
+            }
+        }
+        self.check()?;
+        Ok(buffer)
+    }
+
+    /// Overwrites the start of a buffer, before anything submitted later.
+    pub fn write(&self, buffer: &Buffer, data: &[u8]) -> Result<()> {
+        self.check()?;
+        if data.len() as u64 > buffer.size() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "{} bytes do not fit a buffer of {}",
+                    data.len(),
+                    buffer.size()
+                ),
+            ));
+        }
+        self.write_at(buffer, 0, data);
+        self.check()
+    }
+
+    /// `offset` is a multiple of 4; a ragged end is filled up with zeros.
+    fn write_at(&self, buffer: &Buffer, offset: u64, data: &[u8]) {
+        let mut at = offset;
+        for chunk in data.chunks(UPLOAD_CHUNK) {
+            let whole = chunk.len() & !3;
+            if whole > 0 {
+                self.0.queue.write_buffer(buffer, at, &chunk[..whole]);
+            }
+            if whole < chunk.len() {
+                let mut rest = [0u8; 4];
+                rest[..chunk.len() - whole].copy_from_slice(&chunk[whole..]);
+                self.0.queue.write_buffer(buffer, at + whole as u64, &rest);
+            }
+            at += chunk.len() as u64;
+        }
+    }
+
+    /// The first `bytes` of a buffer, after everything submitted so far.
+    pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
+        self.check()?;
+        if bytes > buffer.size() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{bytes} bytes of a buffer of {}", buffer.size()),
+            ));
+        }
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let size = bytes.next_multiple_of(4);
+        let (staging, error) = self.scoped(|| {
+            let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("read-back"),
+                size,
+                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let mut encoder = self
+                .0
+                .device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+            self.0.queue.submit([encoder.finish()]);
+            staging
+        });
+        error.await?;
+        let (sender, mapped) = signal();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
+        self.poll()?;
+        mapped.await.map_err(|error| {
+            self.check().err().unwrap_or_else(|| {
+                Error::new(ErrorKind::DeviceLost, format!("read-back failed: {error}"))
+            })
+        })?;
+        let mut data = {
+            let view = staging.get_mapped_range(..).map_err(|error| {
+                Error::new(ErrorKind::DeviceLost, format!("read-back failed: {error}"))
+            })?;
+            view.to_vec()
+        };
+        staging.unmap();
+        self.check()?;
+        data.truncate(bytes as usize);
+        Ok(data)
+    }
+
+    /// Waits until the device has finished what was submitted.
+    pub async fn idle(&self) -> Result<()> {
+        let (sender, done) = signal();
+        self.0.queue.on_submitted_work_done(move || sender.send(()));
+        self.poll()?;
+        done.await;
+        self.check()
+    }
+
+    /// Natively blocks until the submitted work is done and its callbacks ran; a browser does that by itself.
+    fn poll(&self) -> Result<()> {
+        match self.0.device.poll(wgpu::PollType::wait_indefinitely()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self
+                .check()
+                .err()
+                .unwrap_or_else(|| Error::new(ErrorKind::DeviceLost, error.to_string()))),
+        }
+    }
+
+    /// Runs `work` inside error scopes; the future gives what they caught.
+    fn scoped<T>(&self, work: impl FnOnce() -> T) -> (T, Caught) {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let device = &self.0.device;
+        let internal = device.push_error_scope(Internal);
+        let memory = device.push_error_scope(OutOfMemory);
+        let validation = device.push_error_scope(Validation);
+        let value = work();
+        let validation = validation.pop();
+        let memory = memory.pop();
+        let internal = internal.pop();
+        let caught = async move {
+            // Every scope is awaited even if an earlier one caught something.
+            let errors = [memory.await, validation.await, internal.await];
+            match errors.iter().flatten().next() {
+                Some(error) => Err(typed(error)),
+                None => Ok(()),
+            }
+        };
+        (value, Box::pin(caught))
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Gpu").field(&self.0.summary).finish()
+    }
+}
+
+fn typed(error: &wgpu::Error) -> Error {
+    let kind = match error {
+        wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+        wgpu::Error::Validation { .. } | wgpu::Error::Internal { .. } => ErrorKind::Validation,
+    };
+    Error::new(kind, error.to_string())
+}
