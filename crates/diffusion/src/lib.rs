@@ -22,7 +22,7 @@ pub use engine::{Engine, Model};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
-pub use picture::Picture;
+pub use picture::{Picture, TOLERANCE};
 pub use pipeline::Pipeline;
 pub use protocol::{GenerationRequest, Progress, Recipe};
 pub use tensor::Tensor;

@@ -2,6 +2,11 @@
 
 use crate::error::{Error, Result};
 
+/// Largest difference of a channel value, of 255, between pictures that two engines make of one request.
+///
+/// Engines add in different orders, so their results agree to about 1e-6 per operation, not bit for bit.
+pub const TOLERANCE: u8 = 2;
+
 /// An 8-bit RGB picture, rows from the top, three bytes per pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
@@ -34,6 +39,16 @@ impl Picture {
             .flat_map(|p| (0..3).map(move |c| byte(planes[c * pixels + p])))
             .collect();
         Ok(Self { width, height, rgb })
+    }
+
+    /// Largest absolute difference of a channel value; `None` when the sizes differ.
+    pub fn max_difference(&self, other: &Self) -> Option<u8> {
+        if (self.width, self.height, self.rgb.len()) != (other.width, other.height, other.rgb.len())
+        {
+            return None;
+        }
+        let pairs = self.rgb.iter().zip(&other.rgb);
+        Some(pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0))
     }
 }
 
