@@ -4,12 +4,16 @@
 //! * `hydrate`: the binary `client` hydrates it in the browser's main thread.
 //! * `render-worker`: the binary of that name runs the models off the main thread.
 
+pub mod format;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod pages;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod root;
+pub mod settings;
 #[cfg(feature = "ssr")]
 pub mod ssr;
+pub mod studio;
+pub mod worker;
 
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub use root::App;

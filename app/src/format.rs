@@ -1,0 +1,118 @@
+//! Numbers and dates as people read them.
+
+/// Bytes as megabytes (10^6), one decimal below 100: `7.4 MB`.
+pub fn megabytes(bytes: u64) -> String {
+    let mb = bytes as f64 / 1e6;
+    if mb < 100.0 {
+        format!("{mb:.1} MB")
+    } else {
+        format!("{mb:.0} MB")
+    }
+}
+
+/// A size in the unit that fits: `873 bytes`, `9.1 kB`, `7.4 MB`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => megabytes(bytes),
+    }
+}
+
+/// A duration given in milliseconds: `0.8 s`, `42 s`, `3 min 5 s`.
+pub fn duration(ms: f64) -> String {
+    let seconds = ms / 1e3;
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 60, whole % 60) {
+        (0, s) => format!("{s} s"),
+        (m, 0) => format!("{m} min"),
+        (m, s) => format!("{m} min {s} s"),
+    }
+}
+
+/// Milliseconds since the Unix epoch as `2026-11-23 20:15 UTC`.
+pub fn date_time(unix_ms: u64) -> String {
+    let (y, m, d, minutes) = civil(unix_ms);
+    format!("{y:04}-{m:02}-{d:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
+/// Milliseconds since the Unix epoch as the `datetime` attribute takes it, `2026-11-23T20:15Z`.
+pub fn date_time_attr(unix_ms: u64) -> String {
+    let (y, m, d, minutes) = civil(unix_ms);
+    format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}Z", minutes / 60, minutes % 60)
+}
+
+/// Year, month, day and minute of the day in the proleptic Gregorian calendar
+/// (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
+fn civil(unix_ms: u64) -> (u64, u64, u64, u64) {
+    let days = unix_ms / 86_400_000;
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let doe = z - era * 146_097;
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    (year, month, day, unix_ms % 86_400_000 / 60_000)
+}
+
+/// A prompt as part of a file name: lower-case words joined by `-`, 40 characters at most.
+pub fn slug(prompt: &str) -> String {
+    let words: Vec<String> = prompt
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    let slug: String = words.join("-").chars().take(40).collect();
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() {
+        "picture".to_owned()
+    } else {
+        slug.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(megabytes(74_500_000), "74.5 MB");
+        assert_eq!(megabytes(1_234_000_000), "1234 MB");
+        assert_eq!(size(999), "999 bytes");
+        assert_eq!(size(9_100), "9.1 kB");
+        assert_eq!(size(4_109_450), "4.1 MB");
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration(0.0), "0.0 s");
+        assert_eq!(duration(840.0), "0.8 s");
+        assert_eq!(duration(9_960.0), "10 s");
+        assert_eq!(duration(59_600.0), "1 min");
+        assert_eq!(duration(185_000.0), "3 min 5 s");
+    }
+
+    /// Expected values from `date -u -d @SECONDS`.
+    #[test]
+    fn dates() {
+        assert_eq!(date_time(0), "1970-01-01 00:00 UTC");
+        assert_eq!(date_time(951_782_400_000), "2000-02-29 00:00 UTC");
+        assert_eq!(date_time_attr(1_735_689_599_000), "2024-12-31T23:59Z");
+        assert_eq!(date_time(1_767_225_600_000), "2026-01-01 00:00 UTC");
+    }
+
+    #[test]
+    fn slugs() {
+        assert_eq!(slug("Red apple, on a table!"), "red-apple-on-a-table");
+        assert_eq!(slug("  ?!"), "picture");
+        assert_eq!(slug("../../etc/passwd"), "etc-passwd");
+        assert_eq!(slug(&"a b ".repeat(40)).len(), 39);
+    }
+}

@@ -1,0 +1,286 @@
+//! The form as text, as a query string, and as a request.
+
+use protocol::{GenerationRequest, ModelSummary, Policy, Problem, ProblemCode, RequestError};
+
+/// Everything that the form holds, as typed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Package id.
+    pub model: String,
+    /// What the picture should show.
+    pub prompt: String,
+    /// What it should not show.
+    pub negative_prompt: String,
+    /// Seed as typed.
+    pub seed: String,
+    /// Draw a new seed for every picture.
+    pub random_seed: bool,
+    /// Denoising steps as typed.
+    pub steps: String,
+    /// Guidance scale as typed.
+    pub guidance: String,
+    /// Where to run.
+    pub policy: Policy,
+    /// Count a software adapter as a GPU.
+    pub accept_software: bool,
+}
+
+impl Settings {
+    /// Settings from the page's query, `get` giving the value of a parameter; the rest from the model's defaults.
+    pub fn from_query(models: &[ModelSummary], get: impl Fn(&str) -> Option<String>) -> Self {
+        let wanted = get("model");
+        let model = models
+            .iter()
+            .find(|m| Some(&m.id) == wanted.as_ref())
+            .or(models.first());
+        let seed = get("seed").unwrap_or_default();
+        let or_default = |name: &str, default: Option<String>| {
+            get(name)
+                .filter(|text| !text.is_empty())
+                .or(default)
+                .unwrap_or_default()
+        };
+        Self {
+            model: model.map(|m| m.id.clone()).unwrap_or_default(),
+            prompt: get("prompt").unwrap_or_default(),
+            negative_prompt: get("negative_prompt").unwrap_or_default(),
+            random_seed: seed.is_empty(),
+            seed,
+            steps: or_default(
+                "steps",
+                model.map(|m| m.defaults.num_inference_steps.to_string()),
+            ),
+            guidance: or_default(
+                "guidance",
+                model.map(|m| m.defaults.guidance_scale.to_string()),
+            ),
+            policy: get("policy").map(|p| parse_policy(&p)).unwrap_or_default(),
+            accept_software: get("accept-software").is_some_and(|v| v == "1" || v == "on"),
+        }
+    }
+
+    /// The request that the form describes; `drawn` is the seed where a random one is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with the form, as a problem to show beside it.
+    pub fn request(
+        &self,
+        models: &[ModelSummary],
+        drawn: u64,
+    ) -> Result<(ModelSummary, GenerationRequest), Problem> {
+        let model = models
+            .iter()
+            .find(|m| m.id == self.model)
+            .ok_or_else(|| RequestError::UnknownModel(self.model.chars().take(80).collect()))?;
+        let seed = if self.random_seed {
+            drawn
+        } else {
+            number(&self.seed, "The seed", "a whole number")?
+        };
+        let request = GenerationRequest {
+            model: self.model.clone(),
+            prompt: self.prompt.clone(),
+            negative_prompt: self.negative_prompt.clone(),
+            seed: Some(seed),
+            num_inference_steps: Some(number(&self.steps, "The number of steps", "a whole number")?),
+            guidance_scale: Some(number(&self.guidance, "The guidance", "a number")?),
+        };
+        Ok((model.clone(), request.resolve(model)?))
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str, what: &str, kind: &str) -> Result<T, Problem> {
+    text.trim().parse().map_err(|_| {
+        let shown: String = text.trim().chars().take(40).collect();
+        Problem::new(
+            ProblemCode::OutOfRange,
+            if shown.is_empty() {
+                format!("{what} is missing")
+            } else {
+                format!("{what} is \"{shown}\", which is not {kind} in range")
+            },
+        )
+        .with_hint("Correct it under “More settings”.")
+    })
+}
+
+/// The policy of the form's value; anything unknown is [`Policy::Auto`].
+pub fn parse_policy(text: &str) -> Policy {
+    match text {
+        "browser_only" => Policy::BrowserOnly,
+        "prefer_server" => Policy::PreferServer,
+        _ => Policy::Auto,
+    }
+}
+
+/// The form's value of a policy.
+pub fn policy_value(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Auto => "auto",
+        Policy::BrowserOnly => "browser_only",
+        Policy::PreferServer => "prefer_server",
+    }
+}
+
+/// Address of the page with these settings filled in.
+pub fn link(request: &GenerationRequest) -> String {
+    let mut query = format!(
+        "/?model={}&prompt={}",
+        encode(&request.model),
+        encode(&request.prompt)
+    );
+    let numbers = [
+        ("seed", request.seed.map(|v| v.to_string())),
+        ("steps", request.num_inference_steps.map(|v| v.to_string())),
+        ("guidance", request.guidance_scale.map(|v| v.to_string())),
+        (
+            "negative_prompt",
+            (!request.negative_prompt.is_empty()).then(|| encode(&request.negative_prompt)),
+        ),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            query.push_str(&format!("&{name}={value}"));
+        }
+    }
+    query
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986, section 2.3.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use protocol::{ModelDefaults, ModelLimits, ModelNeeds};
+
+    fn models() -> Vec<ModelSummary> {
+        ["demo-hub/glyph", "demo-hub/other"]
+            .map(|id| ModelSummary {
+                id: id.into(),
+                name: id.into(),
+                creator: "demo-hub".into(),
+                summary: String::new(),
+                license: "Apache-2.0".into(),
+                paper: None,
+                package_url: String::new(),
+                weights_digest: String::new(),
+                download_bytes: 0,
+                width: 64,
+                height: 64,
+                limits: ModelLimits {
+                    min_steps: 1,
+                    max_steps: 50,
+                    min_guidance: 1.0,
+                    max_guidance: 15.0,
+                },
+                defaults: ModelDefaults {
+                    num_inference_steps: 8,
+                    guidance_scale: 3.5,
+                },
+                needs: ModelNeeds {
+                    max_buffer_size: 0,
+                    max_storage_buffer_binding_size: 0,
+                    memory_bytes: 0,
+                },
+                example_prompts: Vec::new(),
+            })
+            .into()
+    }
+
+    fn query<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        move |name| {
+            pairs
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        }
+    }
+
+    #[test]
+    fn an_empty_query_gives_the_defaults() {
+        let settings = Settings::from_query(&models(), query(&[]));
+        assert_eq!(settings.model, "demo-hub/glyph");
+        assert_eq!((settings.steps.as_str(), settings.guidance.as_str()), ("8", "3.5"));
+        assert!(settings.random_seed && !settings.accept_software);
+        assert_eq!(settings.policy, Policy::Auto);
+    }
+
+    #[test]
+    fn a_query_fills_the_form() {
+        let settings = Settings::from_query(
+            &models(),
+            query(&[
+                ("model", "demo-hub/other"),
+                ("prompt", "red apple"),
+                ("seed", "7"),
+                ("steps", "12"),
+                ("policy", "browser_only"),
+                ("accept-software", "1"),
+            ]),
+        );
+        let (model, request) = settings.request(&models(), 99).unwrap();
+        assert_eq!(model.id, "demo-hub/other");
+        assert_eq!(request.seed, Some(7));
+        assert_eq!(request.num_inference_steps, Some(12));
+        assert_eq!(request.guidance_scale, Some(3.5));
+        assert_eq!(settings.policy, Policy::BrowserOnly);
+        assert!(settings.accept_software);
+    }
+
+    #[test]
+    fn a_random_seed_is_the_one_drawn() {
+        let mut settings = Settings::from_query(&models(), query(&[("prompt", "x")]));
+        settings.seed = "5".into();
+        assert_eq!(settings.request(&models(), 99).unwrap().1.seed, Some(99));
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        let good = Settings::from_query(&models(), query(&[("prompt", "x")]));
+        let code = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = good.clone();
+            change(&mut settings);
+            settings.request(&models(), 1).unwrap_err()
+        };
+        assert_eq!(code(&|s| s.prompt = " \n".into()).code, ProblemCode::EmptyPrompt);
+        assert_eq!(code(&|s| s.prompt = "x".repeat(1_001)).code, ProblemCode::PromptTooLong);
+        assert_eq!(code(&|s| s.steps = "0".into()).code, ProblemCode::OutOfRange);
+        assert_eq!(code(&|s| s.guidance = "NaN".into()).code, ProblemCode::OutOfRange);
+        assert_eq!(code(&|s| s.model = "no/such".into()).code, ProblemCode::UnknownModel);
+        let problem = code(&|s| s.steps = "1000000000000".into());
+        assert!(problem.detail.starts_with("The number of steps is \"1000000000000\""));
+        let missing = code(&|s| {
+            s.random_seed = false;
+            s.seed = String::new();
+        });
+        assert_eq!(missing.detail, "The seed is missing");
+    }
+
+    #[test]
+    fn a_link_brings_the_request_back() {
+        let request = GenerationRequest {
+            model: "demo-hub/glyph".into(),
+            prompt: "émoji & <b>".into(),
+            negative_prompt: "blue".into(),
+            seed: Some(1),
+            num_inference_steps: Some(8),
+            guidance_scale: Some(3.0),
+        };
+        assert_eq!(
+            link(&request),
+            "/?model=demo-hub%2Fglyph&prompt=%C3%A9moji%20%26%20%3Cb%3E&seed=1&steps=8&guidance=3&negative_prompt=blue"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! The one page's work: form, run, picture, saving.
+
+pub mod run;

@@ -1,0 +1,243 @@
+//! What happens from "Generate" to the picture, as plain data.
+
+use protocol::{Decision, GenerationRequest, Place, Policy, Problem, Reason, Recipe};
+
+use crate::format;
+
+/// Where a run is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Phase {
+    /// Nothing was asked for yet.
+    #[default]
+    Idle,
+    /// Starting the worker and looking at the adapter.
+    Probing,
+    /// Weights are arriving; bytes.
+    Downloading {
+        /// Received so far.
+        loaded: u64,
+        /// All of them.
+        total: u64,
+    },
+    /// Weights are checked and prepared.
+    Preparing,
+    /// The server has the job; `ahead` jobs go first.
+    Queued {
+        /// Jobs ahead, where known.
+        ahead: Option<u32>,
+    },
+    /// Denoising.
+    Generating {
+        /// Steps done.
+        step: u32,
+        /// Steps asked for.
+        total_steps: u32,
+        /// Milliseconds left, measured from the steps of this run.
+        eta_ms: Option<f64>,
+    },
+    /// Cancel was asked for and not yet confirmed.
+    Cancelling,
+    /// The picture is here.
+    Done(Finished),
+    /// It failed for good.
+    Failed(Problem),
+    /// It was stopped.
+    Cancelled,
+}
+
+/// A finished picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// Address of the PNG: a blob for a picture made here, else the store's.
+    pub url: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Engine that made it, such as `onnx-gpu (WebGPU)`.
+    pub backend: String,
+    /// Device that made it; may be empty.
+    pub adapter: String,
+    /// Milliseconds from the first to the last step, where measured.
+    pub duration_ms: Option<f64>,
+    /// Recipe and hash of a picture made here, for saving.
+    pub made_here: Option<MadeHere>,
+    /// Permanent link, where the picture is stored already.
+    pub permalink: Option<String>,
+}
+
+/// What saving a picture made in the browser needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MadeHere {
+    /// How it was made.
+    pub recipe: Recipe,
+    /// SHA-256 of the PNG in hex.
+    pub sha256: String,
+}
+
+/// One run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run {
+    /// Where it is.
+    pub phase: Phase,
+    /// What was asked for.
+    pub request: Option<GenerationRequest>,
+    /// Where it runs and why, once decided.
+    pub decision: Option<Decision>,
+    clock: StepClock,
+}
+
+impl Run {
+    /// A run of `request` that has just begun.
+    pub fn begin(request: GenerationRequest) -> Self {
+        Self {
+            phase: Phase::Probing,
+            request: Some(request),
+            ..Self::default()
+        }
+    }
+
+    /// Between "Generate" and its end.
+    pub fn is_active(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Idle | Phase::Done(_) | Phase::Failed(_) | Phase::Cancelled
+        )
+    }
+
+    /// It runs at `decision.place` from now on.
+    pub fn decide(&mut self, decision: Decision) {
+        self.phase = match decision.place {
+            Place::Server => Phase::Queued { ahead: None },
+            Place::BrowserGpu | Place::BrowserCpu => Phase::Preparing,
+        };
+        self.clock = StepClock::default();
+        self.decision = Some(decision);
+    }
+
+    /// `step` of `total_steps` is done at `now_ms`.
+    pub fn step(&mut self, step: u32, total_steps: u32, now_ms: f64) {
+        self.clock.record(step, now_ms);
+        self.phase = Phase::Generating {
+            step,
+            total_steps,
+            eta_ms: self.clock.eta_ms(total_steps),
+        };
+    }
+
+    /// The sentence for screen readers and everybody else.
+    pub fn status(&self) -> String {
+        match &self.phase {
+            Phase::Idle => String::new(),
+            Phase::Probing => "Looking at what this browser can do…".into(),
+            Phase::Downloading { loaded, total } => format!(
+                "Downloading the model: {} of {}",
+                format::megabytes(*loaded),
+                format::megabytes(*total)
+            ),
+            Phase::Preparing => "Preparing the model…".into(),
+            Phase::Queued { ahead: None } => "Handing it to the server…".into(),
+            Phase::Queued { ahead: Some(0) } => "Next in line on the server…".into(),
+            Phase::Queued { ahead: Some(1) } => "Waiting on the server: 1 picture ahead".into(),
+            Phase::Queued { ahead: Some(n) } => {
+                format!("Waiting on the server: {n} pictures ahead")
+            }
+            Phase::Generating {
+                step, total_steps, ..
+            } if step == total_steps => "Finishing the picture…".into(),
+            Phase::Generating {
+                step,
+                total_steps,
+                eta_ms,
+            } => {
+                let eta = eta_ms
+                    .map(|ms| format!(", about {} left", format::duration(ms)))
+                    .unwrap_or_default();
+                format!("Step {step} of {total_steps}{eta}")
+            }
+            Phase::Cancelling => "Cancelling…".into(),
+            Phase::Done(Finished {
+                duration_ms: Some(ms),
+                ..
+            }) => format!("Done in {}", format::duration(*ms)),
+            Phase::Done(_) => "Done".into(),
+            Phase::Failed(problem) => problem.title.clone(),
+            Phase::Cancelled => "Cancelled. Nothing was kept.".into(),
+        }
+    }
+
+    /// Value and maximum of the progress bar; no value while nothing can be counted.
+    pub fn progress(&self) -> (Option<u64>, u64) {
+        match &self.phase {
+            Phase::Downloading { loaded, total } => (Some(*loaded), (*total).max(1)),
+            Phase::Generating {
+                step, total_steps, ..
+            } => (Some(u64::from(*step)), u64::from(*total_steps).max(1)),
+            Phase::Done(_) => (Some(1), 1),
+            Phase::Idle | Phase::Failed(_) | Phase::Cancelled => (Some(0), 1),
+            _ => (None, 1),
+        }
+    }
+
+    /// Where it runs, or ran, and why; empty until decided.
+    pub fn where_and_why(&self) -> String {
+        let Some(Decision { place, reason }) = &self.decision else {
+            return String::new();
+        };
+        let (verb, by) = match &self.phase {
+            Phase::Done(done) => {
+                let device = if done.adapter.is_empty() || done.backend.contains(&done.adapter) {
+                    done.backend.clone()
+                } else {
+                    format!("{}, {}", done.backend, done.adapter)
+                };
+                ("Made", format!(" by {device}"))
+            }
+            _ => ("Runs", String::new()),
+        };
+        let by = if by == " by " { String::new() } else { by };
+        match place {
+            Place::BrowserGpu => format!("{verb} in this browser on WebGPU{by}, because {reason}."),
+            Place::BrowserCpu => format!(
+                "{verb} in this browser on the processor{by}, because you chose to stay here and {reason}."
+            ),
+            Place::Server => format!("{verb} on the server{by}, because {reason}."),
+        }
+    }
+}
+
+/// What to do after the browser failed at a request: the server under [`Policy::Auto`], else the problem.
+pub fn after_browser_failure(policy: Policy, detail: String) -> Result<Decision, String> {
+    match policy {
+        Policy::Auto | Policy::PreferServer => Ok(Decision {
+            place: Place::Server,
+            reason: Reason::BrowserFailed { detail },
+        }),
+        Policy::BrowserOnly => Err(detail),
+    }
+}
+
+/// Times of the first and the latest step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct StepClock {
+    first: Option<(u32, f64)>,
+    last: Option<(u32, f64)>,
+}
+
+impl StepClock {
+    fn record(&mut self, step: u32, now_ms: f64) {
+        self.first.get_or_insert((step, now_ms));
+        self.last = Some((step, now_ms));
+    }
+
+    /// Mean time of the steps seen times the steps left; unknown before two steps are seen.
+    fn eta_ms(&self, total_steps: u32) -> Option<f64> {
+        let ((first, began), (last, now)) = (self.first?, self.last?);
+        let seen = last.checked_sub(first).filter(|n| *n > 0)?;
+        Some((now - began) / f64::from(seen) * f64::from(total_steps.saturating_sub(last)))
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

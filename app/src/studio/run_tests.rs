@@ -1,0 +1,116 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn run() -> Run {
+    Run::begin(GenerationRequest {
+        model: "demo-hub/glyph".into(),
+        prompt: "red apple".into(),
+        negative_prompt: String::new(),
+        seed: Some(1),
+        num_inference_steps: Some(8),
+        guidance_scale: Some(3.0),
+    })
+}
+
+fn finished(backend: &str, adapter: &str) -> Phase {
+    Phase::Done(Finished {
+        url: "blob:x".into(),
+        width: 64,
+        height: 64,
+        backend: backend.into(),
+        adapter: adapter.into(),
+        duration_ms: Some(3_210.0),
+        made_here: None,
+        permalink: None,
+    })
+}
+
+#[test]
+fn eta_comes_from_the_steps_of_this_run() {
+    let mut run = run();
+    run.decide(Decision {
+        place: Place::BrowserGpu,
+        reason: Reason::GpuFits,
+    });
+    run.step(0, 8, 1_000.0);
+    assert_eq!(run.status(), "Step 0 of 8");
+    run.step(2, 8, 5_000.0);
+    // 2 s per step, 6 steps left.
+    assert_eq!(run.status(), "Step 2 of 8, about 12 s left");
+    assert_eq!(run.progress(), (Some(2), 8));
+}
+
+#[test]
+fn a_hand_over_starts_the_clock_anew() {
+    let mut run = run();
+    run.decide(Decision {
+        place: Place::BrowserGpu,
+        reason: Reason::GpuFits,
+    });
+    run.step(0, 8, 0.0);
+    run.step(4, 8, 400_000.0);
+    let decision = after_browser_failure(Policy::Auto, "the device was lost".into()).unwrap();
+    run.decide(decision);
+    assert_eq!(run.phase, Phase::Queued { ahead: None });
+    assert_eq!(
+        run.where_and_why(),
+        "Runs on the server, because it failed in this browser: the device was lost."
+    );
+    run.step(1, 8, 401_000.0);
+    run.step(2, 8, 402_000.0);
+    assert_eq!(run.status(), "Step 2 of 8, about 6.0 s left");
+}
+
+#[test]
+fn browser_only_never_hands_over() {
+    assert_eq!(
+        after_browser_failure(Policy::BrowserOnly, "lost".into()),
+        Err("lost".into())
+    );
+}
+
+#[test]
+fn the_sentence_says_where_and_why() {
+    let mut run = run();
+    assert_eq!(run.where_and_why(), "");
+    run.decide(Decision {
+        place: Place::Server,
+        reason: Reason::NoWebGpu,
+    });
+    assert_eq!(
+        run.where_and_why(),
+        "Runs on the server, because this browser has no WebGPU."
+    );
+    run.phase = finished("rten (CPU)", "");
+    assert_eq!(
+        run.where_and_why(),
+        "Made on the server by rten (CPU), because this browser has no WebGPU."
+    );
+    assert_eq!(run.status(), "Done in 3.2 s");
+    run.decide(Decision {
+        place: Place::BrowserGpu,
+        reason: Reason::GpuFits,
+    });
+    run.phase = finished("onnx-gpu (WebGPU)", "Apple M2");
+    assert_eq!(
+        run.where_and_why(),
+        "Made in this browser on WebGPU by onnx-gpu (WebGPU), Apple M2, because your GPU carries this model."
+    );
+}
+
+#[test]
+fn only_running_phases_are_active() {
+    let mut run = run();
+    assert!(run.is_active());
+    for (phase, active) in [
+        (Phase::Idle, false),
+        (Phase::Preparing, true),
+        (Phase::Queued { ahead: Some(2) }, true),
+        (Phase::Cancelling, true),
+        (Phase::Cancelled, false),
+        (finished("", ""), false),
+    ] {
+        run.phase = phase;
+        assert_eq!(run.is_active(), active, "{:?}", run.phase);
+    }
+}
