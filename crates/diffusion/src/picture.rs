@@ -55,3 +55,38 @@ impl Picture {
 fn byte(x: f32) -> u8 {
     ((x * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round() as u8
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn planes_become_interleaved_bytes() {
+        let planes = [-1.0, 1.0, 0.0, -3.0, 7.0, 1.0 / 255.0];
+        let picture = Picture::from_planar(2, 1, &planes).unwrap();
+        assert_eq!(picture.rgb, [0, 128, 255, 255, 0, 128]);
+    }
+
+    #[test]
+    fn bad_values_are_errors_not_black_pixels() {
+        for planes in [
+            &[0.0; 5][..],
+            &[0.0, 0.0, f32::NAN],
+            &[f32::INFINITY, 0.0, 0.0],
+        ] {
+            let error = Picture::from_planar(1, 1, planes).unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::Engine);
+        }
+    }
+
+    #[test]
+    fn differences_need_equal_sizes() {
+        let a = Picture::from_planar(1, 1, &[-1.0, 0.0, 1.0]).unwrap();
+        let b = Picture::from_planar(1, 1, &[1.0, 0.0, 1.0]).unwrap();
+        let c = Picture::from_planar(1, 2, &[0.0; 6]).unwrap();
+        assert_eq!(a.max_difference(&b), Some(255));
+        assert_eq!(a.max_difference(&c), None);
+    }
+}

@@ -57,3 +57,44 @@ pub fn guide(conditional: &[f32], unconditional: &[f32], guidance_scale: f32) ->
         .map(|(c, u)| u + guidance_scale * (c - u))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A straight flow, x(t) = data + t (noise - data), is integrated exactly whatever the number of steps.
+    #[test]
+    fn straight_flows_end_at_the_data() {
+        let (data, noise) = (0.25, -1.5);
+        for steps in [1, 3, 8, 50] {
+            let scheduler = FlowMatchEuler::new(steps);
+            assert_eq!(scheduler.timestep(0), 1.0);
+            assert_eq!(scheduler.timestep(steps), 0.0);
+            let mut x = [noise];
+            for i in 0..steps {
+                scheduler.step(i, &mut x, &[noise - data]);
+            }
+            assert!((x[0] - data).abs() < 1e-5, "{x:?} after {steps} steps");
+        }
+    }
+
+    /// dx/dt = x from t = 1 to 0 in n Euler steps: x = (1 - 1/n)^n.
+    #[test]
+    fn curved_flows_take_explicit_euler_steps() {
+        let scheduler = FlowMatchEuler::new(8);
+        let mut x = [1.0f32];
+        for i in 0..8 {
+            let velocity = x;
+            scheduler.step(i, &mut x, &velocity);
+        }
+        assert!((x[0] - 0.875f32.powi(8)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn guidance_extrapolates_from_the_unconditional_answer() {
+        let (c, u) = ([1.0, -2.0], [0.5, 2.0]);
+        assert_eq!(guide(&c, &u, 1.0), c);
+        assert_eq!(guide(&c, &u, 0.0), u);
+        assert_eq!(guide(&c, &u, 3.0), [2.0, -10.0]);
+    }
+}

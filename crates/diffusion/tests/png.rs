@@ -1,0 +1,113 @@
+//! What other readers find in the PNG.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use diffusion::png::{encode, parameters};
+use diffusion::{ErrorKind, GenerationRequest, Picture, Recipe};
+
+fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
+    Recipe {
+        request: GenerationRequest {
+            model: "demo-hub/glyph".into(),
+            prompt: prompt.into(),
+            negative_prompt: negative_prompt.into(),
+            seed: Some(9_007_199_254_740_991),
+            num_inference_steps: Some(8),
+            guidance_scale: Some(3.5),
+        },
+        weights_digest: "0123456789abcdef".repeat(4),
+        scheduler: "flow-match-euler".into(),
+        backend: "rten (CPU)".into(),
+        adapter: "x".into(),
+        place: "server".into(),
+        duration_ms: 12,
+    }
+}
+
+fn picture() -> Picture {
+    Picture {
+        width: 3,
+        height: 2,
+        rgb: (0..18).map(|i| i * 14).collect(),
+    }
+}
+
+struct Read {
+    rgb: Vec<u8>,
+    text: Vec<(String, String)>,
+    itxt: Vec<(String, String)>,
+}
+
+fn read(bytes: &[u8]) -> Read {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
+        .read_info()
+        .unwrap();
+    let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut rgb).unwrap();
+    assert_eq!((info.width, info.height), (3, 2));
+    assert_eq!(info.color_type, png::ColorType::Rgb);
+    let info = reader.info();
+    Read {
+        rgb,
+        text: info
+            .uncompressed_latin1_text
+            .iter()
+            .map(|c| (c.keyword.clone(), c.text.clone()))
+            .collect(),
+        itxt: info
+            .utf8_text
+            .iter()
+            .map(|c| (c.keyword.clone(), c.get_text().unwrap()))
+            .collect(),
+    }
+}
+
+#[test]
+fn pixels_and_recipe_come_back() {
+    let recipe = recipe("Äpfel, flat style", "");
+    let read = read(&encode(&picture(), &recipe).unwrap());
+    assert_eq!(read.rgb, picture().rgb);
+    assert_eq!(
+        read.text,
+        [("parameters".to_owned(), parameters(&recipe, 3, 2))]
+    );
+    let [(keyword, json)] = &read.itxt[..] else {
+        panic!("one iTXt chunk expected")
+    };
+    assert_eq!(keyword, "demo-hub");
+    assert_eq!(serde_json::from_str::<Recipe>(json).unwrap(), recipe);
+}
+
+#[test]
+fn text_beyond_latin_1_goes_to_itxt() {
+    for prompt in ["りんご 🍎", "€", "nul\0inside"] {
+        let recipe = recipe(prompt, "");
+        let read = read(&encode(&picture(), &recipe).unwrap());
+        let all = [&read.text[..], &read.itxt[..]].concat();
+        let found = |k: &str| &all.iter().find(|(keyword, _)| keyword == k).unwrap().1;
+        assert!(found("parameters").starts_with(&prompt.replace('\0', " ")));
+        assert_eq!(read.text.is_empty(), !prompt.is_ascii());
+        let back: Recipe = serde_json::from_str(found("demo-hub")).unwrap();
+        assert_eq!(back, recipe);
+    }
+}
+
+/// The layout that A1111's `parse_generation_parameters` documents: prompt lines, `Negative prompt:`, then
+/// one line of `name: value` pairs that begins with `Steps`.
+#[test]
+fn parameters_have_the_form_that_prompt_readers_take() {
+    assert_eq!(
+        parameters(&recipe("red apple\nflat", "leaf"), 64, 64),
+        "red apple\nflat\nNegative prompt: leaf\nSteps: 8, Sampler: Euler, CFG scale: 3.5, \
+         Seed: 9007199254740991, Size: 64x64, Model hash: 0123456789, Model: demo-hub/glyph, \
+         Version: Demo Hub"
+    );
+    assert!(!parameters(&recipe("a", ""), 1, 1).contains("Negative prompt"));
+}
+
+#[test]
+fn a_picture_whose_size_lies_is_refused() {
+    let mut short = picture();
+    short.rgb.pop();
+    let error = encode(&short, &recipe("a", "")).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Png);
+}
