@@ -36,13 +36,21 @@ pub fn duration(ms: f64) -> String {
 /// Milliseconds since the Unix epoch as `2026-11-23 20:15 UTC`.
 pub fn date_time(unix_ms: u64) -> String {
     let (y, m, d, minutes) = civil(unix_ms);
-    format!("{y:04}-{m:02}-{d:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+    format!(
+        "{y:04}-{m:02}-{d:02} {:02}:{:02} UTC",
+        minutes / 60,
+        minutes % 60
+    )
 }
 
 /// Milliseconds since the Unix epoch as the `datetime` attribute takes it, `2026-11-23T20:15Z`.
 pub fn date_time_attr(unix_ms: u64) -> String {
     let (y, m, d, minutes) = civil(unix_ms);
-    format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}Z", minutes / 60, minutes % 60)
+    format!(
+        "{y:04}-{m:02}-{d:02}T{:02}:{:02}Z",
+        minutes / 60,
+        minutes % 60
+    )
 }
 
 /// Year, month, day and minute of the day in the proleptic Gregorian calendar

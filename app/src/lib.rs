@@ -4,6 +4,12 @@
 //! * `hydrate`: the binary `client` hydrates it in the browser's main thread.
 //! * `render-worker`: the binary of that name runs the models off the main thread.
 
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+mod api;
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+mod client;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod data;
 pub mod format;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod pages;
@@ -15,5 +21,7 @@ pub mod ssr;
 pub mod studio;
 pub mod worker;
 
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub use client::hydrate;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub use root::App;

@@ -3,26 +3,53 @@
 use leptos::prelude::*;
 use leptos_meta::{Title, provide_meta_context};
 use leptos_router::SsrMode;
-use leptos_router::components::{Route, Router, Routes};
+use leptos_router::components::{A, Route, Router, Routes};
 use leptos_router::path;
 
-use crate::pages::NotFound;
+use crate::pages::{Gallery, Home, ImagePage, ModelPage, NotFound};
+use crate::studio::Studio;
 
 /// Every page of the hub.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
+    provide_context(Studio::new());
     view! {
         <Title formatter=|title: String| {
             if title.is_empty() { "Demo Hub".to_owned() } else { format!("{title} · Demo Hub") }
         } />
         <Router>
+            <a class="skip" href="#main">
+                "Skip to the content"
+            </a>
+            <header class="masthead">
+                <a class="wordmark" href="/">
+                    <svg viewBox="0 0 20 20" width="20" height="20" aria-hidden="true">
+                        <rect class="mark-a" x="0" y="0" width="9" height="9" rx="2" />
+                        <rect class="mark-b" x="11" y="0" width="9" height="9" rx="4.5" />
+                        <rect class="mark-b" x="0" y="11" width="9" height="9" rx="4.5" />
+                        <rect class="mark-a" x="11" y="11" width="9" height="9" rx="2" />
+                    </svg>
+                    "Demo Hub"
+                </a>
+                <nav aria-label="Pages">
+                    <A href="/" exact=true>
+                        "Create"
+                    </A>
+                    <A href="/gallery">"Gallery"</A>
+                </nav>
+            </header>
             <Routes fallback=NotFound>
-                <Route path=path!("/") view=NotFound ssr=SsrMode::Async />
-                <Route path=path!("/gallery") view=NotFound ssr=SsrMode::Async />
-                <Route path=path!("/i/:id") view=NotFound ssr=SsrMode::Async />
-                <Route path=path!("/models/:owner/:name") view=NotFound ssr=SsrMode::Async />
+                <Route path=path!("/") view=Home ssr=SsrMode::Async />
+                <Route path=path!("/gallery") view=Gallery ssr=SsrMode::Async />
+                <Route path=path!("/i/:id") view=ImagePage ssr=SsrMode::Async />
+                <Route path=path!("/models/:owner/:name") view=ModelPage ssr=SsrMode::Async />
             </Routes>
+            <footer class="footer">
+                <p>
+                    "Pictures are made in your browser on WebGPU where it can, else on the server."
+                </p>
+            </footer>
         </Router>
     }
 }

@@ -82,7 +82,11 @@ impl Settings {
             prompt: self.prompt.clone(),
             negative_prompt: self.negative_prompt.clone(),
             seed: Some(seed),
-            num_inference_steps: Some(number(&self.steps, "The number of steps", "a whole number")?),
+            num_inference_steps: Some(number(
+                &self.steps,
+                "The number of steps",
+                "a whole number",
+            )?),
             guidance_scale: Some(number(&self.guidance, "The guidance", "a number")?),
         };
         Ok((model.clone(), request.resolve(model)?))
@@ -212,7 +216,10 @@ mod tests {
     fn an_empty_query_gives_the_defaults() {
         let settings = Settings::from_query(&models(), query(&[]));
         assert_eq!(settings.model, "demo-hub/glyph");
-        assert_eq!((settings.steps.as_str(), settings.guidance.as_str()), ("8", "3.5"));
+        assert_eq!(
+            (settings.steps.as_str(), settings.guidance.as_str()),
+            ("8", "3.5")
+        );
         assert!(settings.random_seed && !settings.accept_software);
         assert_eq!(settings.policy, Policy::Auto);
     }
@@ -254,13 +261,32 @@ mod tests {
             change(&mut settings);
             settings.request(&models(), 1).unwrap_err()
         };
-        assert_eq!(code(&|s| s.prompt = " \n".into()).code, ProblemCode::EmptyPrompt);
-        assert_eq!(code(&|s| s.prompt = "x".repeat(1_001)).code, ProblemCode::PromptTooLong);
-        assert_eq!(code(&|s| s.steps = "0".into()).code, ProblemCode::OutOfRange);
-        assert_eq!(code(&|s| s.guidance = "NaN".into()).code, ProblemCode::OutOfRange);
-        assert_eq!(code(&|s| s.model = "no/such".into()).code, ProblemCode::UnknownModel);
+        assert_eq!(
+            code(&|s| s.prompt = " \n".into()).code,
+            ProblemCode::EmptyPrompt
+        );
+        assert_eq!(
+            code(&|s| s.prompt = "x".repeat(1_001)).code,
+            ProblemCode::PromptTooLong
+        );
+        assert_eq!(
+            code(&|s| s.steps = "0".into()).code,
+            ProblemCode::OutOfRange
+        );
+        assert_eq!(
+            code(&|s| s.guidance = "NaN".into()).code,
+            ProblemCode::OutOfRange
+        );
+        assert_eq!(
+            code(&|s| s.model = "no/such".into()).code,
+            ProblemCode::UnknownModel
+        );
         let problem = code(&|s| s.steps = "1000000000000".into());
-        assert!(problem.detail.starts_with("The number of steps is \"1000000000000\""));
+        assert!(
+            problem
+                .detail
+                .starts_with("The number of steps is \"1000000000000\"")
+        );
         let missing = code(&|s| {
             s.random_seed = false;
             s.seed = String::new();

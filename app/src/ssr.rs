@@ -136,10 +136,9 @@ fn set_content_security_policy(storage_origin: &str, nonce: Option<&str>) {
         return;
     };
     match HeaderValue::from_str(&content_security_policy(storage_origin, nonce)) {
-        Ok(value) => response.insert_header(
-            HeaderName::from_static("content-security-policy"),
-            value,
-        ),
+        Ok(value) => {
+            response.insert_header(HeaderName::from_static("content-security-policy"), value)
+        }
         Err(error) => tracing::error!(%error, storage_origin, "no Content-Security-Policy sent"),
     }
 }

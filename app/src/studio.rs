@@ -1,3 +1,22 @@
 //! The one page's work: form, run, picture, saving.
 
 pub mod run;
+
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod handle;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod view;
+
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+mod browser;
+
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+pub(crate) use handle::Studio;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+pub(crate) use view::StudioView;
+
+/// Waits until suspended parts of the page, whose data came with it, are hydrated: they are micro-tasks.
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub(crate) async fn settled() {
+    browser::time::sleep(0).await;
+}

@@ -1,2 +1,13 @@
-//! Placeholder.
-fn main() {}
+//! Brings the served page alive in the browser's main thread.
+
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+fn main() {
+    app::hydrate();
+}
+
+#[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+fn main() {
+    eprintln!(
+        "client runs in a browser: build it for wasm32-unknown-unknown with the feature `hydrate`"
+    );
+}

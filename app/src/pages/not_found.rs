@@ -3,21 +3,24 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
+use super::parts::set_status;
+
 /// Says that nothing is here and where to go; on the server the status becomes 404.
 #[component]
 pub(crate) fn NotFound() -> impl IntoView {
-    #[cfg(feature = "ssr")]
-    crate::ssr::set_status(404);
+    set_status(404);
     view! {
         <Title text="Not found" />
-        <main class="prose">
+        <main id="main" class="page prose">
             <h1>"There is nothing here"</h1>
-            <p>"The address may be mistyped, or the picture was never saved."</p>
-            <p>
-                <a href="/">"Make a picture"</a>
-                " or "
-                <a href="/gallery">"look at the gallery"</a>
-                "."
+            <p class="lead">"The address may be mistyped, or the picture was never saved."</p>
+            <p class="actions">
+                <a class="button" href="/">
+                    "Make a picture"
+                </a>
+                <a class="button quiet" href="/gallery">
+                    "See the gallery"
+                </a>
             </p>
         </main>
     }

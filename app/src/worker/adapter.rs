@@ -30,16 +30,28 @@ mod tests {
     fn rasterisers_are_known_by_flag_or_name() {
         assert!(is_software(true, &["nvidia", "ampere"]));
         assert!(is_software(false, &["google", "swiftshader"]));
-        assert!(is_software(false, &["", "", "llvmpipe (LLVM 19.1.7, 256 bits)"]));
-        assert!(is_software(false, &["", "", "Microsoft Basic Render Driver"]));
+        assert!(is_software(
+            false,
+            &["", "", "llvmpipe (LLVM 19.1.7, 256 bits)"]
+        ));
+        assert!(is_software(
+            false,
+            &["", "", "Microsoft Basic Render Driver"]
+        ));
         assert!(is_software(false, &["microsoft", "warp"]));
     }
 
     #[test]
     fn hardware_is_not() {
-        assert!(!is_software(false, &["nvidia", "ampere", "NVIDIA GeForce RTX 3060"]));
+        assert!(!is_software(
+            false,
+            &["nvidia", "ampere", "NVIDIA GeForce RTX 3060"]
+        ));
         assert!(!is_software(false, &["apple", "metal-3", ""]));
-        assert!(!is_software(false, &["intel", "gen-12lp", "Warpspeed 9000"]));
+        assert!(!is_software(
+            false,
+            &["intel", "gen-12lp", "Warpspeed 9000"]
+        ));
         assert!(!is_software(false, &["", "", ""]));
     }
 }

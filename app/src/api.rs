@@ -1,0 +1,69 @@
+//! Calls to the hub's API from the browser; every failure becomes a [`Problem`].
+
+use gloo_net::http::{Request, Response};
+use protocol::{Problem, ProblemCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// `GET`.
+pub(crate) async fn get<T: DeserializeOwned>(url: &str) -> Result<T, Problem> {
+    let response = Request::get(url).send().await.map_err(unreachable)?;
+    read(response).await
+}
+
+/// `POST` of a JSON body.
+pub(crate) async fn post<T: DeserializeOwned>(
+    url: &str,
+    body: &impl Serialize,
+) -> Result<T, Problem> {
+    let request = Request::post(url).json(body).map_err(unreadable)?;
+    read(request.send().await.map_err(unreachable)?).await
+}
+
+/// `DELETE`; the answer's body is not looked at.
+pub(crate) async fn delete(url: &str) -> Result<(), Problem> {
+    let response = Request::delete(url).send().await.map_err(unreachable)?;
+    if response.ok() {
+        Ok(())
+    } else {
+        Err(problem(response).await)
+    }
+}
+
+async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Problem> {
+    if response.ok() {
+        response.json().await.map_err(unreadable)
+    } else {
+        Err(problem(response).await)
+    }
+}
+
+async fn problem(response: Response) -> Problem {
+    let status = response.status();
+    match response.json::<Problem>().await {
+        Ok(problem) => problem,
+        Err(_) => Problem {
+            status,
+            ..Problem::new(
+                ProblemCode::Internal,
+                format!("the server answered with HTTP status {status}"),
+            )
+        },
+    }
+}
+
+fn unreachable(error: gloo_net::Error) -> Problem {
+    Problem {
+        title: "The server could not be reached".into(),
+        ..Problem::new(ProblemCode::Internal, error.to_string())
+            .with_hint("Check your connection and try again.")
+    }
+}
+
+fn unreadable(error: gloo_net::Error) -> Problem {
+    Problem {
+        title: "The server's answer could not be read".into(),
+        ..Problem::new(ProblemCode::Internal, error.to_string())
+            .with_hint("Reload the page and try again.")
+    }
+}

@@ -1,0 +1,88 @@
+//! Pieces that several pages show.
+
+use leptos::prelude::*;
+use protocol::{ImageRecord, Problem};
+
+/// Sets the HTTP status where the page is rendered on the server; nothing in the browser.
+pub(super) fn set_status(status: u16) {
+    #[cfg(feature = "ssr")]
+    crate::ssr::set_status(status);
+    #[cfg(not(feature = "ssr"))]
+    let _ = status;
+}
+
+/// A problem with its way out.
+#[component]
+pub(super) fn ProblemNote(
+    /// What happened.
+    problem: Problem,
+) -> impl IntoView {
+    let hint = (!problem.hint.is_empty()).then(|| view! { <p class="hint">{problem.hint}</p> });
+    let wait = problem
+        .retry_after
+        .map(|s| view! { <p class="hint">{format!("Try again in {s} s.")}</p> });
+    view! {
+        <div class="problem">
+            <p class="problem-title">{problem.title}</p>
+            <p>{sentence(&problem.detail)}</p>
+            {hint}
+            {wait}
+        </div>
+    }
+}
+
+/// First letter upper case, full stop at the end.
+fn sentence(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    let mut out: String = chars
+        .next()
+        .map(|c| c.to_uppercase().chain(chars).collect())
+        .unwrap_or_default();
+    if !out.is_empty() && !out.ends_with(['.', '!', '?']) {
+        out.push('.');
+    }
+    out
+}
+
+/// Pictures as tiles that link to their pages.
+#[component]
+pub(super) fn Tiles(
+    /// What to show, in this order.
+    items: Vec<ImageRecord>,
+) -> impl IntoView {
+    let tiles: Vec<_> = items
+        .into_iter()
+        .map(|item| {
+            let prompt = item.recipe.request.prompt;
+            view! {
+                <li>
+                    <a class="tile" href=item.permalink>
+                        <img
+                            class="pixels"
+                            src=item.url
+                            alt=format!("Generated picture of: {prompt}")
+                            width=item.width
+                            height=item.height
+                            loading="lazy"
+                            decoding="async"
+                        />
+                        <span class="tile-prompt">{prompt}</span>
+                    </a>
+                </li>
+            }
+        })
+        .collect();
+    view! { <ul class="tiles">{tiles}</ul> }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn details_become_sentences() {
+        assert_eq!(sentence("the prompt is empty"), "The prompt is empty.");
+        assert_eq!(sentence("Why?"), "Why?");
+        assert_eq!(sentence(" "), "");
+    }
+}

@@ -1,0 +1,139 @@
+//! The render worker as the page sees it.
+
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use js_sys::{Array, ArrayBuffer};
+use leptos::prelude::document;
+use wasm_bindgen::prelude::*;
+use web_sys::{ErrorEvent, MessageEvent, Worker};
+
+use super::time::within;
+use crate::worker::message::{FromWorker, ToWorker};
+
+/// Longest wait for the worker to be fetched, compiled and started.
+const START_MS: i32 = 60_000;
+
+/// A message, with the PNG where it carries one; or the sentence why there will be none.
+pub(super) type Incoming = Result<(FromWorker, Option<ArrayBuffer>), String>;
+
+/// A running worker; dropping it ends the worker at once.
+pub(super) struct RenderWorker {
+    worker: Worker,
+    incoming: UnboundedReceiver<Incoming>,
+    runs: u32,
+    _on_message: Closure<dyn Fn(MessageEvent)>,
+    _on_error: Closure<dyn Fn(JsValue)>,
+}
+
+impl RenderWorker {
+    /// Starts the worker whose address the page carries and waits until it listens.
+    pub(super) async fn start() -> Result<Self, String> {
+        let url = address().ok_or("the page does not name its render worker")?;
+        let worker = Worker::new(&url)
+            .map_err(|e| format!("the render worker could not be started: {}", text(&e)))?;
+        let (sender, incoming) = unbounded();
+        let on_message = listen(sender.clone(), |event: MessageEvent| read(&event.data()));
+        let on_error = listen(sender, |event: JsValue| Err(crash(&event)));
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onmessageerror(Some(on_error.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        let mut this = Self {
+            worker,
+            incoming,
+            runs: 0,
+            _on_message: on_message,
+            _on_error: on_error,
+        };
+        match within(START_MS, this.incoming.next()).await {
+            Some(Some(Ok((FromWorker::Ready, _)))) => Ok(this),
+            Some(Some(Ok((other, _)))) => Err(format!("the render worker began with {other:?}")),
+            Some(Some(Err(detail))) => Err(detail),
+            Some(None) | None => Err(format!(
+                "the render worker did not start within {} s",
+                START_MS / 1000
+            )),
+        }
+    }
+
+    /// A number for the next run.
+    pub(super) fn next_run(&mut self) -> u32 {
+        self.runs += 1;
+        self.runs
+    }
+
+    /// Sends a message.
+    pub(super) fn post(&self, message: &ToWorker) -> Result<(), String> {
+        let json = serde_json::to_string(message).map_err(|e| e.to_string())?;
+        self.worker
+            .post_message(&JsValue::from_str(&json))
+            .map_err(|e| format!("the render worker takes no messages: {}", text(&e)))
+    }
+
+    /// The next message; an error when none comes within `ms`.
+    pub(super) async fn next(&mut self, ms: i32) -> Incoming {
+        match within(ms, self.incoming.next()).await {
+            Some(Some(incoming)) => incoming,
+            Some(None) => Err("the render worker is gone".into()),
+            None => Err(format!("the render worker was silent for {} s", ms / 1000)),
+        }
+    }
+}
+
+impl Drop for RenderWorker {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onmessageerror(None);
+        self.worker.set_onerror(None);
+        self.worker.terminate();
+    }
+}
+
+fn listen<E: wasm_bindgen::convert::FromWasmAbi + 'static>(
+    sender: UnboundedSender<Incoming>,
+    read: impl Fn(E) -> Incoming + 'static,
+) -> Closure<dyn Fn(E)> {
+    Closure::new(move |event: E| {
+        // The receiver lives as long as the closure is registered.
+        let _ = sender.unbounded_send(read(event));
+    })
+}
+
+fn read(data: &JsValue) -> Incoming {
+    let (json, png) = match data.dyn_ref::<Array>() {
+        Some(pair) => (pair.get(0), pair.get(1).dyn_into().ok()),
+        None => (data.clone(), None),
+    };
+    let json = json.as_string().unwrap_or_default();
+    match serde_json::from_str(&json) {
+        Ok(message) => Ok((message, png)),
+        Err(error) => Err(format!(
+            "the render worker sent something unreadable: {error}"
+        )),
+    }
+}
+
+fn crash(event: &JsValue) -> String {
+    let detail = event
+        .dyn_ref::<ErrorEvent>()
+        .map(ErrorEvent::message)
+        .filter(|m| !m.is_empty())
+        .unwrap_or_else(|| "its script could not be loaded".into());
+    format!("the render worker stopped: {detail}")
+}
+
+fn address() -> Option<String> {
+    document()
+        .query_selector("meta[name=hub-worker]")
+        .ok()??
+        .get_attribute("content")
+        .filter(|url| !url.is_empty())
+}
+
+/// The message of a JavaScript error.
+pub(super) fn text(error: &JsValue) -> String {
+    error
+        .dyn_ref::<js_sys::Error>()
+        .map(|e| String::from(e.message()))
+        .or_else(|| error.as_string())
+        .unwrap_or_else(|| format!("{error:?}"))
+}

@@ -1,0 +1,82 @@
+//! The state that form, result and the work behind them share.
+
+use leptos::prelude::*;
+use protocol::{ModelSummary, Problem};
+
+use super::run::Run;
+use crate::settings::Settings;
+
+/// Saving a picture that was made in the browser.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(
+    not(all(feature = "hydrate", target_arch = "wasm32")),
+    expect(dead_code, reason = "pictures are saved from a browser only")
+)]
+pub(crate) enum Saving {
+    /// Not asked for.
+    #[default]
+    Unsaved,
+    /// Bytes are on their way to the store.
+    Uploading {
+        /// Bytes sent.
+        sent: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The server checks what arrived.
+    Committing,
+    /// Stored for good under this link.
+    Saved(String),
+    /// Not stored; the picture is still here.
+    Failed(Problem),
+}
+
+/// Handle on the page's state; lives as long as the application, so that a picture outlasts a visit to the gallery.
+#[derive(Clone, Copy)]
+pub(crate) struct Studio {
+    /// The form.
+    pub(crate) settings: RwSignal<Settings>,
+    /// The run.
+    pub(crate) run: RwSignal<Run>,
+    /// What is wrong with the form.
+    pub(crate) problem: RwSignal<Option<Problem>>,
+    /// Saving.
+    pub(crate) saving: RwSignal<Saving>,
+}
+
+impl Studio {
+    pub(crate) fn new() -> Self {
+        Self {
+            settings: RwSignal::default(),
+            run: RwSignal::default(),
+            problem: RwSignal::new(None),
+            saving: RwSignal::default(),
+        }
+    }
+
+    /// Starts a run with the form's settings.
+    pub(crate) fn generate(self, models: &[ModelSummary]) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::generate(self, models);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = models;
+    }
+
+    /// Stops the run.
+    pub(crate) fn cancel(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::cancel(self);
+    }
+
+    /// Stores the picture.
+    pub(crate) fn save(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::save::start(self);
+    }
+
+    /// Takes over what the visitor typed into the served form before the page came alive.
+    pub(crate) fn adopt_typed(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::typed::adopt(self.settings);
+    }
+}

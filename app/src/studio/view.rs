@@ -1,0 +1,22 @@
+//! What the visitor sees of the studio.
+
+mod form;
+mod result;
+
+use leptos::prelude::*;
+use protocol::ModelSummary;
+
+/// Form beside result.
+#[component]
+pub(crate) fn StudioView(
+    /// The runnable models, the default one first.
+    models: Vec<ModelSummary>,
+) -> impl IntoView {
+    let models = StoredValue::new(models);
+    view! {
+        <div class="studio">
+            <form::Form models />
+            <result::ResultPane models />
+        </div>
+    }
+}

@@ -1,0 +1,217 @@
+//! The result: progress, picture, where it ran and why, saving.
+
+use leptos::prelude::*;
+use protocol::ModelSummary;
+
+use crate::format;
+use crate::studio::Studio;
+use crate::studio::handle::Saving;
+use crate::studio::run::{Finished, Phase};
+
+#[component]
+pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
+    let studio = expect_context::<Studio>();
+    let run = studio.run;
+    let done = Memo::new(move |_| {
+        run.with(|r| match &r.phase {
+            Phase::Done(done) => Some(done.clone()),
+            _ => None,
+        })
+    });
+    let state = move || {
+        run.with(|r| match &r.phase {
+            Phase::Idle => "idle",
+            Phase::Done(_) => "done",
+            Phase::Failed(_) => "failed",
+            Phase::Cancelled => "cancelled",
+            _ => "active",
+        })
+    };
+    let size = models
+        .with_value(|all| all.first().map(|m| (m.width, m.height)))
+        .unwrap_or((64, 64));
+    view! {
+        <section class="result" aria-label="Result" data-state=state>
+            <div class="stage">
+                {move || match done.get() {
+                    Some(done) => view! { <Shown done /> }.into_any(),
+                    None => {
+                        view! {
+                            <p class="placeholder" aria-hidden="true">
+                                <span class="grain"></span>
+                                <span class="placeholder-text">
+                                    {move || if state() == "idle" {
+                                        format!("Your {} × {} picture appears here", size.0, size.1)
+                                    } else {
+                                        String::new()
+                                    }}
+                                </span>
+                            </p>
+                        }
+                            .into_any()
+                    }
+                }}
+            </div>
+            <progress
+                class="bar"
+                data-testid="progress"
+                aria-label="Progress"
+                max=move || run.with(|r| r.progress().1.to_string())
+                value=move || run.with(|r| r.progress().0.map(|v| v.to_string()))
+            ></progress>
+            <p class="status" data-testid="status" role="status" aria-live="polite">
+                {move || run.with(|r| r.status())}
+            </p>
+            <p class="where" data-testid="where">
+                {move || run.with(|r| r.where_and_why())}
+            </p>
+            <div role="alert">
+                {move || run.with(|r| match &r.phase {
+                    Phase::Failed(problem) => Some(problem.clone()),
+                    _ => None,
+                })
+                    .map(|problem| {
+                        view! {
+                            <div class="problem" data-testid="error">
+                                <p class="problem-title">{problem.title}</p>
+                                <p>{problem.detail}</p>
+                                <p class="hint">{problem.hint}</p>
+                            </div>
+                        }
+                    })}
+            </div>
+            {move || done.get().map(|done| view! { <Actions done /> })}
+        </section>
+    }
+}
+
+#[component]
+fn Shown(done: Finished) -> impl IntoView {
+    let studio = expect_context::<Studio>();
+    let prompt = studio
+        .run
+        .with_untracked(|r| r.request.as_ref().map(|q| q.prompt.clone()))
+        .unwrap_or_default();
+    view! {
+        <img
+            class="pixels"
+            data-testid="picture"
+            src=done.url
+            alt=format!("Generated picture of: {prompt}")
+            width=done.width
+            height=done.height
+        />
+    }
+}
+
+#[component]
+fn Actions(done: Finished) -> impl IntoView {
+    let studio = expect_context::<Studio>();
+    let saving = studio.saving;
+    let request = studio.run.with_untracked(|r| r.request.clone());
+    let facts = request.as_ref().map(|q| {
+        view! {
+            <dl class="facts">
+                <div>
+                    <dt>"Seed"</dt>
+                    <dd>{q.seed}</dd>
+                </div>
+                <div>
+                    <dt>"Steps"</dt>
+                    <dd>{q.num_inference_steps}</dd>
+                </div>
+                <div>
+                    <dt>"Guidance"</dt>
+                    <dd>{q.guidance_scale}</dd>
+                </div>
+            </dl>
+        }
+    });
+    let file = request
+        .map(|q| {
+            format!(
+                "{}-{}.png",
+                format::slug(&q.prompt),
+                q.seed.unwrap_or_default()
+            )
+        })
+        .unwrap_or_default();
+    let stored = done.permalink;
+    let permalink = move || {
+        stored.clone().or_else(|| {
+            saving.with(|s| match s {
+                Saving::Saved(link) => Some(link.clone()),
+                _ => None,
+            })
+        })
+    };
+    let save = done.made_here.map(|_| {
+        let busy = move || {
+            saving.with(|s| {
+                matches!(
+                    s,
+                    Saving::Uploading { .. } | Saving::Committing | Saving::Saved(_)
+                )
+            })
+        };
+        let label = move || {
+            saving.with(|s| match s {
+                Saving::Unsaved => "Save with a permanent link".to_owned(),
+                Saving::Uploading { sent, total } => {
+                    format!(
+                        "Uploading {} of {}",
+                        format::size(*sent),
+                        format::size(*total)
+                    )
+                }
+                Saving::Committing => "Checking…".to_owned(),
+                Saving::Saved(_) => "Saved".to_owned(),
+                Saving::Failed(_) => "Try to save again".to_owned(),
+            })
+        };
+        view! {
+            <button
+                class="button"
+                type="button"
+                data-testid="save"
+                disabled=busy
+                on:click=move |_| studio.save()
+            >
+                {label}
+            </button>
+        }
+    });
+    view! {
+        <div class="after">
+            {facts} <div class="actions">
+                {save} {move || {
+                    permalink()
+                        .map(|href| {
+                            view! {
+                                <a class="button" data-testid="permalink" href=href>
+                                    "Permanent link"
+                                </a>
+                            }
+                        })
+                }}
+                <a class="button quiet" href=done.url download=file>
+                    "Download PNG"
+                </a>
+            </div>
+            <div role="alert">
+                {move || saving.with(|s| match s {
+                    Saving::Failed(problem) => Some(problem.clone()),
+                    _ => None,
+                })
+                    .map(|problem| {
+                        view! {
+                            <div class="problem" data-testid="save-error">
+                                <p class="problem-title">{problem.title}</p>
+                                <p>{problem.detail}". The picture is still here. "{problem.hint}</p>
+                            </div>
+                        }
+                    })}
+            </div>
+        </div>
+    }
+}
