@@ -96,3 +96,15 @@ impl From<std::io::Error> for Error {
         Self::new(ErrorKind::Io, error.to_string())
     }
 }
+
+pub(crate) fn unsupported(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::UnsupportedOp, message)
+}
+
+pub(crate) fn invalid_model(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidModel, message)
+}
+
+pub(crate) fn mismatch(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::ShapeMismatch, message)
+}

@@ -81,6 +81,16 @@ pub enum Dim {
     Symbol(String),
 }
 
+impl std::fmt::Display for Dim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fixed(size) => write!(f, "{size}"),
+            Self::Symbol(name) if name.is_empty() => f.write_str("?"),
+            Self::Symbol(name) => f.write_str(name),
+        }
+    }
+}
+
 /// Name, element type and shape of a graph input or output.
 #[derive(Clone, Debug)]
 pub struct ValueInfo {

@@ -1,0 +1,70 @@
+//! `onnx-gpu info`.
+
+use std::collections::BTreeMap;
+
+use onnx_gpu::proto::{Model, ValueInfo};
+use onnx_gpu::{OPSETS, Result, is_supported};
+
+/// Prints what a model declares.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    let model = Model::parse(bytes)?;
+    println!("IR version {}, by {}", model.ir_version, model.producer);
+    for (domain, version) in &model.opsets {
+        let name = if domain.is_empty() { "ai.onnx" } else { domain };
+        let known = name != "ai.onnx" || OPSETS.contains(version);
+        println!(
+            "operator set {name} {version}{}",
+            if known { "" } else { " (not supported)" }
+        );
+    }
+    let graph = &model.graph;
+    let constants: Vec<&str> = graph.initializers.iter().map(|(n, _)| n.as_str()).collect();
+    for info in &graph.inputs {
+        if !constants.contains(&info.name.as_str()) {
+            println!("input {}", declaration(info));
+        }
+    }
+    for info in &graph.outputs {
+        println!("output {}", declaration(info));
+    }
+    let elements: usize = graph.initializers.iter().map(|(_, t)| t.len()).sum();
+    println!(
+        "{} nodes, {} initializers of {elements} elements",
+        graph.nodes.len(),
+        graph.initializers.len()
+    );
+    let mut operators: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for node in &graph.nodes {
+        *operators.entry((&node.domain, &node.op)).or_default() += 1;
+    }
+    let mut listed: Vec<_> = operators.into_iter().collect();
+    listed.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let mut missing = 0;
+    for ((domain, op), count) in listed {
+        let supported = is_supported(domain, op);
+        missing += usize::from(!supported);
+        let name = if domain.is_empty() {
+            op.to_owned()
+        } else {
+            format!("{domain}::{op}")
+        };
+        println!(
+            "{count:6}  {name}{}",
+            if supported { "" } else { "  NOT SUPPORTED" }
+        );
+    }
+    println!("unsupported operators: {missing}");
+    Ok(())
+}
+
+fn declaration(info: &ValueInfo) -> String {
+    let shape = match &info.shape {
+        Some(dims) => dims
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+        None => "any rank".into(),
+    };
+    format!("{}: {} [{shape}]", info.name, info.dtype)
+}

@@ -1,0 +1,154 @@
+//! The command line `onnx-gpu`: look into an ONNX file, run it on a GPU, compare with expected outputs, time it.
+
+mod bench;
+mod compare;
+mod files;
+mod info;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use onnx_gpu::{AdapterChoice, Gpu, Options, Result, Session};
+
+/// Runs ONNX models on wgpu.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the adapters of this machine.
+    Adapters,
+    /// Shows inputs, outputs, operator set, operators and those that are not supported. Needs no GPU.
+    Info {
+        /// ONNX file.
+        model: PathBuf,
+    },
+    /// Runs the model once and writes or summarises its outputs.
+    Run {
+        #[command(flatten)]
+        source: Source,
+        /// Folder for one NAME.npy per output.
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
+    /// Runs the model once and compares outputs; exits with 1 if one is beyond tolerance.
+    ///
+    /// An element passes if |a - b| <= atol + rtol * |expected|. Unless --rtol or --atol is given, rtol is 0 and atol is 2e-3 of
+    /// the expected output's range (its largest minus its smallest element). A NaN passes only where NaN is expected.
+    Compare {
+        #[command(flatten)]
+        source: Source,
+        /// Expected output.
+        #[arg(long = "expect", value_name = "NAME=FILE.npy", required = true)]
+        expect: Vec<String>,
+        /// Tolerance relative to each expected element.
+        #[arg(long)]
+        rtol: Option<f64>,
+        /// Absolute tolerance.
+        #[arg(long)]
+        atol: Option<f64>,
+    },
+    /// Times the model. Inputs that are not given are random, of the declared shape (integers are 0).
+    Bench {
+        #[command(flatten)]
+        source: Source,
+        /// Timed runs after the first.
+        #[arg(long, default_value_t = 10)]
+        runs: usize,
+        /// Also time each kernel family.
+        #[arg(long)]
+        profile: bool,
+    },
+}
+
+/// A model, its inputs and where it runs.
+#[derive(Args)]
+struct Source {
+    /// ONNX file.
+    model: PathBuf,
+    /// Input tensor.
+    #[arg(long = "input", value_name = "NAME=FILE.npy")]
+    inputs: Vec<String>,
+    /// default, high, software, an index or a part of a name from `onnx-gpu adapters`.
+    #[arg(long, default_value = "default")]
+    adapter: AdapterChoice,
+}
+
+impl Source {
+    fn open(&self) -> Result<Session> {
+        let options = Options {
+            adapter: self.adapter.clone(),
+            ..Options::default()
+        };
+        let session = Session::from_bytes_blocking(&files::bytes(&self.model)?, options)?;
+        let info = session.gpu().info();
+        eprintln!("adapter: {} ({})", info.name, info.backend);
+        Ok(session)
+    }
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the command found what it was asked to find.
+fn dispatch(command: Command) -> Result<bool> {
+    match command {
+        Command::Adapters => {
+            for (index, a) in Gpu::adapters().iter().enumerate() {
+                println!(
+                    "{index}: {} ({}, {}{}), buffers up to {} MiB",
+                    a.name,
+                    a.backend,
+                    a.device_type,
+                    if a.software { ", software" } else { "" },
+                    a.max_buffer_size.min(a.max_storage_buffer_binding_size) >> 20
+                );
+            }
+        }
+        Command::Info { model } => info::print(&files::bytes(&model)?)?,
+        Command::Run { source, output } => {
+            let inputs = files::inputs(&source.inputs)?;
+            let session = source.open()?;
+            for (name, tensor) in session.run_blocking(&files::borrowed(&inputs))? {
+                files::describe(&name, &tensor);
+                if let Some(folder) = &output {
+                    files::save(folder, &name, &tensor)?;
+                }
+            }
+        }
+        Command::Compare {
+            source,
+            expect,
+            rtol,
+            atol,
+        } => {
+            let inputs = files::inputs(&source.inputs)?;
+            let expected = files::inputs(&expect)?;
+            let session = source.open()?;
+            let outputs = session.run_blocking(&files::borrowed(&inputs))?;
+            return compare::print(&outputs, &expected, rtol, atol);
+        }
+        Command::Bench {
+            source,
+            runs,
+            profile,
+        } => {
+            let given = files::inputs(&source.inputs)?;
+            bench::print(&source, given, runs, profile)?;
+        }
+    }
+    Ok(true)
+}

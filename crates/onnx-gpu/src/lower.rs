@@ -1,0 +1,251 @@
+//! One walk over the graph for concrete input shapes: shape inference, constant folding and lowering to launches.
+
+mod context;
+
+pub(crate) use context::{Cx, MAX_FOLDED, axes, axis, broadcast, split_at_axis};
+
+use std::collections::HashMap;
+
+use crate::error::{Error, ErrorKind, Result, invalid_model};
+use crate::graph::attributes::Attributes;
+use crate::graph::{Graph, Node};
+use crate::kernels::{AdapterClass, Elem, Launch};
+use crate::ops;
+use crate::tensor::{DType, Tensor, elements, with_data};
+
+/// Index of a buffer in a [`Program`].
+pub(crate) type BufferId = usize;
+
+/// A value met in the walk.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// Known before the run.
+    Const(Tensor),
+    /// Computed by the run.
+    Device(Device),
+}
+
+/// A tensor in a buffer of the device.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    pub buffer: BufferId,
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+}
+
+impl Value {
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Const(t) => t.shape(),
+            Self::Device(d) => &d.shape,
+        }
+    }
+
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Const(t) => t.dtype(),
+            Self::Device(d) => d.dtype,
+        }
+    }
+
+    pub fn rank(&self) -> usize {
+        self.shape().len()
+    }
+
+    pub fn elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    pub fn constant(&self) -> Option<&Tensor> {
+        match self {
+            Self::Const(t) => Some(t),
+            Self::Device(_) => None,
+        }
+    }
+}
+
+/// How the device holds a type.
+pub(crate) fn elem(dtype: DType) -> Elem {
+    match dtype {
+        DType::F32 | DType::F16 => Elem::F32,
+        DType::I64 | DType::I32 | DType::I8 => Elem::I32,
+        DType::U8 => Elem::U32,
+        DType::Bool => Elem::Bool,
+    }
+}
+
+/// Where a buffer's contents come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Written by launches.
+    Scratch,
+    /// Written before each run: the graph input of this index.
+    Input,
+    /// Uploaded once.
+    Constant(Tensor),
+}
+
+/// A buffer of a program.
+#[derive(Clone, Debug)]
+pub(crate) struct BufferInfo {
+    pub bytes: u64,
+    pub source: Source,
+}
+
+/// One launch with its buffers.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub launch: Launch,
+    pub inputs: Vec<BufferId>,
+    pub output: BufferId,
+}
+
+/// The launches of one graph for one set of input shapes.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub buffers: Vec<BufferInfo>,
+    pub steps: Vec<Step>,
+    /// Per graph input; `None` for one without elements.
+    pub inputs: Vec<Option<BufferId>>,
+    pub outputs: Vec<Value>,
+}
+
+/// The state of a walk.
+pub(crate) struct Lowering {
+    pub opset: i64,
+    pub class: AdapterClass,
+    fold_only: bool,
+    buffers: Vec<BufferInfo>,
+    steps: Vec<Step>,
+    uploaded: HashMap<(usize, usize), BufferId>,
+}
+
+impl Lowering {
+    fn new(opset: i64, class: AdapterClass) -> Self {
+        Self {
+            opset,
+            class,
+            fold_only: false,
+            buffers: Vec::new(),
+            steps: Vec::new(),
+            uploaded: HashMap::new(),
+        }
+    }
+
+    /// A walk that computes constants and refuses to launch anything.
+    pub fn fold_only(opset: i64, class: AdapterClass) -> Self {
+        Self {
+            fold_only: true,
+            ..Self::new(opset, class)
+        }
+    }
+
+    fn buffer(&mut self, shape: &[usize], source: Source) -> Result<BufferId> {
+        if self.fold_only {
+            return Err(Error::new(
+                ErrorKind::UnsupportedOp,
+                "not computed on the CPU",
+            ));
+        }
+        let bytes = elements(shape)?.max(1) as u64 * 4;
+        self.buffers.push(BufferInfo { bytes, source });
+        Ok(self.buffers.len() - 1)
+    }
+
+    /// The buffer of a value; a constant is uploaded once.
+    fn resident(&mut self, value: &Value) -> Result<BufferId> {
+        match value {
+            Value::Device(device) => Ok(device.buffer),
+            Value::Const(tensor) => {
+                let key = data_key(tensor);
+                if let Some(&id) = self.uploaded.get(&key) {
+                    return Ok(id);
+                }
+                let id = self.buffer(tensor.shape(), Source::Constant(tensor.clone()))?;
+                self.uploaded.insert(key, id);
+                Ok(id)
+            }
+        }
+    }
+}
+
+/// Identifies the elements of a tensor for as long as it lives: address and length.
+pub(crate) fn data_key(tensor: &Tensor) -> (usize, usize) {
+    with_data!(tensor.data(), v => (v.as_ptr().addr(), v.len()))
+}
+
+/// Lowers one node; the result has one entry per output.
+pub(crate) fn lower_node(
+    lowering: &mut Lowering,
+    node: &Node,
+    inputs: Vec<Option<Value>>,
+) -> Result<Vec<Option<Value>>> {
+    let mut cx = Cx::new(lowering, node, Attributes::new(&node.attributes), inputs);
+    ops::lower(&mut cx)
+        .and_then(|()| cx.finish())
+        .map_err(|e| e.in_node(node.label(), &node.op))
+}
+
+/// Lowers a graph for input shapes in the order of its inputs.
+pub(crate) fn lower_graph(
+    graph: &Graph,
+    shapes: &[Vec<usize>],
+    class: AdapterClass,
+) -> Result<Program> {
+    let mut lowering = Lowering::new(graph.opset, class);
+    let mut values: Vec<Option<Value>> = vec![None; graph.values];
+    for (&id, tensor) in &graph.constants {
+        values[id] = Some(Value::Const(tensor.clone()));
+    }
+    let mut inputs = Vec::new();
+    for ((id, info), shape) in graph.inputs.iter().zip(shapes) {
+        if elements(shape)? == 0 {
+            inputs.push(None);
+            values[*id] = Some(Value::Const(Tensor::zeros(info.dtype, shape.clone())?));
+            continue;
+        }
+        let buffer = lowering.buffer(shape, Source::Input)?;
+        inputs.push(Some(buffer));
+        values[*id] = Some(Value::Device(Device {
+            buffer,
+            shape: shape.clone(),
+            dtype: info.dtype,
+        }));
+    }
+    for node in &graph.nodes {
+        let mut arguments = Vec::with_capacity(node.inputs.len() + 1);
+        for id in node
+            .inputs
+            .iter()
+            .chain(std::iter::once(&node.epilogue.bias))
+        {
+            arguments.push(match id {
+                None => None,
+                Some(id) => Some(values[*id].clone().ok_or_else(|| {
+                    invalid_model("an input has no value").in_node(node.label(), &node.op)
+                })?),
+            });
+        }
+        let outputs = lower_node(&mut lowering, node, arguments)?;
+        for (id, value) in node.outputs.iter().zip(outputs) {
+            if let Some(id) = id {
+                values[*id] = value;
+            }
+        }
+    }
+    let outputs = graph
+        .outputs
+        .iter()
+        .map(|(id, info)| {
+            values[*id]
+                .clone()
+                .ok_or_else(|| invalid_model(format!("output '{}' has no value", info.name)))
+        })
+        .collect::<Result<_>>()?;
+    Ok(Program {
+        buffers: lowering.buffers,
+        steps: lowering.steps,
+        inputs,
+        outputs,
+    })
+}

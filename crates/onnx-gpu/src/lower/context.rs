@@ -1,0 +1,275 @@
+//! What an operator's lowering sees: its inputs, its attributes, and ways to compute.
+
+use super::{Device, Lowering, Source, Step, Value};
+use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
+use crate::eval;
+use crate::graph::Node;
+use crate::graph::attributes::Attributes;
+use crate::kernels::strided_copy::{StridedCopy, strided_copy};
+use crate::kernels::{Activation, AdapterClass, Launch};
+use crate::tensor::{DType, Tensor, elements};
+
+/// Most elements of a constant computed on the CPU (256 MiB of `f32`).
+pub(crate) const MAX_FOLDED: usize = 1 << 26;
+
+/// The lowering of one node.
+pub(crate) struct Cx<'a> {
+    lowering: &'a mut Lowering,
+    pub node: &'a Node,
+    pub attributes: Attributes<'a>,
+    inputs: Vec<Option<Value>>,
+    outputs: Vec<Option<Value>>,
+}
+
+impl<'a> Cx<'a> {
+    pub fn new(
+        lowering: &'a mut Lowering,
+        node: &'a Node,
+        attributes: Attributes<'a>,
+        inputs: Vec<Option<Value>>,
+    ) -> Self {
+        Self {
+            lowering,
+            node,
+            attributes,
+            inputs,
+            outputs: vec![None; node.outputs.len()],
+        }
+    }
+
+    /// Checks that every attribute was read and every wanted output set.
+    pub fn finish(self) -> Result<Vec<Option<Value>>> {
+        self.attributes.check_all_read()?;
+        for (index, (wanted, value)) in self.node.outputs.iter().zip(&self.outputs).enumerate() {
+            if wanted.is_some() && value.is_none() {
+                return Err(unsupported(format!("output {index} is not supported")));
+            }
+        }
+        Ok(self.outputs)
+    }
+
+    pub fn opset(&self) -> i64 {
+        self.lowering.opset
+    }
+
+    pub fn class(&self) -> AdapterClass {
+        self.lowering.class
+    }
+
+    /// Number of inputs listed, omitted ones included.
+    pub fn arity(&self) -> usize {
+        self.node.inputs.len()
+    }
+
+    /// An input that must be there.
+    pub fn input(&self, index: usize) -> Result<Value> {
+        self.optional(index)
+            .ok_or_else(|| invalid_model(format!("input {index} is missing")))
+    }
+
+    pub fn optional(&self, index: usize) -> Option<Value> {
+        if index >= self.node.inputs.len() {
+            return None;
+        }
+        self.inputs.get(index).cloned().flatten()
+    }
+
+    /// An optional input that has to be known before the run.
+    pub fn constant(&self, index: usize) -> Result<Option<Tensor>> {
+        match self.optional(index) {
+            None => Ok(None),
+            Some(Value::Const(tensor)) => Ok(Some(tensor)),
+            Some(Value::Device(_)) => Err(unsupported(format!(
+                "input {index} depends on data that are only known during the run"
+            ))),
+        }
+    }
+
+    /// Integers from input `index` or, in older operator sets, from an attribute.
+    pub fn integers(&self, name: &str, index: usize) -> Result<Option<Vec<i64>>> {
+        if let Some(values) = self.attributes.opt_ints(name)? {
+            return Ok(Some(values.to_vec()));
+        }
+        self.constant(index)?.map(|t| t.to_i64_vec()).transpose()
+    }
+
+    /// The bias that fusion added to this node.
+    pub fn fused_bias(&self) -> Option<Value> {
+        self.inputs.get(self.node.inputs.len()).cloned().flatten()
+    }
+
+    pub fn activation(&self) -> Activation {
+        self.node.epilogue.activation
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.node.outputs.len()
+    }
+
+    pub fn wants(&self, index: usize) -> bool {
+        self.node.outputs.get(index).copied().flatten().is_some()
+    }
+
+    pub fn set(&mut self, index: usize, value: Value) {
+        if let Some(slot) = self.outputs.get_mut(index) {
+            *slot = Some(value);
+        }
+    }
+
+    /// A new buffer to be written by [`Cx::push`].
+    pub fn allocate(&mut self, shape: &[usize], dtype: DType) -> Result<Device> {
+        Ok(Device {
+            buffer: self.lowering.buffer(shape, Source::Scratch)?,
+            shape: shape.to_vec(),
+            dtype,
+        })
+    }
+
+    /// Records a launch into `output`.
+    pub fn push(&mut self, launch: Launch, inputs: &[&Value], output: &Device) -> Result<()> {
+        let inputs = inputs
+            .iter()
+            .map(|value| self.lowering.resident(value))
+            .collect::<Result<Vec<_>>>()?;
+        if inputs.contains(&output.buffer) {
+            return Err(Error::new(
+                ErrorKind::Validation,
+                "a launch would read the buffer that it writes",
+            ));
+        }
+        self.lowering.steps.push(Step {
+            launch,
+            inputs,
+            output: output.buffer,
+        });
+        Ok(())
+    }
+
+    /// Records one launch that fills a new tensor. A tensor without elements needs no launch.
+    pub fn launch(
+        &mut self,
+        launch: impl FnOnce() -> Result<Launch>,
+        inputs: &[&Value],
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Value> {
+        if elements(shape)? == 0 {
+            return Ok(Value::Const(Tensor::zeros(dtype, shape)?));
+        }
+        let output = self.allocate(shape, dtype)?;
+        self.push(launch()?, inputs, &output)?;
+        Ok(Value::Device(output))
+    }
+
+    /// Fills a new tensor by strided copies that together cover it: on the CPU if every source is known.
+    pub fn copies(
+        &mut self,
+        shape: &[usize],
+        dtype: DType,
+        pieces: &[(&Value, StridedCopy)],
+    ) -> Result<Value> {
+        let n = elements(shape)?;
+        let constants: Option<Vec<_>> = pieces
+            .iter()
+            .map(|(value, copy)| Some((value.constant()?, copy)))
+            .collect();
+        if let Some(constants) = constants.filter(|_| n <= MAX_FOLDED) {
+            return Ok(Value::Const(eval::copies(shape, dtype, &constants)?));
+        }
+        if n == 0 {
+            return Ok(Value::Const(Tensor::zeros(dtype, shape)?));
+        }
+        let output = self.allocate(shape, dtype)?;
+        for (value, copy) in pieces {
+            if elements(&copy.shape)? > 0 {
+                self.push(strided_copy(copy)?, &[value], &output)?;
+            }
+        }
+        Ok(Value::Device(output))
+    }
+
+    /// The same elements under another shape; no copy is made.
+    pub fn reshaped(&self, value: Value, shape: Vec<usize>) -> Result<Value> {
+        if value.elements() != elements(&shape)? {
+            return Err(mismatch(format!(
+                "{:?} cannot take the shape {shape:?}",
+                value.shape()
+            )));
+        }
+        Ok(match value {
+            Value::Const(tensor) => Value::Const(tensor.reshaped(shape)?),
+            Value::Device(device) => Value::Device(Device { shape, ..device }),
+        })
+    }
+}
+
+/// An axis that may count from the end, as an index below `rank`.
+pub(crate) fn axis(value: i64, rank: usize) -> Result<usize> {
+    let signed = rank as i64;
+    if value < -signed || value >= signed {
+        return Err(mismatch(format!("axis {value} is outside rank {rank}")));
+    }
+    Ok(value.rem_euclid(signed.max(1)) as usize)
+}
+
+/// Distinct axes that may count from the end.
+pub(crate) fn axes(values: &[i64], rank: usize) -> Result<Vec<usize>> {
+    let mut out = Vec::with_capacity(values.len());
+    for &value in values {
+        let index = axis(value, rank)?;
+        if out.contains(&index) {
+            return Err(mismatch(format!("axis {value} is given twice")));
+        }
+        out.push(index);
+    }
+    Ok(out)
+}
+
+/// Splits a shape into the products before, at and after an axis.
+pub(crate) fn split_at_axis(shape: &[usize], axis: usize) -> (usize, usize, usize) {
+    (
+        shape[..axis].iter().product(),
+        shape[axis],
+        shape[axis + 1..].iter().product(),
+    )
+}
+
+/// The ONNX broadcast of two shapes.
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let at = |shape: &[usize], i: usize| -> usize {
+        (i + shape.len())
+            .checked_sub(rank)
+            .map_or(1, |index| shape[index])
+    };
+    (0..rank)
+        .map(|i| match (at(a, i), at(b, i)) {
+            (x, y) if x == y => Ok(x),
+            (1, y) => Ok(y),
+            (x, 1) => Ok(x),
+            _ => Err(mismatch(format!("{a:?} and {b:?} do not broadcast"))),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn broadcasting_is_multidirectional() {
+        assert_eq!(broadcast(&[2, 1, 4], &[3, 1]).unwrap(), [2, 3, 4]);
+        assert_eq!(broadcast(&[], &[5]).unwrap(), [5]);
+        assert_eq!(broadcast(&[0], &[1]).unwrap(), [0]);
+        assert!(broadcast(&[2], &[3]).is_err());
+    }
+
+    #[test]
+    fn axes_count_from_the_end_and_stay_distinct() {
+        assert_eq!(axes(&[-1, 0], 3).unwrap(), [2, 0]);
+        assert!(axes(&[-1, 2], 3).is_err());
+        assert!(axis(3, 3).is_err());
+        assert!(axis(0, 0).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! The ONNX operators: one module per family, each reading its attributes and either computing on the CPU or launching kernels.
+//!
+//! Specifications: <https://onnx.ai/onnx/operators/>.
+
+mod conv;
+mod elementwise;
+mod gather;
+mod matmul;
+mod movement;
+mod norm;
+mod pad;
+mod pool;
+mod reduce;
+mod resize;
+mod scatter;
+mod shape;
+mod softmax;
+mod window;
+
+use crate::error::{Result, unsupported};
+use crate::graph::{FUSED_DOMAIN, is_onnx};
+use crate::lower::Cx;
+
+type Lower = fn(&mut Cx<'_>) -> Result<()>;
+
+/// The lowering of an ONNX operator.
+fn find(op: &str) -> Option<Lower> {
+    elementwise::find(op)
+        .or_else(|| movement::find(op))
+        .or_else(|| shape::find(op))
+        .or_else(|| reduce::find(op))
+        .or_else(|| {
+            Some(match op {
+                "BatchNormalization" => norm::batch,
+                "Conv" => conv::conv,
+                "ConvTranspose" => conv::conv_transpose,
+                "Gather" => gather::gather,
+                "GatherElements" => gather::gather_elements,
+                "GatherND" => gather::gather_nd,
+                "Gemm" => matmul::gemm,
+                "GlobalAveragePool" => pool::global_average,
+                "GlobalMaxPool" => pool::global_max,
+                "GroupNormalization" => norm::group,
+                "InstanceNormalization" => norm::instance,
+                "LayerNormalization" => norm::layer,
+                "MatMul" => matmul::matmul,
+                "MaxPool" => pool::max,
+                "AveragePool" => pool::average,
+                "Pad" => pad::pad,
+                "RMSNormalization" => norm::rms,
+                "Resize" | "Upsample" => resize::resize,
+                "ScatterElements" => scatter::scatter_elements,
+                "ScatterND" => scatter::scatter_nd,
+                "Softmax" => softmax::softmax,
+                "LogSoftmax" => softmax::log_softmax,
+                _ => return None,
+            })
+        })
+}
+
+/// Whether this crate implements an operator (not necessarily every attribute value of it).
+pub fn is_supported(domain: &str, op: &str) -> bool {
+    is_onnx(domain) && find(op).is_some()
+}
+
+/// Lowers the node of `cx`.
+pub(crate) fn lower(cx: &mut Cx<'_>) -> Result<()> {
+    let domain = cx.node.domain.as_str();
+    let lower = if is_onnx(domain) {
+        find(&cx.node.op)
+    } else if domain == FUSED_DOMAIN {
+        elementwise::find_fused(&cx.node.op).or_else(|| norm::find_fused(&cx.node.op))
+    } else {
+        None
+    };
+    match lower {
+        Some(lower) => lower(cx),
+        None => Err(unsupported(format!(
+            "operator '{}' of domain '{domain}' is not supported",
+            cx.node.op
+        ))),
+    }
+}

@@ -1,0 +1,179 @@
+//! [`Conv`](https://onnx.ai/onnx/operators/onnx__Conv.html) and
+//! [`ConvTranspose`](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html) over one or two spatial axes.
+
+use super::elementwise::activate;
+use super::window::{Window, image_shape};
+use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
+use crate::kernels::conv2d::{Conv2d, conv2d};
+use crate::lower::{Cx, Value};
+
+fn group(cx: &Cx<'_>) -> Result<usize> {
+    let group = cx.attributes.int("group", 1)?;
+    usize::try_from(group)
+        .ok()
+        .filter(|&g| g > 0)
+        .ok_or_else(|| invalid_model(format!("attribute 'group' = {group}")))
+}
+
+fn check_bias(bias: Option<&Value>, channels: usize) -> Result<()> {
+    match bias {
+        Some(b) if b.shape() != [channels] => Err(mismatch(format!(
+            "the bias {:?} does not fit {channels} channels",
+            b.shape()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Drops the height that [`image_shape`] added.
+fn output_shape(x: &Value, n: usize, c: usize, [h, w]: [usize; 2]) -> Vec<usize> {
+    if x.rank() == 3 {
+        vec![n, c, w]
+    } else {
+        vec![n, c, h, w]
+    }
+}
+
+pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, weight) = (cx.input(0)?, cx.input(1)?);
+    float(&x)?;
+    let bias = cx.optional(2).or_else(|| cx.fused_bias());
+    let [batch, in_channels, in_h, in_w] = image_shape(&x)?;
+    let groups = group(cx)?;
+    if weight.rank() != x.rank()
+        || weight.shape()[1].checked_mul(groups) != Some(in_channels)
+        || !weight.shape()[0].is_multiple_of(groups)
+    {
+        return Err(mismatch(format!(
+            "input {:?}, weight {:?} and {groups} groups do not fit",
+            x.shape(),
+            weight.shape()
+        )));
+    }
+    let out_channels = weight.shape()[0];
+    check_bias(bias.as_ref(), out_channels)?;
+    let window = Window::read(cx, &x, Some(&weight.shape()[2..]))?;
+    let geometry = Conv2d {
+        batch,
+        in_channels,
+        in_h,
+        in_w,
+        out_channels,
+        kernel: window.kernel,
+        strides: window.strides,
+        pads: window.pads,
+        dilations: window.dilations,
+        groups,
+        bias: bias.is_some(),
+        residual: false,
+        activation: cx.activation(),
+    };
+    let shape = output_shape(&x, batch, out_channels, geometry.output()?);
+    let class = cx.class();
+    let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();
+    let out = cx.launch(|| conv2d(&geometry, class), &inputs, &shape, x.dtype())?;
+    cx.set(0, out);
+    Ok(())
+}
+
+fn float(x: &Value) -> Result<()> {
+    if x.dtype().is_float() {
+        Ok(())
+    } else {
+        Err(unsupported(format!("inputs of {}", x.dtype())))
+    }
+}
+
+pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, weight) = (cx.input(0)?, cx.input(1)?);
+    float(&x)?;
+    let bias = cx.optional(2);
+    let [batch, in_channels, in_h, in_w] = image_shape(&x)?;
+    let spatial = x.rank() - 2;
+    let groups = group(cx)?;
+    if weight.rank() != x.rank()
+        || weight.shape()[0] != in_channels
+        || !in_channels.is_multiple_of(groups)
+    {
+        return Err(mismatch(format!(
+            "input {:?}, weight {:?} and {groups} groups do not fit",
+            x.shape(),
+            weight.shape()
+        )));
+    }
+    let out_channels = weight.shape()[1]
+        .checked_mul(groups)
+        .ok_or_else(|| mismatch("too many channels"))?;
+    check_bias(bias.as_ref(), out_channels)?;
+    let auto_pad = cx.attributes.text("auto_pad", "NOTSET")?;
+    let window = Window::read(cx, &x, Some(&weight.shape()[2..]))?;
+    let padding = match cx.attributes.opt_ints("output_padding")? {
+        Some(list) => spread(list, spatial, 0)?,
+        None => [0; 2],
+    };
+    let stated = cx
+        .attributes
+        .opt_ints("output_shape")?
+        .map(|list| spread(&list[list.len().saturating_sub(spatial)..], spatial, 1))
+        .transpose()?;
+    let mut pads = [window.pads[0], window.pads[1]];
+    let mut out = [1usize; 2];
+    for (axis, size) in [in_h, in_w].into_iter().enumerate().skip(2 - spatial) {
+        let full = (size as i64 - 1) * window.strides[axis] as i64
+            + padding[axis]
+            + window.extent(axis) as i64;
+        let target = match (stated, auto_pad) {
+            (Some(stated), _) => Some(stated[axis]),
+            (None, "SAME_UPPER" | "SAME_LOWER") => Some((size * window.strides[axis]) as i64),
+            _ => None,
+        };
+        let length = match target {
+            Some(target) => {
+                let total = (full - target).max(0);
+                let half = total / 2;
+                pads[axis] = if auto_pad == "SAME_UPPER" {
+                    half
+                } else {
+                    total - half
+                };
+                target
+            }
+            None => full - window.pads[axis] - window.pads[axis + 2],
+        };
+        out[axis] = usize::try_from(length)
+            .map_err(|_| mismatch(format!("an output of length {length}")))?;
+    }
+    let geometry = ConvTranspose2d {
+        batch,
+        in_channels,
+        in_h,
+        in_w,
+        out_channels,
+        out_h: out[0],
+        out_w: out[1],
+        kernel: window.kernel,
+        strides: window.strides,
+        pads,
+        dilations: window.dilations,
+        groups,
+        bias: bias.is_some(),
+        activation: crate::kernels::Activation::None,
+    };
+    let shape = output_shape(&x, batch, out_channels, out);
+    let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();
+    let y = cx.launch(|| conv_transpose2d(&geometry), &inputs, &shape, x.dtype())?;
+    let y = activate(cx, cx.activation(), y)?;
+    cx.set(0, y);
+    Ok(())
+}
+
+fn spread(list: &[i64], spatial: usize, fill: i64) -> Result<[i64; 2]> {
+    match (spatial, list) {
+        (1, &[w]) => Ok([fill, w]),
+        (2, &[h, w]) => Ok([h, w]),
+        _ => Err(mismatch(format!(
+            "{list:?} does not fit {spatial} spatial axes"
+        ))),
+    }
+}

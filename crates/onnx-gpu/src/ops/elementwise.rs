@@ -1,0 +1,395 @@
+//! Elementwise operators: [unary and binary math](https://onnx.ai/onnx/operators/), `Where`, `Cast`, `Clip`.
+//!
+//! Opset notes: broadcasting is multidirectional since 7. `Clip` took its bounds as attributes before 11.
+
+use super::Lower;
+use crate::error::{Result, mismatch, unsupported};
+use crate::eval;
+use crate::kernels::elementwise::{self as kernel, BinaryOp, UnaryOp};
+use crate::kernels::{Activation, Elem};
+use crate::lower::{Cx, MAX_FOLDED, Value, broadcast, elem};
+use crate::tensor::DType;
+
+pub(super) fn find(op: &str) -> Option<Lower> {
+    Some(match op {
+        "Add" => |cx| binary_node(cx, BinaryOp::Add),
+        "Sub" => |cx| binary_node(cx, BinaryOp::Sub),
+        "Mul" => |cx| binary_node(cx, BinaryOp::Mul),
+        "Div" => |cx| binary_node(cx, BinaryOp::Div),
+        "Pow" => pow,
+        "Mod" => modulo,
+        "PRelu" => |cx| binary_node(cx, BinaryOp::Prelu),
+        "Equal" => |cx| binary_node(cx, BinaryOp::Equal),
+        "Less" => |cx| binary_node(cx, BinaryOp::Less),
+        "LessOrEqual" => |cx| binary_node(cx, BinaryOp::LessOrEqual),
+        "Greater" => |cx| binary_node(cx, BinaryOp::Greater),
+        "GreaterOrEqual" => |cx| binary_node(cx, BinaryOp::GreaterOrEqual),
+        "And" => |cx| binary_node(cx, BinaryOp::And),
+        "Or" => |cx| binary_node(cx, BinaryOp::Or),
+        "Xor" => |cx| binary_node(cx, BinaryOp::Xor),
+        "Min" => |cx| variadic(cx, BinaryOp::Min),
+        "Max" => |cx| variadic(cx, BinaryOp::Max),
+        "Sum" => |cx| variadic(cx, BinaryOp::Add),
+        "Mean" => mean,
+        "Where" => select,
+        "Cast" => cast,
+        "CastLike" => cast_like,
+        "Clip" => clip,
+        _ if unary_op(op).is_some() => unary_node,
+        _ => return None,
+    })
+}
+
+pub(super) fn find_fused(op: &str) -> Option<Lower> {
+    Some(match op {
+        "Silu" => |cx| unary_as(cx, UnaryOp::Silu),
+        "Gelu" => |cx| unary_as(cx, UnaryOp::Gelu),
+        _ => return None,
+    })
+}
+
+/// Operators of one input, with default attribute values.
+fn unary_op(op: &str) -> Option<UnaryOp> {
+    Some(match op {
+        "Neg" => UnaryOp::Neg,
+        "Abs" => UnaryOp::Abs,
+        "Sign" => UnaryOp::Sign,
+        "Exp" => UnaryOp::Exp,
+        "Log" => UnaryOp::Log,
+        "Sqrt" => UnaryOp::Sqrt,
+        "Reciprocal" => UnaryOp::Reciprocal,
+        "Sin" => UnaryOp::Sin,
+        "Cos" => UnaryOp::Cos,
+        "Tan" => UnaryOp::Tan,
+        "Asin" => UnaryOp::Asin,
+        "Acos" => UnaryOp::Acos,
+        "Atan" => UnaryOp::Atan,
+        "Sinh" => UnaryOp::Sinh,
+        "Cosh" => UnaryOp::Cosh,
+        "Asinh" => UnaryOp::Asinh,
+        "Acosh" => UnaryOp::Acosh,
+        "Atanh" => UnaryOp::Atanh,
+        "Tanh" => UnaryOp::Tanh,
+        "Sigmoid" => UnaryOp::Sigmoid,
+        "Relu" => UnaryOp::Relu,
+        "LeakyRelu" => UnaryOp::LeakyRelu(0.01),
+        "ThresholdedRelu" => UnaryOp::ThresholdedRelu(1.0),
+        "Elu" => UnaryOp::Elu(1.0),
+        "Celu" => UnaryOp::Celu(1.0),
+        "Selu" => UnaryOp::Selu {
+            alpha: 1.673_263_2,
+            gamma: 1.050_701,
+        },
+        "Gelu" => UnaryOp::Gelu,
+        "Mish" => UnaryOp::Mish,
+        "Erf" => UnaryOp::Erf,
+        "Floor" => UnaryOp::Floor,
+        "Ceil" => UnaryOp::Ceil,
+        "Round" => UnaryOp::Round,
+        "Softplus" => UnaryOp::Softplus,
+        "Softsign" => UnaryOp::Softsign,
+        "HardSigmoid" => UnaryOp::HardSigmoid {
+            alpha: 0.2,
+            beta: 0.5,
+        },
+        "HardSwish" => UnaryOp::HardSwish,
+        "Not" => UnaryOp::Not,
+        "IsNaN" => UnaryOp::IsNan,
+        "IsInf" => UnaryOp::IsInf {
+            negative: true,
+            positive: true,
+        },
+        _ => return None,
+    })
+}
+
+fn unary_node(cx: &mut Cx<'_>) -> Result<()> {
+    let default =
+        unary_op(&cx.node.op).ok_or_else(|| unsupported("not an operator of one input"))?;
+    let a = &cx.attributes;
+    let op = match default {
+        UnaryOp::LeakyRelu(d) => UnaryOp::LeakyRelu(a.float("alpha", d)?),
+        UnaryOp::ThresholdedRelu(d) => UnaryOp::ThresholdedRelu(a.float("alpha", d)?),
+        UnaryOp::Elu(d) => UnaryOp::Elu(a.float("alpha", d)?),
+        UnaryOp::Celu(d) => UnaryOp::Celu(a.float("alpha", d)?),
+        UnaryOp::Selu { alpha, gamma } => UnaryOp::Selu {
+            alpha: a.float("alpha", alpha)?,
+            gamma: a.float("gamma", gamma)?,
+        },
+        UnaryOp::HardSigmoid { alpha, beta } => UnaryOp::HardSigmoid {
+            alpha: a.float("alpha", alpha)?,
+            beta: a.float("beta", beta)?,
+        },
+        UnaryOp::IsInf { .. } => UnaryOp::IsInf {
+            negative: a.flag("detect_negative", true)?,
+            positive: a.flag("detect_positive", true)?,
+        },
+        UnaryOp::Gelu => match a.text("approximate", "none")? {
+            "none" => UnaryOp::Gelu,
+            "tanh" => UnaryOp::GeluTanh,
+            other => {
+                return Err(unsupported(format!(
+                    "attribute 'approximate' = \"{other}\""
+                )));
+            }
+        },
+        other => other,
+    };
+    unary_as(cx, op)
+}
+
+fn unary_as(cx: &mut Cx<'_>, op: UnaryOp) -> Result<()> {
+    let x = cx.input(0)?;
+    let y = unary(cx, op, &x)?;
+    cx.set(0, y);
+    Ok(())
+}
+
+/// Applies a function of one value.
+pub(super) fn unary(cx: &mut Cx<'_>, op: UnaryOp, x: &Value) -> Result<Value> {
+    if let Some(known) = x.constant().filter(|t| t.len() <= MAX_FOLDED)
+        && let Some(folded) = eval::unary(op, known)
+    {
+        return Ok(Value::Const(folded?));
+    }
+    let dtype = match op {
+        UnaryOp::IsNan | UnaryOp::IsInf { .. } => DType::Bool,
+        _ => x.dtype(),
+    };
+    let launch = || kernel::unary(op, elem(x.dtype()), x.elements());
+    cx.launch(launch, &[x], x.shape(), dtype)
+}
+
+/// Applies an activation after an operator whose kernel has no epilogue.
+pub(super) fn activate(cx: &mut Cx<'_>, activation: Activation, x: Value) -> Result<Value> {
+    let op = match activation {
+        Activation::None => return Ok(x),
+        Activation::Relu => UnaryOp::Relu,
+        Activation::LeakyRelu(alpha) => UnaryOp::LeakyRelu(alpha),
+        Activation::Silu => UnaryOp::Silu,
+        Activation::QuickGelu => UnaryOp::QuickGelu(1.702),
+        Activation::Gelu => UnaryOp::Gelu,
+        Activation::GeluTanh => UnaryOp::GeluTanh,
+        Activation::Sigmoid => UnaryOp::Sigmoid,
+        Activation::Tanh => UnaryOp::Tanh,
+        Activation::Clip(min, max) => UnaryOp::Clip { min, max },
+        Activation::HardSwish => UnaryOp::HardSwish,
+    };
+    unary(cx, op, &x)
+}
+
+fn binary_node(cx: &mut Cx<'_>, op: BinaryOp) -> Result<()> {
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    let out = binary(cx, op, &a, &b)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// Applies a function of two values of one type, with broadcasting.
+pub(super) fn binary(cx: &mut Cx<'_>, op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
+    if a.dtype() != b.dtype() {
+        return Err(mismatch(format!(
+            "the operands are {} and {}",
+            a.dtype(),
+            b.dtype()
+        )));
+    }
+    let shape = broadcast(a.shape(), b.shape())?;
+    if let (Some(x), Some(y)) = (a.constant(), b.constant())
+        && crate::tensor::elements(&shape)? <= MAX_FOLDED
+    {
+        return Ok(Value::Const(eval::binary(op, x, y, &shape)?));
+    }
+    let dtype = match op {
+        BinaryOp::Equal
+        | BinaryOp::Less
+        | BinaryOp::LessOrEqual
+        | BinaryOp::Greater
+        | BinaryOp::GreaterOrEqual => DType::Bool,
+        _ => a.dtype(),
+    };
+    let launch = || kernel::binary(op, elem(a.dtype()), a.shape(), b.shape(), &shape);
+    cx.launch(launch, &[a, b], &shape, dtype)
+}
+
+/// Since opset 12 the exponent may have a type of its own; the result has the base's.
+fn pow(cx: &mut Cx<'_>) -> Result<()> {
+    let (base, exponent) = (cx.input(0)?, cx.input(1)?);
+    let dtype = base.dtype();
+    let wide = if dtype.is_float() || exponent.dtype().is_float() {
+        DType::F32
+    } else {
+        dtype
+    };
+    let base = cast_value(cx, &base, wide)?;
+    let exponent = cast_value(cx, &exponent, wide)?;
+    // Squares are common (norms, activations) and `pow` of a negative base is undefined in WGSL.
+    let squares = exponent
+        .constant()
+        .is_some_and(|e| e.len() == 1 && e.to_f32_vec() == [2.0] && e.shape().len() <= base.rank());
+    let out = if squares && base.constant().is_none() && wide == DType::F32 {
+        binary(cx, BinaryOp::Mul, &base, &base)?
+    } else {
+        binary(cx, BinaryOp::Pow, &base, &exponent)?
+    };
+    let out = cast_value(cx, &out, dtype)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+fn modulo(cx: &mut Cx<'_>) -> Result<()> {
+    let op = if cx.attributes.flag("fmod", false)? {
+        BinaryOp::Fmod
+    } else {
+        BinaryOp::Mod
+    };
+    binary_node(cx, op)
+}
+
+fn variadic(cx: &mut Cx<'_>, op: BinaryOp) -> Result<()> {
+    let out = combine(cx, op)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+fn combine(cx: &mut Cx<'_>, op: BinaryOp) -> Result<Value> {
+    let mut out = cx.input(0)?;
+    for index in 1..cx.arity() {
+        let next = cx.input(index)?;
+        out = binary(cx, op, &out, &next)?;
+    }
+    Ok(out)
+}
+
+fn mean(cx: &mut Cx<'_>) -> Result<()> {
+    let sum = combine(cx, BinaryOp::Add)?;
+    let count = crate::Tensor::f32([], vec![cx.arity() as f32])?.cast(sum.dtype());
+    let out = binary(cx, BinaryOp::Div, &sum, &Value::Const(count))?;
+    cx.set(0, out);
+    Ok(())
+}
+
+fn select(cx: &mut Cx<'_>) -> Result<()> {
+    let (cond, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    if x.dtype() != y.dtype() || cond.dtype() != DType::Bool {
+        return Err(mismatch(format!(
+            "the condition is {}, the branches are {} and {}",
+            cond.dtype(),
+            x.dtype(),
+            y.dtype()
+        )));
+    }
+    let shape = broadcast(cond.shape(), &broadcast(x.shape(), y.shape())?)?;
+    let out = match (cond.constant(), x.constant(), y.constant()) {
+        (Some(c), Some(a), Some(b)) if crate::tensor::elements(&shape)? <= MAX_FOLDED => {
+            Value::Const(eval::select(c, a, b, &shape)?)
+        }
+        _ => cx.launch(
+            || kernel::select(cond.shape(), x.shape(), y.shape(), &shape),
+            &[&cond, &x, &y],
+            &shape,
+            x.dtype(),
+        )?,
+    };
+    cx.set(0, out);
+    Ok(())
+}
+
+fn cast(cx: &mut Cx<'_>) -> Result<()> {
+    cx.attributes.ignore(&["saturate", "round_mode"]);
+    let to = DType::from_onnx(cx.attributes.int("to", 0)?)?;
+    let x = cx.input(0)?;
+    let out = cast_value(cx, &x, to)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+fn cast_like(cx: &mut Cx<'_>) -> Result<()> {
+    cx.attributes.ignore(&["saturate", "round_mode"]);
+    let (x, like) = (cx.input(0)?, cx.input(1)?);
+    let out = cast_value(cx, &x, like.dtype())?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// Converts elements; between types that the device holds alike this is a change of name.
+pub(super) fn cast_value(cx: &mut Cx<'_>, x: &Value, to: DType) -> Result<Value> {
+    if x.dtype() == to {
+        return Ok(x.clone());
+    }
+    match x {
+        Value::Const(tensor) => Ok(Value::Const(tensor.cast(to))),
+        Value::Device(device) => {
+            let (from, into) = (elem(device.dtype), elem(to));
+            // A narrower integer would have to wrap.
+            if to == DType::I8 || (to == DType::U8 && device.dtype != DType::Bool) {
+                return Err(unsupported(format!(
+                    "a cast from {} to {to} during the run is not supported",
+                    device.dtype
+                )));
+            }
+            if from == into || (from == Elem::Bool && into == Elem::U32) {
+                return Ok(Value::Device(crate::lower::Device {
+                    dtype: to,
+                    ..device.clone()
+                }));
+            }
+            cx.launch(
+                || kernel::cast(from, into, x.elements()),
+                &[x],
+                x.shape(),
+                to,
+            )
+        }
+    }
+}
+
+fn clip(cx: &mut Cx<'_>) -> Result<()> {
+    let x = cx.input(0)?;
+    let (lo, hi) = if cx.opset() < 11 {
+        (
+            cx.attributes.opt_float("min")?.copied(),
+            cx.attributes.opt_float("max")?.copied(),
+        )
+    } else {
+        let known = |index| match cx.optional(index) {
+            Some(Value::Device(_)) => None,
+            Some(Value::Const(t)) => Some(t.to_f32_vec().first().copied()),
+            None => Some(None),
+        };
+        match (known(1), known(2)) {
+            (Some(lo), Some(hi)) if x.dtype().is_float() => (lo, hi),
+            _ => return clip_by_values(cx, x),
+        }
+    };
+    let op = UnaryOp::Clip {
+        min: lo.unwrap_or(f32::MIN),
+        max: hi.unwrap_or(f32::MAX),
+    };
+    let out = if x.constant().is_some() || lo.unwrap_or(f32::MIN) > hi.unwrap_or(f32::MAX) {
+        let mut out = x;
+        for (bound, op) in [(lo, BinaryOp::Max), (hi, BinaryOp::Min)] {
+            if let Some(bound) = bound {
+                let bound = crate::Tensor::f32([], vec![bound])?.cast(out.dtype());
+                out = binary(cx, op, &out, &Value::Const(bound))?;
+            }
+        }
+        out
+    } else {
+        unary(cx, op, &x)?
+    };
+    cx.set(0, out);
+    Ok(())
+}
+
+/// `min(max(x, lo), hi)` for integers and for bounds computed by the run.
+fn clip_by_values(cx: &mut Cx<'_>, x: Value) -> Result<()> {
+    let mut out = x;
+    for (index, op) in [(1, BinaryOp::Max), (2, BinaryOp::Min)] {
+        if let Some(bound) = cx.optional(index) {
+            out = binary(cx, op, &out, &bound)?;
+        }
+    }
+    cx.set(0, out);
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! [`Gather`](https://onnx.ai/onnx/operators/onnx__Gather.html), `GatherElements`, `GatherND`.
+//!
+//! An index that is only known during the run and out of range is clamped; a known one is an error.
+
+use crate::error::{Result, invalid_model, mismatch};
+use crate::eval;
+use crate::kernels::gather as kernel;
+use crate::lower::{Cx, MAX_FOLDED, Value, axis, split_at_axis};
+use crate::tensor::{DType, elements};
+
+/// Data and indices; indices are integers.
+pub(super) fn operands(cx: &Cx<'_>) -> Result<(Value, Value)> {
+    let (data, indices) = (cx.input(0)?, cx.input(1)?);
+    check_indices(&indices)?;
+    Ok((data, indices))
+}
+
+pub(super) fn check_indices(indices: &Value) -> Result<()> {
+    match indices.dtype() {
+        DType::I64 | DType::I32 => Ok(()),
+        other => Err(mismatch(format!("indices of {other}"))),
+    }
+}
+
+pub(super) fn gather(cx: &mut Cx<'_>) -> Result<()> {
+    let (data, indices) = operands(cx)?;
+    let along = axis(cx.attributes.int("axis", 0)?, data.rank())?;
+    let shape = [
+        &data.shape()[..along],
+        indices.shape(),
+        &data.shape()[along + 1..],
+    ]
+    .concat();
+    let out = match (data.constant(), indices.constant()) {
+        (Some(d), Some(i)) if elements(&shape)? <= MAX_FOLDED => {
+            Value::Const(eval::gather(d, i, along, &shape)?)
+        }
+        _ => {
+            let (outer, length, inner) = split_at_axis(data.shape(), along);
+            let geometry = kernel::Gather {
+                outer,
+                axis: length,
+                inner,
+                indices: indices.elements(),
+            };
+            cx.launch(
+                || kernel::gather(&geometry),
+                &[&data, &indices],
+                &shape,
+                data.dtype(),
+            )?
+        }
+    };
+    cx.set(0, out);
+    Ok(())
+}
+
+pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Result<()> {
+    let (data, indices) = operands(cx)?;
+    let along = axis(cx.attributes.int("axis", 0)?, data.rank())?;
+    let fits = indices.rank() == data.rank()
+        && (0..data.rank()).all(|i| i == along || indices.shape()[i] <= data.shape()[i]);
+    if !fits {
+        return Err(mismatch(format!(
+            "indices {:?} do not fit data {:?}",
+            indices.shape(),
+            data.shape()
+        )));
+    }
+    let out = match (data.constant(), indices.constant()) {
+        (Some(d), Some(i)) => Value::Const(eval::gather_elements(d, i, along)?),
+        _ => cx.launch(
+            || kernel::gather_elements(data.shape(), indices.shape(), along),
+            &[&data, &indices],
+            indices.shape(),
+            data.dtype(),
+        )?,
+    };
+    cx.set(0, out);
+    Ok(())
+}
+
+pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Result<()> {
+    let (data, indices) = operands(cx)?;
+    let batch = cx.attributes.int("batch_dims", 0)?;
+    let batch_dims = usize::try_from(batch)
+        .ok()
+        .filter(|&b| b < indices.rank() && b < data.rank())
+        .ok_or_else(|| invalid_model(format!("attribute 'batch_dims' = {batch}")))?;
+    let depth = indices.shape()[indices.rank() - 1];
+    if depth == 0
+        || batch_dims + depth > data.rank()
+        || indices.shape()[..batch_dims] != data.shape()[..batch_dims]
+    {
+        return Err(mismatch(format!(
+            "indices {:?} do not fit data {:?} with {batch_dims} batch axes",
+            indices.shape(),
+            data.shape()
+        )));
+    }
+    let shape = [
+        &indices.shape()[..indices.rank() - 1],
+        &data.shape()[batch_dims + depth..],
+    ]
+    .concat();
+    let out = match (data.constant(), indices.constant()) {
+        (Some(d), Some(i)) if elements(&shape)? <= MAX_FOLDED => {
+            Value::Const(eval::gather_nd(d, i, batch_dims, &shape)?)
+        }
+        _ => cx.launch(
+            || kernel::gather_nd(data.shape(), indices.shape(), batch_dims),
+            &[&data, &indices],
+            &shape,
+            data.dtype(),
+        )?,
+    };
+    cx.set(0, out);
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! [`LayerNormalization`](https://onnx.ai/onnx/operators/onnx__LayerNormalization.html), `RMSNormalization`,
+//! `InstanceNormalization`, `GroupNormalization`, `BatchNormalization` (inference).
+//!
+//! Opset notes: `GroupNormalization` scales per group before 21, per channel since.
+
+use super::Lower;
+use super::elementwise::{activate, binary, unary};
+use crate::error::{Result, mismatch, unsupported};
+use crate::kernels::elementwise::{BinaryOp, UnaryOp};
+use crate::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
+use crate::lower::{Cx, Value, axis};
+use crate::tensor::Tensor;
+
+pub(super) fn find_fused(op: &str) -> Option<Lower> {
+    match op {
+        "GroupNorm" => Some(fused_group),
+        _ => None,
+    }
+}
+
+pub(super) fn layer(cx: &mut Cx<'_>) -> Result<()> {
+    rows(cx, false)
+}
+
+pub(super) fn rms(cx: &mut Cx<'_>) -> Result<()> {
+    rows(cx, true)
+}
+
+fn float(x: &Value) -> Result<()> {
+    if x.dtype().is_float() {
+        Ok(())
+    } else {
+        Err(unsupported(format!("an input of {}", x.dtype())))
+    }
+}
+
+fn rows(cx: &mut Cx<'_>, rms: bool) -> Result<()> {
+    let x = cx.input(0)?;
+    float(&x)?;
+    cx.attributes.ignore(&["stash_type"]);
+    let at = axis(cx.attributes.int("axis", -1)?, x.rank())?;
+    let epsilon = cx.attributes.float("epsilon", 1e-5)?;
+    let (scale, bias) = (cx.optional(1), cx.optional(2));
+    let (outer, normalised) = x.shape().split_at(at);
+    let cols: usize = normalised.iter().product();
+    // A scale that is broadcast inside the row is applied afterwards.
+    let whole = |v: &Option<Value>| v.as_ref().is_none_or(|v| v.elements() == cols);
+    let inside = whole(&scale) && whole(&bias);
+    let geometry = LayerNorm {
+        rows: outer.iter().product(),
+        cols,
+        epsilon,
+        scale: inside && scale.is_some(),
+        bias: inside && bias.is_some(),
+        rms,
+    };
+    let mut inputs = vec![&x];
+    if inside {
+        inputs.extend(scale.iter().chain(&bias));
+    }
+    let class = cx.class();
+    let mut out = cx.launch(
+        || layer_norm(&geometry, class),
+        &inputs,
+        x.shape(),
+        x.dtype(),
+    )?;
+    if !inside {
+        for (value, op) in [(&scale, BinaryOp::Mul), (&bias, BinaryOp::Add)] {
+            if let Some(value) = value {
+                out = binary(cx, op, &out, value)?;
+            }
+        }
+    }
+    let out = activate(cx, cx.activation(), out)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// Batch, channels and product of the spatial axes.
+fn channels(x: &Value) -> Result<(usize, usize, usize)> {
+    float(x)?;
+    match x.shape() {
+        [n, c, spatial @ ..] => Ok((*n, *c, spatial.iter().product())),
+        other => Err(mismatch(format!("{other:?} is not [N, C, ...]"))),
+    }
+}
+
+fn check_affine(scale: &Value, bias: &Value, length: usize) -> Result<()> {
+    if scale.shape() == [length] && bias.shape() == [length] {
+        return Ok(());
+    }
+    Err(mismatch(format!(
+        "scale {:?} and bias {:?} are not [{length}]",
+        scale.shape(),
+        bias.shape()
+    )))
+}
+
+fn normalise(
+    cx: &mut Cx<'_>,
+    x: &Value,
+    groups: usize,
+    scale: &Value,
+    bias: &Value,
+    affine: NormAffine,
+) -> Result<()> {
+    let (batch, c, spatial) = channels(x)?;
+    if groups == 0 || !c.is_multiple_of(groups) {
+        return Err(mismatch(format!(
+            "{c} channels do not divide into {groups} groups"
+        )));
+    }
+    let length = if affine == NormAffine::Group {
+        groups
+    } else {
+        c
+    };
+    check_affine(scale, bias, length)?;
+    let geometry = GroupNorm {
+        batch,
+        channels: c,
+        spatial,
+        groups,
+        epsilon: cx.attributes.float("epsilon", 1e-5)?,
+        affine,
+        activation: cx.activation(),
+    };
+    let class = cx.class();
+    let out = cx.launch(
+        || group_norm(&geometry, class),
+        &[x, scale, bias],
+        x.shape(),
+        x.dtype(),
+    )?;
+    cx.set(0, out);
+    Ok(())
+}
+
+pub(super) fn instance(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let (_, c, _) = channels(&x)?;
+    normalise(cx, &x, c, &scale, &bias, NormAffine::Channel)
+}
+
+fn group_count(cx: &Cx<'_>) -> Result<usize> {
+    let groups = cx.attributes.int("num_groups", 0)?;
+    usize::try_from(groups).map_err(|_| mismatch(format!("attribute 'num_groups' = {groups}")))
+}
+
+pub(super) fn group(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    cx.attributes.ignore(&["stash_type"]);
+    let affine = if cx.opset() < 21 {
+        NormAffine::Group
+    } else {
+        NormAffine::Channel
+    };
+    let groups = group_count(cx)?;
+    normalise(cx, &x, groups, &scale, &bias, affine)
+}
+
+/// The group norm that fusion made from reshapes around an instance norm: always scaled per channel.
+fn fused_group(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let groups = group_count(cx)?;
+    let c = channels(&x)?.1;
+    let scale = cx.reshaped(scale, vec![c])?;
+    let bias = cx.reshaped(bias, vec![c])?;
+    normalise(cx, &x, groups, &scale, &bias, NormAffine::Channel)
+}
+
+/// `x · scale/√(var+ε) + (bias − mean · scale/√(var+ε))`; with constant statistics both factors fold.
+pub(super) fn batch(cx: &mut Cx<'_>) -> Result<()> {
+    cx.attributes.ignore(&["momentum"]);
+    if cx.attributes.flag("training_mode", false)? || !cx.attributes.flag("spatial", true)? {
+        return Err(unsupported("training and per-activation statistics"));
+    }
+    let x = cx.input(0)?;
+    let (_, c, _) = channels(&x)?;
+    let (scale, bias, mean, variance) = (cx.input(1)?, cx.input(2)?, cx.input(3)?, cx.input(4)?);
+    check_affine(&scale, &bias, c)?;
+    check_affine(&mean, &variance, c)?;
+    let epsilon = cx.attributes.float("epsilon", 1e-5)?;
+    let epsilon = Tensor::f32([], vec![epsilon])?.cast(variance.dtype());
+    let safe = binary(cx, BinaryOp::Add, &variance, &Value::Const(epsilon))?;
+    let deviation = unary(cx, UnaryOp::Sqrt, &safe)?;
+    let factor = binary(cx, BinaryOp::Div, &scale, &deviation)?;
+    let offset = binary(cx, BinaryOp::Mul, &mean, &factor)?;
+    let shift = binary(cx, BinaryOp::Sub, &bias, &offset)?;
+    let mut per_channel = vec![1; x.rank() - 1];
+    per_channel[0] = c;
+    let factor = cx.reshaped(factor, per_channel.clone())?;
+    let shift = cx.reshaped(shift, per_channel)?;
+    let scaled = binary(cx, BinaryOp::Mul, &x, &factor)?;
+    let out = binary(cx, BinaryOp::Add, &scaled, &shift)?;
+    let out = activate(cx, cx.activation(), out)?;
+    cx.set(0, out);
+    Ok(())
+}

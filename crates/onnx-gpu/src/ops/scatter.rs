@@ -1,0 +1,82 @@
+//! [`ScatterElements`](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and `ScatterND`, without reduction.
+
+use super::gather::check_indices;
+use crate::error::{Result, mismatch, unsupported};
+use crate::kernels::Launch;
+use crate::kernels::row_major;
+use crate::kernels::scatter as kernel;
+use crate::kernels::strided_copy::{StridedCopy, strided_copy};
+use crate::lower::{Cx, Value, axis};
+
+pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
+    let (data, indices, updates) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let along = axis(cx.attributes.int("axis", 0)?, data.rank())?;
+    let fits = indices.rank() == data.rank()
+        && indices.shape() == updates.shape()
+        && (0..data.rank()).all(|i| i == along || indices.shape()[i] <= data.shape()[i]);
+    check(cx, fits, &data, &indices, &updates)?;
+    let launch = kernel::scatter_elements(data.shape(), indices.shape(), along)?;
+    run(cx, launch, &data, &indices, &updates)
+}
+
+pub(super) fn scatter_nd(cx: &mut Cx<'_>) -> Result<()> {
+    let (data, indices, updates) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let depth = indices.shape().last().copied().unwrap_or(0);
+    let fits = depth > 0
+        && depth <= data.rank()
+        && *updates.shape()
+            == [
+                &indices.shape()[..indices.rank() - 1],
+                &data.shape()[depth..],
+            ]
+            .concat();
+    check(cx, fits, &data, &indices, &updates)?;
+    let launch = kernel::scatter_nd(data.shape(), indices.shape())?;
+    run(cx, launch, &data, &indices, &updates)
+}
+
+fn check(cx: &Cx<'_>, fits: bool, data: &Value, indices: &Value, updates: &Value) -> Result<()> {
+    check_indices(indices)?;
+    match cx.attributes.text("reduction", "none")? {
+        "none" => {}
+        other => return Err(unsupported(format!("attribute 'reduction' = \"{other}\""))),
+    }
+    if fits && data.dtype() == updates.dtype() {
+        return Ok(());
+    }
+    Err(mismatch(format!(
+        "updates {:?} of {} and indices {:?} do not fit data {:?} of {}",
+        updates.shape(),
+        updates.dtype(),
+        indices.shape(),
+        data.shape(),
+        data.dtype()
+    )))
+}
+
+/// Copies the data, then overwrites elements of the copy.
+fn run(
+    cx: &mut Cx<'_>,
+    launch: Launch,
+    data: &Value,
+    indices: &Value,
+    updates: &Value,
+) -> Result<()> {
+    if data.elements() == 0 || updates.elements() == 0 {
+        cx.set(0, data.clone());
+        return Ok(());
+    }
+    let output = cx.allocate(data.shape(), data.dtype())?;
+    let strides = row_major(data.shape());
+    let copy = strided_copy(&StridedCopy {
+        shape: data.shape().to_vec(),
+        in_offset: 0,
+        in_strides: strides.clone(),
+        out_offset: 0,
+        out_strides: strides,
+    })?;
+    cx.push(copy, &[data], &output)?;
+    cx.push(launch, &[indices, updates], &output)?;
+    cx.set(0, Value::Device(output));
+    Ok(())
+}

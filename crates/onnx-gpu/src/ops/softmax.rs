@@ -1,0 +1,39 @@
+//! [`Softmax`](https://onnx.ai/onnx/operators/onnx__Softmax.html) and `LogSoftmax`.
+//!
+//! Opset notes: before 13 the input was seen as a matrix cut at `axis` (default 1); since 13 one axis (default -1) is normalised.
+
+use crate::error::{Result, unsupported};
+use crate::kernels::softmax::{Softmax, softmax as kernel};
+use crate::lower::{Cx, axis, split_at_axis};
+
+pub(super) fn softmax(cx: &mut Cx<'_>) -> Result<()> {
+    run(cx, false)
+}
+
+pub(super) fn log_softmax(cx: &mut Cx<'_>) -> Result<()> {
+    run(cx, true)
+}
+
+fn run(cx: &mut Cx<'_>, log: bool) -> Result<()> {
+    let x = cx.input(0)?;
+    if !x.dtype().is_float() {
+        return Err(unsupported(format!("an input of {}", x.dtype())));
+    }
+    let modern = cx.opset() >= 13;
+    let at = cx.attributes.int("axis", if modern { -1 } else { 1 })?;
+    let at = axis(at, x.rank())?;
+    let (outer, mut length, mut inner) = split_at_axis(x.shape(), at);
+    if !modern {
+        (length, inner) = (length * inner, 1);
+    }
+    let geometry = Softmax {
+        outer,
+        axis: length,
+        inner,
+        log,
+    };
+    let class = cx.class();
+    let out = cx.launch(|| kernel(&geometry, class), &[&x], x.shape(), x.dtype())?;
+    cx.set(0, out);
+    Ok(())
+}

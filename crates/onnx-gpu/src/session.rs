@@ -1,0 +1,223 @@
+//! A model on a device.
+
+mod compile;
+mod inputs;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::Result;
+use crate::gpu::{AdapterChoice, Buffer, Gpu};
+use crate::graph::Graph;
+use crate::lower::data_key;
+use crate::proto::{Dim, Model, ValueInfo};
+use crate::tensor::Tensor;
+use compile::Compiled;
+
+/// Sets of input shapes whose plans are kept.
+const MAX_PLANS: usize = 8;
+
+/// How to open a session.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A device to share; without one, `adapter` is opened.
+    pub gpu: Option<Gpu>,
+    /// Which adapter to open.
+    pub adapter: AdapterChoice,
+}
+
+/// Numbers on the plan that was made or run last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Dispatches per run.
+    pub dispatches: usize,
+    /// Different pipelines.
+    pub pipelines: usize,
+    /// Bytes of inputs and intermediate results on the device.
+    pub peak_bytes: u64,
+    /// Bytes of constants on the device.
+    pub weight_bytes: u64,
+    /// Nodes left after folding and fusion.
+    pub nodes: usize,
+}
+
+/// A model whose weights are on a device, ready to run.
+///
+/// A plan is made for each set of input shapes and kept. Concurrent runs are allowed; two at a time with equal shapes work on
+/// buffers of their own.
+pub struct Session {
+    gpu: Gpu,
+    graph: Graph,
+    inputs: Vec<ValueInfo>,
+    outputs: Vec<ValueInfo>,
+    /// Constants of the graph, which every plan shares.
+    shared: HashSet<(usize, usize)>,
+    weights: Mutex<HashMap<(usize, usize), Buffer>>,
+    plans: Mutex<Vec<(Vec<Vec<usize>>, Compiled)>>,
+    stats: Mutex<Stats>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    /// Parses an ONNX file and opens it on a device. If every input shape is fixed, the plan is made and the weights are
+    /// uploaded at once.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Parse`], [`crate::ErrorKind::InvalidModel`] and [`crate::ErrorKind::UnsupportedOp`] for the file,
+    /// [`crate::ErrorKind::NoAdapter`], [`crate::ErrorKind::Limit`] and [`crate::ErrorKind::OutOfMemory`] for the device.
+    pub async fn from_bytes(bytes: &[u8], options: Options) -> Result<Self> {
+        let graph = Graph::new(Model::parse(bytes)?)?;
+        let gpu = match options.gpu {
+            Some(gpu) => gpu,
+            None => Gpu::request(&options.adapter).await?,
+        };
+        let infos = |list: &[(usize, ValueInfo)]| list.iter().map(|(_, i)| i.clone()).collect();
+        let session = Self {
+            gpu,
+            inputs: infos(&graph.inputs),
+            outputs: infos(&graph.outputs),
+            shared: graph.constants.values().map(data_key).collect(),
+            graph,
+            weights: Mutex::default(),
+            plans: Mutex::default(),
+            stats: Mutex::default(),
+        };
+        if let Some(shapes) = session.fixed_shapes() {
+            let compiled = session.compile(&shapes).await?;
+            session.keep(shapes, compiled);
+        }
+        Ok(session)
+    }
+
+    /// The declared shape of every input, if all are fixed.
+    fn fixed_shapes(&self) -> Option<Vec<Vec<usize>>> {
+        let fixed = |info: &ValueInfo| {
+            info.shape
+                .as_ref()?
+                .iter()
+                .map(|dim| match dim {
+                    Dim::Fixed(size) => Some(*size),
+                    Dim::Symbol(_) => None,
+                })
+                .collect()
+        };
+        self.inputs.iter().map(fixed).collect()
+    }
+
+    /// Names, element types and shapes of the inputs.
+    pub fn inputs(&self) -> &[ValueInfo] {
+        &self.inputs
+    }
+
+    /// Names, element types and, where the file tells, shapes of the outputs.
+    pub fn outputs(&self) -> &[ValueInfo] {
+        &self.outputs
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Numbers on the plan that was made or run last.
+    pub fn stats(&self) -> Stats {
+        *lock(&self.stats)
+    }
+
+    /// Runs the model on named inputs; the result has every output by name, in the model's order.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidInput`] for a missing, unknown or wrongly typed input,
+    /// [`crate::ErrorKind::ShapeMismatch`] for one whose shape does not fit, and whatever the device reports.
+    pub async fn run(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        let inputs = inputs::check(&self.inputs, inputs)?;
+        let (shapes, compiled) = self.checkout(&inputs).await?;
+        let result = compiled.run(&self.gpu, &inputs).await;
+        self.keep(shapes, compiled);
+        Ok(self
+            .outputs
+            .iter()
+            .map(|info| info.name.clone())
+            .zip(result?)
+            .collect())
+    }
+
+    /// Seconds per dispatch of one run, with each kernel family's name. Dispatches run one at a time, so the sum is larger
+    /// than the time of [`Session::run`].
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub async fn profile(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(&'static str, f64)>> {
+        let inputs = inputs::check(&self.inputs, inputs)?;
+        let (shapes, compiled) = self.checkout(&inputs).await?;
+        let result = compiled.profile(&self.gpu, &inputs).await;
+        self.keep(shapes, compiled);
+        result
+    }
+
+    /// Takes the plan for these inputs out of the cache, or makes one.
+    async fn checkout(&self, inputs: &[&Tensor]) -> Result<(Vec<Vec<usize>>, Compiled)> {
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
+        let cached = {
+            let mut plans = lock(&self.plans);
+            let found = plans.iter().position(|(key, _)| *key == shapes);
+            found.map(|index| plans.remove(index).1)
+        };
+        let compiled = match cached {
+            Some(compiled) => compiled,
+            None => self.compile(&shapes).await?,
+        };
+        Ok((shapes, compiled))
+    }
+
+    fn keep(&self, shapes: Vec<Vec<usize>>, compiled: Compiled) {
+        *lock(&self.stats) = compiled.stats;
+        let mut plans = lock(&self.plans);
+        if !plans.iter().any(|(key, _)| *key == shapes) {
+            plans.push((shapes, compiled));
+        }
+        if plans.len() > MAX_PLANS {
+            plans.remove(0);
+        }
+    }
+
+    /// [`Session::from_bytes`] for callers without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Session::from_bytes`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn from_bytes_blocking(bytes: &[u8], options: Options) -> Result<Self> {
+        pollster::block_on(Self::from_bytes(bytes, options))
+    }
+
+    /// [`Session::run`] for callers without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_blocking(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        pollster::block_on(self.run(inputs))
+    }
+
+    /// [`Session::profile`] for callers without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile_blocking(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(&'static str, f64)>> {
+        pollster::block_on(self.profile(inputs))
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

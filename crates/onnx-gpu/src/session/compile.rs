@@ -1,0 +1,155 @@
+//! Makes the buffers and the recording of one plan, and runs it.
+
+use std::collections::HashSet;
+
+use super::{Session, Stats, lock};
+use crate::error::{Result, invalid_model};
+use crate::gpu::{Buffer, Gpu, Recording};
+use crate::lower::{Source, Value, data_key, lower_graph};
+use crate::plan::Plan;
+use crate::tensor::{DType, Tensor};
+
+/// A plan with its buffers.
+pub(super) struct Compiled {
+    recording: Recording,
+    inputs: Vec<Option<Buffer>>,
+    outputs: Vec<Output>,
+    pub stats: Stats,
+}
+
+enum Output {
+    Known(Tensor),
+    Read {
+        buffer: Buffer,
+        shape: Vec<usize>,
+        dtype: DType,
+    },
+}
+
+impl Session {
+    pub(super) async fn compile(&self, shapes: &[Vec<usize>]) -> Result<Compiled> {
+        let mut program = lower_graph(&self.graph, shapes, self.gpu.class())?;
+        let plan = Plan::new(&mut program);
+        let slots = plan
+            .slot_bytes
+            .iter()
+            .map(|&bytes| self.gpu.buffer(bytes, "scratch"))
+            .collect::<Result<Vec<_>>>()?;
+        let mut weight_bytes = 0;
+        let mut buffers: Vec<Option<Buffer>> = Vec::with_capacity(program.buffers.len());
+        for (id, info) in program.buffers.iter().enumerate() {
+            buffers.push(match &info.source {
+                _ if !plan.used[id] => None,
+                Source::Scratch => plan.slots[id].map(|slot| slots[slot].clone()),
+                Source::Input => Some(self.gpu.buffer(info.bytes, "input")?),
+                Source::Constant(tensor) => {
+                    weight_bytes += info.bytes;
+                    Some(self.constant(tensor).await?)
+                }
+            });
+        }
+        let buffer = |id: usize| {
+            buffers[id]
+                .clone()
+                .ok_or_else(|| invalid_model("a value is read that nothing computes"))
+        };
+        let peak_bytes = plan.working_bytes(&program);
+        let mut steps = Vec::with_capacity(plan.steps.len());
+        for step in plan.steps {
+            let mut bound = Vec::with_capacity(step.inputs.len() + 1);
+            for id in step.inputs {
+                bound.push(buffer(id)?);
+            }
+            bound.push(buffer(step.output)?);
+            steps.push((step.launch, bound));
+        }
+        let keys: HashSet<&str> = steps
+            .iter()
+            .map(|(launch, _)| launch.key.as_str())
+            .collect();
+        let stats = Stats {
+            dispatches: steps.len(),
+            pipelines: keys.len(),
+            peak_bytes,
+            weight_bytes,
+            nodes: self.graph.nodes.len(),
+        };
+        let outputs = program
+            .outputs
+            .into_iter()
+            .map(|value| {
+                Ok(match value {
+                    Value::Const(tensor) => Output::Known(tensor),
+                    Value::Device(device) => Output::Read {
+                        buffer: buffer(device.buffer)?,
+                        shape: device.shape,
+                        dtype: device.dtype,
+                    },
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let inputs = program
+            .inputs
+            .iter()
+            .map(|id| id.and_then(|id| buffers[id].clone()))
+            .collect();
+        Ok(Compiled {
+            recording: Recording::new(&self.gpu, &steps).await?,
+            inputs,
+            outputs,
+            stats,
+        })
+    }
+
+    /// Uploads a constant; those of the graph are shared by all plans.
+    async fn constant(&self, tensor: &Tensor) -> Result<Buffer> {
+        let key = data_key(tensor);
+        let shared = self.shared.contains(&key);
+        let known = lock(&self.weights).get(&key).cloned();
+        if let Some(buffer) = known.filter(|_| shared) {
+            return Ok(buffer);
+        }
+        let buffer = self.gpu.upload(&tensor.to_gpu_bytes()?).await?;
+        if shared {
+            lock(&self.weights).insert(key, buffer.clone());
+        }
+        Ok(buffer)
+    }
+}
+
+impl Compiled {
+    /// Writes the inputs, runs, reads the outputs back.
+    pub async fn run(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+        self.write(gpu, inputs)?;
+        self.recording.execute().await?;
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            outputs.push(match output {
+                Output::Known(tensor) => tensor.clone(),
+                Output::Read {
+                    buffer,
+                    shape,
+                    dtype,
+                } => {
+                    let bytes = crate::tensor::elements(shape)? as u64 * 4;
+                    Tensor::from_gpu_bytes(*dtype, shape, &gpu.read(buffer, bytes).await?)?
+                }
+            });
+        }
+        Ok(outputs)
+    }
+
+    pub async fn profile(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<(&'static str, f64)>> {
+        self.write(gpu, inputs)?;
+        self.recording.profile().await
+    }
+
+    fn write(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<()> {
+        for (buffer, tensor) in self.inputs.iter().zip(inputs) {
+            if let Some(buffer) = buffer {
+                gpu.write(buffer, &tensor.to_gpu_bytes()?)?;
+            }
+        }
+        Ok(())
+    }
+}

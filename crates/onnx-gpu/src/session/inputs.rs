@@ -1,0 +1,123 @@
+//! Checks the inputs of a run against what the model declares.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::proto::{Dim, ValueInfo};
+use crate::tensor::Tensor;
+
+fn refuse(message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+/// The given tensors in the model's order.
+pub(super) fn check<'a>(
+    declared: &[ValueInfo],
+    given: &'a [(&str, Tensor)],
+) -> Result<Vec<&'a Tensor>> {
+    for (i, (name, _)) in given.iter().enumerate() {
+        if !declared.iter().any(|info| info.name == *name) {
+            let known: Vec<&str> = declared.iter().map(|info| info.name.as_str()).collect();
+            return Err(refuse(format!(
+                "the model has no input '{name}'; it has {known:?}"
+            )));
+        }
+        if given[..i].iter().any(|(other, _)| other == name) {
+            return Err(refuse(format!("input '{name}' is given twice")));
+        }
+    }
+    let mut symbols: HashMap<&str, usize> = HashMap::new();
+    let mut ordered = Vec::with_capacity(declared.len());
+    for info in declared {
+        let tensor = given
+            .iter()
+            .find(|(name, _)| *name == info.name)
+            .map(|(_, tensor)| tensor)
+            .ok_or_else(|| refuse(format!("input '{}' is missing", info.name)))?;
+        if tensor.dtype() != info.dtype {
+            return Err(refuse(format!(
+                "input '{}' is {}, the model wants {}",
+                info.name,
+                tensor.dtype(),
+                info.dtype
+            )));
+        }
+        if let Some(dims) = &info.shape {
+            let fits = dims.len() == tensor.shape().len()
+                && dims
+                    .iter()
+                    .zip(tensor.shape())
+                    .all(|(dim, &size)| match dim {
+                        Dim::Fixed(wanted) => *wanted == size,
+                        Dim::Symbol(name) if name.is_empty() => true,
+                        Dim::Symbol(name) => *symbols.entry(name).or_insert(size) == size,
+                    });
+            if !fits {
+                return Err(Error::new(
+                    ErrorKind::ShapeMismatch,
+                    format!(
+                        "input '{}' has the shape {:?}, the model wants {}",
+                        info.name,
+                        tensor.shape(),
+                        show(dims)
+                    ),
+                ));
+            }
+        }
+        ordered.push(tensor);
+    }
+    Ok(ordered)
+}
+
+fn show(dims: &[Dim]) -> String {
+    let list: Vec<String> = dims.iter().map(Dim::to_string).collect();
+    format!("[{}]", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::DType;
+
+    fn declared() -> Vec<ValueInfo> {
+        let info = |name: &str, dims: &[Dim]| ValueInfo {
+            name: name.into(),
+            dtype: DType::F32,
+            shape: Some(dims.to_vec()),
+        };
+        let n = Dim::Symbol("n".into());
+        vec![
+            info("a", &[n.clone(), Dim::Fixed(2)]),
+            info("b", &[n, Dim::Symbol(String::new())]),
+        ]
+    }
+
+    fn zeros(shape: &[usize]) -> Tensor {
+        Tensor::zeros(DType::F32, shape).unwrap()
+    }
+
+    #[test]
+    fn order_is_the_models() {
+        let given = [("b", zeros(&[3, 9])), ("a", zeros(&[3, 2]))];
+        let ordered = check(&declared(), &given).unwrap();
+        assert_eq!(ordered[0].shape(), &[3, 2]);
+    }
+
+    #[test]
+    fn every_misuse_has_its_kind() {
+        let kind = |given: &[(&str, Tensor)]| check(&declared(), given).unwrap_err().kind();
+        let (a, b) = (zeros(&[3, 2]), zeros(&[3, 9]));
+        assert_eq!(kind(&[("a", a.clone())]), ErrorKind::InvalidInput);
+        let unknown = [("a", a.clone()), ("b", b.clone()), ("c", b.clone())];
+        assert_eq!(kind(&unknown), ErrorKind::InvalidInput);
+        let twice = [("a", a.clone()), ("a", a.clone()), ("b", b.clone())];
+        assert_eq!(kind(&twice), ErrorKind::InvalidInput);
+        let typed = [("a", a.cast(DType::I64)), ("b", b.clone())];
+        assert_eq!(kind(&typed), ErrorKind::InvalidInput);
+        let symbol = [("a", zeros(&[4, 2])), ("b", b.clone())];
+        assert_eq!(kind(&symbol), ErrorKind::ShapeMismatch);
+        let rank = [("a", zeros(&[3, 2, 1])), ("b", b)];
+        assert_eq!(kind(&rank), ErrorKind::ShapeMismatch);
+    }
+}
