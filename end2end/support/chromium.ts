@@ -1,0 +1,18 @@
+import type { LaunchOptions } from "@playwright/test";
+
+const QUIET = [
+  "--no-sandbox",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-quic",
+];
+
+const executablePath = process.env.DEMO_HUB_CHROMIUM ?? "/usr/bin/chromium";
+
+/** Chromium with WebGPU on its software adapter. */
+export const withWebGpu: LaunchOptions = { executablePath, args: [...QUIET, "--enable-unsafe-webgpu"] };
+
+/** Chromium in which `navigator.gpu` does not exist. */
+export const withoutWebGpu: LaunchOptions = { executablePath, args: [...QUIET, "--disable-features=WebGPU,WebGPUService", "--disable-blink-features=WebGPU"] };

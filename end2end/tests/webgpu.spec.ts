@@ -1,0 +1,80 @@
+import { withWebGpu } from "../support/chromium.ts";
+import { ask, expect, open, picture, pixels, shown, test } from "../support/test.ts";
+
+test.use({ launchOptions: withWebGpu });
+
+/** `diffusion::TOLERANCE`: largest difference per channel between two engines for one seed. */
+const TOLERANCE = 2;
+const red = { prompt: "red apple, flat style", seed: 1, steps: 3 };
+
+test("a picture is made on WebGPU in the worker, saved by presigned PUT, and outlives the server", async ({ page, hub, watch }) => {
+  await open(page, "/?accept-software=1");
+  await ask(page, red);
+  await picture(page);
+
+  await test.step("nothing was asked of the server's endpoint", async () => {
+    expect(watch.requests.filter((r) => r.includes("/api/v1/jobs") || r.includes("/v1/images"))).toEqual([]);
+    await expect(page.getByTestId("where")).toContainText("onnx-gpu (WebGPU)");
+    await expect(page.getByTestId("where")).toContainText("software WebGPU adapter");
+    expect(page.workers().length).toBe(1);
+  });
+  const here = await pixels(page, await shown(page));
+
+  const link = await test.step("save", async () => {
+    await page.getByTestId("save").click();
+    await expect(page.getByTestId("permalink")).toBeVisible();
+    const puts = watch.requests.filter((r) => r.startsWith("PUT "));
+    expect(puts.length).toBe(1);
+    expect(puts[0]).toContain(`PUT ${hub.storage}/`);
+    expect(puts[0]).toContain("X-Amz-Signature=");
+    const href = await page.getByTestId("permalink").getAttribute("href");
+    expect(href).toMatch(/^\/i\/[\w-]+$/);
+    return href ?? "";
+  });
+
+  await test.step("the permanent link shows the same pixels after a restart", async () => {
+    await hub.restart();
+    await open(page, link);
+    const stored = await pixels(page, await shown(page));
+    expect(stored).toEqual(here);
+    await open(page, "/gallery");
+    await expect(page.locator(`a[href="${link}"]`)).toHaveCount(1);
+  });
+
+  await test.step("the server makes the same picture of the same seed", async () => {
+    await open(page, "/");
+    await ask(page, { ...red, policy: "prefer_server" });
+    await picture(page);
+    await expect(page.getByTestId("where")).toContainText("server");
+    const there = await pixels(page, await shown(page));
+    expect([there.width, there.height]).toEqual([here.width, here.height]);
+    const worst = Math.max(...there.rgb.map((value, i) => Math.abs(value - here.rgb[i])));
+    expect(worst).toBeLessThanOrEqual(TOLERANCE);
+  });
+});
+
+test("cancel stops within a step in the browser", async ({ page, watch }) => {
+  await open(page, "/?accept-software=1");
+  await ask(page, { ...red, steps: 50 });
+  const bar = page.getByTestId("progress");
+  await expect(page.getByTestId("status")).toContainText(/[Ss]tep [1-9]/, { timeout: 5 * 60_000 });
+  const before = Number(await bar.getAttribute("value"));
+  await page.getByTestId("cancel").click();
+  await expect(page.locator("section.result")).toHaveAttribute("data-state", "cancelled", { timeout: 60_000 });
+  const after = Number((await bar.getAttribute("value")) ?? before);
+  expect(after - before).toBeLessThanOrEqual(1);
+  expect(watch.requests.filter((r) => r.includes("/api/v1/jobs"))).toEqual([]);
+
+  await test.step("the worker takes the next request", async () => {
+    await ask(page, { ...red, steps: 1 });
+    await picture(page);
+  });
+});
+
+test("a software adapter does not count as a GPU unless asked for", async ({ page }) => {
+  await open(page, "/");
+  await ask(page, red);
+  await picture(page);
+  await expect(page.getByTestId("where")).toContainText("server");
+  await expect(page.getByTestId("where")).toContainText("slow software one");
+});
