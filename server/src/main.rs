@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! The binary `demo-hub`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use server::config::{Cli, Command, ServeConfig};
+use tracing_subscriber::EnvFilter;
+
+/// Log targets that would print signed URLs or request bodies below these levels.
+const QUIET: [&str; 6] = [
+    "s3s=warn",
+    "s3s_fs=warn",
+    "aws_sdk_s3=info",
+    "aws_smithy_runtime=info",
+    "aws_runtime=info",
+    "aws_sigv4=info",
+];
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = init_logging().and_then(|()| match cli.command {
+        Command::Serve(config) => serve(*config),
+        Command::Generate(config) => {
+            server::generate::run(config, &mut std::io::stdout()).map(|_| ())
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo-hub: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn init_logging() -> anyhow::Result<()> {
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    for directive in QUIET {
+        filter = filter.add_directive(directive.parse()?);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+#[tokio::main]
+async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let running = server::start(config).await?;
+    println!("Demo Hub is at http://{}", running.addr());
+    println!("Pictures are stored at {}", running.storage_origin());
+    stop_signal().await?;
+    tracing::info!("stopping");
+    running.stop().await
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => Ok(interrupt?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> anyhow::Result<()> {
+    Ok(tokio::signal::ctrl_c().await?)
+}

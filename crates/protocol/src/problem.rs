@@ -20,6 +20,8 @@ pub enum ProblemCode {
     UnknownModel,
     /// No such job, picture, upload or page.
     NotFound,
+    /// The address exists, but not for this method.
+    MethodNotAllowed,
     /// The body is larger than accepted.
     BodyTooLarge,
     /// The upload names a type that is not stored.
@@ -48,6 +50,7 @@ impl ProblemCode {
                 422
             }
             Self::UnknownModel | Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::BodyTooLarge => 413,
             Self::UnsupportedType => 415,
             Self::UploadMismatch => 422,
@@ -67,6 +70,7 @@ impl ProblemCode {
             Self::OutOfRange => "A value is out of range",
             Self::UnknownModel => "Unknown model",
             Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "This address does not take that method",
             Self::BodyTooLarge => "The request is too large",
             Self::UnsupportedType => "This type of file is not stored here",
             Self::UploadMismatch => "The upload is not what was declared",

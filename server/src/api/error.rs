@@ -1,0 +1,62 @@
+//! Errors on the wire: `application/problem+json` (RFC 9457).
+
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use protocol::{Problem, ProblemCode};
+
+/// A problem as a response.
+#[derive(Clone, Debug)]
+pub struct ApiError(pub Problem);
+
+/// Result of a handler.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(&problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = problem.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Answer to an address of the API that does not exist.
+pub fn not_found(uri: &Uri) -> ApiError {
+    let path: String = uri.path().chars().take(80).collect();
+    ApiError(
+        Problem::new(ProblemCode::NotFound, format!("there is nothing at {path}"))
+            .with_hint("The API lies under /api/v1."),
+    )
+}
+
+/// Answer to a method that an address does not take.
+pub async fn method_not_allowed(method: Method) -> ApiError {
+    ApiError(Problem::new(
+        ProblemCode::MethodNotAllowed,
+        format!("{method} is not possible here"),
+    ))
+}
+
+/// Answer after a panic.
+pub fn internal_error() -> ApiError {
+    ApiError(
+        Problem::new(ProblemCode::Internal, "the request could not be handled")
+            .with_hint("Try again; the server has noted the failure."),
+    )
+}

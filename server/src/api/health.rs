@@ -1,0 +1,43 @@
+//! For load balancers and supervisors.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::Hub;
+
+/// Longest wait for the store.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What is ready.
+#[derive(Serialize)]
+pub struct Readiness {
+    storage: bool,
+    worker: bool,
+    models: usize,
+}
+
+pub async fn alive() -> &'static str {
+    "ok"
+}
+
+pub async fn ready(State(hub): State<Hub>) -> (StatusCode, Json<Readiness>) {
+    let storage = tokio::time::timeout(STORE_TIMEOUT, hub.images.store().check()).await;
+    if let Ok(Err(error)) = &storage {
+        tracing::warn!(%error, "not ready");
+    }
+    let readiness = Readiness {
+        storage: matches!(storage, Ok(Ok(()))),
+        worker: hub.queue.has_worker(),
+        models: hub.catalog.summaries().len(),
+    };
+    let status = if readiness.storage && readiness.worker && readiness.models > 0 {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(readiness))
+}

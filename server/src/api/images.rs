@@ -1,0 +1,52 @@
+//! Listed pictures.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Redirect, Response};
+use protocol::{GalleryPage, ImageRecord, Problem, ProblemCode};
+use serde::Deserialize;
+
+use super::Hub;
+use super::error::{ApiError, ApiResult};
+use super::extract::{Path, Query};
+
+/// Pictures on a page unless the client says otherwise.
+const DEFAULT_LIMIT: usize = 24;
+
+#[derive(Deserialize)]
+pub struct Page {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+pub async fn list(
+    State(hub): State<Hub>,
+    Query(page): Query<Page>,
+) -> ApiResult<axum::Json<GalleryPage>> {
+    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+    let page = hub.images.gallery(page.cursor.as_deref(), limit).await?;
+    Ok(axum::Json(page))
+}
+
+pub async fn show(
+    State(hub): State<Hub>,
+    Path(id): Path,
+) -> ApiResult<axum::Json<ImageRecord>> {
+    Ok(axum::Json(hub.images.record(&id).await?))
+}
+
+/// Sends the browser to the store, so that an upload is never served from this origin.
+pub async fn bytes(State(hub): State<Hub>, Path(file): Path) -> ApiResult<Response> {
+    let Some(sha256) = file.strip_suffix(".png") else {
+        return Err(ApiError(Problem::new(
+            ProblemCode::NotFound,
+            "pictures are named <sha256>.png",
+        )));
+    };
+    let url = hub.images.presigned_url(sha256).await?;
+    Ok((
+        [(header::CACHE_CONTROL, "private, no-store")],
+        Redirect::temporary(&url),
+    )
+        .into_response())
+}

@@ -1,0 +1,127 @@
+//! Pictures that the server makes.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
+use protocol::{GenerationRequest, JobView, Problem, ProblemCode};
+use sha2::{Digest, Sha256};
+
+use super::Hub;
+use super::error::{ApiError, ApiResult};
+use super::extract::{Json, Path};
+use crate::jobs::{JobEvents, Submission};
+
+/// Longest `Idempotency-Key`, in bytes.
+const MAX_KEY_BYTES: usize = 200;
+/// Comment lines keep proxies from closing a quiet stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub async fn create(
+    State(hub): State<Hub>,
+    headers: HeaderMap,
+    Json(request): Json<GenerationRequest>,
+) -> ApiResult<Response> {
+    let idempotency_key = idempotency_key(&headers)?;
+    let fingerprint = Sha256::digest(serde_json::to_vec(&request).map_err(internal)?).into();
+    let mut request = hub.catalog.resolve(request)?;
+    if request.seed.is_none() {
+        request.seed = Some(crate::random::seed().map_err(internal)?);
+    }
+    let created = hub
+        .queue
+        .submit(Submission {
+            request,
+            fingerprint,
+            idempotency_key,
+        })
+        .await?;
+    let location = format!("/api/v1/jobs/{}", created.id);
+    Ok((
+        StatusCode::ACCEPTED,
+        [(header::LOCATION, location)],
+        axum::Json(created),
+    )
+        .into_response())
+}
+
+pub async fn show(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response> {
+    Ok(uncached(StatusCode::OK, hub.queue.get(&id).await?))
+}
+
+/// 200 where the job has ended, 202 where it will within a step.
+pub async fn cancel(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response> {
+    let view = hub.queue.cancel(&id).await?;
+    let status = if view.status.is_final() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok(uncached(status, view))
+}
+
+pub async fn events(
+    State(hub): State<Hub>,
+    Path(id): Path,
+    headers: HeaderMap,
+) -> ApiResult<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+    let seen = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok());
+    let stream = event_stream(hub.queue.events(&id).await?, seen)
+        .take_until(hub.stopping.clone().cancelled_owned());
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// The current state first, unless the client has it; the final state always, since it ends the stream.
+fn event_stream(
+    states: JobEvents,
+    seen: Option<u64>,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    states.filter_map(move |(number, view)| {
+        let event = if seen == Some(number) && !view.status.is_final() {
+            None
+        } else {
+            match Event::default().event("state").id(number.to_string()).json_data(&view) {
+                Ok(event) => Some(Ok(event)),
+                Err(error) => {
+                    tracing::error!(%error, "event");
+                    None
+                }
+            }
+        };
+        std::future::ready(event)
+    })
+}
+
+fn uncached(status: StatusCode, view: JobView) -> Response {
+    (
+        status,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(view),
+    )
+        .into_response()
+}
+
+fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(ApiError(Problem::new(
+            ProblemCode::MalformedRequest,
+            format!("Idempotency-Key is not 1 to {MAX_KEY_BYTES} ASCII characters"),
+        ))),
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> ApiError {
+    tracing::error!("job: {error:#}");
+    super::internal_error()
+}

@@ -1,0 +1,138 @@
+//! The model packages that this server offers.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use diffusion::manifest::MAX_MANIFEST_BYTES;
+use diffusion::{FileEntry, Manifest, package};
+use protocol::{GenerationRequest, ModelSummary, Problem, RequestError};
+
+/// Name of the manifest in a package folder.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A package on disk.
+#[derive(Clone, Debug)]
+pub struct CatalogEntry {
+    /// Card and limits.
+    pub summary: ModelSummary,
+    /// Folder of the package.
+    pub dir: PathBuf,
+    /// Name of that folder, which is the package's place under `/models/`.
+    pub slug: String,
+    /// SHA-256 (hex) of every file by name, the manifest included.
+    pub digests: HashMap<String, String>,
+}
+
+/// All packages, in the order of their folders' names.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    entries: Vec<CatalogEntry>,
+}
+
+impl Catalog {
+    /// Reads every subfolder of `dir` that has a manifest and checks size and SHA-256 of each file.
+    /// A damaged package is left out and logged.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or two packages have the same id.
+    pub fn open(dir: &Path) -> anyhow::Result<Self> {
+        let mut folders: Vec<PathBuf> = std::fs::read_dir(dir)
+            .with_context(|| format!("reading the models folder {}", dir.display()))?
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<_, _>>()?;
+        folders.retain(|path| path.join(MANIFEST).is_file());
+        folders.sort();
+        let mut entries: Vec<CatalogEntry> = Vec::new();
+        for folder in folders {
+            match read(&folder) {
+                Ok(entry) => {
+                    if let Some(other) = entries.iter().find(|e| e.summary.id == entry.summary.id) {
+                        anyhow::bail!(
+                            "{} and {} both hold the package {}",
+                            other.dir.display(),
+                            folder.display(),
+                            entry.summary.id
+                        );
+                    }
+                    entries.push(entry);
+                }
+                Err(error) => {
+                    tracing::error!(package = %folder.display(), "package left out: {error:#}");
+                }
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// Cards of all models, the default one first.
+    pub fn summaries(&self) -> Vec<ModelSummary> {
+        self.entries.iter().map(|e| e.summary.clone()).collect()
+    }
+
+    /// The package of that id.
+    pub fn get(&self, id: &str) -> Option<&CatalogEntry> {
+        self.entries.iter().find(|e| e.summary.id == id)
+    }
+
+    /// The package of that folder name.
+    pub fn by_slug(&self, slug: &str) -> Option<&CatalogEntry> {
+        self.entries.iter().find(|e| e.slug == slug)
+    }
+
+    /// The default model: the first one.
+    pub fn first(&self) -> Option<&CatalogEntry> {
+        self.entries.first()
+    }
+
+    /// Checks a request against its model and fills defaults in.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as a problem.
+    pub fn resolve(&self, request: GenerationRequest) -> Result<GenerationRequest, Problem> {
+        let Some(entry) = self.get(&request.model) else {
+            let clipped = request.model.chars().take(80).collect();
+            return Err(RequestError::UnknownModel(clipped).into());
+        };
+        Ok(request.resolve(&entry.summary)?)
+    }
+}
+
+fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
+    let slug = dir
+        .file_name()
+        .and_then(|n| n.to_str())
+        .context("the folder's name is not Unicode")?
+        .to_owned();
+    let json = read_capped(&dir.join(MANIFEST), MAX_MANIFEST_BYTES as u64)?;
+    let manifest = Manifest::parse(&json)?;
+    let mut digests = HashMap::from([(MANIFEST.to_owned(), manifest.digest().to_owned())]);
+    for file in manifest.files() {
+        verify(dir, file)?;
+        digests.insert(file.name.clone(), file.sha256.clone());
+    }
+    Ok(CatalogEntry {
+        summary: manifest.summary(&format!("/models/{slug}/{MANIFEST}")),
+        dir: dir.to_owned(),
+        slug,
+        digests,
+    })
+}
+
+fn verify(dir: &Path, file: &FileEntry) -> anyhow::Result<()> {
+    let bytes = read_capped(&dir.join(&file.name), file.bytes)?;
+    Ok(package::verify(file, &bytes)?)
+}
+
+/// Reads a file of at most `cap` bytes.
+fn read_capped(path: &Path, cap: u64) -> anyhow::Result<Vec<u8>> {
+    let length = std::fs::metadata(path)
+        .with_context(|| format!("{}", path.display()))?
+        .len();
+    anyhow::ensure!(
+        length <= cap,
+        "{} has {length} bytes, more than {cap}",
+        path.display()
+    );
+    std::fs::read(path).with_context(|| format!("reading {}", path.display()))
+}

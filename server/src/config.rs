@@ -1,0 +1,242 @@
+//! Every option of the server: flag, environment variable and default in one place.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Demo Hub: text-to-image models in the browser, with a server behind them.
+#[derive(Parser, Debug)]
+#[command(name = "demo-hub", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands of the binary.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Serve pages, API, jobs and pictures.
+    Serve(Box<ServeConfig>),
+    /// Make one picture with the server's pipeline and write it as PNG.
+    Generate(GenerateConfig),
+}
+
+/// Options of `demo-hub serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeConfig {
+    /// Address and port of the pages and the API; port 0 takes a free one.
+    #[arg(long, env = "DEMO_HUB_LISTEN", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+
+    /// Folder for everything that must survive a restart.
+    #[arg(long, env = "DEMO_HUB_DATA", default_value = "data")]
+    pub data: PathBuf,
+
+    /// Folder of the built client (`cargo xtask build` makes it).
+    #[arg(long, env = "DEMO_HUB_SITE_DIR", default_value = "dist")]
+    pub site_dir: PathBuf,
+
+    /// Folder whose subfolders are model packages.
+    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
+    pub models_dir: PathBuf,
+
+    /// Origin of this hub as visitors see it, such as `https://hub.example`; default: `http://` and the listen address.
+    #[arg(long, env = "DEMO_HUB_PUBLIC_URL")]
+    pub public_url: Option<String>,
+
+    /// Engine of the server's own pictures.
+    #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
+    pub renderer: RendererChoice,
+
+    /// Jobs that may wait; one more is refused with status 429.
+    #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub queue_capacity: u32,
+
+    /// Seconds that a finished job can still be asked for.
+    #[arg(long, env = "DEMO_HUB_JOB_RETENTION_SECONDS", default_value_t = 3600)]
+    pub job_retention_seconds: u64,
+
+    /// Seconds that a presigned URL is valid, 300 at most.
+    #[arg(long, env = "DEMO_HUB_UPLOAD_EXPIRY_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub upload_expiry_seconds: u32,
+
+    /// Seconds that open requests get to finish when the server is asked to stop.
+    #[arg(long, env = "DEMO_HUB_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
+    pub shutdown_grace_seconds: u64,
+
+    /// The picture store.
+    #[command(flatten)]
+    pub s3: S3Config,
+}
+
+/// Options of the picture store. Without a bucket name the server runs a store of its own under `--data`.
+#[derive(Args, Clone, Debug)]
+pub struct S3Config {
+    /// Address and port of the store that the server runs itself; port 0 takes a free one.
+    #[arg(long, env = "DEMO_HUB_S3_LISTEN", default_value = "127.0.0.1:9000")]
+    pub s3_listen: SocketAddr,
+
+    /// Endpoint of another S3 store as this server reaches it; absent with a bucket: AWS itself.
+    #[arg(long, env = "DEMO_HUB_S3_ENDPOINT")]
+    pub s3_endpoint: Option<String>,
+
+    /// Endpoint of the store as browsers reach it; default: the same as the server's.
+    #[arg(long, env = "DEMO_HUB_S3_PUBLIC_ENDPOINT")]
+    pub s3_public_endpoint: Option<String>,
+
+    /// Bucket of another S3 store; it must exist.
+    #[arg(long, env = "DEMO_HUB_S3_BUCKET")]
+    pub s3_bucket: Option<String>,
+
+    /// Region that requests are signed for.
+    #[arg(long, env = "DEMO_HUB_S3_REGION", default_value = "us-east-1")]
+    pub s3_region: String,
+
+    /// Access key id for the other store.
+    #[arg(long, env = "DEMO_HUB_S3_ACCESS_KEY_ID")]
+    pub s3_access_key_id: Option<String>,
+
+    /// Secret access key for the other store.
+    #[arg(long, env = "DEMO_HUB_S3_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub s3_secret_access_key: Option<Secret>,
+
+    /// Bucket name in the path (`true`, most stores) or in the host name (`false`, AWS).
+    #[arg(long, env = "DEMO_HUB_S3_PATH_STYLE", default_value_t = true, action = clap::ArgAction::Set)]
+    pub s3_path_style: bool,
+}
+
+/// Options of `demo-hub generate`.
+#[derive(Args, Clone, Debug)]
+pub struct GenerateConfig {
+    /// What the picture should show.
+    #[arg(long, env = "DEMO_HUB_PROMPT")]
+    pub prompt: String,
+
+    /// What it should not show.
+    #[arg(long, env = "DEMO_HUB_NEGATIVE_PROMPT", default_value = "")]
+    pub negative_prompt: String,
+
+    /// Package id; default: the first package of the models folder.
+    #[arg(long, env = "DEMO_HUB_MODEL")]
+    pub model: Option<String>,
+
+    /// Seed of the noise; default: a random one, which is printed.
+    #[arg(long, env = "DEMO_HUB_SEED")]
+    pub seed: Option<u64>,
+
+    /// Denoising steps; default: the package's.
+    #[arg(long, env = "DEMO_HUB_STEPS")]
+    pub steps: Option<u32>,
+
+    /// Guidance scale; default: the package's.
+    #[arg(long, env = "DEMO_HUB_GUIDANCE")]
+    pub guidance: Option<f32>,
+
+    /// PNG file to write.
+    #[arg(long, env = "DEMO_HUB_OUT")]
+    pub out: PathBuf,
+
+    /// Folder whose subfolders are model packages.
+    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
+    pub models_dir: PathBuf,
+
+    /// Engine.
+    #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
+    pub renderer: RendererChoice,
+}
+
+/// Which engine makes the server's pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RendererChoice {
+    /// A hardware GPU where there is one, else the CPU.
+    Auto,
+    /// `rten`.
+    Cpu,
+    /// `onnx-gpu`, also on a software adapter.
+    Gpu,
+}
+
+/// A value that is never printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(value))
+    }
+}
+
+impl ServeConfig {
+    /// How long presigned URLs are valid.
+    pub fn upload_expiry(&self) -> Duration {
+        Duration::from_secs(self.upload_expiry_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_option_is_documented_and_has_a_variable() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        let mut seen = 0;
+        for command in cli.get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for arg in command.get_arguments() {
+                let id = arg.get_id();
+                assert!(arg.get_help().is_some(), "{id} has no help text");
+                let env = arg.get_env().and_then(|e| e.to_str());
+                let expected = format!("DEMO_HUB_{}", id.as_str().to_uppercase());
+                assert_eq!(env, Some(expected.as_str()), "{id}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 20, "only {seen} options found");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let cli = Cli::parse_from([
+            "demo-hub",
+            "serve",
+            "--s3-secret-access-key",
+            "correct horse",
+        ]);
+        assert!(!format!("{cli:?}").contains("horse"));
+    }
+
+    #[test]
+    fn expiry_is_bounded() {
+        for (seconds, ok) in [("0", false), ("1", true), ("300", true), ("301", false)] {
+            let parsed = Cli::try_parse_from(["demo-hub", "serve", "--upload-expiry-seconds", seconds]);
+            assert_eq!(parsed.is_ok(), ok, "{seconds}");
+        }
+    }
+}

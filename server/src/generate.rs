@@ -1,0 +1,63 @@
+//! `demo-hub generate`: one picture without a server.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use diffusion::Cancel;
+use protocol::GenerationRequest;
+
+use crate::catalog::Catalog;
+use crate::config::GenerateConfig;
+use crate::render::{LocalRenderer, Rendered, Renderer};
+
+/// Makes the picture, writes it to `config.out` and says on `report` what was done.
+///
+/// # Errors
+/// A sentence on what is wrong with the request, the package or the output file.
+pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Rendered> {
+    let catalog = Arc::new(Catalog::open(&config.models_dir)?);
+    let model = match config.model {
+        Some(model) => model,
+        None => catalog
+            .first()
+            .with_context(|| format!("no model package in {}", config.models_dir.display()))?
+            .summary
+            .id
+            .clone(),
+    };
+    let mut request = catalog.resolve(GenerationRequest {
+        model,
+        prompt: config.prompt,
+        negative_prompt: config.negative_prompt,
+        seed: config.seed,
+        num_inference_steps: config.steps,
+        guidance_scale: config.guidance,
+    })?;
+    if request.seed.is_none() {
+        request.seed = Some(crate::random::seed()?);
+    }
+    let started = Instant::now();
+    let rendered = LocalRenderer::new(catalog, config.renderer).render(
+        &request,
+        &mut |_| (),
+        &mut |_| (),
+        &Cancel::default(),
+    )?;
+    std::fs::write(&config.out, &rendered.png)
+        .with_context(|| format!("writing {}", config.out.display()))?;
+    let recipe = &rendered.recipe;
+    writeln!(
+        report,
+        "{}: {} seed {} on {}, {}: {} ms, {} ms with loading",
+        config.out.display(),
+        recipe.request.model,
+        recipe.request.seed.unwrap_or_default(),
+        recipe.backend,
+        recipe.adapter,
+        recipe.duration_ms,
+        started.elapsed().as_millis()
+    )?;
+    Ok(rendered)
+}

@@ -1,0 +1,15 @@
+//! Demo Hub's server: pages, API, jobs and pictures.
+
+pub mod api;
+pub mod catalog;
+pub mod config;
+pub mod generate;
+pub mod images;
+pub mod jobs;
+pub mod random;
+pub mod render;
+pub mod serve;
+pub mod storage;
+pub mod web;
+
+pub use serve::{Running, start};

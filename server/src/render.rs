@@ -1,0 +1,51 @@
+//! What makes a picture from a request on this machine.
+
+mod local;
+
+use diffusion::Cancel;
+use protocol::{GenerationRequest, Progress, Recipe};
+
+pub use local::LocalRenderer;
+
+/// A finished picture.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The PNG with its recipe inside.
+    pub png: Vec<u8>,
+    /// How it was made.
+    pub recipe: Recipe,
+}
+
+/// Why there is no picture.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// No such package here.
+    #[error("there is no model {0:?}")]
+    UnknownModel(String),
+    /// Package, engine or pipeline failed, or the job was cancelled.
+    #[error(transparent)]
+    Diffusion(#[from] diffusion::Error),
+}
+
+impl RenderError {
+    /// Whether the work ended because it was asked to.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Diffusion(error) if error.is_cancelled())
+    }
+}
+
+/// Makes pictures one at a time; lives in one thread, since engines need not be `Send`.
+pub trait Renderer {
+    /// Makes the picture of a resolved request whose seed is set. `on_backend` is told the engine before the
+    /// first step, `on_step` every step done.
+    ///
+    /// # Errors
+    /// [`RenderError`]; within a step of [`Cancel::cancel`] one that [`RenderError::is_cancelled`].
+    fn render(
+        &mut self,
+        request: &GenerationRequest,
+        on_backend: &mut dyn FnMut(&str),
+        on_step: &mut dyn FnMut(Progress),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError>;
+}

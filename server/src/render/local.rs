@@ -1,0 +1,109 @@
+//! The pipeline on this machine's GPU or CPU.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use diffusion::{Cancel, CpuEngine, Engine, Package, Pipeline, png};
+use futures::executor::block_on;
+use protocol::{GenerationRequest, Progress};
+
+use super::{RenderError, Rendered, Renderer};
+use crate::catalog::Catalog;
+use crate::config::RendererChoice;
+
+/// Runs `diffusion` in the calling thread and keeps the last package loaded.
+pub struct LocalRenderer {
+    catalog: Arc<Catalog>,
+    choice: RendererChoice,
+    engine: Option<Box<dyn Engine>>,
+    loaded: Option<(String, Pipeline)>,
+}
+
+impl LocalRenderer {
+    /// A renderer for the packages of `catalog`; the engine is set up with the first picture.
+    pub fn new(catalog: Arc<Catalog>, choice: RendererChoice) -> Self {
+        Self {
+            catalog,
+            choice,
+            engine: None,
+            loaded: None,
+        }
+    }
+
+    fn pipeline(&mut self, model: &str) -> Result<&Pipeline, RenderError> {
+        if self.loaded.as_ref().is_none_or(|(id, _)| id != model) {
+            // Frees the other package's memory before this one's is taken.
+            self.loaded = None;
+            let entry = self
+                .catalog
+                .get(model)
+                .ok_or_else(|| RenderError::UnknownModel(model.to_owned()))?;
+            let package = Package::from_dir(&entry.dir)?;
+            let engine = match self.engine.take() {
+                Some(engine) => engine,
+                None => engine(self.choice)?,
+            };
+            let engine = self.engine.insert(engine);
+            let pipeline = block_on(Pipeline::load(package, &**engine))?;
+            tracing::info!(
+                model,
+                backend = pipeline.backend(),
+                adapter = pipeline.adapter(),
+                "package loaded"
+            );
+            self.loaded = Some((model.to_owned(), pipeline));
+        }
+        match &self.loaded {
+            Some((_, pipeline)) => Ok(pipeline),
+            None => Err(RenderError::UnknownModel(model.to_owned())),
+        }
+    }
+
+    fn run(
+        &mut self,
+        request: &GenerationRequest,
+        on_backend: &mut dyn FnMut(&str),
+        on_step: &mut dyn FnMut(Progress),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        let pipeline = self.pipeline(&request.model)?;
+        on_backend(pipeline.backend());
+        let started = Instant::now();
+        let picture = block_on(pipeline.generate(request, on_step, cancel))?;
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let recipe = pipeline.recipe(request, "server", milliseconds);
+        let png = png::encode(&picture, &recipe)?;
+        Ok(Rendered { png, recipe })
+    }
+}
+
+impl Renderer for LocalRenderer {
+    fn render(
+        &mut self,
+        request: &GenerationRequest,
+        on_backend: &mut dyn FnMut(&str),
+        on_step: &mut dyn FnMut(Progress),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        let result = self.run(request, on_backend, on_step, cancel);
+        if let Err(error) = &result
+            && !error.is_cancelled()
+        {
+            // A lost device or a graph in an unknown state must not serve the next job.
+            self.loaded = None;
+            self.engine = None;
+        }
+        result
+    }
+}
+
+fn engine(choice: RendererChoice) -> diffusion::Result<Box<dyn Engine>> {
+    match choice {
+        RendererChoice::Cpu => Ok(Box::new(CpuEngine::new())),
+        RendererChoice::Auto => Ok(Box::new(CpuEngine::new())),
+        RendererChoice::Gpu => Err(diffusion::Error::new(
+            diffusion::ErrorKind::NoAdapter,
+            "no GPU adapter was found",
+        )),
+    }
+}

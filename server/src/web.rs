@@ -1,0 +1,77 @@
+//! One router for everything: pages, API, packages, client files.
+
+mod headers;
+mod packages;
+mod site;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use app::ssr::{HubData, SsrContext};
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::HeaderName;
+use axum::response::{IntoResponse, Response};
+use protocol::{GalleryPage, ImageRecord, ModelSummary, Problem};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+
+use crate::api::{self, Hub};
+
+pub use site::load_assets;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The complete router.
+pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path) -> Router {
+    let site = site::routes(site_dir, context.clone());
+    Router::new()
+        .merge(app::ssr::pages(context))
+        .merge(api::routes(hub.clone()))
+        .merge(packages::routes(Arc::clone(&hub.catalog)))
+        .fallback_service(site)
+        .layer(
+            ServiceBuilder::new()
+                .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+                .layer(TraceLayer::new_for_http().make_span_with(span))
+                .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+                .layer(axum::middleware::from_fn(headers::secure))
+                .layer(CatchPanicLayer::custom(after_panic)),
+        )
+}
+
+/// Path only: query strings may carry what visitors typed.
+fn span(request: &Request) -> tracing::Span {
+    let id = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default();
+    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+}
+
+fn after_panic(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    api::internal_error().into_response()
+}
+
+/// What the pages read.
+pub struct PageData(pub Hub);
+
+#[async_trait]
+impl HubData for PageData {
+    async fn models(&self) -> Vec<ModelSummary> {
+        self.0.catalog.summaries()
+    }
+
+    async fn gallery(&self, cursor: Option<String>, limit: usize) -> Result<GalleryPage, Problem> {
+        self.0.images.gallery(cursor.as_deref(), limit).await
+    }
+
+    async fn image(&self, id: &str) -> Result<ImageRecord, Problem> {
+        self.0.images.record(id).await
+    }
+}

@@ -1,0 +1,78 @@
+//! `/models/{folder}/{file}`: the files that manifests name, and nothing else.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use protocol::{Problem, ProblemCode};
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
+
+use crate::api::ApiError;
+use crate::catalog::{Catalog, MANIFEST};
+
+/// The route.
+pub fn routes(catalog: Arc<Catalog>) -> Router {
+    Router::new()
+        .route("/models/{folder}/{file}", get(serve))
+        .with_state(catalog)
+}
+
+/// The names are looked up in the catalogue, so no path of the request reaches the file system.
+async fn serve(
+    State(catalog): State<Arc<Catalog>>,
+    Path((folder, file)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let found = catalog
+        .by_slug(&folder)
+        .and_then(|entry| Some((entry, entry.digests.get_key_value(&file)?)));
+    let Some((entry, (name, digest))) = found else {
+        return ApiError(Problem::new(
+            ProblemCode::NotFound,
+            "no package has a file of this name",
+        ))
+        .into_response();
+    };
+    let etag = format!("\"{digest}\"");
+    if is_fresh(request.headers(), &etag) {
+        return with_validators(StatusCode::NOT_MODIFIED.into_response(), &etag);
+    }
+    let mime = if name == MANIFEST || name.ends_with(".json") {
+        "application/json"
+    } else {
+        "application/octet-stream"
+    };
+    let mut response = match ServeFile::new(entry.dir.join(name)).oneshot(request).await {
+        Ok(response) => response.into_response(),
+        Err(infallible) => match infallible {},
+    };
+    if response.status().is_success() {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(mime));
+        return with_validators(response, &etag);
+    }
+    response
+}
+
+fn is_fresh(headers: &HeaderMap, etag: &str) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| tag.trim().trim_start_matches("W/") == etag)
+}
+
+fn with_validators(mut response: Response, etag: &str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
