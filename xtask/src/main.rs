@@ -1,2 +1,64 @@
-//! Placeholder.
-fn main() {}
+//! Set-up, build, test and bench of Demo Hub as `cargo xtask …`.
+
+mod client;
+mod compress;
+mod dist;
+mod doctor;
+mod engine_page;
+mod fixtures;
+mod process;
+mod serve;
+mod stamp;
+mod test;
+mod tools;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Build, serve and test Demo Hub. Whatever is missing is installed first, without a question.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show which tools are there, what is missing, and what would be done about it.
+    Doctor,
+    /// Build the client into dist/ and the server.
+    Build {
+        /// Optimise the client for size, compress it, and build the server with optimisation.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build everything and serve it.
+    Serve(serve::ServeArgs),
+    /// Run the checks and tests that CI runs, or one part of them.
+    Test {
+        /// The part to run; all of them without it.
+        part: Option<test::Part>,
+        /// Only the Playwright tests whose title matches (part e2e).
+        #[arg(long)]
+        grep: Option<String>,
+    },
+    /// Make the Stable Diffusion test graphs with PyTorch; prints their folder.
+    Fixtures,
+}
+
+fn main() -> Result<()> {
+    let workspace = Workspace::locate()?;
+    match Cli::parse().command {
+        Command::Doctor => doctor::doctor(&workspace),
+        Command::Build { release } => serve::build(&workspace, release),
+        Command::Serve(args) => serve::serve(&workspace, &args),
+        Command::Test { part, grep } => test::test(&workspace, part, grep.as_deref()),
+        Command::Fixtures => {
+            fixtures::ensure(&workspace).map(|folder| println!("{}", folder.display()))
+        }
+    }
+}

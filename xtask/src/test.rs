@@ -1,0 +1,161 @@
+//! `cargo xtask test`: what CI runs.
+
+mod e2e;
+mod native;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::process::{run, step};
+use crate::tools::wasm::{Route, TARGET};
+use crate::workspace::Workspace;
+use crate::{fixtures, serve, tools};
+
+use std::process::Command;
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Formatting, lints, and the tests that need neither GPU nor server.
+    Unit,
+    /// The runtime's operators, and exported graphs against PyTorch's numbers.
+    Gpu,
+    /// The server's tests.
+    Server,
+    /// Playwright in Chromium, against the built server.
+    E2e,
+}
+
+/// Runs a part, or all of them from the quickest to the slowest.
+pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Result<()> {
+    let start = Instant::now();
+    let wanted = |candidate: Part| part.is_none_or(|part| part == candidate);
+    tools::ensure(&tools::for_server(workspace))?;
+    if wanted(Part::Unit) {
+        lint(workspace)?;
+    }
+    if wanted(Part::Gpu) {
+        tools::ensure(&tools::for_gpu(workspace))?;
+    }
+    if part != Some(Part::E2e) {
+        let suites = native::compile(workspace)?;
+        for candidate in [Part::Unit, Part::Server, Part::Gpu] {
+            if wanted(candidate) {
+                native::run_part(workspace, candidate, &suites)?;
+            }
+        }
+    }
+    if wanted(Part::Gpu) {
+        compare(workspace)?;
+    }
+    if wanted(Part::E2e) {
+        e2e::run_all(workspace, grep)?;
+    }
+    let parts = part.map_or("all parts".to_owned(), |part| {
+        format!("part {part:?}").to_lowercase()
+    });
+    println!(
+        "\ntest: {parts} passed in {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn lint(workspace: &Workspace) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.args(arguments).current_dir(&workspace.root);
+        command
+    };
+    step("formatting", || {
+        run(&mut cargo(&["fmt", "--all", "--check"]))
+    })?;
+    step("lints, native", || {
+        run(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--exclude",
+            "engine-page",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })
+}
+
+/// Lints of what is compiled for the browser.
+fn lint_wasm(workspace: &Workspace) -> Result<()> {
+    step("lints, wasm", || {
+        // Debian's tool chain has no clippy: there the compiler's own warnings must do.
+        let (verb, last): (&str, &[&str]) = match Route::find(workspace) {
+            Some(Route::Debian) => ("check", &[]),
+            _ => ("clippy", &["--", "-D", "warnings"]),
+        };
+        for packages in [
+            &[
+                "-p",
+                "app",
+                "--features",
+                "hydrate",
+                "--lib",
+                "--bin",
+                "client",
+            ][..],
+            &[
+                "-p",
+                "app",
+                "--features",
+                "render-worker",
+                "--lib",
+                "--bin",
+                "render-worker",
+            ],
+            &["-p", "engine-page"],
+        ] {
+            let mut command = Command::new("cargo");
+            command
+                .arg(verb)
+                .args(["--target", TARGET])
+                .args(packages)
+                .args(last)
+                .current_dir(&workspace.root);
+            if let Some(route) = Route::find(workspace) {
+                route.apply(&mut command);
+            }
+            run(&mut command)?;
+        }
+        Ok(())
+    })
+}
+
+/// The exported graphs on the software adapter, each within 2e-3 of its output's range.
+fn compare(workspace: &Workspace) -> Result<()> {
+    let folder = fixtures::ensure(workspace)?;
+    serve::server(workspace, false)?;
+    let program = workspace.built("debug", "onnx-gpu");
+    // Elsewhere than on Linux there is no lavapipe; the default adapter must do.
+    let adapter = if cfg!(target_os = "linux") {
+        "software"
+    } else {
+        "default"
+    };
+    step("graphs against PyTorch", || {
+        for (set, _) in fixtures::SETS {
+            let folder = folder.join(set);
+            for graph in fixtures::GRAPHS {
+                let mut command = Command::new(&program);
+                command
+                    .args(["--adapter", adapter, "compare"])
+                    .arg(folder.join(format!("{}.onnx", graph.name)));
+                for input in graph.input_arguments(&folder) {
+                    command.args(["--input", &input]);
+                }
+                run(command.arg("--expect").arg(graph.output_argument(&folder)))?;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,190 @@
+//! Packages of the distribution.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::{State, Tool};
+use crate::process::{capture, find_program, run};
+
+/// Debian packages that bring one thing, and how to see whether it is there.
+pub struct AptTool {
+    name: &'static str,
+    purpose: &'static str,
+    packages: &'static [&'static str],
+    seconds: u32,
+    probe: fn() -> State,
+}
+
+/// A C compiler and linker.
+pub fn compiler() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "cc",
+        purpose: "server",
+        packages: &["build-essential"],
+        seconds: 30,
+        probe: || program("cc"),
+    })]
+}
+
+/// Node.js and npm.
+pub fn node() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "node",
+        purpose: "client, e2e",
+        packages: &["nodejs", "npm"],
+        seconds: 60,
+        probe: || match program("npm") {
+            State::Ready(_) => program("node"),
+            missing => missing,
+        },
+    })]
+}
+
+/// A Vulkan driver that needs no GPU; only Linux has it.
+pub fn vulkan() -> Vec<Box<dyn Tool>> {
+    if !cfg!(target_os = "linux") {
+        return Vec::new();
+    }
+    vec![Box::new(AptTool {
+        name: "lavapipe",
+        purpose: "gpu",
+        packages: &["mesa-vulkan-drivers"],
+        seconds: 30,
+        probe: lavapipe,
+    })]
+}
+
+/// Python with virtual environments.
+pub fn python() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "python3",
+        purpose: "fixtures",
+        packages: &["python3", "python3-venv"],
+        seconds: 20,
+        probe: || match capture(Command::new("python3").args([
+            "-c",
+            "import ensurepip, venv, sys; print(sys.version.split()[0])",
+        ])) {
+            Ok(version) => State::Ready(version),
+            Err(_) => State::Missing("python3 with the modules venv and ensurepip".to_owned()),
+        },
+    })]
+}
+
+impl Tool for AptTool {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn purpose(&self) -> &'static str {
+        self.purpose
+    }
+
+    fn probe(&self) -> Result<State> {
+        Ok((self.probe)())
+    }
+
+    fn plan(&self) -> String {
+        plan(self.packages)
+    }
+
+    fn seconds(&self) -> u32 {
+        self.seconds
+    }
+
+    fn install(&self) -> Result<()> {
+        install(self.packages)
+    }
+}
+
+/// The `apt-get` command line that [`install`] uses, for people.
+pub fn plan(packages: &[&str]) -> String {
+    format!("apt-get install {}", packages.join(" "))
+}
+
+/// Installs packages as root or through `sudo -n`; without either right, the error is the command to type.
+pub fn install(packages: &[&str]) -> Result<()> {
+    if find_program("apt-get").is_none() {
+        bail!(
+            "this machine has no apt-get: install what Debian calls {} in its own way, then run this again",
+            packages.join(", ")
+        );
+    }
+    let Some(prefix) = privilege() else {
+        bail!(
+            "administrator rights are needed; run this yourself, then try again:\n  sudo {}",
+            plan(packages)
+        );
+    };
+    let apt = |arguments: &[&str]| {
+        let mut words = prefix.iter().copied().chain(["apt-get", "-q", "-y"]);
+        let mut command = Command::new(words.next().unwrap_or("apt-get"));
+        command
+            .args(words)
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut command)
+    };
+    let arguments: Vec<&str> = ["install", "--no-install-recommends"]
+        .iter()
+        .chain(packages)
+        .copied()
+        .collect();
+    if apt(&arguments).is_ok() {
+        return Ok(());
+    }
+    println!("    the package lists may be old; fetching them");
+    apt(&["update"])?;
+    apt(&arguments)
+}
+
+/// Words before a command that needs root, or `None` where root cannot be had without a question.
+pub fn privilege() -> Option<&'static [&'static str]> {
+    let id = capture(Command::new("id").arg("-u"));
+    if matches!(id.as_deref(), Ok("0")) {
+        return Some(&[]);
+    }
+    capture(Command::new("sudo").args(["-n", "true"]))
+        .ok()
+        .map(|_| &["sudo", "-n"][..])
+}
+
+/// Which of these packages dpkg does not list as installed.
+pub fn absent(packages: &[&'static str]) -> Vec<&'static str> {
+    let status = |package: &str| {
+        capture(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]))
+    };
+    packages
+        .iter()
+        .copied()
+        .filter(|package| !matches!(status(package).as_deref(), Ok("installed")))
+        .collect()
+}
+
+fn program(name: &str) -> State {
+    match find_program(name).map(|path| capture(Command::new(path).arg("--version"))) {
+        Some(Ok(version)) => State::Ready(version.lines().next().unwrap_or_default().to_owned()),
+        Some(Err(error)) => State::Missing(format!("{name} does not run: {error:#}")),
+        None => State::Missing(format!("{name} is not on PATH")),
+    }
+}
+
+fn lavapipe() -> State {
+    let folders =
+        env::var_os("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let drivers: BTreeSet<String> = env::split_paths(&folders)
+        .chain([Path::new("/etc").to_path_buf()])
+        .filter_map(|folder| fs::read_dir(folder.join("vulkan/icd.d")).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    match drivers.iter().find(|name| name.starts_with("lvp_icd")) {
+        Some(name) => State::Ready(name.clone()),
+        None => State::Missing("no lavapipe among the Vulkan drivers".to_owned()),
+    }
+}
