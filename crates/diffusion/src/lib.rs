@@ -18,6 +18,8 @@ mod yielding;
 pub use cancel::Cancel;
 #[cfg(feature = "cpu")]
 pub use engine::cpu::CpuEngine;
+#[cfg(feature = "gpu")]
+pub use engine::gpu::GpuEngine;
 pub use engine::{Engine, Model};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{FileEntry, Manifest};

@@ -84,10 +84,9 @@ impl CpuModel {
     fn output(&self, value: Value) -> Result<Tensor> {
         match value {
             Value::FloatTensor(t) => Tensor::f32(t.shape(), t.to_vec()),
-            Value::Int32Tensor(t) => Tensor::i64(
-                t.shape(),
-                t.iter().map(|&x| i64::from(x)).collect(),
-            ),
+            Value::Int32Tensor(t) => {
+                Tensor::i64(t.shape(), t.iter().map(|&x| i64::from(x)).collect())
+            }
             _ => Err(self.error("an output is neither float nor integer")),
         }
     }

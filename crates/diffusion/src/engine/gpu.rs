@@ -1,0 +1,130 @@
+//! The `onnx-gpu` engine: Vulkan, Metal, DX12 and the browser's WebGPU.
+
+use async_trait::async_trait;
+use onnx_gpu::{AdapterChoice, Gpu, Options, Session};
+
+use super::{Engine, Model};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::{Data, Tensor};
+
+/// Runs graphs on a GPU; clones share the device.
+#[derive(Clone, Debug)]
+pub struct GpuEngine(Gpu);
+
+impl GpuEngine {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoAdapter`] when none fits, [`ErrorKind::Engine`] when the driver refuses.
+    pub async fn request(choice: AdapterChoice) -> Result<Self> {
+        let gpu = Gpu::request(&choice)
+            .await
+            .map_err(|e| fail("the GPU cannot be opened", &e))?;
+        Ok(Self(gpu))
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.0
+    }
+}
+
+impl From<Gpu> for GpuEngine {
+    fn from(gpu: Gpu) -> Self {
+        Self(gpu)
+    }
+}
+
+#[async_trait(?Send)]
+impl Engine for GpuEngine {
+    fn backend(&self) -> String {
+        let api = match self.0.info().backend.as_str() {
+            "vulkan" => "Vulkan",
+            "metal" => "Metal",
+            "dx12" => "DX12",
+            "webgpu" => "WebGPU",
+            other => other,
+        };
+        format!("onnx-gpu ({api})")
+    }
+
+    fn adapter(&self) -> String {
+        self.0.info().name.clone()
+    }
+
+    async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
+        let options = Options {
+            gpu: Some(self.0.clone()),
+            ..Options::default()
+        };
+        let session = Session::from_bytes(onnx, options)
+            .await
+            .map_err(|error| load_error(component, &error))?;
+        Ok(Box::new(GpuModel {
+            component: component.to_owned(),
+            session,
+        }))
+    }
+}
+
+struct GpuModel {
+    component: String,
+    session: Session,
+}
+
+#[async_trait(?Send)]
+impl Model for GpuModel {
+    async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>> {
+        let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
+        let inputs = inputs
+            .into_iter()
+            .map(|(name, tensor)| {
+                let (shape, data) = tensor.into_parts();
+                let tensor = match data {
+                    Data::F32(v) => onnx_gpu::Tensor::f32(shape, v),
+                    Data::I64(v) => onnx_gpu::Tensor::i64(shape, v),
+                };
+                Ok((name, tensor.map_err(fail)?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.session
+            .run(&inputs)
+            .await
+            .map_err(fail)?
+            .into_iter()
+            .map(|(name, tensor)| {
+                let tensor = match tensor.dtype() {
+                    onnx_gpu::DType::I64 => {
+                        Tensor::i64(tensor.shape(), tensor.as_i64().map_err(fail)?.to_vec())
+                    }
+                    _ => Tensor::f32(tensor.shape(), tensor.as_f32().map_err(fail)?.to_vec()),
+                };
+                Ok((name, tensor?))
+            })
+            .collect()
+    }
+}
+
+fn load_error(component: &str, error: &onnx_gpu::Error) -> Error {
+    use onnx_gpu::ErrorKind as Gpu;
+    match error.kind() {
+        Gpu::Parse | Gpu::InvalidModel | Gpu::UnsupportedOp | Gpu::ShapeMismatch => Error::new(
+            ErrorKind::InvalidModel {
+                component: component.to_owned(),
+            },
+            format!("{component} is not a graph that onnx-gpu can run: {error}"),
+        ),
+        _ => fail(component, error),
+    }
+}
+
+fn fail(context: &str, error: &onnx_gpu::Error) -> Error {
+    use onnx_gpu::ErrorKind as Gpu;
+    let kind = match error.kind() {
+        Gpu::NoAdapter => ErrorKind::NoAdapter,
+        Gpu::OutOfMemory | Gpu::Limit => ErrorKind::OutOfMemory,
+        Gpu::DeviceLost => ErrorKind::DeviceLost,
+        _ => ErrorKind::Engine,
+    };
+    Error::new(kind, format!("{context}: {error}"))
+}

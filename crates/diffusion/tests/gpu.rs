@@ -1,0 +1,93 @@
+//! The GPU engine against the CPU engine and ONNX Runtime, on whatever adapter there is, software ones included.
+//!
+//! A machine without any adapter fails here: `cargo xtask` installs a software Vulkan driver.
+#![cfg(all(feature = "gpu", feature = "cpu"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use diffusion::{
+    Cancel, CpuEngine, Engine, ErrorKind, GenerationRequest, GpuEngine, Package, Picture, Pipeline,
+    TOLERANCE, Tensor, noise,
+};
+use onnx_gpu::AdapterChoice;
+use pollster::block_on;
+
+const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/glyph");
+
+fn gpu() -> GpuEngine {
+    block_on(GpuEngine::request(AdapterChoice::Default)).unwrap()
+}
+
+fn make(engine: &dyn Engine, request: &GenerationRequest) -> Picture {
+    let package = Package::from_dir(PACKAGE.as_ref()).unwrap();
+    let pipeline = block_on(Pipeline::load(package, engine)).unwrap();
+    println!("{} on {}", pipeline.backend(), pipeline.adapter());
+    block_on(pipeline.generate(request, &mut |_| {}, &Cancel::default())).unwrap()
+}
+
+fn request(prompt: &str, seed: u64) -> GenerationRequest {
+    GenerationRequest {
+        model: "demo-hub/glyph".into(),
+        prompt: prompt.into(),
+        negative_prompt: String::new(),
+        seed: Some(seed),
+        num_inference_steps: Some(8),
+        guidance_scale: Some(3.0),
+    }
+}
+
+#[test]
+fn one_seed_makes_one_picture_on_both_engines() {
+    let request = request("red apple, flat style", 1);
+    let gpu = make(&gpu(), &request);
+    let cpu = make(&CpuEngine::new(), &request);
+    let golden = Picture {
+        width: 64,
+        height: 64,
+        rgb: include_bytes!("data/golden.rgb").to_vec(),
+    };
+    for (name, other) in [("CPU", cpu), ("ONNX Runtime", golden)] {
+        let difference = gpu.max_difference(&other).unwrap();
+        println!("largest difference to {name}: {difference} of 255");
+        assert!(difference <= TOLERANCE, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn decoders_agree_before_rounding() {
+    let onnx = std::fs::read(format!("{PACKAGE}/decoder.onnx")).unwrap();
+    let decode = |engine: &dyn Engine| {
+        let model = block_on(engine.load("decoder", &onnx)).unwrap();
+        let latents = Tensor::f32(&[1, 16, 8, 8], noise::randn(5, 0, 1024)).unwrap();
+        let outputs = block_on(model.run(vec![("latents", latents)])).unwrap();
+        outputs.into_iter().next().unwrap().1.into_f32().unwrap()
+    };
+    let (gpu, cpu) = (decode(&gpu()), decode(&CpuEngine::new()));
+    assert_eq!(gpu.len(), 3 * 64 * 64);
+    let largest = gpu
+        .iter()
+        .zip(&cpu)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    println!("largest difference {largest:e} of a range of 2");
+    assert!(largest < 1e-4);
+}
+
+#[test]
+fn broken_graphs_and_inputs_have_typed_errors() {
+    let engine = gpu();
+    let onnx = std::fs::read(format!("{PACKAGE}/decoder.onnx")).unwrap();
+    for bytes in [&b"not onnx"[..], &onnx[..onnx.len() / 2]] {
+        let error = block_on(engine.load("decoder", bytes)).err().unwrap();
+        let component = "decoder".to_owned();
+        assert_eq!(*error.kind(), ErrorKind::InvalidModel { component });
+    }
+    let model = block_on(engine.load("decoder", &onnx)).unwrap();
+    let wrong = Tensor::f32(&[1, 3], vec![0.0; 3]).unwrap();
+    let error = block_on(model.run(vec![("latents", wrong)])).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Engine, "{error}");
+    let error = block_on(GpuEngine::request(AdapterChoice::Name(
+        "no such adapter".to_owned(),
+    )))
+    .unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::NoAdapter);
+}
