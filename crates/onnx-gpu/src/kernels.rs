@@ -17,6 +17,7 @@ pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod elementwise;
 pub mod gather;
+mod math;
 pub mod matmul;
 pub mod norm;
 pub mod pool;
@@ -26,6 +27,7 @@ pub mod scan;
 pub mod scatter;
 pub mod softmax;
 pub mod strided_copy;
+mod workgroup;
 
 pub use activation::Activation;
 

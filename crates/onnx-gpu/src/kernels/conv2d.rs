@@ -1,6 +1,7 @@
-//! 2-D convolution, NCHW.
+//! 2-D convolution, NCHW, as an implicit matrix product; 1×1 convolutions are matrix products outright.
 
-use super::{Activation, AdapterClass, Launch};
+use super::matmul::{self, Bias, MatMul, Order, rows_per_invocation};
+use super::{Activation, AdapterClass, Launch, elements, groups_in, pad16, render, signed, word};
 use crate::{Error, ErrorKind, Result};
 
 /// ONNX `Conv` with two spatial axes; a 1-D convolution is one with `in_h = kernel_h = 1`.
@@ -40,9 +41,8 @@ impl Conv2d {
         let mut out = [0; 2];
         for (axis, size) in [self.in_h, self.in_w].into_iter().enumerate() {
             let window = self.dilations[axis] * (self.kernel[axis].max(1) - 1) + 1;
-            let padded = i64::try_from(size).unwrap_or(i64::MAX)
-                + self.pads[axis]
-                + self.pads[axis + 2];
+            let padded =
+                i64::try_from(size).unwrap_or(i64::MAX) + self.pads[axis] + self.pads[axis + 2];
             let room = usize::try_from(padded).unwrap_or(0);
             if room < window || self.strides[axis] == 0 {
                 return Err(Error::new(
@@ -57,6 +57,205 @@ impl Conv2d {
 }
 
 /// Inputs X `[N, C, H, W]`, W `[M, C/groups, kH, kW]`, bias, residual; output `[N, M, oH, oW]`. All `f32`.
-pub fn conv2d(_geometry: &Conv2d, _class: AdapterClass) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "conv2d"))
+pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
+    let g = geometry;
+    let [out_h, out_w] = g.output()?;
+    if g.groups == 0
+        || !g.in_channels.is_multiple_of(g.groups)
+        || !g.out_channels.is_multiple_of(g.groups)
+    {
+        return Err(Error::new(
+            ErrorKind::ShapeMismatch,
+            format!(
+                "{} input and {} output channels in {} groups",
+                g.in_channels, g.out_channels, g.groups
+            ),
+        ));
+    }
+    elements(&[g.batch, g.in_channels, g.in_h, g.in_w])?;
+    elements(&[g.batch, g.out_channels, out_h, out_w])?;
+    if g.is_matmul() {
+        return as_matmul(g, class);
+    }
+    let [in_group, out_group] = [g.in_channels / g.groups, g.out_channels / g.groups];
+    elements(&[g.out_channels, in_group, g.kernel[0], g.kernel[1]])?;
+    // A 64 by 64 tile wastes nearly all of its work on depthwise and few-channel convolutions.
+    let direct = class == AdapterClass::Software || out_group < 16;
+    let rows = if direct {
+        rows_per_invocation(out_group)
+    } else {
+        64
+    };
+    let mut params = g.activation.words().to_vec();
+    for size in [
+        in_group,
+        out_group,
+        g.in_h,
+        g.in_w,
+        out_h,
+        out_w,
+        g.kernel[0],
+        g.kernel[1],
+        g.strides[0],
+        g.strides[1],
+        g.dilations[0],
+        g.dilations[1],
+    ] {
+        params.push(word(size)?);
+    }
+    params.extend([signed(g.pads[0])?, signed(g.pads[1])?, word(g.groups)?]);
+    let variant = if direct {
+        format!("direct{rows}")
+    } else {
+        "tiled".to_owned()
+    };
+    Ok(Launch {
+        label: "conv2d",
+        key: format!(
+            "conv2d-{variant}-{}{}-{}",
+            if g.bias { "bias" } else { "plain" },
+            if g.residual { "-residual" } else { "" },
+            g.activation.key()
+        ),
+        wgsl: shader(g, direct, rows),
+        params: pad16(params),
+        workgroups: [
+            groups_in("x (pixels)", (out_h * out_w).div_ceil(64))?,
+            groups_in("y (channels)", out_group.div_ceil(rows))?,
+            groups_in("z (images and groups)", g.batch * g.groups)?,
+        ],
+    })
+}
+
+impl Conv2d {
+    fn is_matmul(&self) -> bool {
+        self.kernel == [1, 1]
+            && self.strides == [1, 1]
+            && self.pads == [0; 4]
+            && self.groups == 1
+            && !self.residual
+    }
+}
+
+/// `[M, C] × [C, H·W]` per image.
+fn as_matmul(g: &Conv2d, class: AdapterClass) -> Result<Launch> {
+    let mut product = MatMul::new(g.out_channels, g.in_h * g.in_w, g.in_channels);
+    product.batch = vec![g.batch];
+    product.b_batch = vec![g.batch];
+    product.bias = g.bias.then_some(Bias {
+        batch_stride: 0,
+        row_stride: 1,
+        col_stride: 0,
+    });
+    product.activation = g.activation;
+    matmul::plan(&product, class, Order::Ba)
+}
+
+const BIAS: &str =
+    "    value += in_bias[(image % params.groups) * params.out_channels + channel];\n";
+const RESIDUAL: &str = "    let at = base + min(pixels, vec4<u32>(size - 1u));
+    value += vec4<f32>(in_residual[at.x], in_residual[at.y], in_residual[at.z], in_residual[at.w]);
+";
+
+fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, str> {
+    let mut bindings = String::new();
+    let mut epilogue = String::new();
+    let mut next = 3;
+    for (present, name, text) in [(g.bias, "bias", BIAS), (g.residual, "residual", RESIDUAL)] {
+        if present {
+            bindings +=
+                &format!("@group(0) @binding({next}) var<storage, read> in_{name}: array<f32>;\n");
+            epilogue += text;
+            next += 1;
+        }
+    }
+    bindings += &format!("@group(0) @binding({next}) var<storage, read_write> out: array<f32>;\n");
+    let params = render(
+        include_str!("conv2d/params.wgsl"),
+        &[
+            ("bindings", &bindings),
+            ("epilogue", &epilogue),
+            ("activation", &g.activation.wgsl()),
+        ],
+    );
+    if !direct {
+        return render(include_str!("conv2d/tiled.wgsl"), &[("params", &params)]);
+    }
+    let mut text = [String::new(), String::new(), String::new()];
+    for row in 0..rows {
+        text[0] += &format!(
+            "    var acc{row} = vec4<f32>(0.0);\n    let w{row} = (first_weight + min(channel0 + {row}u, last)) * weights;\n"
+        );
+        text[1] += &format!("                acc{row} += in_w[w{row} + tap] * v;\n");
+        text[2] += &format!("    store(image, channel0 + {row}u, pixels, acc{row});\n");
+    }
+    render(
+        include_str!("conv2d/direct.wgsl"),
+        &[
+            ("params", &params),
+            ("channel_count", &rows.to_string()),
+            ("declare", &text[0]),
+            ("multiply", &text[1]),
+            ("store", &text[2]),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn same(kernel: usize) -> Conv2d {
+        let pad = (kernel / 2) as i64;
+        Conv2d {
+            batch: 2,
+            in_channels: 8,
+            in_h: 7,
+            in_w: 9,
+            out_channels: 32,
+            kernel: [kernel; 2],
+            strides: [1; 2],
+            pads: [pad; 4],
+            dilations: [1; 2],
+            groups: 1,
+            bias: true,
+            residual: false,
+            activation: Activation::None,
+        }
+    }
+
+    #[test]
+    fn output_size_is_the_onnx_formula() {
+        assert_eq!(same(3).output().unwrap(), [7, 9]);
+        let strided = Conv2d {
+            strides: [2, 3],
+            pads: [0, 1, 1, 0],
+            ..same(3)
+        };
+        assert_eq!(strided.output().unwrap(), [3, 3]);
+        let dilated = Conv2d {
+            dilations: [2, 1],
+            ..same(3)
+        };
+        assert_eq!(dilated.output().unwrap(), [5, 9]);
+        let large = Conv2d {
+            pads: [0; 4],
+            ..same(11)
+        };
+        assert_eq!(large.output().unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    }
+
+    #[test]
+    fn the_variant_follows_kernel_groups_and_adapter() {
+        let label = |g: &Conv2d, class| conv2d(g, class).unwrap().key;
+        assert!(label(&same(1), AdapterClass::Software).starts_with("matmul-direct8-ba"));
+        assert!(label(&same(3), AdapterClass::Software).starts_with("conv2d-direct8"));
+        assert!(label(&same(3), AdapterClass::Hardware).starts_with("conv2d-tiled"));
+        let depthwise = Conv2d {
+            groups: 8,
+            ..same(3)
+        };
+        assert!(label(&depthwise, AdapterClass::Hardware).starts_with("conv2d-direct4"));
+    }
 }

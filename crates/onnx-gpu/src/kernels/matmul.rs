@@ -1,7 +1,12 @@
 //! Batched matrix product with bias and activation.
+//!
+//! Two shaders: `direct.wgsl` without barriers for software adapters, `tiled.wgsl` through workgroup memory for GPUs.
 
-use super::{Activation, AdapterClass, Launch};
-use crate::{Error, ErrorKind, Result};
+use super::{
+    Activation, AdapterClass, Launch, broadcast_strides, coalesce, elements, groups_in, render,
+    signed, table, word,
+};
+use crate::Result;
 
 /// Where the bias of output element `(batch, row, col)` lies: `batch·s0 + row·s1 + col·s2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +68,181 @@ impl MatMul {
     }
 }
 
+/// Which binding holds what: a 1×1 convolution lists B (the image) before A (the weights).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Ab,
+    Ba,
+}
+
 /// Inputs A, B and, with [`MatMul::bias`], the bias; the output is `[batch.., m, n]`. All `f32`.
-pub fn matmul(_geometry: &MatMul, _class: AdapterClass) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "matmul"))
+///
+/// Software adapters run fastest with `trans_b` unset: neighbouring invocations then read neighbouring elements.
+pub fn matmul(geometry: &MatMul, class: AdapterClass) -> Result<Launch> {
+    plan(geometry, class, Order::Ab)
+}
+
+pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Result<Launch> {
+    let g = geometry;
+    let batches = elements(&g.batch)?;
+    elements(&[batches, g.m, g.n])?;
+    let z = groups_in("z (matrices)", batches)?;
+    let x = groups_in("x (columns)", g.n.div_ceil(64))?;
+    let (variant, rows) = match class {
+        AdapterClass::Software => {
+            let rows = rows_per_invocation(g.m);
+            (format!("direct{rows}"), rows)
+        }
+        AdapterClass::Hardware => ("tiled".to_owned(), 64),
+    };
+    Ok(Launch {
+        label: "matmul",
+        key: format!(
+            "matmul-{variant}-{}-{}-{}",
+            if order == Order::Ab { "ab" } else { "ba" },
+            if g.bias.is_some() { "bias" } else { "plain" },
+            g.activation.key()
+        ),
+        wgsl: shader(g, class, order, rows),
+        params: params(g)?,
+        workgroups: [x, groups_in("y (rows)", g.m.div_ceil(rows))?, z],
+    })
+}
+
+/// Rows of sums that one invocation of the direct shader keeps.
+pub(super) fn rows_per_invocation(rows: usize) -> usize {
+    match rows {
+        0..=1 => 1,
+        2..=4 => 4,
+        _ => 8,
+    }
+}
+
+fn params(g: &MatMul) -> Result<Vec<u32>> {
+    let strides = |batch: &[usize], matrix: usize| -> Result<Vec<i64>> {
+        elements(&[elements(batch)?, matrix])?;
+        let matrix = i64::from(word(matrix)?);
+        Ok(broadcast_strides(batch, &g.batch)?
+            .into_iter()
+            .map(|s| s * matrix)
+            .collect())
+    };
+    let a = strides(&g.a_batch, elements(&[g.m, g.k])?)?;
+    let b = strides(&g.b_batch, elements(&[g.k, g.n])?)?;
+    let (dims, strides) = coalesce(&g.batch, &[a, b]);
+    let dims: Vec<u32> = dims.iter().map(|&d| word(d)).collect::<Result<_>>()?;
+    let mut params = Vec::new();
+    params.extend(table(&dims, 1)?);
+    for list in &strides {
+        let words: Vec<u32> = list.iter().map(|&s| signed(s)).collect::<Result<_>>()?;
+        params.extend(table(&words, 0)?);
+    }
+    let bias = g.bias.unwrap_or(Bias {
+        batch_stride: 0,
+        row_stride: 0,
+        col_stride: 0,
+    });
+    for size in [bias.batch_stride, bias.row_stride, bias.col_stride, 0] {
+        params.push(word(size)?);
+    }
+    params.extend(g.activation.words());
+    params.extend([g.alpha.to_bits(), g.beta.to_bits()]);
+    let steps = |rows: usize, cols: usize, transposed: bool| {
+        if transposed { (1, rows) } else { (cols, 1) }
+    };
+    let (a_row, a_k) = steps(g.m, g.k, g.trans_a);
+    let (b_k, b_col) = steps(g.k, g.n, g.trans_b);
+    for size in [g.m, g.n, g.k, dims.len(), a_row, a_k, b_k, b_col] {
+        params.push(word(size)?);
+    }
+    Ok(params)
+}
+
+const BIAS: &str =
+    "    let at = batch * params.bias.x + row * params.bias.y + cols * params.bias.z;
+    value += params.beta * vec4<f32>(in_bias[at.x], in_bias[at.y], in_bias[at.z], in_bias[at.w]);
+";
+
+fn shader(
+    g: &MatMul,
+    class: AdapterClass,
+    order: Order,
+    rows: usize,
+) -> std::borrow::Cow<'static, str> {
+    let with_bias = g.bias.is_some();
+    let (a, b) = if order == Order::Ab {
+        ("1", "2")
+    } else {
+        ("2", "1")
+    };
+    let mut text = [String::new(), String::new(), String::new()];
+    if class == AdapterClass::Software {
+        for row in 0..rows {
+            text[0] += &format!(
+                "    var acc{row} = vec4<f32>(0.0);\n    var a_at{row} = start.x + min(row0 + {row}u, last) * params.a_row;\n"
+            );
+            text[1] += &format!(
+                "        acc{row} += in_a[a_at{row}] * b;\n        a_at{row} += params.a_k;\n"
+            );
+            text[2] += &format!("    store(wid.z, row0 + {row}u, cols, acc{row});\n");
+        }
+    }
+    let template = match class {
+        AdapterClass::Software => include_str!("matmul/direct.wgsl"),
+        AdapterClass::Hardware => include_str!("matmul/tiled.wgsl"),
+    };
+    render(
+        template,
+        &[
+            ("a", a),
+            ("b", b),
+            ("out", if with_bias { "4" } else { "3" }),
+            (
+                "bias_binding",
+                if with_bias {
+                    "@group(0) @binding(3) var<storage, read> in_bias: array<f32>;\n"
+                } else {
+                    ""
+                },
+            ),
+            ("bias", if with_bias { BIAS } else { "" }),
+            ("batch", include_str!("matmul/batch.wgsl")),
+            ("activation", &g.activation.wgsl()),
+            ("row_count", &rows.to_string()),
+            ("declare", &text[0]),
+            ("multiply", &text[1]),
+            ("store", &text[2]),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn one_pipeline_serves_every_shape() {
+        let small = matmul(&MatMul::new(9, 5, 7), AdapterClass::Software).unwrap();
+        let mut geometry = MatMul::new(128, 1000, 64);
+        geometry.trans_b = true;
+        geometry.batch = vec![2, 3];
+        geometry.a_batch = vec![2, 3];
+        geometry.b_batch = vec![3];
+        let large = matmul(&geometry, AdapterClass::Software).unwrap();
+        assert_eq!(small.key, large.key);
+        assert_eq!(small.wgsl, large.wgsl);
+        assert_eq!(large.workgroups, [16, 16, 6]);
+    }
+
+    #[test]
+    fn batches_that_do_not_broadcast_are_refused() {
+        let mut geometry = MatMul::new(2, 2, 2);
+        geometry.batch = vec![3];
+        geometry.a_batch = vec![2];
+        geometry.b_batch = vec![3];
+        let error = matmul(&geometry, AdapterClass::Hardware).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ShapeMismatch);
+    }
 }

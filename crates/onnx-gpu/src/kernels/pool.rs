@@ -1,6 +1,6 @@
 //! Max and average pooling over the two spatial axes of NCHW.
 
-use super::Launch;
+use super::{Launch, cover, elements, render, signed, word};
 use crate::{Error, ErrorKind, Result};
 
 /// What a pool computes.
@@ -37,6 +37,53 @@ pub struct Pool {
 }
 
 /// One `f32` input, one output.
-pub fn pool(_geometry: &Pool) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "pool"))
+pub fn pool(geometry: &Pool) -> Result<Launch> {
+    let g = geometry;
+    elements(&[g.planes, g.input[0], g.input[1]])?;
+    let len = elements(&[g.planes, g.output[0], g.output[1]])?;
+    if (0..2).any(|a| g.pads[a] >= g.kernel[a] * g.dilations[a].max(1) || g.input[a] == 0) {
+        return Err(Error::new(
+            ErrorKind::ShapeMismatch,
+            format!("{g:?}: a window lies in the padding alone"),
+        ));
+    }
+    let average = "acc / max(count, 1.0)";
+    let padded = "y < params.end_h && x < params.end_w";
+    let (name, init, step, counts, finish) = match g.op {
+        PoolOp::Max => ("max", "-3.4028234e38", "max(acc, value)", "inside", "acc"),
+        PoolOp::Average {
+            count_include_pad: false,
+        } => ("average", "0.0", "acc + value", "inside", average),
+        PoolOp::Average {
+            count_include_pad: true,
+        } => ("average_pad", "0.0", "acc + value", padded, average),
+    };
+    let mut params = Vec::new();
+    for pair in [g.input, g.output, g.kernel, g.strides, g.dilations] {
+        params.extend([word(pair[0])?, word(pair[1])?]);
+    }
+    for size in [
+        g.pads[0],
+        g.pads[1],
+        g.input[0] + g.pads[2],
+        g.input[1] + g.pads[3],
+    ] {
+        params.push(signed(i64::from(word(size)?))?);
+    }
+    params.extend([word(len)?, 0]);
+    Ok(Launch {
+        label: "pool",
+        key: format!("pool-{name}"),
+        wgsl: render(
+            include_str!("pool/pool.wgsl"),
+            &[
+                ("init", init),
+                ("step", step),
+                ("counts", counts),
+                ("finish", finish),
+            ],
+        ),
+        params,
+        workgroups: cover(len)?,
+    })
 }

@@ -1,7 +1,7 @@
 //! Softmax and log-softmax along one axis.
 
-use super::{AdapterClass, Launch};
-use crate::{Error, ErrorKind, Result};
+use super::{AdapterClass, Launch, cover, elements, fold, render, word, workgroup};
+use crate::Result;
 
 /// A tensor seen as `[outer, axis, inner]`, normalised along `axis`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,65 @@ pub struct Softmax {
 }
 
 /// One `f32` input, one output of the same shape. A row of only `-inf` gives NaN, as in ONNX Runtime.
-pub fn softmax(_geometry: &Softmax, _class: AdapterClass) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "softmax"))
+pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
+    let g = geometry;
+    elements(&[g.outer, g.axis, g.inner])?;
+    let rows = elements(&[g.outer, g.inner])?;
+    let (scale, result, name) = if g.log {
+        ("log(sum)", "x - scale", "log_softmax")
+    } else {
+        ("1.0 / sum", "exp(x) * scale", "softmax")
+    };
+    let params = vec![word(rows)?, word(g.axis)?, word(g.inner)?, 0];
+    if g.inner == 1 {
+        let width = workgroup::width(class, g.axis);
+        let fold_max = workgroup::fold(class, width, "fold_max", "f32", "max(a, b)");
+        let fold_sum = workgroup::fold(class, width, "fold_sum", "f32", "a + b");
+        return Ok(Launch {
+            label: name,
+            key: format!("{name}-rows{width}-{class:?}"),
+            wgsl: render(
+                include_str!("softmax/rows.wgsl"),
+                &[
+                    ("fold_max", &fold_max),
+                    ("fold_sum", &fold_sum),
+                    ("width", &width.to_string()),
+                    ("scale", scale),
+                    ("result", result),
+                ],
+            ),
+            params,
+            workgroups: fold(rows)?,
+        });
+    }
+    Ok(Launch {
+        label: name,
+        key: format!("{name}-columns"),
+        wgsl: render(
+            include_str!("softmax/columns.wgsl"),
+            &[("scale", scale), ("result", result)],
+        ),
+        params,
+        workgroups: cover(rows)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn many_rows_fold_into_two_dimensions() {
+        let geometry = Softmax {
+            outer: 200_000,
+            axis: 77,
+            inner: 1,
+            log: false,
+        };
+        let [x, y, z] = softmax(&geometry, AdapterClass::Software)
+            .unwrap()
+            .workgroups;
+        assert!(x <= 65_535 && u64::from(x) * u64::from(y) >= 200_000 && z == 1);
+    }
 }

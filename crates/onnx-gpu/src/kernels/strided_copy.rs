@@ -1,6 +1,8 @@
 //! Strided copies: transpose, slice, expand, concat, split, tile, pad, space/depth shuffles.
 
-use super::Launch;
+use std::borrow::Cow;
+
+use super::{Launch, coalesce, cover, elements, pad16, render, signed, table, word};
 use crate::{Error, ErrorKind, Result};
 
 /// `out[out_offset + i·out_strides] = in[in_offset + i·in_strides]` for every `i` of `shape`.
@@ -21,13 +23,82 @@ pub struct StridedCopy {
 }
 
 /// One input (any 32-bit element), one output; elements outside the index space keep their value.
-pub fn strided_copy(_geometry: &StridedCopy) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "strided_copy"))
+///
+/// Runs of four elements that are contiguous and aligned on both sides move as `vec4`s.
+pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
+    let g = geometry;
+    if g.in_strides.len() != g.shape.len() || g.out_strides.len() != g.shape.len() {
+        return Err(mismatch(format!("{g:?}: one stride per axis")));
+    }
+    elements(&g.shape)?;
+    let (mut dims, mut strides) =
+        coalesce(&g.shape, &[g.in_strides.clone(), g.out_strides.clone()]);
+    if dims.is_empty() {
+        dims.push(1);
+        strides = vec![vec![0], vec![0]];
+    }
+    let (mut in_offset, mut out_offset) = (g.in_offset, g.out_offset);
+    let item = if in_runs_of_four(&dims, &strides, [in_offset, out_offset]) {
+        in_offset /= 4;
+        out_offset /= 4;
+        if let Some(last) = dims.last_mut() {
+            *last /= 4;
+        }
+        let inner = dims.len() - 1;
+        for list in &mut strides {
+            for stride in &mut list[..inner] {
+                *stride /= 4;
+            }
+        }
+        "vec4<u32>"
+    } else {
+        "u32"
+    };
+    let len = elements(&dims)?;
+    let mut params = Vec::new();
+    let words: Vec<u32> = dims.iter().map(|&d| word(d)).collect::<Result<_>>()?;
+    params.extend(table(&words, 1)?);
+    for list in &strides {
+        let words: Vec<u32> = list.iter().map(|&s| signed(s)).collect::<Result<_>>()?;
+        params.extend(table(&words, 0)?);
+    }
+    params.extend([
+        word(len)?,
+        word(dims.len())?,
+        signed(in_offset)?,
+        signed(out_offset)?,
+    ]);
+    Ok(Launch {
+        label: "strided_copy",
+        key: format!("strided_copy-{item}"),
+        wgsl: render(include_str!("strided_copy/copy.wgsl"), &[("item", item)]),
+        params,
+        workgroups: cover(len)?,
+    })
+}
+
+fn mismatch(message: String) -> Error {
+    Error::new(ErrorKind::ShapeMismatch, message)
+}
+
+fn in_runs_of_four(dims: &[usize], strides: &[Vec<i64>], offsets: [i64; 2]) -> bool {
+    dims.last().is_some_and(|d| d % 4 == 0)
+        && offsets.iter().all(|o| o % 4 == 0)
+        && strides.iter().all(|list| {
+            list.split_last()
+                .is_some_and(|(&last, outer)| last == 1 && outer.iter().all(|s| s % 4 == 0))
+        })
 }
 
 /// No input, one output: `len` elements become `bits`.
-pub fn fill(_len: usize, _bits: u32) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "fill"))
+pub fn fill(len: usize, bits: u32) -> Result<Launch> {
+    Ok(Launch {
+        label: "fill",
+        key: "fill".to_owned(),
+        wgsl: Cow::Borrowed(include_str!("strided_copy/fill.wgsl")),
+        params: vec![word(len)?, bits, 0, 0],
+        workgroups: cover(len.div_ceil(4))?,
+    })
 }
 
 /// What lies outside a padded tensor.
@@ -57,8 +128,54 @@ pub struct Pad {
 }
 
 /// One input (any 32-bit element), one output of `shape + begin + end`.
-pub fn pad(_geometry: &Pad) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "pad"))
+pub fn pad(geometry: &Pad) -> Result<Launch> {
+    let g = geometry;
+    if g.begin.len() != g.shape.len() || g.end.len() != g.shape.len() {
+        return Err(mismatch(format!("{g:?}: two pads per axis")));
+    }
+    let out = g.output()?;
+    let len = elements(&out)?;
+    elements(&g.shape)?;
+    if g.shape.contains(&0) && !matches!(g.mode, PadMode::Constant(_)) {
+        return Err(mismatch(format!("{g:?}: nothing to repeat")));
+    }
+    let words = |dims: &[usize]| dims.iter().map(|&d| word(d)).collect::<Result<Vec<u32>>>();
+    let begin: Vec<u32> = g.begin.iter().map(|&b| signed(b)).collect::<Result<_>>()?;
+    let (mode, bits) = match g.mode {
+        PadMode::Constant(bits) => (0, bits),
+        PadMode::Reflect => (1, 0),
+        PadMode::Edge => (2, 0),
+        PadMode::Wrap => (3, 0),
+    };
+    let mut params = Vec::new();
+    params.extend(table(&words(&out)?, 1)?);
+    params.extend(table(&words(&g.shape)?, 1)?);
+    params.extend(table(&begin, 0)?);
+    params.extend([word(len)?, word(out.len())?, mode, bits]);
+    Ok(Launch {
+        label: "pad",
+        key: "pad".to_owned(),
+        wgsl: Cow::Borrowed(include_str!("strided_copy/pad.wgsl")),
+        params,
+        workgroups: cover(len)?,
+    })
+}
+
+impl Pad {
+    /// Shape of the output.
+    pub fn output(&self) -> Result<Vec<usize>> {
+        self.shape
+            .iter()
+            .zip(self.begin.iter().zip(&self.end))
+            .map(|(&dim, (&begin, &end))| {
+                i64::try_from(dim)
+                    .ok()
+                    .and_then(|d| d.checked_add(begin)?.checked_add(end))
+                    .and_then(|d| usize::try_from(d).ok())
+                    .ok_or_else(|| mismatch(format!("{self:?}: crops more than there is")))
+            })
+            .collect()
+    }
 }
 
 /// ONNX `Trilu`: keeps one triangle of the last two axes, zeroes the rest.
@@ -77,6 +194,58 @@ pub struct Trilu {
 }
 
 /// One input (any 32-bit element), one output of the same shape.
-pub fn trilu(_geometry: &Trilu) -> Result<Launch> {
-    Err(Error::new(ErrorKind::UnsupportedOp, "trilu"))
+pub fn trilu(geometry: &Trilu) -> Result<Launch> {
+    let g = geometry;
+    let len = elements(&[g.batch, g.rows, g.cols])?;
+    let k = g.k.clamp(-(1 << 30), 1 << 30);
+    Ok(Launch {
+        label: "trilu",
+        key: "trilu".to_owned(),
+        wgsl: Cow::Borrowed(include_str!("strided_copy/trilu.wgsl")),
+        params: pad16(vec![
+            word(len)?,
+            word(g.rows)?,
+            word(g.cols)?,
+            signed(k)?,
+            u32::from(g.upper),
+        ]),
+        workgroups: cover(len)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn transpose(rows: usize, cols: usize, inner: usize) -> Launch {
+        let (r, c, i) = (rows as i64, cols as i64, inner as i64);
+        strided_copy(&StridedCopy {
+            shape: vec![cols, rows, inner],
+            in_offset: 0,
+            in_strides: vec![i, c * i, 1],
+            out_offset: 0,
+            out_strides: vec![r * i, i, 1],
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn aligned_runs_move_as_vec4() {
+        let runs = transpose(3, 5, 8);
+        assert_eq!(runs.key, "strided_copy-vec4<u32>");
+        assert_eq!(runs.params[24], 3 * 5 * 2);
+        assert_eq!(transpose(3, 5, 6).key, "strided_copy-u32");
+    }
+
+    #[test]
+    fn cropping_too_much_is_an_error() {
+        let crop = Pad {
+            shape: vec![2],
+            begin: vec![-3],
+            end: vec![0],
+            mode: PadMode::Edge,
+        };
+        assert_eq!(pad(&crop).unwrap_err().kind(), ErrorKind::ShapeMismatch);
+    }
 }

@@ -1,0 +1,105 @@
+// Workgroup tiles of 64 by 64 by 16; 16 by 16 invocations with 4 by 4 sums each.
+struct Params {
+    dims: array<vec4<u32>, 2>,
+    a_strides: array<vec4<u32>, 2>,
+    b_strides: array<vec4<u32>, 2>,
+    bias: vec4<u32>,
+    act: vec2<f32>,
+    alpha: f32,
+    beta: f32,
+    m: u32,
+    n: u32,
+    k: u32,
+    rank: u32,
+    a_row: u32,
+    a_k: u32,
+    b_k: u32,
+    b_col: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding({{a}}) var<storage, read> in_a: array<f32>;
+@group(0) @binding({{b}}) var<storage, read> in_b: array<f32>;
+{{bias_binding}}@group(0) @binding({{out}}) var<storage, read_write> out: array<f32>;
+{{activation}}
+{{batch}}
+// Row k of a tile holds 16 vec4s of A's rows or B's columns.
+var<workgroup> tile_a: array<vec4<f32>, 256>;
+var<workgroup> tile_b: array<vec4<f32>, 256>;
+
+fn load_a(base: u32, row: u32, k: u32) -> f32 {
+    if (row >= params.m || k >= params.k) {
+        return 0.0;
+    }
+    return in_a[base + row * params.a_row + k * params.a_k];
+}
+
+fn load_b(base: u32, k: u32, col: u32) -> f32 {
+    if (col >= params.n || k >= params.k) {
+        return 0.0;
+    }
+    return in_b[base + k * params.b_k + col * params.b_col];
+}
+
+fn store(batch: u32, row: u32, cols: vec4<u32>, sum: vec4<f32>) {
+    if (row >= params.m) {
+        return;
+    }
+    var value = params.alpha * sum;
+{{bias}}    value = activate(value, params.act);
+    let base = (batch * params.m + row) * params.n;
+    if (cols.x < params.n) { out[base + cols.x] = value.x; }
+    if (cols.y < params.n) { out[base + cols.y] = value.y; }
+    if (cols.z < params.n) { out[base + cols.z] = value.z; }
+    if (cols.w < params.n) { out[base + cols.w] = value.w; }
+}
+
+@compute @workgroup_size(16, 16)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(local_invocation_id) lid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile_row = wid.y * 64u;
+    let tile_col = wid.x * 64u;
+    let start = batch_offsets(wid.z);
+    // Loads run along the axis that is contiguous in memory.
+    let a_along_k = params.a_k == 1u;
+    let a_k = select(lane / 16u, lane % 16u, a_along_k);
+    let a_vec = select(lane % 16u, lane / 16u, a_along_k);
+    let b_along_k = params.b_k == 1u;
+    let b_k = select(lane / 16u, lane % 16u, b_along_k);
+    let b_vec = select(lane % 16u, lane / 16u, b_along_k);
+    let a_row = tile_row + a_vec * 4u;
+    let b_col = tile_col + b_vec * 4u;
+    var acc0 = vec4<f32>(0.0);
+    var acc1 = vec4<f32>(0.0);
+    var acc2 = vec4<f32>(0.0);
+    var acc3 = vec4<f32>(0.0);
+    for (var k0 = 0u; k0 < params.k; k0 += 16u) {
+        workgroupBarrier();
+        let ka = k0 + a_k;
+        tile_a[a_k * 16u + a_vec] = vec4<f32>(
+            load_a(start.x, a_row, ka), load_a(start.x, a_row + 1u, ka),
+            load_a(start.x, a_row + 2u, ka), load_a(start.x, a_row + 3u, ka));
+        let kb = k0 + b_k;
+        tile_b[b_k * 16u + b_vec] = vec4<f32>(
+            load_b(start.y, kb, b_col), load_b(start.y, kb, b_col + 1u),
+            load_b(start.y, kb, b_col + 2u), load_b(start.y, kb, b_col + 3u));
+        workgroupBarrier();
+        for (var k = 0u; k < 16u; k += 1u) {
+            let a = tile_a[k * 16u + lid.y];
+            let b = tile_b[k * 16u + lid.x];
+            acc0 += a.x * b;
+            acc1 += a.y * b;
+            acc2 += a.z * b;
+            acc3 += a.w * b;
+        }
+    }
+    let row = tile_row + lid.y * 4u;
+    let cols = vec4<u32>(0u, 1u, 2u, 3u) + tile_col + lid.x * 4u;
+    store(wid.z, row, cols, acc0);
+    store(wid.z, row + 1u, cols, acc1);
+    store(wid.z, row + 2u, cols, acc2);
+    store(wid.z, row + 3u, cols, acc3);
+}

@@ -1,0 +1,164 @@
+use onnx_gpu::kernels::Activation;
+use onnx_gpu::kernels::matmul::{Bias, MatMul, matmul};
+
+use crate::harness::{CLASSES, assert_close, broadcast, flat, indices, noise, run};
+
+fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f64> {
+    let mut shape = g.batch.clone();
+    shape.extend([g.m, g.n]);
+    indices(&shape)
+        .iter()
+        .map(|index| {
+            let (batch, rc) = index.split_at(g.batch.len());
+            let (row, col) = (rc[0], rc[1]);
+            let a0 = broadcast(batch, &g.a_batch) * g.m * g.k;
+            let b0 = broadcast(batch, &g.b_batch) * g.k * g.n;
+            let mut sum = 0.0f64;
+            for k in 0..g.k {
+                let ai = if g.trans_a {
+                    k * g.m + row
+                } else {
+                    row * g.k + k
+                };
+                let bi = if g.trans_b {
+                    col * g.k + k
+                } else {
+                    k * g.n + col
+                };
+                sum += f64::from(a[a0 + ai]) * f64::from(b[b0 + bi]);
+            }
+            let mut value = f64::from(g.alpha) * sum;
+            if let (Some(s), Some(bias)) = (g.bias, bias) {
+                let at = flat(batch, &g.batch) * s.batch_stride
+                    + row * s.row_stride
+                    + col * s.col_stride;
+                value += f64::from(g.beta) * f64::from(bias[at]);
+            }
+            match g.activation {
+                Activation::None => value,
+                Activation::Relu => value.max(0.0),
+                Activation::Silu => value / (1.0 + (-value).exp()),
+                other => panic!("no reference for {other:?}"),
+            }
+        })
+        .collect()
+}
+
+fn check(g: &MatMul, bias_len: usize) {
+    let matrices = |batch: &[usize]| batch.iter().product::<usize>();
+    let a = noise(matrices(&g.a_batch) * g.m * g.k, 1);
+    let b = noise(matrices(&g.b_batch) * g.k * g.n, 2);
+    let bias = noise(bias_len, 3);
+    let len = matrices(&g.batch) * g.m * g.n;
+    let expected = reference(g, &a, &b, Some(&bias));
+    for class in CLASSES {
+        let mut inputs = vec![&a[..], &b[..]];
+        if g.bias.is_some() {
+            inputs.push(&bias);
+        }
+        let got = run(matmul(g, class).unwrap(), &inputs, len);
+        assert_close(&got, &expected, 1e-5, 1e-5, &format!("{class:?} {g:?}"));
+    }
+}
+
+#[test]
+fn odd_sizes_and_transposes() {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (1, 7, 5),
+        (3, 1, 9),
+        (4, 64, 16),
+        (5, 65, 17),
+        (67, 71, 73),
+        (64, 64, 64),
+        (130, 33, 8),
+    ] {
+        for (trans_a, trans_b) in [(false, false), (true, false), (false, true), (true, true)] {
+            check(
+                &MatMul {
+                    trans_a,
+                    trans_b,
+                    ..MatMul::new(m, n, k)
+                },
+                0,
+            );
+        }
+    }
+}
+
+#[test]
+fn batches_broadcast() {
+    for (batch, a_batch, b_batch) in [
+        (vec![3], vec![3], vec![3]),
+        (vec![2, 3], vec![2, 3], vec![]),
+        (vec![2, 3], vec![], vec![3]),
+        (vec![2, 3, 2], vec![2, 1, 2], vec![3, 1]),
+    ] {
+        check(
+            &MatMul {
+                batch,
+                a_batch,
+                b_batch,
+                ..MatMul::new(5, 6, 7)
+            },
+            0,
+        );
+    }
+}
+
+#[test]
+fn bias_alpha_beta_and_activation() {
+    let base = MatMul {
+        batch: vec![2],
+        a_batch: vec![2],
+        b_batch: vec![2],
+        alpha: 0.5,
+        beta: -1.5,
+        ..MatMul::new(5, 9, 11)
+    };
+    for (bias, len) in [
+        (
+            Bias {
+                batch_stride: 0,
+                row_stride: 0,
+                col_stride: 1,
+            },
+            9,
+        ),
+        (
+            Bias {
+                batch_stride: 0,
+                row_stride: 1,
+                col_stride: 0,
+            },
+            5,
+        ),
+        (
+            Bias {
+                batch_stride: 0,
+                row_stride: 0,
+                col_stride: 0,
+            },
+            1,
+        ),
+        (
+            Bias {
+                batch_stride: 45,
+                row_stride: 9,
+                col_stride: 1,
+            },
+            90,
+        ),
+    ] {
+        for activation in [Activation::None, Activation::Relu, Activation::Silu] {
+            check(
+                &MatMul {
+                    bias: Some(bias),
+                    activation,
+                    ..base.clone()
+                },
+                len,
+            );
+        }
+    }
+}
