@@ -36,11 +36,19 @@ pub(crate) struct Node {
 pub(crate) struct Epilogue {
     /// Added to every output row.
     pub bias: Option<ValueId>,
+    /// Added after the bias.
+    pub residual: Option<ValueId>,
     /// Applied last.
     pub activation: crate::kernels::Activation,
 }
 
 impl Node {
+    /// Every value that the node reads.
+    pub fn reads(&self) -> impl Iterator<Item = ValueId> + '_ {
+        let epilogue = self.epilogue.bias.into_iter().chain(self.epilogue.residual);
+        self.inputs.iter().flatten().copied().chain(epilogue)
+    }
+
     /// Name for messages: the node's own, or its first output's position in the file.
     pub fn label(&self) -> &str {
         if self.name.is_empty() {
@@ -173,7 +181,7 @@ impl Graph {
         let mut kept: Vec<Node> = Vec::with_capacity(self.nodes.len());
         while let Some(node) = self.nodes.pop() {
             if node.outputs.iter().flatten().any(|&id| live[id]) {
-                for &id in node.inputs.iter().flatten().chain(&node.epilogue.bias) {
+                for id in node.reads() {
                     live[id] = true;
                 }
                 kept.push(node);
@@ -188,7 +196,7 @@ impl Graph {
     pub(super) fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.values];
         for node in &self.nodes {
-            for &id in node.inputs.iter().flatten().chain(&node.epilogue.bias) {
+            for id in node.reads() {
                 readers[id] += 1;
             }
         }

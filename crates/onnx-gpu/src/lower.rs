@@ -213,12 +213,9 @@ pub(crate) fn lower_graph(
         }));
     }
     for node in &graph.nodes {
-        let mut arguments = Vec::with_capacity(node.inputs.len() + 1);
-        for id in node
-            .inputs
-            .iter()
-            .chain(std::iter::once(&node.epilogue.bias))
-        {
+        let mut arguments = Vec::with_capacity(node.inputs.len() + 2);
+        let epilogue = [node.epilogue.bias, node.epilogue.residual];
+        for id in node.inputs.iter().chain(&epilogue) {
             arguments.push(match id {
                 None => None,
                 Some(id) => Some(values[*id].clone().ok_or_else(|| {

@@ -1,8 +1,111 @@
 //! Rewrites node patterns that a kernel computes in one dispatch.
+//!
+//! A rewrite replaces the last node of a pattern; what it leaves behind unread is removed afterwards. Shapes are not known here:
+//! where a rewrite depends on them, the lowering of the fused node checks and computes the parts if they do not fit.
 
-use super::Graph;
+mod activation;
+mod epilogue;
+mod group_norm;
+
+use super::{Epilogue, FUSED_DOMAIN, Graph, Node, ValueId, is_onnx};
+use crate::tensor::Tensor;
 
 impl Graph {
     /// Applies every rewrite.
-    pub(super) fn fuse(&mut self) {}
+    pub(super) fn fuse(&mut self) {
+        self.rewrite(group_norm::matches);
+        self.rewrite(activation::matches);
+        self.rewrite(epilogue::bias);
+        self.rewrite(epilogue::residual);
+        self.rewrite(epilogue::activation);
+    }
+
+    /// Replaces every node for which `rule` gives a new one.
+    fn rewrite(&mut self, rule: fn(&View<'_>, &Node) -> Option<Node>) {
+        let readers = self.readers();
+        let mut producers = vec![None; self.values];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for &id in node.outputs.iter().flatten() {
+                producers[id] = Some(index);
+            }
+        }
+        for index in 0..self.nodes.len() {
+            let view = View {
+                graph: self,
+                readers: &readers,
+                producers: &producers,
+            };
+            if let Some(fused) = rule(&view, &self.nodes[index]) {
+                self.nodes[index] = fused;
+            }
+        }
+        self.remove_dead();
+    }
+}
+
+/// A graph with who writes and how many read each value.
+struct View<'a> {
+    graph: &'a Graph,
+    readers: &'a [usize],
+    producers: &'a [Option<usize>],
+}
+
+impl<'a> View<'a> {
+    fn producer(&self, id: ValueId) -> Option<&'a Node> {
+        self.producers[id].map(|index| &self.graph.nodes[index])
+    }
+
+    /// The node that makes a value which nobody else reads.
+    fn sole(&self, id: ValueId) -> Option<&'a Node> {
+        self.producer(id).filter(|_| self.readers[id] == 1)
+    }
+
+    /// [`View::sole`] for an ONNX operator.
+    fn sole_op(&self, id: ValueId, op: &str) -> Option<&'a Node> {
+        self.sole(id).filter(|node| is_op(node, op))
+    }
+
+    fn constant(&self, id: ValueId) -> Option<&'a Tensor> {
+        self.graph.constants.get(&id)
+    }
+
+    /// Whether a value is a constant of one element close to `wanted`.
+    fn is_scalar(&self, id: ValueId, wanted: f32) -> bool {
+        self.constant(id).is_some_and(|t| {
+            t.dtype().is_float()
+                && t.len() == 1
+                && (t.to_f32_vec()[0] - wanted).abs() <= 1e-3 * wanted.abs()
+        })
+    }
+}
+
+/// Whether a node calls an ONNX operator and carries nothing fused.
+fn is_op(node: &Node, op: &str) -> bool {
+    node.op == op && is_onnx(&node.domain) && node.epilogue == Epilogue::default()
+}
+
+/// The two inputs of a node that has exactly two.
+fn two(node: &Node) -> Option<[ValueId; 2]> {
+    match node.inputs.as_slice() {
+        &[Some(a), Some(b)] => Some([a, b]),
+        _ => None,
+    }
+}
+
+/// The two inputs of an ONNX operator, in both orders.
+fn either(node: &Node) -> impl Iterator<Item = [ValueId; 2]> + use<> {
+    two(node).into_iter().flat_map(|[a, b]| [[a, b], [b, a]])
+}
+
+/// A fused operator in the place of `last`.
+fn fused(last: &Node, op: &str, inputs: &[ValueId]) -> Node {
+    Node {
+        name: last.name.clone(),
+        op: op.into(),
+        domain: FUSED_DOMAIN.into(),
+        inputs: inputs.iter().copied().map(Some).collect(),
+        outputs: last.outputs.clone(),
+        attributes: Vec::new(),
+        epilogue: Epilogue::default(),
+    }
 }

@@ -98,6 +98,14 @@ impl<'a> Cx<'a> {
         self.inputs.get(self.node.inputs.len()).cloned().flatten()
     }
 
+    /// The addend that fusion moved into this node.
+    pub fn fused_residual(&self) -> Option<Value> {
+        self.inputs
+            .get(self.node.inputs.len() + 1)
+            .cloned()
+            .flatten()
+    }
+
     pub fn activation(&self) -> Activation {
         self.node.epilogue.activation
     }

@@ -1,11 +1,13 @@
 //! [`Conv`](https://onnx.ai/onnx/operators/onnx__Conv.html) and
 //! [`ConvTranspose`](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html) over one or two spatial axes.
 
-use super::elementwise::activate;
+use super::elementwise::{activate, binary};
 use super::window::{Window, image_shape};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::kernels::Activation;
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use crate::kernels::conv2d::{Conv2d, conv2d};
+use crate::kernels::elementwise::BinaryOp;
 use crate::lower::{Cx, Value};
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
@@ -54,7 +56,8 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
     let out_channels = weight.shape()[0];
     check_bias(bias.as_ref(), out_channels)?;
     let window = Window::read(cx, &x, Some(&weight.shape()[2..]))?;
-    let geometry = Conv2d {
+    let residual = cx.fused_residual();
+    let mut geometry = Conv2d {
         batch,
         in_channels,
         in_h,
@@ -70,9 +73,21 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
         activation: cx.activation(),
     };
     let shape = output_shape(&x, batch, out_channels, geometry.output()?);
+    geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
+    let separate = residual.is_some() && !geometry.residual;
+    if separate {
+        geometry.activation = Activation::None;
+    }
     let class = cx.class();
-    let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();
-    let out = cx.launch(|| conv2d(&geometry, class), &inputs, &shape, x.dtype())?;
+    let mut inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();
+    if geometry.residual {
+        inputs.extend(residual.as_ref());
+    }
+    let mut out = cx.launch(|| conv2d(&geometry, class), &inputs, &shape, x.dtype())?;
+    if let Some(residual) = residual.filter(|_| separate) {
+        let sum = binary(cx, BinaryOp::Add, &out, &residual)?;
+        out = activate(cx, cx.activation(), sum)?;
+    }
     cx.set(0, out);
     Ok(())
 }
@@ -158,7 +173,7 @@ pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Result<()> {
         dilations: window.dilations,
         groups,
         bias: bias.is_some(),
-        activation: crate::kernels::Activation::None,
+        activation: Activation::None,
     };
     let shape = output_shape(&x, batch, out_channels, out);
     let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();

@@ -44,6 +44,7 @@ pub(super) fn find_fused(op: &str) -> Option<Lower> {
     Some(match op {
         "Silu" => |cx| unary_as(cx, UnaryOp::Silu),
         "Gelu" => |cx| unary_as(cx, UnaryOp::Gelu),
+        "QuickGelu" => |cx| unary_as(cx, UnaryOp::QuickGelu(1.702)),
         _ => return None,
     })
 }

@@ -5,7 +5,9 @@
 
 use super::Lower;
 use super::elementwise::{activate, binary, unary};
+use super::shape::reshape_target;
 use crate::error::{Result, mismatch, unsupported};
+use crate::kernels::Activation;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
 use crate::lower::{Cx, Value, axis};
@@ -160,14 +162,65 @@ pub(super) fn group(cx: &mut Cx<'_>) -> Result<()> {
     normalise(cx, &x, groups, &scale, &bias, affine)
 }
 
-/// The group norm that fusion made from reshapes around an instance norm: always scaled per channel.
+/// The group norm that fusion made from reshapes around an instance norm, or its parts where the shapes say otherwise.
 fn fused_group(cx: &mut Cx<'_>) -> Result<()> {
     let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    let groups = group_count(cx)?;
-    let c = channels(&x)?.1;
-    let scale = cx.reshaped(scale, vec![c])?;
-    let bias = cx.reshaped(bias, vec![c])?;
-    normalise(cx, &x, groups, &scale, &bias, NormAffine::Channel)
+    let view = target(cx, 3, x.shape())?;
+    let &[n, groups, ..] = view.as_slice() else {
+        return Err(mismatch(format!("{view:?} is not [N, groups, ...]")));
+    };
+    let restored = target(cx, 4, &view)?;
+    let c = x.shape().get(1).copied().unwrap_or(0);
+    let per_channel = |v: &Value| {
+        let mut shape = vec![1; x.rank().saturating_sub(1)];
+        shape.iter_mut().take(1).for_each(|first| *first = c);
+        v.shape().strip_prefix(&[1]).unwrap_or(v.shape()) == shape
+    };
+    let whole = x.rank() > 2
+        && restored == x.shape()
+        && x.shape()[0] == n
+        && groups > 0
+        && c.is_multiple_of(groups)
+        && per_channel(&scale)
+        && per_channel(&bias);
+    if whole {
+        let scale = cx.reshaped(scale, vec![c])?;
+        let bias = cx.reshaped(bias, vec![c])?;
+        return normalise(cx, &x, groups, &scale, &bias, NormAffine::Channel);
+    }
+    let grouped = cx.reshaped(x, view.clone())?;
+    let (batch, channels, spatial) = channels(&grouped)?;
+    let geometry = GroupNorm {
+        batch,
+        channels,
+        spatial,
+        groups: channels,
+        epsilon: cx.attributes.float("epsilon", 1e-5)?,
+        affine: NormAffine::None,
+        activation: Activation::None,
+    };
+    let class = cx.class();
+    let normal = cx.launch(
+        || group_norm(&geometry, class),
+        &[&grouped],
+        &view,
+        grouped.dtype(),
+    )?;
+    let normal = cx.reshaped(normal, restored)?;
+    let scaled = binary(cx, BinaryOp::Mul, &normal, &scale)?;
+    let shifted = binary(cx, BinaryOp::Add, &scaled, &bias)?;
+    let out = activate(cx, cx.activation(), shifted)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// What a reshape of `shape` to constant input `index` gives.
+fn target(cx: &Cx<'_>, index: usize, shape: &[usize]) -> Result<Vec<usize>> {
+    cx.attributes.ignore(&["allowzero"]);
+    let wanted = cx
+        .constant(index)?
+        .ok_or_else(|| mismatch("a reshape has no target"))?;
+    reshape_target(shape, &wanted.to_i64_vec()?, false)
 }
 
 /// `x · scale/√(var+ε) + (bias − mean · scale/√(var+ε))`; with constant statistics both factors fold.

@@ -109,6 +109,7 @@ fn target(cx: &Cx<'_>, x: &Value, which: &[usize], early: bool) -> Result<(Vec<u
     } else {
         cx.constant(2)?.map(|t| t.to_f32_vec())
     };
+    let policy = cx.attributes.text("keep_aspect_ratio_policy", "stretch")?;
     let sizes = if early { None } else { cx.constant(3)? };
     match (given.filter(|s| !s.is_empty()), sizes) {
         (Some(list), _) if list.len() == which.len() => {
@@ -122,13 +123,10 @@ fn target(cx: &Cx<'_>, x: &Value, which: &[usize], early: bool) -> Result<(Vec<u
             }
         }
         (None, Some(sizes)) if sizes.len() == which.len() => {
-            match cx.attributes.text("keep_aspect_ratio_policy", "stretch")? {
-                "stretch" => {}
-                other => {
-                    return Err(unsupported(format!(
-                        "attribute 'keep_aspect_ratio_policy' = \"{other}\""
-                    )));
-                }
+            if policy != "stretch" {
+                return Err(unsupported(format!(
+                    "attribute 'keep_aspect_ratio_policy' = \"{policy}\""
+                )));
             }
             for (&axis, size) in which.iter().zip(sizes.to_i64_vec()?) {
                 shape[axis] = usize::try_from(size)

@@ -29,7 +29,11 @@ pub(super) fn find(op: &str) -> Option<Lower> {
 }
 
 /// The shape that `Reshape` makes: 0 copies a dimension (unless `allow_zero`), one -1 takes what is left.
-fn reshape_target(input: &[usize], wanted: &[i64], allow_zero: bool) -> Result<Vec<usize>> {
+pub(super) fn reshape_target(
+    input: &[usize],
+    wanted: &[i64],
+    allow_zero: bool,
+) -> Result<Vec<usize>> {
     let mut open = None;
     let mut shape = Vec::with_capacity(wanted.len());
     for (i, &dim) in wanted.iter().enumerate() {

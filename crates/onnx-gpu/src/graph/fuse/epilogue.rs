@@ -1,0 +1,84 @@
+//! Bias, residual and activation moved into the operator before them.
+
+use super::{Epilogue, FUSED_DOMAIN, Node, View, either, is_op};
+use crate::kernels::Activation;
+
+/// `MatMul` by a constant matrix, then `Add` of a constant row.
+pub(super) fn bias(view: &View<'_>, node: &Node) -> Option<Node> {
+    if !is_op(node, "Add") {
+        return None;
+    }
+    either(node).find_map(|[product, row]| {
+        let matmul = view.sole_op(product, "MatMul")?;
+        let weight = view.constant((*matmul.inputs.get(1)?)?)?;
+        let columns = match weight.shape() {
+            [_, columns] => *columns,
+            _ => return None,
+        };
+        let fits = view.constant(row)?.shape() == [columns];
+        fits.then(|| Node {
+            outputs: node.outputs.clone(),
+            epilogue: Epilogue {
+                bias: Some(row),
+                ..Epilogue::default()
+            },
+            ..matmul.clone()
+        })
+    })
+}
+
+/// `Conv`, then `Add` of a computed value.
+pub(super) fn residual(view: &View<'_>, node: &Node) -> Option<Node> {
+    if !is_op(node, "Add") {
+        return None;
+    }
+    either(node).find_map(|[out, other]| {
+        let conv = view.sole_op(out, "Conv")?;
+        if view.constant(other).is_some() || other == out {
+            return None;
+        }
+        Some(Node {
+            outputs: node.outputs.clone(),
+            epilogue: Epilogue {
+                residual: Some(other),
+                ..Epilogue::default()
+            },
+            ..conv.clone()
+        })
+    })
+}
+
+/// An activation after an operator whose kernel can apply it.
+pub(super) fn activation(view: &View<'_>, node: &Node) -> Option<Node> {
+    if !node.attributes.is_empty() || node.epilogue != Epilogue::default() {
+        return None;
+    }
+    let activation = match (node.domain.as_str(), node.op.as_str()) {
+        (FUSED_DOMAIN, "Silu") => Activation::Silu,
+        (FUSED_DOMAIN, "QuickGelu") => Activation::QuickGelu,
+        (FUSED_DOMAIN, "Gelu") => Activation::Gelu,
+        _ if is_op(node, "Relu") => Activation::Relu,
+        _ if is_op(node, "Sigmoid") => Activation::Sigmoid,
+        _ if is_op(node, "Tanh") => Activation::Tanh,
+        _ => return None,
+    };
+    let &[Some(input)] = node.inputs.as_slice() else {
+        return None;
+    };
+    let before = view.sole(input)?;
+    let takes = matches!(
+        (before.domain.as_str(), before.op.as_str()),
+        (FUSED_DOMAIN, "GroupNorm")
+            | (
+                "" | "ai.onnx",
+                "Conv" | "MatMul" | "Gemm" | "InstanceNormalization" | "GroupNormalization"
+            )
+    );
+    if !takes || before.epilogue.activation != Activation::None {
+        return None;
+    }
+    let mut out = before.clone();
+    out.outputs.clone_from(&node.outputs);
+    out.epilogue.activation = activation;
+    Some(out)
+}

@@ -1,0 +1,45 @@
+//! GroupNorm as PyTorch's exporter writes it: Reshape, InstanceNormalization by 1 and 0, Reshape, Mul, Add.
+
+use super::{Node, ValueId, View, either, fused, is_op};
+
+/// The inputs of the fused node are X, scale, bias and the targets of both reshapes.
+pub(super) fn matches(view: &View<'_>, node: &Node) -> Option<Node> {
+    if !is_op(node, "Add") {
+        return None;
+    }
+    either(node).find_map(|[scaled, bias]| {
+        view.constant(bias)?;
+        either(view.sole_op(scaled, "Mul")?).find_map(|[restored, scale]| {
+            view.constant(scale)?;
+            let (normal, back) = reshape(view, restored)?;
+            let norm = view.sole_op(normal, "InstanceNormalization")?;
+            let &[Some(grouped), Some(ones), Some(zeros)] = norm.inputs.as_slice() else {
+                return None;
+            };
+            let all = |id: ValueId, value: f32| {
+                view.constant(id)
+                    .is_some_and(|t| t.to_f32_vec().iter().all(|&x| x == value))
+            };
+            if !all(ones, 1.0) || !all(zeros, 0.0) {
+                return None;
+            }
+            let (x, groups) = reshape(view, grouped)?;
+            let mut out = fused(node, "GroupNorm", &[x, scale, bias, groups, back]);
+            out.attributes.clone_from(&norm.attributes);
+            Some(out)
+        })
+    })
+}
+
+/// Input and constant target of a reshape in which 0 copies a dimension.
+fn reshape(view: &View<'_>, id: ValueId) -> Option<(ValueId, ValueId)> {
+    let node = view.sole_op(id, "Reshape")?;
+    let &[Some(x), Some(target)] = node.inputs.as_slice() else {
+        return None;
+    };
+    let copies = node
+        .attributes
+        .iter()
+        .all(|a| a.name == "allowzero" && matches!(a.value, crate::proto::AttributeValue::Int(0)));
+    (copies && view.constant(target).is_some()).then_some((x, target))
+}
