@@ -2,3 +2,8 @@
 
 pub mod adapter;
 pub mod message;
+
+#[cfg(all(feature = "render-worker", target_arch = "wasm32"))]
+mod host;
+#[cfg(all(feature = "render-worker", target_arch = "wasm32"))]
+pub use host::start;

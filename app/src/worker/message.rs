@@ -48,6 +48,11 @@ pub enum FromWorker {
         /// What happened.
         event: RunEvent,
     },
+    /// The worker hit a fault of its own and answers nothing more.
+    Crashed {
+        /// What went wrong.
+        detail: String,
+    },
 }
 
 /// What happens in a run, in this order; one of the last three ends it.

@@ -105,6 +105,7 @@ fn read(data: &JsValue) -> Incoming {
     };
     let json = json.as_string().unwrap_or_default();
     match serde_json::from_str(&json) {
+        Ok(FromWorker::Crashed { detail }) => Err(format!("the render worker crashed: {detail}")),
         Ok(message) => Ok((message, png)),
         Err(error) => Err(format!(
             "the render worker sent something unreadable: {error}"
