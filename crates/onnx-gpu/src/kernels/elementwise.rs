@@ -347,7 +347,7 @@ impl Map<'_> {
                     "    let {name}0 = in_{name}[select(i, 0u, params.scalar.{component} != 0u)];\n    let {name} = select({name}0, vec4<{scalar}>({name}0.x), params.scalar.{component} != 0u);\n"
                 ),
                 Access::Runs => format!(
-                    "    let {name}s = params.strides[{}].w;\n    let {name} = vec4<{scalar}>(in_{name}[o0.{component}], in_{name}[o0.{component} + {name}s], in_{name}[o0.{component} + 2u * {name}s], in_{name}[o0.{component} + 3u * {name}s]);\n",
+                    "    let {name}_step = params.strides[{}].w;\n    let {name} = vec4<{scalar}>(in_{name}[o0.{component}], in_{name}[o0.{component} + {name}_step], in_{name}[o0.{component} + 2u * {name}_step], in_{name}[o0.{component} + 3u * {name}_step]);\n",
                     2 * i + 1
                 ),
                 Access::Elements => format!(

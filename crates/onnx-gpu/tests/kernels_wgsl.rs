@@ -1,0 +1,477 @@
+//! Every WGSL text that the kernels can produce parses and validates, without a GPU.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
+use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
+use onnx_gpu::kernels::elementwise::{BinaryOp, UnaryOp, binary, cast, select, unary};
+use onnx_gpu::kernels::gather::{Gather, gather, gather_elements, gather_nd};
+use onnx_gpu::kernels::matmul::{Bias, MatMul, matmul};
+use onnx_gpu::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
+use onnx_gpu::kernels::pool::{Pool, PoolOp, pool};
+use onnx_gpu::kernels::reduce::{Reduce, ReduceOp, reduce};
+use onnx_gpu::kernels::resize::{CoordinateMode, Interpolation, NearestMode, Resize, resize};
+use onnx_gpu::kernels::scan::{CumSum, cumsum, range};
+use onnx_gpu::kernels::scatter::{scatter_elements, scatter_nd};
+use onnx_gpu::kernels::softmax::{Softmax, softmax};
+use onnx_gpu::kernels::strided_copy::{
+    Pad, PadMode, StridedCopy, Trilu, fill, pad, strided_copy, trilu,
+};
+use onnx_gpu::kernels::{Activation, AdapterClass, Elem, Launch};
+
+const CLASSES: [AdapterClass; 2] = [AdapterClass::Software, AdapterClass::Hardware];
+
+const ACTIVATIONS: [Activation; 11] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::LeakyRelu(0.1),
+    Activation::Silu,
+    Activation::QuickGelu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Clip(0.0, 6.0),
+    Activation::HardSwish,
+];
+
+fn unary_ops() -> Vec<UnaryOp> {
+    use UnaryOp::*;
+    vec![
+        Identity,
+        Neg,
+        Abs,
+        Sign,
+        Exp,
+        Log,
+        Sqrt,
+        Reciprocal,
+        Sin,
+        Cos,
+        Tan,
+        Asin,
+        Acos,
+        Atan,
+        Sinh,
+        Cosh,
+        Asinh,
+        Acosh,
+        Atanh,
+        Tanh,
+        Sigmoid,
+        Relu,
+        LeakyRelu(0.1),
+        ThresholdedRelu(1.0),
+        Elu(1.0),
+        Celu(1.0),
+        Selu {
+            alpha: 1.0,
+            gamma: 1.0,
+        },
+        Gelu,
+        GeluTanh,
+        QuickGelu(1.7),
+        Silu,
+        Mish,
+        Erf,
+        Floor,
+        Ceil,
+        Round,
+        Softplus,
+        Softsign,
+        HardSigmoid {
+            alpha: 0.2,
+            beta: 0.5,
+        },
+        HardSwish,
+        Clip { min: 0.0, max: 1.0 },
+        ClipInt { min: 0, max: 1 },
+        Not,
+        IsNan,
+        IsInf {
+            negative: true,
+            positive: true,
+        },
+        Affine {
+            scale: 1.0,
+            shift: 0.0,
+        },
+    ]
+}
+
+fn binary_ops() -> Vec<BinaryOp> {
+    use BinaryOp::*;
+    vec![
+        Add,
+        Sub,
+        Mul,
+        Div,
+        Pow,
+        Min,
+        Max,
+        Mod,
+        Fmod,
+        Prelu,
+        Equal,
+        Less,
+        LessOrEqual,
+        Greater,
+        GreaterOrEqual,
+        And,
+        Or,
+        Xor,
+    ]
+}
+
+const ELEMS: [Elem; 4] = [Elem::F32, Elem::I32, Elem::U32, Elem::Bool];
+
+fn elementwise(all: &mut Vec<Launch>) {
+    // Operators refuse the element types they have no meaning on; at least one must remain.
+    for op in unary_ops() {
+        let before = all.len();
+        all.extend(ELEMS.iter().filter_map(|&e| unary(op, e, 5).ok()));
+        assert!(all.len() > before, "{op:?} has no shader");
+    }
+    for op in binary_ops() {
+        let before = all.len();
+        for (a, b, out) in [
+            (&[4][..], &[4][..], &[4][..]),
+            (&[3, 1], &[1, 8], &[3, 8]),
+            (&[3, 1], &[1, 5], &[3, 5]),
+        ] {
+            all.extend(ELEMS.iter().filter_map(|&e| binary(op, e, a, b, out).ok()));
+        }
+        assert!(all.len() > before, "{op:?} has no shader");
+    }
+    for from in ELEMS {
+        all.extend(ELEMS.map(|to| cast(from, to, 9).unwrap()));
+    }
+    all.push(select(&[4], &[4], &[4], &[4]).unwrap());
+    all.push(select(&[3, 1], &[8], &[1], &[3, 8]).unwrap());
+    all.push(select(&[3, 1], &[5], &[1], &[3, 5]).unwrap());
+}
+
+fn products(all: &mut Vec<Launch>) {
+    let bias = Bias {
+        batch_stride: 0,
+        row_stride: 0,
+        col_stride: 1,
+    };
+    for class in CLASSES {
+        for activation in ACTIVATIONS {
+            for bias in [None, Some(bias)] {
+                for m in [1, 4, 9] {
+                    all.push(
+                        matmul(
+                            &MatMul {
+                                bias,
+                                activation,
+                                ..MatMul::new(m, 5, 7)
+                            },
+                            class,
+                        )
+                        .unwrap(),
+                    );
+                }
+            }
+            for (out_channels, kernel) in [(1, 3), (4, 3), (32, 3), (32, 1)] {
+                for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)]
+                {
+                    let g = Conv2d {
+                        batch: 1,
+                        in_channels: 4,
+                        in_h: 8,
+                        in_w: 8,
+                        out_channels,
+                        kernel: [kernel; 2],
+                        strides: [1; 2],
+                        pads: [0; 4],
+                        dilations: [1; 2],
+                        groups: 1,
+                        bias,
+                        residual,
+                        activation,
+                    };
+                    all.push(conv2d(&g, class).unwrap());
+                }
+            }
+        }
+    }
+    for out_channels in [1, 4, 8] {
+        for bias in [false, true] {
+            let g = ConvTranspose2d {
+                batch: 1,
+                in_channels: 4,
+                in_h: 8,
+                in_w: 8,
+                out_channels,
+                out_h: 16,
+                out_w: 16,
+                kernel: [2; 2],
+                strides: [2; 2],
+                pads: [0; 2],
+                dilations: [1; 2],
+                groups: 1,
+                bias,
+                activation: Activation::Silu,
+            };
+            all.push(conv_transpose2d(&g).unwrap());
+        }
+    }
+}
+
+fn rows(all: &mut Vec<Launch>) {
+    let ops = [
+        ReduceOp::Sum,
+        ReduceOp::Mean,
+        ReduceOp::Max,
+        ReduceOp::Min,
+        ReduceOp::Prod,
+        ReduceOp::L1,
+        ReduceOp::L2,
+        ReduceOp::SumSquare,
+        ReduceOp::LogSum,
+        ReduceOp::LogSumExp,
+        ReduceOp::ArgMax { last: false },
+        ReduceOp::ArgMax { last: true },
+        ReduceOp::ArgMin { last: false },
+        ReduceOp::ArgMin { last: true },
+    ];
+    for class in CLASSES {
+        for length in [3, 100, 300, 9000] {
+            for log in [false, true] {
+                all.push(
+                    softmax(
+                        &Softmax {
+                            outer: 3,
+                            axis: length,
+                            inner: 1,
+                            log,
+                        },
+                        class,
+                    )
+                    .unwrap(),
+                );
+                all.push(
+                    softmax(
+                        &Softmax {
+                            outer: 3,
+                            axis: length,
+                            inner: 2,
+                            log,
+                        },
+                        class,
+                    )
+                    .unwrap(),
+                );
+            }
+            for op in ops {
+                for elem in [Elem::F32, Elem::I32] {
+                    let g = Reduce {
+                        op,
+                        elem,
+                        shape: vec![2, length],
+                        axes: vec![1],
+                    };
+                    all.extend(reduce(&g, class).ok());
+                }
+            }
+            for (scale, bias, rms) in [
+                (true, true, false),
+                (true, false, true),
+                (false, false, false),
+            ] {
+                let g = LayerNorm {
+                    rows: 3,
+                    cols: length,
+                    epsilon: 1e-5,
+                    scale,
+                    bias,
+                    rms,
+                };
+                all.push(layer_norm(&g, class).unwrap());
+            }
+            for affine in [NormAffine::None, NormAffine::Channel, NormAffine::Group] {
+                for activation in ACTIVATIONS {
+                    let g = GroupNorm {
+                        batch: 1,
+                        channels: 4,
+                        spatial: length,
+                        groups: 2,
+                        epsilon: 1e-5,
+                        affine,
+                        activation,
+                    };
+                    all.push(group_norm(&g, class).unwrap());
+                }
+            }
+        }
+    }
+}
+
+fn moves(all: &mut Vec<Launch>) {
+    for inner in [3, 4] {
+        let copy = StridedCopy {
+            shape: vec![2, inner],
+            in_offset: 0,
+            in_strides: vec![0, 1],
+            out_offset: 0,
+            out_strides: vec![inner as i64, 1],
+        };
+        all.push(strided_copy(&copy).unwrap());
+        all.push(
+            gather(&Gather {
+                outer: 2,
+                axis: 3,
+                inner,
+                indices: 2,
+            })
+            .unwrap(),
+        );
+    }
+    let around = Pad {
+        shape: vec![3],
+        begin: vec![1],
+        end: vec![1],
+        mode: PadMode::Edge,
+    };
+    all.extend([
+        fill(5, 0).unwrap(),
+        pad(&around).unwrap(),
+        trilu(&Trilu {
+            batch: 1,
+            rows: 2,
+            cols: 2,
+            k: 0,
+            upper: true,
+        })
+        .unwrap(),
+        gather_elements(&[3], &[2], 0).unwrap(),
+        gather_nd(&[3], &[2, 1], 0).unwrap(),
+        scatter_elements(&[3], &[2], 0).unwrap(),
+        scatter_nd(&[3], &[2, 1]).unwrap(),
+    ]);
+    for elem in [Elem::F32, Elem::I32] {
+        all.push(range(elem, 3, 0, 1).unwrap());
+        let g = CumSum {
+            elem,
+            outer: 1,
+            axis: 3,
+            inner: 1,
+            exclusive: false,
+            reverse: false,
+        };
+        all.push(cumsum(&g).unwrap());
+    }
+    for interpolation in [
+        Interpolation::Linear,
+        Interpolation::Nearest(NearestMode::Floor),
+    ] {
+        let g = Resize {
+            planes: 1,
+            input: [2, 2],
+            output: [4, 4],
+            scales: [2.0; 2],
+            coordinates: CoordinateMode::Asymmetric,
+            interpolation,
+        };
+        all.push(resize(&g).unwrap());
+    }
+    for op in [
+        PoolOp::Max,
+        PoolOp::Average {
+            count_include_pad: false,
+        },
+        PoolOp::Average {
+            count_include_pad: true,
+        },
+    ] {
+        let g = Pool {
+            op,
+            planes: 1,
+            input: [4, 4],
+            output: [2, 2],
+            kernel: [2; 2],
+            strides: [2; 2],
+            pads: [0; 4],
+            dilations: [1; 2],
+        };
+        all.push(pool(&g).unwrap());
+    }
+}
+
+fn every_launch() -> BTreeMap<String, Launch> {
+    let mut all = Vec::new();
+    elementwise(&mut all);
+    products(&mut all);
+    rows(&mut all);
+    moves(&mut all);
+    let mut by_key: BTreeMap<String, Launch> = BTreeMap::new();
+    for launch in all {
+        if let Some(known) = by_key.get(&launch.key) {
+            assert_eq!(known.wgsl, launch.wgsl, "{} names two shaders", launch.key);
+        }
+        by_key.insert(launch.key.clone(), launch);
+    }
+    by_key
+}
+
+#[test]
+fn every_shader_validates_and_fits_its_bindings() {
+    let launches = every_launch();
+    assert!(launches.len() > 300, "{}", launches.len());
+    for (key, launch) in &launches {
+        let module = naga::front::wgsl::parse_str(&launch.wgsl)
+            .unwrap_or_else(|error| panic!("{key}: {}", error.emit_to_string(&launch.wgsl)));
+        Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{key}: {}", error.emit_to_string(&launch.wgsl)));
+        assert!(
+            module.entry_points.iter().any(|e| e.name == "main"),
+            "{key}"
+        );
+        let mut bindings = Vec::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = variable.binding else {
+                continue;
+            };
+            assert_eq!(binding.group, 0, "{key}");
+            bindings.push(binding.binding);
+            match variable.space {
+                naga::AddressSpace::Uniform => {
+                    assert_eq!(binding.binding, 0, "{key}");
+                    let size = module.types[variable.ty].inner.size(module.to_ctx()) as usize;
+                    let given = launch.params.len().next_multiple_of(4) * 4;
+                    assert!(
+                        size <= given,
+                        "{key}: {size} bytes of parameters, {given} given"
+                    );
+                }
+                naga::AddressSpace::Storage { access } => {
+                    let writes = access.contains(naga::StorageAccess::STORE);
+                    let last = binding.binding as usize == launch.bindings();
+                    assert_eq!(writes, last, "{key}: only the last binding is written");
+                }
+                _ => {}
+            }
+        }
+        bindings.sort_unstable();
+        let expected: Vec<u32> = (0..=launch.bindings() as u32).collect();
+        assert_eq!(bindings, expected, "{key}");
+        assert!(
+            launch.workgroups.iter().all(|&n| (1..=65_535).contains(&n)),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn shaders_stay_within_core_wgsl() {
+    for (key, launch) in every_launch() {
+        for word in ["enable ", "requires ", "subgroup", "f16", "override "] {
+            assert!(!launch.wgsl.contains(word), "{key} uses '{word}'");
+        }
+    }
+}
