@@ -9,7 +9,7 @@ const QUIET = [
   "--disable-quic",
 ];
 
-const executablePath = process.env.DEMO_HUB_CHROMIUM ?? "/usr/bin/chromium";
+const executablePath = process.env.PLAYWRIGHT_CHROMIUM || undefined;
 
 /** Chromium with WebGPU on its software adapter. */
 export const withWebGpu: LaunchOptions = { executablePath, args: [...QUIET, "--enable-unsafe-webgpu"] };

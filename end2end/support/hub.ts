@@ -2,11 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-
-const ROOT = resolve(fileURLToPath(import.meta.url), "../../..");
-const BINARY = process.env.DEMO_HUB_BINARY ?? join(ROOT, "target/debug/demo-hub");
+import { join } from "node:path";
+import { built } from "./built.ts";
 
 async function freePort(): Promise<number> {
   return new Promise((done, fail) => {
@@ -53,9 +50,12 @@ export class Hub {
   private async up(): Promise<void> {
     const host = (origin: string) => new URL(origin).host;
     const child = spawn(
-      BINARY,
-      ["serve", "--listen", host(this.url), "--s3-listen", host(this.storage), "--data", this.data, ...this.options],
-      { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] },
+      built.server(),
+      [
+        ...["serve", "--listen", host(this.url), "--s3-listen", host(this.storage), "--data", this.data],
+        ...["--site-dir", built.site(), "--models-dir", built.models(), "--renderer", "cpu", ...this.options],
+      ],
+      { stdio: ["ignore", "pipe", "pipe"] },
     );
     this.process = child;
     const keep = (chunk: Buffer) => {

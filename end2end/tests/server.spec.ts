@@ -1,3 +1,4 @@
+import { tolerance } from "../support/built.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import { ask, expect, open, picture, pixels, shown, test } from "../support/test.ts";
 
@@ -30,7 +31,7 @@ test("only in my browser runs on the CPU here and agrees with the server", async
   await picture(page);
   const there = await pixels(page, await shown(page));
   const worst = Math.max(...there.rgb.map((value, i) => Math.abs(value - here.rgb[i])));
-  expect(worst).toBeLessThanOrEqual(2);
+  expect(worst).toBeLessThanOrEqual(tolerance());
 });
 
 test("cancel stops a job of the server within a step", async ({ page, hub }) => {
@@ -61,11 +62,21 @@ test("a request that cannot be run is explained beside the form", async ({ page,
 
 test("the page can be driven by keyboard alone", async ({ page }) => {
   await open(page, "/?policy=prefer_server");
-  await page.getByTestId("policy").selectOption("prefer_server");
-  await page.getByTestId("prompt").focus();
+  const reach = async (testId: string) => {
+    for (let presses = 0; presses < 40; presses++) {
+      await page.keyboard.press("Tab");
+      const focused = await page.evaluate(() => document.activeElement?.getAttribute("data-testid"));
+      if (focused === testId) return;
+    }
+    throw new Error(`Tab never reached ${testId}`);
+  };
+  await reach("prompt");
   await page.keyboard.type("green heart, 3d style");
   await page.keyboard.press("Control+Enter");
   await picture(page);
+  await reach("permalink");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/i\//);
 });
 
 test("two seeds make two pictures", async ({ page }) => {

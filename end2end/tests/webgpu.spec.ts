@@ -1,10 +1,9 @@
+import { tolerance } from "../support/built.ts";
 import { withWebGpu } from "../support/chromium.ts";
 import { ask, expect, open, picture, pixels, shown, test } from "../support/test.ts";
 
 test.use({ launchOptions: withWebGpu });
 
-/** `diffusion::TOLERANCE`: largest difference per channel between two engines for one seed. */
-const TOLERANCE = 2;
 const red = { prompt: "red apple, flat style", seed: 1, steps: 3 };
 
 test("a picture is made on WebGPU in the worker, saved by presigned PUT, and outlives the server", async ({ page, hub, watch }) => {
@@ -49,7 +48,7 @@ test("a picture is made on WebGPU in the worker, saved by presigned PUT, and out
     const there = await pixels(page, await shown(page));
     expect([there.width, there.height]).toEqual([here.width, here.height]);
     const worst = Math.max(...there.rgb.map((value, i) => Math.abs(value - here.rgb[i])));
-    expect(worst).toBeLessThanOrEqual(TOLERANCE);
+    expect(worst).toBeLessThanOrEqual(tolerance());
   });
 });
 
@@ -77,4 +76,16 @@ test("a software adapter does not count as a GPU unless asked for", async ({ pag
   await picture(page);
   await expect(page.getByTestId("where")).toContainText("server");
   await expect(page.getByTestId("where")).toContainText("slow software one");
+});
+
+test("a failure in the browser hands the request to the server, and the page says so", async ({ page, watch }) => {
+  await page.route("**/models/glyph/denoiser.onnx*", (route) => route.abort());
+  await open(page, "/?accept-software=1");
+  await ask(page, red);
+  await picture(page);
+  await expect(page.getByTestId("where")).toContainText("on the server");
+  await expect(page.getByTestId("where")).toContainText("it failed in this browser");
+  expect(watch.requests.filter((r) => r.startsWith("POST ") && r.endsWith("/api/v1/jobs")).length).toBe(1);
+  expect(watch.complaints.every((c) => /denoiser\.onnx|ERR_FAILED/.test(c))).toBe(true);
+  watch.complaints.length = 0;
 });

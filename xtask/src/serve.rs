@@ -34,7 +34,6 @@ pub struct ServeArgs {
 /// Builds client and server.
 pub fn build(workspace: &Workspace, release: bool) -> Result<()> {
     tools::ensure(&tools::for_client(workspace))?;
-    let server = server(workspace, release)?;
     client::build(
         workspace,
         if release {
@@ -43,6 +42,7 @@ pub fn build(workspace: &Workspace, release: bool) -> Result<()> {
             Profile::Dev
         },
     )?;
+    let server = server(workspace, release)?;
     println!("server: {}", server.display());
     Ok(())
 }

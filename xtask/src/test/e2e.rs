@@ -31,8 +31,8 @@ pub fn run_all(workspace: &Workspace, grep: Option<&str>) -> Result<()> {
             .arg("test")
             .current_dir(&end2end)
             .env("E2E_SERVER", server)
-            .env("E2E_SITE_DIR", workspace.dist())
-            .env("E2E_MODELS_DIR", workspace.root.join("models"))
+            .env("E2E_SITE", workspace.dist())
+            .env("E2E_MODELS", workspace.root.join("models"))
             .env("E2E_ENGINE_PAGE", engine_page)
             .env("E2E_FIXTURES", fixtures)
             .env("E2E_TOLERANCE", tolerance(workspace)?);
