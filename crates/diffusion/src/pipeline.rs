@@ -78,10 +78,18 @@ impl Pipeline {
         &self.adapter
     }
 
-    /// The recipe of a picture that this pipeline made; `place` is `browser` or `server`.
+    /// The recipe of a picture that this pipeline made, defaults filled in; `place` is `browser` or `server`.
     pub fn recipe(&self, request: &GenerationRequest, place: &str, duration_ms: u64) -> Recipe {
+        let defaults = &self.manifest.defaults;
+        let mut request = request.clone();
+        request
+            .num_inference_steps
+            .get_or_insert(defaults.num_inference_steps);
+        request
+            .guidance_scale
+            .get_or_insert(defaults.guidance_scale);
         Recipe {
-            request: request.clone(),
+            request,
             weights_digest: self.manifest.digest().to_owned(),
             scheduler: self.manifest.scheduler.name().to_owned(),
             backend: self.backend.clone(),

@@ -85,6 +85,19 @@ fn seed_prompt_guidance_and_steps_decide_the_picture() {
 }
 
 #[test]
+fn the_recipe_fills_defaults_in() {
+    let pipeline = pipeline();
+    let mut open = request();
+    open.num_inference_steps = None;
+    open.guidance_scale = None;
+    let recipe = pipeline.recipe(&open, "server", 5);
+    assert_eq!(recipe.request, request());
+    assert_eq!(recipe.scheduler, "flow-match-euler");
+    assert_eq!(recipe.backend, "rten (CPU)");
+    assert_eq!(recipe.weights_digest, pipeline.manifest().digest());
+}
+
+#[test]
 fn progress_counts_every_step_and_cancel_takes_effect_within_one() {
     let pipeline = pipeline();
     let seen = Cell::new(0);
