@@ -249,8 +249,8 @@ mod tests {
     #[test]
     fn the_variant_follows_kernel_groups_and_adapter() {
         let label = |g: &Conv2d, class| conv2d(g, class).unwrap().key;
-        assert!(label(&same(1), AdapterClass::Software).starts_with("matmul-direct8-ba"));
-        assert!(label(&same(3), AdapterClass::Software).starts_with("conv2d-direct8"));
+        assert!(label(&same(1), AdapterClass::Software).starts_with("matmul-direct16x64-ba"));
+        assert!(label(&same(3), AdapterClass::Software).starts_with("conv2d-direct16"));
         assert!(label(&same(3), AdapterClass::Hardware).starts_with("conv2d-tiled"));
         let depthwise = Conv2d {
             groups: 8,

@@ -87,25 +87,27 @@ pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Resu
     let batches = elements(&g.batch)?;
     elements(&[batches, g.m, g.n])?;
     let z = groups_in("z (matrices)", batches)?;
-    let x = groups_in("x (columns)", g.n.div_ceil(64))?;
-    let (variant, rows) = match class {
-        AdapterClass::Software => {
-            let rows = rows_per_invocation(g.m);
-            (format!("direct{rows}"), rows)
-        }
-        AdapterClass::Hardware => ("tiled".to_owned(), 64),
-    };
+    let tile = Tile::of(g, class);
+    let x = groups_in("x (columns)", g.n.div_ceil(tile.cols))?;
+    let y = groups_in("y (rows)", g.m.div_ceil(tile.rows))?;
     Ok(Launch {
         label: "matmul",
         key: format!(
-            "matmul-{variant}-{}-{}-{}",
+            "matmul-{}{}x{}-{}-{}-{}",
+            if class == AdapterClass::Software {
+                "direct"
+            } else {
+                "tiled"
+            },
+            tile.rows,
+            tile.cols,
             if order == Order::Ab { "ab" } else { "ba" },
             if g.bias.is_some() { "bias" } else { "plain" },
             g.activation.key()
         ),
-        wgsl: shader(g, class, order, rows),
+        wgsl: shader(g, class, order, tile),
         params: params(g)?,
-        workgroups: [x, groups_in("y (rows)", g.m.div_ceil(rows))?, z],
+        workgroups: [x, y, z],
     })
 }
 
@@ -113,8 +115,28 @@ pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Resu
 pub(super) fn rows_per_invocation(rows: usize) -> usize {
     match rows {
         0..=1 => 1,
-        2..=4 => 4,
-        _ => 8,
+        2..=8 => 4,
+        _ => 16,
+    }
+}
+
+/// The part of an output matrix that one workgroup computes.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    cols: usize,
+}
+
+impl Tile {
+    fn of(g: &MatMul, class: AdapterClass) -> Self {
+        match class {
+            AdapterClass::Software => {
+                let rows = rows_per_invocation(g.m);
+                let cols = if g.n > 64 && rows > 1 { 128 } else { 64 };
+                Self { rows, cols }
+            }
+            AdapterClass::Hardware => Self { rows: 64, cols: 64 },
+        }
     }
 }
 
@@ -167,7 +189,7 @@ fn shader(
     g: &MatMul,
     class: AdapterClass,
     order: Order,
-    rows: usize,
+    tile: Tile,
 ) -> std::borrow::Cow<'static, str> {
     let with_bias = g.bias.is_some();
     let (a, b) = if order == Order::Ab {
@@ -175,18 +197,7 @@ fn shader(
     } else {
         ("2", "1")
     };
-    let mut text = [String::new(), String::new(), String::new()];
-    if class == AdapterClass::Software {
-        for row in 0..rows {
-            text[0] += &format!(
-                "    var acc{row} = vec4<f32>(0.0);\n    var a_at{row} = start.x + min(row0 + {row}u, last) * params.a_row;\n"
-            );
-            text[1] += &format!(
-                "        acc{row} += in_a[a_at{row}] * b;\n        a_at{row} += params.a_k;\n"
-            );
-            text[2] += &format!("    store(wid.z, row0 + {row}u, cols, acc{row});\n");
-        }
-    }
+    let [declare, multiply, store] = unrolled(tile);
     let template = match class {
         AdapterClass::Software => include_str!("matmul/direct.wgsl"),
         AdapterClass::Hardware => include_str!("matmul/tiled.wgsl"),
@@ -208,12 +219,39 @@ fn shader(
             ("bias", if with_bias { BIAS } else { "" }),
             ("batch", include_str!("matmul/batch.wgsl")),
             ("activation", &g.activation.wgsl()),
-            ("row_count", &rows.to_string()),
-            ("declare", &text[0]),
-            ("multiply", &text[1]),
-            ("store", &text[2]),
+            ("row_count", &tile.rows.to_string()),
+            ("col_count", &(tile.cols / 16).to_string()),
+            ("width", &tile.cols.to_string()),
+            ("declare", &declare),
+            ("multiply", &multiply),
+            ("store", &store),
         ],
     )
+}
+
+/// The sums of the direct shader, their updates and their stores; a wide tile has a second `vec4` per row.
+fn unrolled(tile: Tile) -> [String; 3] {
+    let wide = tile.cols > 64;
+    let [mut declare, mut multiply, mut store] = [const { String::new() }; 3];
+    if wide {
+        declare += "    let far_cols = cols + 64u;\n    let far_offset = 64u * params.b_col;\n";
+        multiply += "        let far_at = b_at + far_offset;\n        let far = vec4<f32>(in_b[far_at.x], in_b[far_at.y], in_b[far_at.z], in_b[far_at.w]);\n";
+    }
+    for row in 0..tile.rows {
+        declare += &format!(
+            "    var acc{row} = vec4<f32>(0.0);\n    let line{row} = start.x + min(row0 + {row}u, last) * params.a_row;\n"
+        );
+        multiply += &format!(
+            "        let a{row} = in_a[line{row} + a_at];\n        acc{row} += a{row} * b;\n"
+        );
+        store += &format!("    store(wid.z, row0 + {row}u, cols, acc{row});\n");
+        if wide {
+            declare += &format!("    var far{row} = vec4<f32>(0.0);\n");
+            multiply += &format!("        far{row} += a{row} * far;\n");
+            store += &format!("    store(wid.z, row0 + {row}u, far_cols, far{row});\n");
+        }
+    }
+    [declare, multiply, store]
 }
 
 #[cfg(test)]
@@ -224,7 +262,7 @@ mod tests {
 
     #[test]
     fn one_pipeline_serves_every_shape() {
-        let small = matmul(&MatMul::new(9, 5, 7), AdapterClass::Software).unwrap();
+        let small = matmul(&MatMul::new(9, 65, 7), AdapterClass::Software).unwrap();
         let mut geometry = MatMul::new(128, 1000, 64);
         geometry.trans_b = true;
         geometry.batch = vec![2, 3];
@@ -233,7 +271,7 @@ mod tests {
         let large = matmul(&geometry, AdapterClass::Software).unwrap();
         assert_eq!(small.key, large.key);
         assert_eq!(small.wgsl, large.wgsl);
-        assert_eq!(large.workgroups, [16, 16, 6]);
+        assert_eq!(large.workgroups, [8, 8, 6]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-// Barrier-free: 16 invocations side by side, each {{row_count}} rows by 4 columns that lie 16 apart, so that
+// Barrier-free: 16 invocations side by side, each {{row_count}} rows by {{col_count}} columns that lie 16 apart, so that
 // neighbours read neighbouring elements of B and all read the same element of A.
 struct Params {
     dims: array<vec4<u32>, 2>,
@@ -40,12 +40,13 @@ fn store(batch: u32, row: u32, cols: vec4<u32>, sum: vec4<f32>) {
 @compute @workgroup_size(16)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row0 = wid.y * {{row_count}}u;
-    let cols = vec4<u32>(0u, 16u, 32u, 48u) + wid.x * 64u + lane;
+    let cols = vec4<u32>(0u, 16u, 32u, 48u) + wid.x * {{width}}u + lane;
     let last = params.m - 1u;
     let start = batch_offsets(wid.z);
-    var b_at = start.y + cols * params.b_col;
+    let b_start = start.y + cols * params.b_col;
 {{declare}}    for (var k = 0u; k < params.k; k += 1u) {
+        let a_at = k * params.a_k;
+        let b_at = b_start + k * params.b_k;
         let b = vec4<f32>(in_b[b_at.x], in_b[b_at.y], in_b[b_at.z], in_b[b_at.w]);
-        b_at += params.b_k;
 {{multiply}}    }
 {{store}}}
