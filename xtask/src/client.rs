@@ -58,7 +58,11 @@ pub fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
     let staging = workspace.target.join("client/staging");
     step(
         &format!("client ({}): compile and bundle", profile.name()),
-        || run(&mut trunk(workspace, profile, route, &staging)?),
+        || {
+            // Trunk is kept off the network, for its own downloads, and cargo with it.
+            run(Command::new("cargo").arg("fetch").current_dir(&workspace.root))?;
+            run(&mut trunk(workspace, profile, route, &staging)?)
+        },
     )?;
     step("client: finish dist", || {
         let optimise = (profile == Profile::Release).then(|| npm::program(workspace, "wasm-opt"));

@@ -62,14 +62,9 @@ impl Route {
     }
 
     /// Compiles and links a module that needs the standard library.
-    fn check(self, workspace: &Workspace) -> Result<String> {
-        let folder = workspace.cache.join("probe");
-        fs::create_dir_all(&folder)?;
-        let source = folder.join("probe.rs");
-        fs::write(
-            &source,
-            "#[unsafe(no_mangle)] pub extern \"C\" fn probe() -> usize { format!(\"{:?}\", std::env::args()).len() }\n",
-        )?;
+    fn check(self, workspace: &Workspace) -> Result<()> {
+        let mut command = Command::new("rustc");
+        self.apply(command.current_dir(&workspace.root));
         if self == Route::Debian {
             let linked = capture(Command::new("rustup").args(["toolchain", "list"]))?;
             if !linked
@@ -78,29 +73,27 @@ impl Route {
             {
                 bail!("rustup does not know the tool chain `{TOOLCHAIN}`");
             }
-        }
-        let rustc = || {
-            let mut command = Command::new("rustc");
-            command.current_dir(&workspace.root);
-            self.apply(&mut command);
-            command
-        };
-        let version = capture(rustc().arg("--version"))?;
-        let mut command = rustc();
-        command.args([
-            "--edition=2024",
-            "--crate-type=cdylib",
-            "--target",
-            TARGET,
-            "-o",
-        ]);
-        command.arg(folder.join("probe.wasm")).arg(source);
-        if self == Route::Debian {
             command.arg(format!("-Clinker={DEBIAN_LINKER}"));
         }
-        capture(&mut command)?;
-        Ok(version)
+        compile_probe(workspace, &mut command)
     }
+}
+
+/// Makes a module with a given compiler; an incomplete standard library or a missing linker fails here.
+fn compile_probe(workspace: &Workspace, rustc: &mut Command) -> Result<()> {
+    let folder = workspace.cache.join("probe");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let source = folder.join("probe.rs");
+    fs::write(
+        &source,
+        "#[unsafe(no_mangle)] pub extern \"C\" fn probe() -> usize { format!(\"{:?}\", std::env::args()).len() }\n",
+    )?;
+    rustc
+        .args(["--edition=2024", "--crate-type=cdylib", "-Cpanic=abort"])
+        .args(["--target", TARGET, "-o"])
+        .arg(folder.join("probe.wasm"))
+        .arg(source);
+    capture(rustc).map(drop)
 }
 
 /// The compiler of the client.
@@ -125,7 +118,7 @@ impl Tool for WasmTarget<'_> {
                     Route::Default => "default tool chain",
                     Route::Debian => "Debian's tool chain",
                 };
-                State::Ready(format!("{} ({place})", route.check(self.workspace)?))
+                State::Ready(format!("{} ({place})", route.version(self.workspace)?))
             }
             None => State::Missing(format!("no compiler makes {TARGET} modules")),
         })
@@ -170,21 +163,8 @@ impl WasmTarget<'_> {
         }
         let library = Path::new("/usr/lib/rustlib").join(TARGET).join("lib");
         let mut rustc = Command::new(DEBIAN_RUSTC);
-        rustc.args([
-            "--target",
-            TARGET,
-            "--crate-type=lib",
-            "--emit=metadata",
-            "-o",
-        ]);
-        let probe = self.workspace.cache.join("probe");
-        fs::create_dir_all(&probe)?;
-        fs::write(
-            probe.join("std.rs"),
-            "pub fn probe() -> String { String::new() }\n",
-        )?;
-        rustc.arg(probe.join("std.rmeta")).arg(probe.join("std.rs"));
-        if capture(&mut rustc).is_err() {
+        rustc.arg(format!("-Clinker={DEBIAN_LINKER}"));
+        if compile_probe(self.workspace, &mut rustc).is_err() {
             let built = self.build_std()?;
             copy_as_root(&built, &library)?;
             fs::remove_dir_all(self.workspace.cache.join("wasm-std"))
@@ -263,7 +243,10 @@ fn copy_as_root(files: &[PathBuf], folder: &Path) -> Result<()> {
         command.args(words);
         command
     };
-    run(command("rm").arg("-rf").arg(folder))?;
-    run(command("mkdir").arg("-p").arg(folder))?;
-    run(command("cp").args(files).arg(folder))
+    // Complete or not at all, also when this is interrupted.
+    let new = folder.with_extension("new");
+    run(command("rm").arg("-rf").arg(folder).arg(&new))?;
+    run(command("mkdir").arg("-p").arg(&new))?;
+    run(command("cp").args(files).arg(&new))?;
+    run(command("mv").arg(&new).arg(folder))
 }
