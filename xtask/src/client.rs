@@ -60,7 +60,9 @@ pub fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
         &format!("client ({}): compile and bundle", profile.name()),
         || {
             // Trunk is kept off the network, for its own downloads, and cargo with it.
-            run(Command::new("cargo").arg("fetch").current_dir(&workspace.root))?;
+            run(Command::new("cargo")
+                .arg("fetch")
+                .current_dir(&workspace.root))?;
             run(&mut trunk(workspace, profile, route, &staging)?)
         },
     )?;
