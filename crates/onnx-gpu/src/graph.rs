@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 pub(crate) type ValueId = usize;
 
 /// Operator sets this crate was written against.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
 
 /// Domain of the operators that [`fuse`] introduces; a file that names it is refused.
 pub(crate) const FUSED_DOMAIN: &str = "onnx-gpu.fused";

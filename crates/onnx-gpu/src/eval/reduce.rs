@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::row_major;
-use crate::tensor::{Tensor, elements};
+use crate::tensor::{DType, Tensor, elements};
 
 use super::for_each;
 
@@ -14,16 +14,23 @@ pub(crate) fn reduce(
     axes: &[usize],
     out: &[usize],
 ) -> Option<Result<Tensor>> {
-    if !matches!(
+    let simple = matches!(
         op,
         ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Max | ReduceOp::Min | ReduceOp::Prod
-    ) {
-        return None;
+    );
+    if matches!(op, ReduceOp::ArgMax { .. } | ReduceOp::ArgMin { .. }) {
+        None
+    } else if x.dtype().is_float() {
+        Some(floats(op, x, axes, out))
+    } else if simple {
+        Some(integers(op, x, axes, out))
+    } else {
+        None
     }
-    Some(run(op, x, axes, out))
 }
 
-fn run(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<Tensor> {
+/// Strides of the result over the input's axes, and the number of results.
+fn target(x: &Tensor, axes: &[usize]) -> Result<(Vec<i64>, usize)> {
     let kept: Vec<usize> = (0..x.shape().len())
         .map(|i| if axes.contains(&i) { 1 } else { x.shape()[i] })
         .collect();
@@ -31,43 +38,59 @@ fn run(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<Tensor
     for &axis in axes {
         strides[axis] = 0;
     }
-    let n = elements(&kept)?;
-    let dtype = x.dtype();
-    if dtype.is_float() {
-        let v = x.to_f32_vec();
-        let start = match op {
-            ReduceOp::Max => f64::NEG_INFINITY,
-            ReduceOp::Min => f64::INFINITY,
-            ReduceOp::Prod => 1.0,
-            _ => 0.0,
-        };
-        let mut sums = vec![start; n];
-        let mut next = v.iter();
-        for_each(x.shape(), [&strides], [0], |[o]| {
-            let value = f64::from(next.next().copied().unwrap_or_default());
-            let slot = &mut sums[o as usize];
-            *slot = match op {
-                ReduceOp::Max if value.is_nan() || value > *slot => value,
-                ReduceOp::Min if value.is_nan() || value < *slot => value,
-                ReduceOp::Max | ReduceOp::Min => *slot,
-                ReduceOp::Prod => *slot * value,
-                _ => *slot + value,
-            };
-            Ok(())
-        })?;
-        let count = v.len() as f64 / n.max(1) as f64;
-        let scale = if op == ReduceOp::Mean {
-            1.0 / count
-        } else {
-            1.0
-        };
-        let data = sums.into_iter().map(|s| (s * scale) as f32).collect();
-        return Ok(Tensor::f32(out, data)?.cast(dtype));
-    }
-    let v = x.to_i64_vec()?;
+    Ok((strides, elements(&kept)?))
+}
+
+fn floats(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<Tensor> {
+    let (strides, n) = target(x, axes)?;
+    let v = x.to_f32_vec();
     let start = match op {
-        ReduceOp::Max => i64::MIN,
-        ReduceOp::Min => i64::MAX,
+        ReduceOp::Max => f64::NEG_INFINITY,
+        ReduceOp::Min => f64::INFINITY,
+        ReduceOp::Prod => 1.0,
+        _ => 0.0,
+    };
+    let mut sums = vec![start; n];
+    let mut next = v.iter();
+    for_each(x.shape(), [&strides], [0], |[o]| {
+        let value = f64::from(next.next().copied().unwrap_or_default());
+        let slot = &mut sums[o as usize];
+        *slot = match op {
+            ReduceOp::Max if value.is_nan() || value > *slot => value,
+            ReduceOp::Min if value.is_nan() || value < *slot => value,
+            ReduceOp::Max | ReduceOp::Min => *slot,
+            ReduceOp::Prod => *slot * value,
+            ReduceOp::L1 => *slot + value.abs(),
+            ReduceOp::L2 | ReduceOp::SumSquare => *slot + value * value,
+            ReduceOp::LogSumExp => *slot + value.exp(),
+            _ => *slot + value,
+        };
+        Ok(())
+    })?;
+    let count = v.len() as f64 / n.max(1) as f64;
+    let finish = |sum: f64| match op {
+        ReduceOp::Mean => sum / count,
+        ReduceOp::L2 => sum.sqrt(),
+        ReduceOp::LogSum | ReduceOp::LogSumExp => sum.ln(),
+        _ => sum,
+    };
+    let data = sums.into_iter().map(|s| finish(s) as f32).collect();
+    Ok(Tensor::f32(out, data)?.cast(x.dtype()))
+}
+
+fn integers(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<Tensor> {
+    let (strides, n) = target(x, axes)?;
+    let v = x.to_i64_vec()?;
+    let (lowest, highest) = match x.dtype() {
+        DType::Bool => (0, 1),
+        DType::U8 => (0, i64::from(u8::MAX)),
+        DType::I8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+        DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (i64::MIN, i64::MAX),
+    };
+    let start = match op {
+        ReduceOp::Max => lowest,
+        ReduceOp::Min => highest,
         ReduceOp::Prod => 1,
         _ => 0,
     };
@@ -88,7 +111,7 @@ fn run(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<Tensor
         let count = (v.len() / n.max(1)).max(1) as i64;
         sums.iter_mut().for_each(|s| *s /= count);
     }
-    Ok(Tensor::i64(out, sums)?.cast(dtype))
+    Ok(Tensor::i64(out, sums)?.cast(x.dtype()))
 }
 
 #[cfg(test)]

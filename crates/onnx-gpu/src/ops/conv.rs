@@ -96,7 +96,10 @@ fn float(x: &Value) -> Result<()> {
     if x.dtype().is_float() {
         Ok(())
     } else {
-        Err(unsupported(format!("inputs of {}", x.dtype())))
+        Err(unsupported(format!(
+            "inputs of {} are not supported",
+            x.dtype()
+        )))
     }
 }
 

@@ -130,7 +130,7 @@ fn unary_node(cx: &mut Cx<'_>) -> Result<()> {
             "tanh" => UnaryOp::GeluTanh,
             other => {
                 return Err(unsupported(format!(
-                    "attribute 'approximate' = \"{other}\""
+                    "attribute 'approximate' = \"{other}\" is not supported"
                 )));
             }
         },

@@ -10,7 +10,7 @@ fn floats(a: &Value, b: &Value) -> Result<()> {
         Ok(())
     } else {
         Err(unsupported(format!(
-            "operands of {} and {}",
+            "operands of {} and {} are not supported",
             a.dtype(),
             b.dtype()
         )))

@@ -314,7 +314,9 @@ fn depth_to_space(cx: &mut Cx<'_>) -> Result<()> {
     match cx.attributes.text("mode", "DCR")? {
         "DCR" => shuffle(cx, vec![n, b, b, depth, h, w], &[0, 3, 4, 1, 5, 2], shape),
         "CRD" => shuffle(cx, vec![n, depth, b, b, h, w], &[0, 1, 4, 2, 5, 3], shape),
-        other => Err(unsupported(format!("attribute 'mode' = \"{other}\""))),
+        other => Err(unsupported(format!(
+            "attribute 'mode' = \"{other}\" is not supported"
+        ))),
     }
 }
 
@@ -325,7 +327,14 @@ fn space_to_depth(cx: &mut Cx<'_>) -> Result<()> {
     }
     let (h, w) = (h / b, w / b);
     let shape = vec![n, c * b * b, h, w];
-    shuffle(cx, vec![n, c, h, b, w, b], &[0, 3, 5, 1, 2, 4], shape)
+    let view = vec![n, c, h, b, w, b];
+    match cx.attributes.text("mode", "DCR")? {
+        "DCR" => shuffle(cx, view, &[0, 3, 5, 1, 2, 4], shape),
+        "CRD" => shuffle(cx, view, &[0, 1, 3, 5, 2, 4], shape),
+        other => Err(unsupported(format!(
+            "attribute 'mode' = \"{other}\" is not supported"
+        ))),
+    }
 }
 
 #[cfg(test)]

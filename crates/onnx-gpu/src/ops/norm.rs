@@ -5,11 +5,13 @@
 
 use super::Lower;
 use super::elementwise::{activate, binary, unary};
+use super::reduce::reduce_value;
 use super::shape::reshape_target;
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Activation;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
+use crate::kernels::reduce::ReduceOp;
 use crate::lower::{Cx, Value, axis};
 use crate::tensor::Tensor;
 
@@ -32,7 +34,10 @@ fn float(x: &Value) -> Result<()> {
     if x.dtype().is_float() {
         Ok(())
     } else {
-        Err(unsupported(format!("an input of {}", x.dtype())))
+        Err(unsupported(format!(
+            "an input of {} is not supported",
+            x.dtype()
+        )))
     }
 }
 
@@ -45,6 +50,9 @@ fn rows(cx: &mut Cx<'_>, rms: bool) -> Result<()> {
     let (scale, bias) = (cx.optional(1), cx.optional(2));
     let (outer, normalised) = x.shape().split_at(at);
     let cols: usize = normalised.iter().product();
+    if cx.wants(1) || cx.wants(2) {
+        statistics(cx, &x, at, epsilon)?;
+    }
     // A scale that is broadcast inside the row is applied afterwards.
     let whole = |v: &Option<Value>| v.as_ref().is_none_or(|v| v.elements() == cols);
     let inside = whole(&scale) && whole(&bias);
@@ -76,6 +84,22 @@ fn rows(cx: &mut Cx<'_>, rms: bool) -> Result<()> {
     }
     let out = activate(cx, cx.activation(), out)?;
     cx.set(0, out);
+    Ok(())
+}
+
+/// The optional outputs of `LayerNormalization`: mean and inverse standard deviation of every row.
+fn statistics(cx: &mut Cx<'_>, x: &Value, at: usize, epsilon: f32) -> Result<()> {
+    let axes: Vec<usize> = (at..x.rank()).collect();
+    let mean = reduce_value(cx, ReduceOp::Mean, x, &axes, true)?;
+    let centred = binary(cx, BinaryOp::Sub, x, &mean)?;
+    let squares = binary(cx, BinaryOp::Mul, &centred, &centred)?;
+    let variance = reduce_value(cx, ReduceOp::Mean, &squares, &axes, true)?;
+    let epsilon = Tensor::f32([], vec![epsilon])?.cast(x.dtype());
+    let safe = binary(cx, BinaryOp::Add, &variance, &Value::Const(epsilon))?;
+    let deviation = unary(cx, UnaryOp::Sqrt, &safe)?;
+    let inverse = unary(cx, UnaryOp::Reciprocal, &deviation)?;
+    cx.set(1, mean);
+    cx.set(2, inverse);
     Ok(())
 }
 
@@ -227,7 +251,9 @@ fn target(cx: &Cx<'_>, index: usize, shape: &[usize]) -> Result<Vec<usize>> {
 pub(super) fn batch(cx: &mut Cx<'_>) -> Result<()> {
     cx.attributes.ignore(&["momentum"]);
     if cx.attributes.flag("training_mode", false)? || !cx.attributes.flag("spatial", true)? {
-        return Err(unsupported("training and per-activation statistics"));
+        return Err(unsupported(
+            "training_mode = 1 or spatial = 0 is not supported",
+        ));
     }
     let x = cx.input(0)?;
     let (_, c, _) = channels(&x)?;

@@ -47,7 +47,11 @@ pub(super) fn pad(cx: &mut Cx<'_>) -> Result<()> {
         "reflect" => PadMode::Reflect,
         "edge" => PadMode::Edge,
         "wrap" => PadMode::Wrap,
-        other => return Err(unsupported(format!("attribute 'mode' = \"{other}\""))),
+        other => {
+            return Err(unsupported(format!(
+                "attribute 'mode' = \"{other}\" is not supported"
+            )));
+        }
     };
     let out = if shape == x.shape() && begin.iter().all(|&b| b == 0) {
         x

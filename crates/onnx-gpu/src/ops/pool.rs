@@ -38,7 +38,10 @@ fn length(input: usize, window: &Window, axis: usize, ceil: bool) -> Result<usiz
 fn pool(cx: &mut Cx<'_>, op: PoolOp) -> Result<()> {
     let x = cx.input(0)?;
     if !x.dtype().is_float() {
-        return Err(unsupported(format!("an input of {}", x.dtype())));
+        return Err(unsupported(format!(
+            "an input of {} is not supported",
+            x.dtype()
+        )));
     }
     let [n, c, h, w] = image_shape(&x)?;
     let window = Window::read(cx, &x, None)?;

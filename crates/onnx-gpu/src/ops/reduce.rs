@@ -3,6 +3,7 @@
 //! Opset notes: `axes` moved from attribute to input with 13 (`ReduceSum`) and 18 (the others).
 
 use super::Lower;
+use super::elementwise::cast_value;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::eval;
 use crate::kernels::reduce::{Reduce, ReduceOp, reduce as kernel};
@@ -72,10 +73,18 @@ pub(super) fn reduce_value(
         return Ok(Value::Const(folded?));
     }
     if x.elements() == 0 {
-        return Err(unsupported("a reduction over no element"));
+        return Err(unsupported("a reduction over no element is not supported"));
+    }
+    if x.dtype() == DType::Bool && matches!(op, ReduceOp::Max | ReduceOp::Min) {
+        let wide = cast_value(cx, x, DType::I32)?;
+        let out = reduce_value(cx, op, &wide, which, keep)?;
+        return cast_value(cx, &out, DType::Bool);
     }
     if !matches!(x.dtype(), DType::F32 | DType::F16 | DType::I64 | DType::I32) {
-        return Err(unsupported(format!("an input of {}", x.dtype())));
+        return Err(unsupported(format!(
+            "an input of {} is not supported",
+            x.dtype()
+        )));
     }
     let dtype = match op {
         ReduceOp::ArgMax { .. } | ReduceOp::ArgMin { .. } => DType::I64,

@@ -12,7 +12,10 @@ use crate::tensor::elements;
 pub(super) fn resize(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
     if !x.dtype().is_float() {
-        return Err(unsupported(format!("an input of {}", x.dtype())));
+        return Err(unsupported(format!(
+            "an input of {} is not supported",
+            x.dtype()
+        )));
     }
     let early = cx.node.op == "Upsample" || cx.opset() < 11;
     let (interpolation, coordinates) = sampling(cx, early)?;
@@ -63,7 +66,7 @@ fn sampling(cx: &Cx<'_>, early: bool) -> Result<(Interpolation, CoordinateMode)>
     // These act on cubic interpolation and on cropping only, both refused below.
     a.ignore(&["cubic_coeff_a", "exclude_outside", "extrapolation_value"]);
     if a.flag("antialias", false)? {
-        return Err(unsupported("attribute 'antialias' = 1"));
+        return Err(unsupported("attribute 'antialias' = 1 is not supported"));
     }
     let nearest = match a.text("nearest_mode", "round_prefer_floor")? {
         _ if early => NearestMode::Floor,
@@ -73,14 +76,18 @@ fn sampling(cx: &Cx<'_>, early: bool) -> Result<(Interpolation, CoordinateMode)>
         "ceil" => NearestMode::Ceil,
         other => {
             return Err(unsupported(format!(
-                "attribute 'nearest_mode' = \"{other}\""
+                "attribute 'nearest_mode' = \"{other}\" is not supported"
             )));
         }
     };
     let interpolation = match a.text("mode", "nearest")? {
         "nearest" => Interpolation::Nearest(nearest),
         "linear" | "bilinear" => Interpolation::Linear,
-        other => return Err(unsupported(format!("attribute 'mode' = \"{other}\""))),
+        other => {
+            return Err(unsupported(format!(
+                "attribute 'mode' = \"{other}\" is not supported"
+            )));
+        }
     };
     let coordinates = match a.text("coordinate_transformation_mode", "half_pixel")? {
         _ if early => CoordinateMode::Asymmetric,
@@ -91,7 +98,7 @@ fn sampling(cx: &Cx<'_>, early: bool) -> Result<(Interpolation, CoordinateMode)>
         "asymmetric" => CoordinateMode::Asymmetric,
         other => {
             return Err(unsupported(format!(
-                "attribute 'coordinate_transformation_mode' = \"{other}\""
+                "attribute 'coordinate_transformation_mode' = \"{other}\" is not supported"
             )));
         }
     };
@@ -123,15 +130,32 @@ fn target(cx: &Cx<'_>, x: &Value, which: &[usize], early: bool) -> Result<(Vec<u
             }
         }
         (None, Some(sizes)) if sizes.len() == which.len() => {
-            if policy != "stretch" {
-                return Err(unsupported(format!(
-                    "attribute 'keep_aspect_ratio_policy' = \"{policy}\""
-                )));
-            }
-            for (&axis, size) in which.iter().zip(sizes.to_i64_vec()?) {
-                shape[axis] = usize::try_from(size)
-                    .map_err(|_| invalid_model(format!("an output of length {size}")))?;
-                scales[axis] = shape[axis] as f32 / x.shape()[axis] as f32;
+            let sizes = sizes
+                .to_i64_vec()?
+                .into_iter()
+                .map(usize::try_from)
+                .collect::<std::result::Result<Vec<_>, _>>()
+                .map_err(|_| invalid_model("a negative size"))?;
+            let ratios = which
+                .iter()
+                .zip(&sizes)
+                .map(|(&axis, &size)| size as f32 / x.shape()[axis] as f32);
+            let common = match policy {
+                "stretch" => None,
+                "not_larger" => Some(ratios.clone().fold(f32::INFINITY, f32::min)),
+                "not_smaller" => Some(ratios.clone().fold(0.0, f32::max)),
+                other => {
+                    return Err(unsupported(format!(
+                        "attribute 'keep_aspect_ratio_policy' = \"{other}\" is not supported"
+                    )));
+                }
+            };
+            for ((&axis, &size), ratio) in which.iter().zip(&sizes).zip(ratios) {
+                scales[axis] = common.unwrap_or(ratio);
+                shape[axis] = match common {
+                    Some(scale) => (x.shape()[axis] as f32 * scale + 0.5).floor() as usize,
+                    None => size,
+                };
             }
         }
         _ => return Err(mismatch("neither scales nor sizes fit the axes")),

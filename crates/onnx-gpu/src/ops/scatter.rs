@@ -39,7 +39,11 @@ fn check(cx: &Cx<'_>, fits: bool, data: &Value, indices: &Value, updates: &Value
     check_indices(indices)?;
     match cx.attributes.text("reduction", "none")? {
         "none" => {}
-        other => return Err(unsupported(format!("attribute 'reduction' = \"{other}\""))),
+        other => {
+            return Err(unsupported(format!(
+                "attribute 'reduction' = \"{other}\" is not supported"
+            )));
+        }
     }
     if fits && data.dtype() == updates.dtype() {
         return Ok(());

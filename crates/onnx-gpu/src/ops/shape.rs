@@ -142,7 +142,7 @@ fn dropout(cx: &mut Cx<'_>) -> Result<()> {
     if let Some(training) = cx.constant(2)?
         && training.to_i64_vec()?.contains(&1)
     {
-        return Err(unsupported("input 'training_mode' = true"));
+        return Err(unsupported("input 'training_mode' = true is not supported"));
     }
     if cx.wants(1) {
         let n = cx.input(0)?.shape().to_vec();
@@ -213,6 +213,8 @@ fn constant_of_shape(cx: &mut Cx<'_>) -> Result<()> {
 }
 
 fn range(cx: &mut Cx<'_>) -> Result<()> {
+    // Elements are computed by multiplication, in 32 bits at least: no accumulation type applies.
+    cx.attributes.ignore(&["stash_type"]);
     let missing = || invalid_model("a bound is missing");
     let start = cx.constant(0)?.ok_or_else(missing)?;
     let limit = cx.constant(1)?.ok_or_else(missing)?;

@@ -17,7 +17,10 @@ pub(super) fn log_softmax(cx: &mut Cx<'_>) -> Result<()> {
 fn run(cx: &mut Cx<'_>, log: bool) -> Result<()> {
     let x = cx.input(0)?;
     if !x.dtype().is_float() {
-        return Err(unsupported(format!("an input of {}", x.dtype())));
+        return Err(unsupported(format!(
+            "an input of {} is not supported",
+            x.dtype()
+        )));
     }
     let modern = cx.opset() >= 13;
     let at = cx.attributes.int("axis", if modern { -1 } else { 1 })?;

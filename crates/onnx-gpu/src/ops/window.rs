@@ -92,7 +92,11 @@ impl Window {
             "VALID" => {}
             "SAME_UPPER" => window.pad_same([h, w], false),
             "SAME_LOWER" => window.pad_same([h, w], true),
-            other => return Err(unsupported(format!("attribute 'auto_pad' = \"{other}\""))),
+            other => {
+                return Err(unsupported(format!(
+                    "attribute 'auto_pad' = \"{other}\" is not supported"
+                )));
+            }
         }
         Ok(window)
     }
@@ -104,10 +108,10 @@ impl Window {
 
     /// Pads so that the output is `ceil(input / stride)`; an odd element goes to the end, or to the start with `lower`.
     fn pad_same(&mut self, input: [usize; 2], lower: bool) {
-        for axis in 0..2 {
-            let out = input[axis].div_ceil(self.strides[axis]);
+        for (axis, length) in input.into_iter().enumerate() {
+            let out = length.div_ceil(self.strides[axis]);
             let needed = (out.saturating_sub(1) * self.strides[axis] + self.extent(axis))
-                .saturating_sub(input[axis]) as i64;
+                .saturating_sub(length) as i64;
             let (small, large) = (needed / 2, needed - needed / 2);
             (self.pads[axis], self.pads[axis + 2]) = if lower {
                 (large, small)

@@ -1,0 +1,155 @@
+//! The ONNX project's own operator cases, packed by `tests/data/generate.py`, on this machine's default adapter.
+//!
+//! Every case passes except those named in `tests/data/failures.txt` with a reason; one that is named and passes fails the test,
+//! so that the list stays true.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use onnx_gpu::{AdapterChoice, DType, Gpu, Options, Session, Tensor, npy};
+
+#[derive(Default)]
+struct Case {
+    model: Vec<u8>,
+    tolerance: (f32, f32),
+    inputs: Vec<(String, Tensor)>,
+    outputs: Vec<(String, Tensor)>,
+}
+
+fn data(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Records are a line "CASE/FILE BYTES" and that many bytes.
+fn unpack(mut rest: &[u8]) -> BTreeMap<String, Case> {
+    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
+    while !rest.is_empty() {
+        let end = rest
+            .iter()
+            .position(|&b| b == b'\n')
+            .expect("a header line");
+        let header = std::str::from_utf8(&rest[..end]).unwrap();
+        let (path, size) = header.rsplit_once(' ').unwrap();
+        let (body, tail) = rest[end + 1..].split_at(size.parse().unwrap());
+        rest = tail;
+        let (name, file) = path.split_once('/').unwrap();
+        let case = cases.entry(name.to_owned()).or_default();
+        let tensor = |dir: &str| {
+            let value = file.strip_prefix(dir)?.strip_suffix(".npy")?;
+            Some((value.to_owned(), npy::read(body).unwrap()))
+        };
+        match file {
+            "model.onnx" => case.model = body.to_vec(),
+            "tolerance" => {
+                let text = std::str::from_utf8(body).unwrap();
+                let (rtol, atol) = text.split_once(' ').unwrap();
+                case.tolerance = (rtol.parse().unwrap(), atol.parse().unwrap());
+            }
+            _ if file.starts_with("in/") => case.inputs.extend(tensor("in/")),
+            _ => case.outputs.extend(tensor("out/")),
+        }
+    }
+    cases
+}
+
+fn run(case: &Case, gpu: &Gpu) -> Result<(), String> {
+    let options = Options {
+        gpu: Some(gpu.clone()),
+        ..Options::default()
+    };
+    let session = Session::from_bytes_blocking(&case.model, options).map_err(|e| e.to_string())?;
+    let inputs: Vec<(&str, Tensor)> = case
+        .inputs
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+        .collect();
+    let outputs = session.run_blocking(&inputs).map_err(|e| e.to_string())?;
+    assert!(!case.outputs.is_empty());
+    for (name, expected) in &case.outputs {
+        let (_, actual) = outputs
+            .iter()
+            .find(|(n, _)| n == name)
+            .ok_or_else(|| format!("no output '{name}'"))?;
+        compare(actual, expected, case.tolerance).map_err(|e| format!("output '{name}': {e}"))?;
+    }
+    Ok(())
+}
+
+fn compare(actual: &Tensor, expected: &Tensor, (rtol, atol): (f32, f32)) -> Result<(), String> {
+    if actual.shape() != expected.shape() {
+        return Err(format!(
+            "shape {:?}, not {:?}",
+            actual.shape(),
+            expected.shape()
+        ));
+    }
+    if actual.dtype() != expected.dtype() {
+        return Err(format!("{}, not {}", actual.dtype(), expected.dtype()));
+    }
+    // The cases' own 1e-7 is for exact libraries; GPUs may round each function by a few units in the last place.
+    let atol = match expected.dtype() {
+        DType::F16 => atol.max(1e-3),
+        DType::F32 => atol.max(1e-5),
+        _ => 0.0,
+    };
+    let rtol = if expected.dtype().is_float() {
+        rtol
+    } else {
+        0.0
+    };
+    for (i, (&a, &e)) in actual
+        .to_f32_vec()
+        .iter()
+        .zip(&expected.to_f32_vec())
+        .enumerate()
+    {
+        let near = a == e || (a.is_nan() && e.is_nan()) || (a - e).abs() <= atol + rtol * e.abs();
+        if !near {
+            return Err(format!("element {i} is {a}, not {e}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn operator_cases_pass_or_are_declared() {
+    let cases = unpack(&data("node_cases.pack"));
+    let declared: BTreeMap<String, String> = String::from_utf8(data("failures.txt"))
+        .unwrap()
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            let (name, reason) = line.split_once(": ").expect("CASE: REASON");
+            (name.to_owned(), reason.to_owned())
+        })
+        .collect();
+    let gpu = pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap();
+    let mut surprises = Vec::new();
+    for (name, case) in &cases {
+        match (run(case, &gpu), declared.get(name)) {
+            (Err(error), None) => surprises.push(format!("{name} fails: {error}")),
+            (Ok(()), Some(_)) => surprises.push(format!("{name} is declared to fail and passes")),
+            _ => {}
+        }
+    }
+    for name in declared.keys().filter(|name| !cases.contains_key(*name)) {
+        surprises.push(format!("{name} is declared and is no case"));
+    }
+    println!(
+        "{} cases, {} declared failures",
+        cases.len(),
+        declared.len()
+    );
+    assert!(
+        surprises.is_empty(),
+        "{} of {} cases:\n{}",
+        surprises.len(),
+        cases.len(),
+        surprises.join("\n")
+    );
+}

@@ -1,0 +1,107 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["onnx==1.23.2", "numpy", "ml_dtypes"]
+# ///
+"""Packs the node cases of the ONNX project that concern operators of this crate.
+
+usage: generate.py            writes node_cases.pack beside this file and prints what was taken and left out
+
+The cases are those of `onnx.backend.test` (the inputs and expected outputs come from its NumPy reference code). Two things
+change: an input that this crate must know before the run (a shape, axes, pads ...) becomes an initializer of the model, and
+models carry no documentation strings. A case is left out if it uses an element type or operator that the crate does not claim,
+or if it is larger than MAX_CASE bytes.
+
+The pack is a list of records: a line "NAME BYTES", then that many bytes. A case NAME has NAME/model.onnx, NAME/tolerance
+("rtol atol"), NAME/in/INPUT.npy and NAME/out/OUTPUT.npy.
+"""
+import collections
+import io
+import pathlib
+import warnings
+
+import numpy as np
+from onnx import numpy_helper
+from onnx.backend.test.case.node import collect_testcases
+
+warnings.filterwarnings("ignore")
+
+MAX_CASE = 12_000
+OPERATORS = set(
+    """Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization Cast CastLike Ceil Celu Clip
+    Concat Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace Div Dropout Elu Equal Erf Exp Expand EyeLike
+    Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual
+    GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less
+    LessOrEqual Log LogSoftmax MatMul Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow RMSNormalization Range
+    Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
+    ReduceSumSquare Relu Reshape Resize Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Sinh Size Slice Softmax
+    Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tan Tanh ThresholdedRelu Tile Transpose Trilu Unsqueeze Upsample
+    Where Xor""".split()
+)
+# Input positions that must be known before the run.
+KNOWN = {
+    "ConstantOfShape": [0], "CumSum": [1], "Dropout": [2], "Expand": [1], "Pad": [1, 2, 3], "Range": [0, 1, 2], "Reshape": [1],
+    "Resize": [1, 2, 3], "Slice": [1, 2, 3, 4], "Split": [1], "Squeeze": [1], "Tile": [1], "Trilu": [1], "Unsqueeze": [1],
+    "Upsample": [1],
+}
+KNOWN.update({op: [1] for op in OPERATORS if op.startswith("Reduce")})
+TYPES = {"float16", "float32", "float64", "int64", "int32", "uint8", "int8", "bool"}
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array).reshape(np.shape(array)))
+    return buffer.getvalue()
+
+
+def pack(case):
+    """The records of a case, or the reason why it is left out."""
+    model = case.model
+    graph = model.graph
+    missing = {node.op_type for node in graph.node if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS}
+    if missing:
+        return "operators " + " ".join(sorted(missing))
+    if len(case.data_sets) != 1:
+        return "several data sets"
+    inputs, outputs = case.data_sets[0]
+    if not all(isinstance(a, (np.ndarray, np.generic)) and np.asarray(a).dtype.name in TYPES for a in [*inputs, *outputs]):
+        return "element type"
+    values = dict(zip((i.name for i in graph.input), map(np.asarray, inputs)))
+    for node in graph.node:
+        for position in KNOWN.get(node.op_type, []):
+            if position < len(node.input) and node.input[position] in values:
+                name = node.input[position]
+                graph.initializer.append(numpy_helper.from_array(values.pop(name), name))
+    kept = [i for i in graph.input if i.name in values]
+    del graph.input[:]
+    graph.input.extend(kept)
+    model.ClearField("doc_string")
+    for node in graph.node:
+        node.ClearField("doc_string")
+    records = [(f"{case.name}/model.onnx", model.SerializeToString())]
+    records.append((f"{case.name}/tolerance", f"{case.rtol} {case.atol}".encode()))
+    records += [(f"{case.name}/in/{name}.npy", npy(value)) for name, value in values.items()]
+    records += [(f"{case.name}/out/{o.name}.npy", npy(value)) for o, value in zip(graph.output, outputs)]
+    size = sum(len(data) for _, data in records)
+    return records if size <= MAX_CASE else "size"
+
+
+def main():
+    taken, left = [], collections.Counter()
+    for case in sorted(collect_testcases(None), key=lambda case: case.name):
+        if "_expanded" in case.name:
+            left["expanded function"] += 1
+            continue
+        result = pack(case)
+        if isinstance(result, str):
+            left[result.split()[0]] += 1
+        else:
+            taken.append(result)
+    path = pathlib.Path(__file__).with_name("node_cases.pack")
+    with path.open("wb") as file:
+        for name, data in (record for case in taken for record in case):
+            file.write(f"{name} {len(data)}\n".encode() + data)
+    print(f"{len(taken)} cases, {path.stat().st_size} bytes; left out: {dict(left)}")
+
+
+if __name__ == "__main__":
+    main()
