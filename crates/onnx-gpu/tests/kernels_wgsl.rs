@@ -278,6 +278,18 @@ fn rows(all: &mut Vec<Launch>) {
                     all.extend(reduce(&g, class).ok());
                 }
             }
+            all.push(
+                softmax(
+                    &Softmax {
+                        outer: 99,
+                        axis: length,
+                        inner: 1,
+                        log: false,
+                    },
+                    class,
+                )
+                .unwrap(),
+            );
             for (scale, bias, rms) in [
                 (true, true, false),
                 (true, false, true),
@@ -292,6 +304,7 @@ fn rows(all: &mut Vec<Launch>) {
                     rms,
                 };
                 all.push(layer_norm(&g, class).unwrap());
+                all.push(layer_norm(&LayerNorm { rows: 99, ..g }, class).unwrap());
             }
             for affine in [NormAffine::None, NormAffine::Channel, NormAffine::Group] {
                 for activation in ACTIVATIONS {
@@ -331,6 +344,14 @@ fn moves(all: &mut Vec<Launch>) {
             .unwrap(),
         );
     }
+    let transpose = StridedCopy {
+        shape: vec![2, 4],
+        in_offset: 0,
+        in_strides: vec![1, 2],
+        out_offset: 0,
+        out_strides: vec![4, 1],
+    };
+    all.push(strided_copy(&transpose).unwrap());
     let around = Pad {
         shape: vec![3],
         begin: vec![1],

@@ -1,5 +1,6 @@
 //! Layer, RMS, instance and group normalisation.
 
+use super::workgroup::Rows;
 use super::{Activation, AdapterClass, Launch, elements, fold, render, word, workgroup};
 use crate::{Error, ErrorKind, Result};
 
@@ -24,7 +25,8 @@ pub struct LayerNorm {
 pub fn layer_norm(geometry: &LayerNorm, class: AdapterClass) -> Result<Launch> {
     let g = geometry;
     elements(&[g.rows, g.cols])?;
-    let width = workgroup::width(class, g.cols);
+    let rows = Rows::of(class, g.rows, g.cols);
+    let [size, width, row] = rows.layout();
     let mut affine = String::new();
     if g.scale {
         affine += "        value *= in_scale[i];\n";
@@ -48,7 +50,8 @@ pub fn layer_norm(geometry: &LayerNorm, class: AdapterClass) -> Result<Launch> {
     Ok(Launch {
         label: name,
         key: format!(
-            "{name}{width}-{class:?}-{}{}",
+            "{name}-{}-{}{}",
+            rows.key(class),
             u8::from(g.scale),
             u8::from(g.bias)
         ),
@@ -56,17 +59,16 @@ pub fn layer_norm(geometry: &LayerNorm, class: AdapterClass) -> Result<Launch> {
             include_str!("norm/rows.wgsl"),
             &[
                 ("bindings", &bindings(g.scale, g.bias)),
-                (
-                    "fold_sum",
-                    &workgroup::fold(class, width, "fold_sum", "f32", "a + b"),
-                ),
+                ("fold_sum", &rows.fold(class, "fold_sum", "f32", "a + b")),
                 ("mean", &mean),
                 ("affine", &affine),
-                ("width", &width.to_string()),
+                ("size", &size),
+                ("width", &width),
+                ("row", &row),
             ],
         ),
         params: vec![word(g.rows)?, word(g.cols)?, g.epsilon.to_bits(), 0],
-        workgroups: fold(g.rows)?,
+        workgroups: rows.groups(g.rows)?,
     })
 }
 

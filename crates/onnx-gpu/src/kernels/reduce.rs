@@ -1,5 +1,6 @@
 //! Reductions over any set of axes.
 
+use super::workgroup::Rows;
 use super::{
     AdapterClass, Elem, Launch, coalesce, cover, elements, fold, render, row_major, signed, table,
     word, workgroup,
@@ -177,8 +178,11 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
     );
     let contiguous = reduced.1[0].last() == Some(&1);
     let key = format!("reduce-{}-{:?}", spec.name, g.elem);
-    let (key, wgsl, workgroups) = if contiguous && count >= WORKGROUP_COUNT {
-        let width = workgroup::width(class, count);
+    let shared = match Rows::of(class, outputs, count) {
+        Rows::Workgroup(width) if contiguous && count >= WORKGROUP_COUNT => Some(width),
+        _ => None,
+    };
+    let (key, wgsl, workgroups) = if let Some(width) = shared {
         let all = workgroup::fold(class, width, "fold_all", "Acc", "combine(a, b)");
         let wgsl = render(
             include_str!("reduce/workgroups.wgsl"),

@@ -1,5 +1,6 @@
 //! Softmax and log-softmax along one axis.
 
+use super::workgroup::Rows;
 use super::{AdapterClass, Launch, cover, elements, fold, render, word, workgroup};
 use crate::Result;
 
@@ -27,8 +28,8 @@ pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
         ("1.0 / sum", "exp(x) * scale", "softmax")
     };
     let params = vec![word(rows)?, word(g.axis)?, word(g.inner)?, 0];
-    if g.inner == 1 {
-        let width = workgroup::width(class, g.axis);
+    let shared = Rows::of(class, rows, g.axis);
+    if let (1, Rows::Workgroup(width)) = (g.inner, shared) {
         let fold_max = workgroup::fold(class, width, "fold_max", "f32", "max(a, b)");
         let fold_sum = workgroup::fold(class, width, "fold_sum", "f32", "a + b");
         return Ok(Launch {
@@ -73,7 +74,7 @@ mod tests {
             inner: 1,
             log: false,
         };
-        let [x, y, z] = softmax(&geometry, AdapterClass::Software)
+        let [x, y, z] = softmax(&geometry, AdapterClass::Hardware)
             .unwrap()
             .workgroups;
         assert!(x <= 65_535 && u64::from(x) * u64::from(y) >= 200_000 && z == 1);

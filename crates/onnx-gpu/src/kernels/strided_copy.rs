@@ -24,7 +24,8 @@ pub struct StridedCopy {
 
 /// One input (any 32-bit element), one output; elements outside the index space keep their value.
 ///
-/// Runs of four elements that are contiguous and aligned on both sides move as `vec4`s.
+/// Runs of four elements that are contiguous and aligned in the output are written as `vec4`s, and read as such where
+/// the input allows it.
 pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
     let g = geometry;
     if g.in_strides.len() != g.shape.len() || g.out_strides.len() != g.shape.len() {
@@ -37,22 +38,25 @@ pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
         dims.push(1);
         strides = vec![vec![0], vec![0]];
     }
-    let (mut in_offset, mut out_offset) = (g.in_offset, g.out_offset);
-    let item = if in_runs_of_four(&dims, &strides, [in_offset, out_offset]) {
-        in_offset /= 4;
-        out_offset /= 4;
-        if let Some(last) = dims.last_mut() {
-            *last /= 4;
-        }
-        let inner = dims.len() - 1;
-        for list in &mut strides {
-            for stride in &mut list[..inner] {
-                *stride /= 4;
-            }
-        }
-        "vec4<u32>"
-    } else {
-        "u32"
+    let offsets = [g.in_offset, g.out_offset];
+    let runs = Runs::of(&dims, &strides, offsets);
+    let last = dims.len() - 1;
+    let in_step = strides[0][last];
+    let mut divided = offsets;
+    if runs != Runs::None {
+        dims[last] /= 4;
+        strides[0][last] *= 4;
+        strides[1][last] *= 4;
+        quarter(&mut strides[1], &mut divided[1]);
+    }
+    if runs == Runs::Both {
+        quarter(&mut strides[0], &mut divided[0]);
+    }
+    let [in_offset, out_offset] = divided;
+    let (name, in_item, out_item, value) = match runs {
+        Runs::Both => ("both", "vec4<u32>", "vec4<u32>", "in_x[u32(from_at)]"),
+        Runs::Output => ("output", "u32", "vec4<u32>", GATHERED),
+        Runs::None => ("none", "u32", "u32", "in_x[u32(from_at)]"),
     };
     let len = elements(&dims)?;
     let mut params = Vec::new();
@@ -67,12 +71,20 @@ pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
         word(dims.len())?,
         signed(in_offset)?,
         signed(out_offset)?,
+        signed(in_step)?,
     ]);
     Ok(Launch {
         label: "strided_copy",
-        key: format!("strided_copy-{item}"),
-        wgsl: render(include_str!("strided_copy/copy.wgsl"), &[("item", item)]),
-        params,
+        key: format!("strided_copy-{name}"),
+        wgsl: render(
+            include_str!("strided_copy/copy.wgsl"),
+            &[
+                ("in_item", in_item),
+                ("out_item", out_item),
+                ("value", value),
+            ],
+        ),
+        params: pad16(params),
         workgroups: cover(len)?,
     })
 }
@@ -81,13 +93,40 @@ fn mismatch(message: String) -> Error {
     Error::new(ErrorKind::ShapeMismatch, message)
 }
 
-fn in_runs_of_four(dims: &[usize], strides: &[Vec<i64>], offsets: [i64; 2]) -> bool {
-    dims.last().is_some_and(|d| d % 4 == 0)
-        && offsets.iter().all(|o| o % 4 == 0)
-        && strides.iter().all(|list| {
-            list.split_last()
-                .is_some_and(|(&last, outer)| last == 1 && outer.iter().all(|s| s % 4 == 0))
-        })
+const GATHERED: &str = "vec4<u32>(in_x[u32(from_at)], in_x[u32(from_at + params.in_step)], \
+    in_x[u32(from_at + 2 * params.in_step)], in_x[u32(from_at + 3 * params.in_step)])";
+
+/// On which side the innermost axis falls into contiguous, aligned runs of four.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    Both,
+    Output,
+    None,
+}
+
+impl Runs {
+    fn of(dims: &[usize], strides: &[Vec<i64>], offsets: [i64; 2]) -> Self {
+        let four = dims.last().is_some_and(|d| d % 4 == 0);
+        let [input, output] = [0, 1].map(|side| {
+            four && offsets[side] % 4 == 0
+                && strides[side]
+                    .split_last()
+                    .is_some_and(|(&last, outer)| last == 1 && outer.iter().all(|s| s % 4 == 0))
+        });
+        match (input, output) {
+            (true, true) => Self::Both,
+            (false, true) => Self::Output,
+            (_, false) => Self::None,
+        }
+    }
+}
+
+/// From elements to runs of four.
+fn quarter(strides: &mut [i64], offset: &mut i64) {
+    for stride in strides {
+        *stride /= 4;
+    }
+    *offset /= 4;
 }
 
 /// No input, one output: `len` elements become `bits`.
@@ -233,9 +272,10 @@ mod tests {
     #[test]
     fn aligned_runs_move_as_vec4() {
         let runs = transpose(3, 5, 8);
-        assert_eq!(runs.key, "strided_copy-vec4<u32>");
+        assert_eq!(runs.key, "strided_copy-both");
         assert_eq!(runs.params[24], 3 * 5 * 2);
-        assert_eq!(transpose(3, 5, 6).key, "strided_copy-u32");
+        assert_eq!(transpose(4, 5, 1).key, "strided_copy-output");
+        assert_eq!(transpose(3, 5, 6).key, "strided_copy-none");
     }
 
     #[test]

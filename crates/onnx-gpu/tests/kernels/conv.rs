@@ -9,10 +9,10 @@ fn reference(g: &Conv2d, x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) -
     let (ig, og) = (g.in_channels / g.groups, g.out_channels / g.groups);
     let mut out = Vec::new();
     for n in 0..g.batch {
-        for m in 0..g.out_channels {
+        for (m, &shift) in bias.iter().enumerate() {
             for oy in 0..oh {
                 for ox in 0..ow {
-                    let mut sum = if g.bias { f64::from(bias[m]) } else { 0.0 };
+                    let mut sum = if g.bias { f64::from(shift) } else { 0.0 };
                     for c in 0..ig {
                         let channel = n * g.in_channels + m / og * ig + c;
                         for ky in 0..g.kernel[0] {

@@ -88,6 +88,18 @@ fn slices_concats_tiles_and_wide_runs() {
         120,
         120,
     );
+    // A transpose whose output falls into runs of four, backwards and with an offset.
+    check(
+        &StridedCopy {
+            shape: vec![5, 8],
+            in_offset: 3 + 35,
+            in_strides: vec![1, -5],
+            out_offset: 4,
+            out_strides: vec![12, 1],
+        },
+        43,
+        60,
+    );
     // Expand along the first and last axis.
     check(
         &StridedCopy {
@@ -165,9 +177,9 @@ fn pads_of_every_mode() {
                 .iter()
                 .map(|index| {
                     let mut at = 0;
-                    for axis in 0..3 {
-                        let size = g.shape[axis] as i64;
-                        match source(index[axis] as i64 - g.begin[axis], size, mode) {
+                    for (&i, (&size, begin)) in index.iter().zip(g.shape.iter().zip(&g.begin)) {
+                        let size = size as i64;
+                        match source(i as i64 - begin, size, mode) {
                             Some(i) => at = at * size + i,
                             None => return 77,
                         }

@@ -31,6 +31,7 @@ fn softmax_over_rows_and_columns() {
         (1, 5000, 1),
         (2, 5, 3),
         (3, 64, 65),
+        (131, 77, 1),
     ] {
         for log in [false, true] {
             let g = Softmax {
@@ -151,11 +152,12 @@ const OPS: [ReduceOp; 14] = [
 
 #[test]
 fn reductions_over_any_axes() {
-    let cases: [(&[usize], &[usize]); 8] = [
+    let cases: [(&[usize], &[usize]); 9] = [
         (&[5], &[0]),
         (&[3, 5], &[1]),
         (&[3, 5], &[0]),
         (&[3, 131], &[1]),
+        (&[99, 131], &[1]),
         (&[2, 3, 4, 5], &[3, 1]),
         (&[2, 3, 4, 5], &[0, 2]),
         (&[4, 3, 5], &[]),
@@ -230,7 +232,7 @@ fn log_sum_exp_of_large_values() {
 
 #[test]
 fn layer_and_rms_norms() {
-    for (rows, cols) in [(1, 1), (3, 5), (2, 64), (5, 321), (1, 5001)] {
+    for (rows, cols) in [(1, 1), (3, 5), (2, 64), (5, 321), (1, 5001), (131, 33)] {
         for (scale, bias, rms) in [
             (true, true, false),
             (true, false, false),

@@ -1,4 +1,4 @@
-// One workgroup per row of `cols` elements.
+// One workgroup or one invocation per row of `cols` elements.
 struct Params {
     rows: u32,
     cols: u32,
@@ -10,14 +10,13 @@ struct Params {
 @group(0) @binding(1) var<storage, read> in_x: array<f32>;
 {{bindings}}
 {{fold_sum}}
-@compute @workgroup_size({{width}})
+@compute @workgroup_size({{size}})
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    @builtin(local_invocation_index) lid: u32,
 ) {
-    let row = wid.y * groups.x + wid.x;
-    if (row >= params.rows) {
+{{row}}    if (row >= params.rows) {
         return;
     }
     let start = row * params.cols;

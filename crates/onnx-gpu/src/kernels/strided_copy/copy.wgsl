@@ -6,11 +6,13 @@ struct Params {
     rank: u32,
     in_offset: i32,
     out_offset: i32,
+    // Input step within a run of four.
+    in_step: i32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> in_x: array<{{item}}>;
-@group(0) @binding(2) var<storage, read_write> out: array<{{item}}>;
+@group(0) @binding(1) var<storage, read> in_x: array<{{in_item}}>;
+@group(0) @binding(2) var<storage, read_write> out: array<{{out_item}}>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -36,5 +38,5 @@ fn main(
     }
     from_at += i32(rest) * params.in_strides[first / 4u][first % 4u];
     to_at += i32(rest) * params.out_strides[first / 4u][first % 4u];
-    out[u32(to_at)] = in_x[u32(from_at)];
+    out[u32(to_at)] = {{value}};
 }
