@@ -4,6 +4,9 @@
 //! * `hydrate`: the binary `client` hydrates it in the browser's main thread.
 //! * `render-worker`: the binary of that name runs the models off the main thread.
 
+// The types of Leptos views nest deeply.
+#![recursion_limit = "256"]
+
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod api;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]

@@ -1,5 +1,7 @@
 //! Brings the served page alive in the browser's main thread.
 
+#![recursion_limit = "256"]
+
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 fn main() {
     app::hydrate();

@@ -81,6 +81,7 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
             </div>
         </form>
     }
+    .into_any()
 }
 
 #[component]
@@ -103,6 +104,7 @@ fn FormProblem() -> impl IntoView {
             }}
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -138,6 +140,7 @@ fn Examples(models: StoredValue<Vec<ModelSummary>>, settings: RwSignal<Settings>
             {chips}
         </ul>
     }
+    .into_any()
 }
 
 #[component]
@@ -199,6 +202,7 @@ fn ModelField(
             <p class="note">{note}</p>
         </div>
     }
+    .into_any()
 }
 
 #[component]
@@ -358,6 +362,7 @@ fn MoreSettings(
             </label>
         </details>
     }
+    .into_any()
 }
 
 /// Text as HTML.

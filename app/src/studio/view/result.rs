@@ -83,6 +83,7 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
             {move || done.get().map(|done| view! { <Actions done /> })}
         </section>
     }
+    .into_any()
 }
 
 #[component]
@@ -102,6 +103,7 @@ fn Shown(done: Finished) -> impl IntoView {
             height=done.height
         />
     }
+    .into_any()
 }
 
 #[component]
@@ -214,4 +216,5 @@ fn Actions(done: Finished) -> impl IntoView {
             </div>
         </div>
     }
+    .into_any()
 }
