@@ -8,7 +8,7 @@ from pathlib import Path
 from . import config as settings
 from .paths import home
 
-TRAINED = ("train-autoencoder", "train-denoiser")
+TRAINED = ("train-autoencoder", "train-decoder", "train-denoiser", "train-evaluator")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,7 +23,23 @@ def parser() -> argparse.ArgumentParser:
         train.add_argument("--resume", action="store_true", help="continue from the checkpoint")
         train.add_argument("--processes", type=int, default=1)
         train.add_argument("--seconds", type=float, help="stop and save after so long")
-    commands.add_parser("measure-autoencoder", help="PSNR on kept pictures, and a grid")
+    measured = commands.add_parser("measure-autoencoder", help="PSNR on kept pictures, and a grid")
+    measured.add_argument("--checkpoint", default="autoencoder.pt", help="autoencoder.pt or decoder.pt")
+    commands.add_parser("text", help="embed every caption")
+    encode = commands.add_parser("latents", help="encode every recipe; freezes the encoder from here on")
+    encode.add_argument("--processes", type=int, default=os.cpu_count())
+    commands.add_parser("measure-denoiser", help="loss on kept pairs")
+    evaluate = commands.add_parser("evaluate", help="R-precision, distance, originality")
+    evaluate.add_argument("--guidance", type=float, nargs="+", default=[1.0, 3.0, 5.0])
+    evaluate.add_argument("--steps", type=int, nargs="+", default=[8])
+    evaluate.add_argument("--limit", type=int, default=500, help="prompts a split")
+    export = commands.add_parser("export", help="ONNX components with golden inputs and outputs")
+    export.add_argument("out", type=Path)
+    sample = commands.add_parser("sample", help="a sheet of the fixed prompts")
+    sample.add_argument("--guidance", type=float, default=3.0)
+    sample.add_argument("--steps", type=int, default=8)
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", type=Path)
     return top
 
 
@@ -48,11 +64,55 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
             from .train_autoencoder import train
 
             train(config, arguments.resume, arguments.seconds)
+        case "train-decoder":
+            from .train_autoencoder import train_decoder
+
+            train_decoder(config, arguments.resume, arguments.seconds)
         case "measure-autoencoder":
             from PIL import Image
 
             from .train_autoencoder import measure
 
-            decibels, grid = measure(config)
-            Image.fromarray(grid).save(config.folder / "autoencoder.png")
+            decibels, grid = measure(config, arguments.checkpoint)
+            Image.fromarray(grid).save(config.folder / Path(arguments.checkpoint).with_suffix(".png"))
             print(f"psnr {decibels:.2f} dB")
+        case "text":
+            from .dataset import load_recipes
+            from .text import encode_all
+
+            encode_all([c for r in load_recipes(config.folder / "data") for c in r.captions], config.folder)
+        case "latents":
+            from multiprocessing import get_context
+
+            from .latents import encode_part, join
+
+            parts = arguments.processes
+            with get_context("spawn").Pool(parts) as pool:
+                pool.starmap(encode_part, [(config, part, parts) for part in range(parts)], chunksize=1)
+            join(config, parts)
+        case "train-denoiser":
+            from .train_denoiser import train
+
+            train(config, arguments.resume, arguments.seconds)
+        case "measure-denoiser":
+            from .train_denoiser import measure
+
+            loss, seen = measure(config)
+            print(f"loss {loss:.4f} after {seen} samples")
+        case "sample":
+            from .sample import Sampler, prompts, sheet
+
+            pictures = Sampler.load(config)(prompts(), arguments.guidance, arguments.steps, arguments.seed)
+            sheet(pictures, prompts(), 10, arguments.out or config.folder / "samples.png")
+        case "train-evaluator":
+            from .train_evaluator import train
+
+            train(config, arguments.resume, arguments.seconds)
+        case "evaluate":
+            from .evaluate import evaluate
+
+            evaluate(config, arguments.guidance, arguments.steps, arguments.limit)
+        case "export":
+            from .export import export
+
+            export(config, arguments.out)

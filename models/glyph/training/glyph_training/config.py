@@ -18,6 +18,8 @@ class Data:
 class Stage:
     """Training of one model. Sizes are per process; lengths are in samples of all processes.
 
+    `learning_rate` is Muon's, for inner matrices; `outer_learning_rate` AdamW's, for the rest.
+
     The learning rate rises over `warmup_samples`, stays, and falls linearly to
     zero over the last `cooldown_samples` of `total_samples`.
     """
@@ -25,6 +27,7 @@ class Stage:
     model: dict
     batch: int
     learning_rate: float
+    outer_learning_rate: float
     warmup_samples: int
     cooldown_samples: int
     total_samples: int
@@ -40,7 +43,9 @@ class Config:
     folder: Path
     data: Data
     autoencoder: Stage
+    decoder: Stage
     denoiser: Stage
+    evaluator: Stage
 
 
 def _make(kind, table: dict, where: str):
@@ -58,5 +63,7 @@ def load(path: Path, folder: Path | None = None) -> Config:
         folder=folder or home() / table["name"],
         data=_make(Data, table["data"], "data"),
         autoencoder=_make(Stage, table["autoencoder"], "autoencoder"),
+        decoder=_make(Stage, {"model": {}} | table["decoder"], "decoder"),
         denoiser=_make(Stage, table["denoiser"], "denoiser"),
+        evaluator=_make(Stage, table["evaluator"], "evaluator"),
     )

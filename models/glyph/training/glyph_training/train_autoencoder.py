@@ -1,13 +1,15 @@
 """Trains the autoencoder on recipes drawn as they are needed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import checkpoint
 from .autoencoder import Autoencoder, latent_penalty, psnr, reconstruction_loss
-from .config import Config
+from .config import Config, Stage
 from .dataset import load_originals, load_recipes
 from .parallel import Group
 from .render import Recipe, render
@@ -18,6 +20,8 @@ LATENT_NOISE = 0.1
 SWAPPED_COLOURS = 0.3
 # One recipe in this many is kept from the autoencoder, to measure it.
 KEPT = 97
+# Names of the weights that Muon trains.
+INNER = r"encoder|decoder"
 
 
 def device() -> torch.device:
@@ -49,13 +53,25 @@ def augmented(recipes: list[Recipe], originals: np.ndarray, chance: torch.Genera
 
 def train(config: Config, resume: bool, seconds: float | None) -> None:
     """Writes `autoencoder.pt` in the run's folder."""
-    stage, group = config.autoencoder, Group()
+    torch.manual_seed(config.autoencoder.seed)
+    model = Autoencoder(**config.autoencoder.model).to(device(), memory_format=torch.channels_last)
+    _train(config, config.autoencoder, model, "autoencoder.pt", resume, seconds)
+
+
+def train_decoder(config: Config, resume: bool, seconds: float | None) -> None:
+    """Goes on with the decoder alone, so that cached latents stay valid; writes `decoder.pt`."""
+    model = load_autoencoder(config.folder / "autoencoder.pt")
+    model.decoder.requires_grad_(True)
+    stage = replace(config.decoder, model=config.autoencoder.model)
+    _train(config, stage, model, "decoder.pt", resume, seconds)
+
+
+def _train(config: Config, stage: Stage, model: Autoencoder, name: str, resume: bool, seconds: float | None) -> None:
+    group = Group()
     recipes, (originals, _) = load_recipes(config.folder / "data"), load_originals(config.folder / "data")
     recipes = [r for i, r in enumerate(recipes) if i % KEPT]
     weights = torch.tensor([0.3 + 0.7 * r.weight for r in recipes], dtype=torch.double)
-    torch.manual_seed(stage.seed)
-    model = Autoencoder(**stage.model).to(device(), memory_format=torch.channels_last)
-    trainer = Trainer(model, stage, group, config.folder / "autoencoder.pt")
+    trainer = Trainer(model, stage, group, config.folder / name, INNER)
     if resume:
         trainer.resume()
 
@@ -74,8 +90,6 @@ def train(config: Config, resume: bool, seconds: float | None) -> None:
 
 def load_autoencoder(path: Path) -> Autoencoder:
     """The averaged weights of a checkpoint, ready to use."""
-    from . import checkpoint
-
     state = checkpoint.load(path)
     model = Autoencoder(**state["settings"])
     model.load_state_dict(state["ema"])
@@ -83,11 +97,11 @@ def load_autoencoder(path: Path) -> Autoencoder:
 
 
 @torch.no_grad()
-def measure(config: Config, limit: int = 256) -> tuple[float, np.ndarray]:
-    """PSNR in dB on recipes kept from training, and a grid of pictures beside their reconstructions."""
+def measure(config: Config, name: str, limit: int = 256) -> tuple[float, np.ndarray]:
+    """PSNR in dB of checkpoint `name` on recipes kept from training, and a grid of pictures beside their reconstructions."""
     originals, _ = load_originals(config.folder / "data")
     kept = load_recipes(config.folder / "data")[::KEPT][:limit]
-    model = load_autoencoder(config.folder / "autoencoder.pt")
+    model = load_autoencoder(config.folder / name)
     target = as_tensor([render(r, originals) for r in kept])
     output = torch.cat([model.decode(model.encode(t)) for t in target.split(32)])
     pairs = torch.stack([target, output], 1)[: 64 if limit >= 64 else limit].clamp(-1, 1)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from . import checkpoint
 from .config import Stage
+from .muon import Muon
 from .parallel import Group
 
 
@@ -21,20 +23,17 @@ def rate_at(samples: int, stage: Stage) -> float:
     return max(0.0, min(rise, fall))
 
 
-def optimizers(model: nn.Module, stage: Stage, muon_prefix: str = "") -> list[torch.optim.Optimizer]:
-    """AdamW; with `muon_prefix`, Muon for the matrices whose names start with it."""
-    matrices, others = [], []
+def optimizers(model: nn.Module, stage: Stage, matrices: str) -> list[torch.optim.Optimizer]:
+    """Muon for the weights of two dimensions or more whose names match `matrices`, AdamW for the rest."""
+    inner, others = [], []
     for name, parameter in model.named_parameters():
-        if muon_prefix and name.startswith(muon_prefix) and parameter.ndim == 2 and name.endswith("weight"):
-            matrices.append(parameter)
-        else:
-            others.append(parameter)
-    rate = stage.learning_rate
-    if not matrices:
-        return [torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)]
+        if not parameter.requires_grad:
+            continue
+        fits = parameter.ndim >= 2 and name.endswith("weight") and re.match(matrices, name)
+        (inner if fits else others).append(parameter)
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=0.02, ns_steps=4, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=0.4 * rate, betas=(0.9, 0.98), weight_decay=0.01),
+        Muon(inner, lr=stage.learning_rate, weight_decay=0.02),
+        torch.optim.AdamW(others, lr=stage.outer_learning_rate, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
 
@@ -42,10 +41,10 @@ class Trainer:
     """Steps a model on batches that depend on the step and the rank alone, so that
     a resumed run sees the batches that an unbroken one would have seen."""
 
-    def __init__(self, model: nn.Module, stage: Stage, group: Group, path: Path, muon_prefix: str = ""):
+    def __init__(self, model: nn.Module, stage: Stage, group: Group, path: Path, matrices: str):
         self.model, self.stage, self.group, self.path = model, stage, group, path
         self.ema = copy.deepcopy(model).requires_grad_(False).eval()
-        self.optimizers = optimizers(model, stage, muon_prefix)
+        self.optimizers = optimizers(model, stage, matrices)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.step = 0
         self.samples = 0
@@ -81,7 +80,7 @@ class Trainer:
         """Trains until `total_samples`, a signal, or `seconds` have passed; then saves."""
         log = self.path.with_suffix(".log.jsonl")
         log.parent.mkdir(parents=True, exist_ok=True)
-        parameters = list(self.model.parameters())
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
         start = saved = time.monotonic()
         seen_at_start, losses = self.samples, []
         self.model.train()

@@ -1,0 +1,91 @@
+"""Draws pictures of prompts with classifier-free guidance and Euler steps."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .config import Config
+from .denoiser import Denoiser
+from .latents import stats
+from .text import TextEncoder
+from .train_autoencoder import autocast, device, load_autoencoder
+from .train_denoiser import load_denoiser
+
+# Fixed before training, so that versions compare: ten of each row.
+PROMPTS = """
+red apple, flat style|smiling face with sunglasses, 3d style|cat face, cartoon style|rocket, flat style|pizza, 3d style|\
+house with garden, cartoon style|dog face, simple style|sunflower, 3d style|octopus, flat style|hot beverage, cartoon style
+red apple, 3d style|rocket, 3d style|cat face, flat style|pizza, blob style|octopus, cartoon style|\
+airplane, outline style|fire, simple style|automobile, flat style|penguin, glossy style|guitar, classic style
+a blue apple|green heart with star|purple dragon on a yellow background|fox wearing sunglasses|cat and pizza|\
+robot riding a bicycle|owl wearing a top hat, 3d style|three bananas, cartoon style|frog wearing a crown|snail on a skateboard
+rocket at night, flat style|whale in the sea, cartoon style|cactus in the desert, simple style|penguin in the snow, 3d style|\
+turtle under water|bee in a meadow, glossy style|palm tree on the beach|hot air balloon in the sky|wolf at sunset|owl at night
+""".strip().split("\n")
+
+
+def prompts() -> list[str]:
+    return [prompt for row in PROMPTS for prompt in row.split("|")]
+
+
+class Sampler:
+    """Loaded models, ready to draw."""
+
+    def __init__(self, denoiser: Denoiser, autoencoder: Autoencoder, mean: Tensor, deviation: Tensor):
+        self.denoiser, self.autoencoder = denoiser, autoencoder
+        self.mean, self.deviation = mean.to(device()), deviation.to(device())
+        self.encoder = TextEncoder()
+
+    @classmethod
+    def load(cls, config: Config) -> "Sampler":
+        decoder = config.folder / "decoder.pt"
+        path = decoder if decoder.exists() else config.folder / "autoencoder.pt"
+        denoiser, _ = load_denoiser(config.folder / "denoiser.pt")
+        return cls(denoiser, load_autoencoder(path), *stats(config.folder))
+
+    @torch.no_grad()
+    def latents(self, captions: list[str], guidance: float, steps: int, seed: int) -> Tensor:
+        """Normalised latents f32 [n,16,8,8]."""
+        count = len(captions)
+        text, mask = (z.to(device()) for z in self.encoder(captions + [""] * count))
+        x = torch.randn(count, 16, 8, 8, generator=torch.Generator().manual_seed(seed)).to(device())
+        times = torch.linspace(1, 0, steps + 1, device=device())
+        for now, following in zip(times[:-1], times[1:]):
+            both = torch.cat([x, x]).contiguous(memory_format=torch.channels_last)
+            with autocast():
+                velocity = self.denoiser(both, now.expand(2 * count), text, mask)
+            prompted, empty = velocity.chunk(2)
+            x = x + (following - now) * (empty + guidance * (prompted - empty))
+        return x
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """uint8 RGB [n,128,128,3] of normalised latents."""
+        raw = (latents * self.deviation + self.mean).contiguous(memory_format=torch.channels_last)
+        with autocast():
+            pictures = torch.cat([self.autoencoder.decode(part) for part in raw.split(32)]).float()
+        return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    def __call__(self, captions: list[str], guidance: float = 3.0, steps: int = 8, seed: int = 0) -> np.ndarray:
+        parts = []
+        for start in range(0, len(captions), 128):
+            some = captions[start : start + 128]
+            parts.append(self.decode(self.latents(some, guidance, steps, seed + start)))
+        return np.concatenate(parts)
+
+
+def sheet(pictures: np.ndarray, titles: list[str], columns: int, path: Path) -> None:
+    """Saves captioned pictures as one image."""
+    size, top = pictures.shape[1], 14
+    rows = -(-len(pictures) // columns)
+    image = Image.new("RGB", (columns * (size + 4), rows * (size + top + 4)), (225, 225, 225))
+    draw = ImageDraw.Draw(image)
+    for i, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        x, y = i % columns * (size + 4) + 2, i // columns * (size + top + 4)
+        image.paste(Image.fromarray(picture), (x, y + top))
+        draw.text((x, y + 1), title[:21], fill=(0, 0, 0))
+    image.save(path)

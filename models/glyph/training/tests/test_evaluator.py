@@ -1,0 +1,35 @@
+"""Scores on sets whose value is known."""
+
+import torch
+import torch.nn.functional as F
+
+from glyph_training.evaluator import kernel_distance, nearest, r_precision
+
+
+def unit(count: int, seed: int, width: int = 384) -> torch.Tensor:
+    return F.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def test_r_precision_of_perfect_and_of_random_pictures():
+    captions, distractors = unit(200, 0), unit(99, 1)
+    assert r_precision(captions, captions, distractors) == 1.0
+    low = r_precision(unit(2000, 2), unit(2000, 3), unit(99, 1))
+    assert 0.002 < low < 0.03, "chance is one in a hundred"
+
+
+def test_repeated_captions_are_no_distractors():
+    captions = unit(5, 0)
+    assert r_precision(captions, captions, captions) == 1.0
+
+
+def test_kernel_distance_is_zero_within_and_large_between():
+    same = kernel_distance(unit(400, 0, 32), unit(400, 1, 32))
+    moved = kernel_distance(unit(400, 0, 32), F.normalize(unit(400, 1, 32) + 0.3, dim=-1))
+    assert abs(same) < 0.002
+    assert moved > 20 * abs(same)
+
+
+def test_nearest_skips_a_row_itself():
+    rows = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
+    assert nearest(rows, rows).tolist() == [0.0, 0.0, 0.0]
+    assert nearest(rows, rows, skip_self=True).tolist() == [1.0, torch.tensor(18.0).sqrt().item(), 1.0]

@@ -1,0 +1,67 @@
+"""Trains both models on sixteen shapes. The bounds follow from the data, not from earlier runs."""
+
+import numpy as np
+import torch
+
+from glyph_training import train_autoencoder, train_denoiser
+from glyph_training.dataset import load_originals, load_recipes
+from glyph_training.latents import encode_part, join
+from glyph_training.render import render
+from glyph_training.text import encode_all
+from glyph_training.train_autoencoder import as_tensor, load_autoencoder
+from glyph_training.train_denoiser import Pairs, flow_loss, load_denoiser
+
+
+def all_pictures(config):
+    originals, _ = load_originals(config.folder / "data")
+    return as_tensor([render(r, originals) for r in load_recipes(config.folder / "data")])
+
+
+def gaussian_bound(latents: np.ndarray, timesteps: torch.Tensor) -> float:
+    """Velocity loss of the best predictor that knows only mean and covariance.
+
+    Along an axis of variance `s`, the variance of `noise - x` given
+    `(1 - t) x + t noise` is `s / ((1 - t)^2 s + t^2)`.
+    """
+    flat = torch.from_numpy(latents.reshape(len(latents), -1)).double()
+    flat = flat - flat.mean(0)
+    spectrum = torch.linalg.svdvals(flat).square() / len(flat)
+    t = timesteps.double()[:, None]
+    return float((spectrum / ((1 - t) ** 2 * spectrum + t**2)).sum(1).mean() / flat.shape[1])
+
+
+def test_training_reaches_bounds_that_a_broken_trainer_cannot(shapes):
+    train_autoencoder.train(shapes, resume=False, seconds=None)
+    pictures = all_pictures(shapes)
+    model = load_autoencoder(shapes.folder / "autoencoder.pt")
+    with torch.no_grad():
+        output = model.decode(model.encode(pictures))
+    error = float((output - pictures).square().mean())
+    variance = float(pictures.var(0, unbiased=False).mean())
+    print(f"autoencoder's squared error {error:.4f}; of the best constant picture {variance:.4f}")
+    assert error < 0.5 * variance
+
+    encode_part(shapes, 0, 1)
+    join(shapes, 1)
+    encode_all([c for r in load_recipes(shapes.folder / "data") for c in r.captions], shapes.folder)
+    train_denoiser.train(shapes, resume=False, seconds=None)
+
+    pairs = Pairs(shapes.folder)
+    denoiser, seen = load_denoiser(shapes.folder / "denoiser.pt")
+    assert seen == shapes.denoiser.total_samples
+    rows = torch.arange(1, 16).repeat(16)
+    latents = torch.from_numpy(pairs.latents[rows.numpy(), 0]).float()
+
+    def loss_with(captions: torch.Tensor) -> float:
+        text, mask = pairs.table.batch([pairs.captions[r][0] for r in captions.tolist()])
+        with torch.no_grad():
+            return float(flow_loss(denoiser, latents, text, mask, torch.Generator().manual_seed(1)))
+
+    right, wrong = loss_with(rows), loss_with(rows % 15 + 1)
+    chance = torch.Generator().manual_seed(1)
+    torch.randn(latents.shape, generator=chance)
+    timesteps = torch.sigmoid(torch.randn(len(latents), generator=chance) + train_denoiser.TIMESTEP_SHIFT)
+    bound = gaussian_bound(pairs.latents[1:16, 0].astype(np.float32), timesteps)
+    print(f"denoiser {right:.3f}, with wrong captions {wrong:.3f}, Gaussian bound {bound:.3f}")
+    assert right < bound
+    assert right < 0.5 * wrong
