@@ -1,6 +1,6 @@
 # /// script
-# requires-python = ">=3.10"
-# dependencies = ["onnx==1.23.2", "numpy", "ml_dtypes"]
+# requires-python = ">=3.11"
+# dependencies = ["onnx==1.23.2", "numpy==2.4.6", "ml_dtypes==0.6.0"]
 # ///
 """Packs the node cases of the ONNX project that concern operators of this crate.
 
