@@ -158,15 +158,24 @@ impl Gpu {
                 format!("buffer '{label}' needs {size} bytes, this adapter binds at most {limit}"),
             ));
         }
-        let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        self.check()?;
+        let create = || {
+            self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        let buffer = {
+            let (buffer, error) = self.scoped(create);
+            pollster::block_on(error)?;
+            buffer
+        };
+        #[cfg(target_arch = "wasm32")]
+        let buffer = create();
         Ok(buffer)
     }
 
