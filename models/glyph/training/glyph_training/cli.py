@@ -49,7 +49,13 @@ def main() -> None:
     if arguments.command in TRAINED and "RANK" not in os.environ:
         from .launch import launch
 
-        sys.exit(launch(sys.argv[1:], arguments.processes, config.folder.parent / f"{config.folder.name}-{arguments.command}.pid"))
+        sys.exit(
+            launch(
+                sys.argv[1:],
+                arguments.processes,
+                config.folder.parent / f"{config.folder.name}-{arguments.command}.pid",
+            )
+        )
     _run(arguments, config)
 
 

@@ -200,7 +200,10 @@ class Composer:
             phrase = f"{name} wearing {HEADWEAR[item.concept.name]}"
             size = 0.56 * (right - left) / wide
             height = (item.box[3] - item.box[1]) * size
-            layers = [Layer(wearer.row, 0.5, 0.6, 0.8), self._at(item, 0.5, 0.6 - 0.8 * (0.5 - top) + 0.1 - height / 2, size)]
+            layers = [
+                Layer(wearer.row, 0.5, 0.6, 0.8),
+                self._at(item, 0.5, 0.6 - 0.8 * (0.5 - top) + 0.1 - height / 2, size),
+            ]
         return self._recipe("worn", [wearer, item], spread(phrase, style, self.rng), layers, weight=0.7)
 
     def _at(self, base: Base, x: float, y: float, size: float) -> Layer:

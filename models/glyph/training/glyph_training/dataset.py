@@ -27,10 +27,10 @@ def build(folder: Path, npm_cache: Path, counts: dict[str, int], seed: int, proc
         learn_names(where, catalogue)
     found = [o for source, where in used for o in read_set(source, where, catalogue)]
     drawn = rasterise_all(found, processes)
-    kept = [(o, p) for o, p in zip(found, drawn) if p is not None]
+    kept = [(o, p) for o, p in zip(found, drawn, strict=True) if p is not None]
     pixels = np.stack([p for _, p in kept])
     duplicate = near_duplicates(pixels, [o.style for o, _ in kept])
-    originals = [o for (o, _), d in zip(kept, duplicate) if not d]
+    originals = [o for (o, _), d in zip(kept, duplicate, strict=True) if not d]
     pixels = pixels[~duplicate]
     np.save(folder / "originals.npy", pixels)
     records = [

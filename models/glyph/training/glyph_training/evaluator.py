@@ -40,9 +40,12 @@ class Judge(nn.Module):
         return F.normalize(self.head(self.describe(pictures)), dim=-1)
 
 
-def contrastive_loss(judge: Judge, pictures: Tensor, captions: Tensor) -> Tensor:
-    """Each picture against every caption of the batch, and each caption against every picture."""
-    logits = judge.log_scale.exp().clamp(max=100) * judge(pictures) @ captions.T
+def contrastive_loss(pictures: Tensor, captions: Tensor, scale: Tensor) -> Tensor:
+    """Each picture against every caption of the batch, and each caption against every picture.
+
+    pictures, captions: unit rows f32 [n,384]. Not for autocast: bf16 cannot tell equal captions.
+    """
+    logits = scale * pictures @ captions.T
     same = (captions @ captions.T) > 0.999
     target = same.float() / same.sum(1, keepdim=True)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

@@ -1,5 +1,6 @@
 """Draws pictures of prompts with classifier-free guidance and Euler steps."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,10 @@ from .text import TextEncoder
 from .train_autoencoder import autocast, device, load_autoencoder
 from .train_denoiser import load_denoiser
 
-# Fixed before training, so that versions compare: ten of each row.
-PROMPTS = """
-red apple, flat style|smiling face with sunglasses, 3d style|cat face, cartoon style|rocket, flat style|pizza, 3d style|\
-house with garden, cartoon style|dog face, simple style|sunflower, 3d style|octopus, flat style|hot beverage, cartoon style
-red apple, 3d style|rocket, 3d style|cat face, flat style|pizza, blob style|octopus, cartoon style|\
-airplane, outline style|fire, simple style|automobile, flat style|penguin, glossy style|guitar, classic style
-a blue apple|green heart with star|purple dragon on a yellow background|fox wearing sunglasses|cat and pizza|\
-robot riding a bicycle|owl wearing a top hat, 3d style|three bananas, cartoon style|frog wearing a crown|snail on a skateboard
-rocket at night, flat style|whale in the sea, cartoon style|cactus in the desert, simple style|penguin in the snow, 3d style|\
-turtle under water|bee in a meadow, glossy style|palm tree on the beach|hot air balloon in the sky|wolf at sunset|owl at night
-""".strip().split("\n")
-
 
 def prompts() -> list[str]:
-    return [prompt for row in PROMPTS for prompt in row.split("|")]
+    """A hundred prompts, fixed before training so that versions compare."""
+    return (Path(__file__).parent / "prompts.txt").read_text().splitlines()
 
 
 class Sampler:
@@ -54,7 +44,7 @@ class Sampler:
         text, mask = (z.to(device()) for z in self.encoder(captions + [""] * count))
         x = torch.randn(count, 16, 8, 8, generator=torch.Generator().manual_seed(seed)).to(device())
         times = torch.linspace(1, 0, steps + 1, device=device())
-        for now, following in zip(times[:-1], times[1:]):
+        for now, following in pairwise(times):
             both = torch.cat([x, x]).contiguous(memory_format=torch.channels_last)
             with autocast():
                 velocity = self.denoiser(both, now.expand(2 * count), text, mask)

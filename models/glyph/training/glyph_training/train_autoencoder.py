@@ -98,7 +98,7 @@ def load_autoencoder(path: Path) -> Autoencoder:
 
 @torch.no_grad()
 def measure(config: Config, name: str, limit: int = 256) -> tuple[float, np.ndarray]:
-    """PSNR in dB of checkpoint `name` on recipes kept from training, and a grid of pictures beside their reconstructions."""
+    """PSNR in dB of checkpoint `name` on recipes kept from training, and a grid with reconstructions."""
     originals, _ = load_originals(config.folder / "data")
     kept = load_recipes(config.folder / "data")[::KEPT][:limit]
     model = load_autoencoder(config.folder / name)

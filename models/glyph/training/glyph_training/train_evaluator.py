@@ -26,7 +26,9 @@ def held_out_recipes(config: Config) -> list[Recipe]:
     _, records = load_originals(config.folder / "data")
     held = {tuple(pair) for pair in json.loads((config.folder / "data" / "heldout.json").read_text())}
     return [
-        Recipe("held_out", r["style"], [Layer(i)], [f"{r['concept'].name}, {r['style']} style"], names=[r["concept"].name])
+        Recipe(
+            "held_out", r["style"], [Layer(i)], [f"{r['concept'].name}, {r['style']} style"], names=[r["concept"].name]
+        )
         for i, r in enumerate(records)
         if (r["concept"].name, r["style"]) in held
     ]
@@ -65,8 +67,10 @@ def train(config: Config, resume: bool, seconds: float | None) -> None:
         picks = torch.rand(len(rows), generator=chance).tolist()
         words = [recipes[i].captions[int(p * len(recipes[i].captions))] for i, p in zip(rows, picks, strict=True)]
         captions = sentence(*table.batch([index[w] for w in words])).to(device())
+        seen = views(pictures, chance).contiguous(memory_format=torch.channels_last)
         with autocast():
-            return contrastive_loss(judge, views(pictures, chance).contiguous(memory_format=torch.channels_last), captions)
+            found = judge(seen)
+        return contrastive_loss(found.float(), captions, judge.log_scale.exp().clamp(max=100))
 
     trainer.run(loss_of, seconds)
     group.close()

@@ -60,6 +60,10 @@ class Trainer:
         self.step, self.samples, self.extra = state["step"], state["samples"], state["extra"]
 
     def save(self) -> None:
+        """Writes the checkpoint; raises FloatingPointError rather than replace a good one with a broken one."""
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise FloatingPointError(f"{name} is not finite at step {self.step}")
         state = {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -105,7 +109,9 @@ class Trainer:
             losses.append(loss.detach())
             if self.group.rank == 0:
                 if self.step % self.stage.log_steps == 0 or stop:
-                    self._report(log, losses, factor, (self.samples - seen_at_start) / (now - start + 1e-9), now - start)
+                    self._report(
+                        log, losses, factor, (self.samples - seen_at_start) / (now - start + 1e-9), now - start
+                    )
                 if now - saved > self.stage.checkpoint_seconds:
                     self.save()
                     saved = now

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from glyph_training.evaluator import kernel_distance, nearest, r_precision
+from glyph_training.evaluator import contrastive_loss, kernel_distance, nearest, r_precision
 
 
 def unit(count: int, seed: int, width: int = 384) -> torch.Tensor:
@@ -33,3 +33,14 @@ def test_nearest_skips_a_row_itself():
     rows = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
     assert nearest(rows, rows).tolist() == [0.0, 0.0, 0.0]
     assert nearest(rows, rows, skip_self=True).tolist() == [1.0, torch.tensor(18.0).sqrt().item(), 1.0]
+
+
+def test_contrastive_loss_rewards_the_right_pairs_and_forgives_equal_captions():
+    captions = unit(16, 0)
+    captions[1] = captions[0]
+    scale = torch.tensor(20.0)
+    right = contrastive_loss(captions, captions, scale)
+    wrong = contrastive_loss(captions.roll(3, 0), captions, scale)
+    # Two of the sixteen captions are equal: each of them can be told from its twin half of the time.
+    assert abs(float(right) - 2 / 16 * torch.log(torch.tensor(2.0)).item()) < 0.01
+    assert wrong > 5
