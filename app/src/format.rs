@@ -85,6 +85,13 @@ pub fn slug(prompt: &str) -> String {
     }
 }
 
+/// Text as HTML content.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

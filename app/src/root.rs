@@ -6,6 +6,7 @@ use leptos_router::SsrMode;
 use leptos_router::components::{A, Route, Router, Routes};
 use leptos_router::path;
 
+use crate::format::escape;
 use crate::pages::{Gallery, Home, ImagePage, ModelPage, NotFound};
 use crate::studio::Studio;
 
@@ -15,9 +16,7 @@ pub fn App() -> impl IntoView {
     provide_meta_context();
     provide_context(Studio::new());
     view! {
-        <Title formatter=|title: String| {
-            if title.is_empty() { "Demo Hub".to_owned() } else { format!("{title} · Demo Hub") }
-        } />
+        <Title formatter=title />
         <Router>
             <a class="skip" href="#main">
                 "Skip to the content"
@@ -51,5 +50,19 @@ pub fn App() -> impl IntoView {
                 </p>
             </footer>
         </Router>
+    }
+}
+
+/// The document's title. The server's renderer writes it as HTML without escaping it, the browser's sets text.
+fn title(page: String) -> String {
+    let title = if page.is_empty() {
+        "Demo Hub".to_owned()
+    } else {
+        format!("{page} · Demo Hub")
+    };
+    if cfg!(feature = "ssr") {
+        escape(&title)
+    } else {
+        title
     }
 }

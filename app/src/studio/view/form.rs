@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use protocol::{MAX_SEED, ModelSummary, Policy};
 
-use crate::format;
+use crate::format::{self, escape};
 use crate::settings::{Settings, parse_policy, policy_value};
 use crate::studio::Studio;
 
@@ -363,9 +363,4 @@ fn MoreSettings(
         </details>
     }
     .into_any()
-}
-
-/// Text as HTML.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }
