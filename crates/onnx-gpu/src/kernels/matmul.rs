@@ -94,18 +94,14 @@ pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Resu
         label: "matmul",
         key: format!(
             "matmul-{}{}x{}-{}-{}-{}",
-            if class == AdapterClass::Software {
-                "direct"
-            } else {
-                "tiled"
-            },
+            if tile.direct { "direct" } else { "tiled" },
             tile.rows,
             tile.cols,
             if order == Order::Ab { "ab" } else { "ba" },
             if g.bias.is_some() { "bias" } else { "plain" },
             g.activation.key()
         ),
-        wgsl: shader(g, class, order, tile),
+        wgsl: shader(g, order, tile),
         params: params(g)?,
         workgroups: [x, y, z],
     })
@@ -125,17 +121,26 @@ pub(super) fn rows_per_invocation(rows: usize) -> usize {
 struct Tile {
     rows: usize,
     cols: usize,
+    /// Without workgroup memory.
+    direct: bool,
 }
 
 impl Tile {
+    /// A 64-row tile would waste nearly all of its work on a few rows.
     fn of(g: &MatMul, class: AdapterClass) -> Self {
-        match class {
-            AdapterClass::Software => {
-                let rows = rows_per_invocation(g.m);
-                let cols = if g.n > 64 && rows > 1 { 128 } else { 64 };
-                Self { rows, cols }
-            }
-            AdapterClass::Hardware => Self { rows: 64, cols: 64 },
+        if class == AdapterClass::Hardware && g.m > 8 {
+            return Self {
+                rows: 64,
+                cols: 64,
+                direct: false,
+            };
+        }
+        let rows = rows_per_invocation(g.m);
+        let wide = class == AdapterClass::Software && g.n > 64 && rows > 1;
+        Self {
+            rows,
+            cols: if wide { 128 } else { 64 },
+            direct: true,
         }
     }
 }
@@ -185,12 +190,7 @@ const BIAS: &str =
     value += params.beta * vec4<f32>(in_bias[at.x], in_bias[at.y], in_bias[at.z], in_bias[at.w]);
 ";
 
-fn shader(
-    g: &MatMul,
-    class: AdapterClass,
-    order: Order,
-    tile: Tile,
-) -> std::borrow::Cow<'static, str> {
+fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str> {
     let with_bias = g.bias.is_some();
     let (a, b) = if order == Order::Ab {
         ("1", "2")
@@ -198,9 +198,10 @@ fn shader(
         ("2", "1")
     };
     let [declare, multiply, store] = unrolled(tile);
-    let template = match class {
-        AdapterClass::Software => include_str!("matmul/direct.wgsl"),
-        AdapterClass::Hardware => include_str!("matmul/tiled.wgsl"),
+    let template = if tile.direct {
+        include_str!("matmul/direct.wgsl")
+    } else {
+        include_str!("matmul/tiled.wgsl")
     };
     render(
         template,
