@@ -75,9 +75,9 @@ impl Catalog {
         self.entries.iter().find(|e| e.summary.id == id)
     }
 
-    /// The package of that folder name.
-    pub fn by_slug(&self, slug: &str) -> Option<&CatalogEntry> {
-        self.entries.iter().find(|e| e.slug == slug)
+    /// All packages.
+    pub fn entries(&self) -> &[CatalogEntry] {
+        &self.entries
     }
 
     /// The default model: the first one.
@@ -102,7 +102,11 @@ fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
     let slug = dir
         .file_name()
         .and_then(|n| n.to_str())
-        .context("the folder's name is not Unicode")?
+        .filter(|name| {
+            name.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        })
+        .context("the folder's name has characters other than letters, digits, '-', '_' and '.'")?
         .to_owned();
     let json = read_capped(&dir.join(MANIFEST), MAX_MANIFEST_BYTES as u64)?;
     let manifest = Manifest::parse(&json)?;

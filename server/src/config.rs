@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn expiry_is_bounded() {
         for (seconds, ok) in [("0", false), ("1", true), ("300", true), ("301", false)] {
-            let parsed = Cli::try_parse_from(["demo-hub", "serve", "--upload-expiry-seconds", seconds]);
+            let parsed =
+                Cli::try_parse_from(["demo-hub", "serve", "--upload-expiry-seconds", seconds]);
             assert_eq!(parsed.is_ok(), ok, "{seconds}");
         }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use protocol::{ImageRecord, Problem, ProblemCode};
 
 use crate::catalog::Catalog;
-use crate::storage::{Store, StorageError};
+use crate::storage::{StorageError, Store};
 
 pub use gallery::MAX_PAGE;
 pub use id::ImageId;

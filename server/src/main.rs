@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use server::config::{Cli, Command, ServeConfig};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Log targets that would print signed URLs or request bodies below these levels.
-const QUIET: [&str; 6] = [
+const QUIET: [&str; 7] = [
     "s3s=warn",
     "s3s_fs=warn",
     "aws_sdk_s3=info",
     "aws_smithy_runtime=info",
     "aws_runtime=info",
     "aws_sigv4=info",
+    "aws_smithy_http_client=info",
 ];
 
 fn main() -> ExitCode {
@@ -34,7 +36,9 @@ fn main() -> ExitCode {
 }
 
 fn init_logging() -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env()?;
     for directive in QUIET {
         filter = filter.add_directive(directive.parse()?);
     }

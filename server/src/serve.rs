@@ -79,10 +79,10 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         .await
         .with_context(|| format!("cannot listen on {} (--listen)", config.listen))?;
     let addr = listener.local_addr()?;
-    let public_url = config
-        .public_url
-        .as_deref()
-        .map_or_else(|| format!("http://{addr}"), |url| url.trim_end_matches('/').to_owned());
+    let public_url = config.public_url.as_deref().map_or_else(
+        || format!("http://{addr}"),
+        |url| url.trim_end_matches('/').to_owned(),
+    );
     let hub = Hub {
         catalog,
         images,
@@ -144,12 +144,14 @@ impl Running {
             }
         }
         // The worker may be storing a finished picture, so the store ends after it.
-        let worker = self.worker;
-        let joined = tokio::task::spawn_blocking(move || worker.join());
-        match tokio::time::timeout_at(deadline.max(tokio::time::Instant::now() + Duration::from_secs(1)), joined).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(_) => tracing::error!("the worker ended badly"),
-            Err(_) => tracing::warn!("the worker was left behind"),
+        let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(1));
+        while !self.worker.is_finished() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if !self.worker.is_finished() {
+            tracing::warn!("the worker was left behind");
+        } else if self.worker.join().is_err() {
+            tracing::error!("the worker panicked");
         }
         self.stop_store.cancel();
         if let Some(store) = self.store {
@@ -221,7 +223,9 @@ fn sweep(images: Images, stop: CancellationToken) {
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
             match images.sweep().await {
-                Ok(forgotten) => tracing::info!(forgotten, "swept uploads that were never committed"),
+                Ok(forgotten) => {
+                    tracing::info!(forgotten, "swept uploads that were never committed")
+                }
                 Err(error) => tracing::warn!(%error, "sweeping uploads"),
             }
         }

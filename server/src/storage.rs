@@ -389,7 +389,9 @@ fn origin(endpoint: &str) -> anyhow::Result<String> {
         .parse()
         .map_err(|e| anyhow::anyhow!("the S3 endpoint {endpoint:?} is no URL: {e}"))?;
     match (uri.scheme_str(), uri.authority()) {
-        (Some(scheme @ ("http" | "https")), Some(authority)) => Ok(format!("{scheme}://{authority}")),
+        (Some(scheme @ ("http" | "https")), Some(authority)) => {
+            Ok(format!("{scheme}://{authority}"))
+        }
         _ => anyhow::bail!("the S3 endpoint {endpoint:?} is not an http or https URL"),
     }
 }

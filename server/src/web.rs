@@ -5,7 +5,6 @@ mod packages;
 mod site;
 
 use std::any::Any;
-use std::sync::Arc;
 
 use app::ssr::{HubData, SsrContext};
 use async_trait::async_trait;
@@ -31,7 +30,7 @@ pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path) -> Rout
     Router::new()
         .merge(app::ssr::pages(context))
         .merge(api::routes(hub.clone()))
-        .merge(packages::routes(Arc::clone(&hub.catalog)))
+        .merge(packages::routes(&hub.catalog))
         .fallback_service(site)
         .layer(
             ServiceBuilder::new()

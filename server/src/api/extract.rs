@@ -37,8 +37,11 @@ fn json_problem(rejection: &JsonRejection) -> Problem {
         .with_hint("Shorten the prompt.");
     }
     if matches!(rejection, JsonRejection::MissingJsonContentType(_)) {
-        return Problem::new(ProblemCode::UnsupportedType, "the body is not marked as JSON")
-            .with_hint("Send it with content-type: application/json.");
+        return Problem::new(
+            ProblemCode::UnsupportedType,
+            "the body is not marked as JSON",
+        )
+        .with_hint("Send it with content-type: application/json.");
     }
     // The text may quote the body.
     let detail: String = rejection.body_text().chars().take(300).collect();
@@ -60,7 +63,10 @@ where
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(rejection) => {
                 let detail: String = rejection.body_text().chars().take(300).collect();
-                Err(ApiError(Problem::new(ProblemCode::MalformedRequest, detail)))
+                Err(ApiError(Problem::new(
+                    ProblemCode::MalformedRequest,
+                    detail,
+                )))
             }
         }
     }

@@ -28,10 +28,7 @@ pub async fn list(
     Ok(axum::Json(page))
 }
 
-pub async fn show(
-    State(hub): State<Hub>,
-    Path(id): Path,
-) -> ApiResult<axum::Json<ImageRecord>> {
+pub async fn show(State(hub): State<Hub>, Path(id): Path) -> ApiResult<axum::Json<ImageRecord>> {
     Ok(axum::Json(hub.images.record(&id).await?))
 }
 

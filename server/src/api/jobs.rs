@@ -87,7 +87,11 @@ fn event_stream(
         let event = if seen == Some(number) && !view.status.is_final() {
             None
         } else {
-            match Event::default().event("state").id(number.to_string()).json_data(&view) {
+            match Event::default()
+                .event("state")
+                .id(number.to_string())
+                .json_data(&view)
+            {
                 Ok(event) => Some(Ok(event)),
                 Err(error) => {
                     tracing::error!(%error, "event");

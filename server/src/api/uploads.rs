@@ -17,9 +17,6 @@ pub async fn announce(
     Ok((StatusCode::CREATED, axum::Json(ticket)))
 }
 
-pub async fn commit(
-    State(hub): State<Hub>,
-    Path(id): Path,
-) -> ApiResult<axum::Json<ImageRecord>> {
+pub async fn commit(State(hub): State<Hub>, Path(id): Path) -> ApiResult<axum::Json<ImageRecord>> {
     Ok(axum::Json(hub.images.commit(&id).await?))
 }

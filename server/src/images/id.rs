@@ -34,7 +34,11 @@ impl ImageId {
 
     fn from_parts(milliseconds: u64, random: u64) -> Self {
         let mut text = String::with_capacity(TIME_DIGITS + RANDOM_DIGITS);
-        push_digits(&mut text, TIME_MAX - milliseconds.min(TIME_MAX), TIME_DIGITS);
+        push_digits(
+            &mut text,
+            TIME_MAX - milliseconds.min(TIME_MAX),
+            TIME_DIGITS,
+        );
         push_digits(&mut text, random, RANDOM_DIGITS);
         Self(text)
     }
@@ -75,7 +79,8 @@ impl FromStr for ImageId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if text.len() == TIME_DIGITS + RANDOM_DIGITS && text.bytes().all(|b| ALPHABET.contains(&b)) {
+        if text.len() == TIME_DIGITS + RANDOM_DIGITS && text.bytes().all(|b| ALPHABET.contains(&b))
+        {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidId)
@@ -101,7 +106,13 @@ mod tests {
 
     #[test]
     fn what_could_escape_a_key_is_no_id() {
-        for text in ["", "..", "../../etc/passwd", "0000000000000000ii", "000000000000000000/"] {
+        for text in [
+            "",
+            "..",
+            "../../etc/passwd",
+            "0000000000000000ii",
+            "000000000000000000/",
+        ] {
             assert_eq!(text.parse::<ImageId>(), Err(InvalidId), "{text}");
         }
     }

@@ -142,9 +142,7 @@ impl Images {
     /// # Errors
     /// [`StorageError::Unavailable`].
     pub async fn sweep(&self) -> Result<usize, StorageError> {
-        let now = ImageId::new()
-            .map(|id| id.created_at())
-            .unwrap_or_default();
+        let now = ImageId::new().map(|id| id.created_at()).unwrap_or_default();
         let (mut forgotten, mut after) = (0, None);
         loop {
             let (keys, more) = self.store.list(PENDING, after, 1000).await?;
@@ -180,7 +178,9 @@ impl Images {
             ));
         }
         if !protocol::is_sha256_hex(&sha256) {
-            return Err(malformed("sha256 is not 64 lower-case hex digits".to_owned()));
+            return Err(malformed(
+                "sha256 is not 64 lower-case hex digits".to_owned(),
+            ));
         }
         if bytes == 0 || bytes > MAX_IMAGE_BYTES {
             return Err(malformed(format!(
@@ -211,10 +211,11 @@ impl Images {
         recipe.request = self.catalog.resolve(recipe.request)?;
         let known = self.catalog.get(&recipe.request.model);
         if known.is_none_or(|entry| entry.summary.weights_digest != recipe.weights_digest) {
-            return Err(malformed(
-                "recipe.weights_digest is not that of this model".to_owned(),
-            )
-            .with_hint("The model was updated: reload the page and make the picture again."));
+            return Err(
+                malformed("recipe.weights_digest is not that of this model".to_owned()).with_hint(
+                    "The model was updated: reload the page and make the picture again.",
+                ),
+            );
         }
         Ok(UploadRequest {
             sha256,
@@ -266,7 +267,9 @@ impl Images {
         };
         if sha256_hex(&bytes) != pending.sha256 {
             self.store.delete(&key).await?;
-            return Err(mismatch("the stored bytes do not have the announced SHA-256"));
+            return Err(mismatch(
+                "the stored bytes do not have the announced SHA-256",
+            ));
         }
         check_length(bytes.len() as u64, pending.bytes)?;
         let (width, height) = match png_size(&bytes) {

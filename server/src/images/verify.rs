@@ -94,9 +94,15 @@ mod tests {
 
         let mut damaged = good.clone();
         damaged[good.len() - 20] ^= 1;
-        assert!(matches!(png_size(&damaged), Err(NotAPicture::Undecodable(_))));
+        assert!(matches!(
+            png_size(&damaged),
+            Err(NotAPicture::Undecodable(_))
+        ));
 
-        assert!(matches!(png_size(b"GIF89a"), Err(NotAPicture::Undecodable(_))));
+        assert!(matches!(
+            png_size(b"GIF89a"),
+            Err(NotAPicture::Undecodable(_))
+        ));
     }
 
     #[test]
@@ -106,14 +112,21 @@ mod tests {
         // CRC-32 of the changed header.
         let mut crc = png_crc(&huge[12..29]).to_be_bytes();
         huge[29..33].swap_with_slice(&mut crc);
-        assert!(matches!(png_size(&huge), Err(NotAPicture::TooLarge { width: 100_000, .. })));
+        assert!(matches!(
+            png_size(&huge),
+            Err(NotAPicture::TooLarge { width: 100_000, .. })
+        ));
     }
 
     /// CRC-32 of the PNG specification, annex D.
     fn png_crc(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(!0_u32, |crc, &byte| {
             (0..8).fold(crc ^ u32::from(byte), |c, _| {
-                if c & 1 == 1 { 0xEDB8_8320 ^ (c >> 1) } else { c >> 1 }
+                if c & 1 == 1 {
+                    0xEDB8_8320 ^ (c >> 1)
+                } else {
+                    c >> 1
+                }
             })
         })
     }

@@ -214,8 +214,9 @@ impl State {
 
     fn job(&self, id: &str) -> Result<&Job, Problem> {
         self.jobs.get(id).ok_or_else(|| {
-            Problem::new(ProblemCode::NotFound, "there is no job of this id")
-                .with_hint("Finished jobs are forgotten after a while, and all jobs when the server restarts.")
+            Problem::new(ProblemCode::NotFound, "there is no job of this id").with_hint(
+                "Finished jobs are forgotten after a while, and all jobs when the server restarts.",
+            )
         })
     }
 }
@@ -310,14 +311,14 @@ impl Queue for MemoryQueue {
 
     async fn events(&self, id: &str) -> Result<JobEvents, Problem> {
         let states = WatchStream::new(self.0.lock().job(id)?.view.subscribe());
-        let mut ended = false;
-        Ok(states
-            .take_while(move |(_, view)| {
-                let show = !ended;
-                ended = view.status.is_final();
-                std::future::ready(show)
-            })
-            .boxed())
+        // The sender outlives the job, so the final state itself has to end the stream.
+        let until_final = futures::stream::unfold(Some(states), |states| async move {
+            let mut states = states?;
+            let state = states.next().await?;
+            let rest = (!state.1.status.is_final()).then_some(states);
+            Some((state, rest))
+        });
+        Ok(until_final.boxed())
     }
 
     fn has_worker(&self) -> bool {

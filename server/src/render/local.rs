@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use diffusion::{Cancel, CpuEngine, Engine, Package, Pipeline, png};
+use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Pipeline, png};
 use futures::executor::block_on;
+use onnx_gpu::{AdapterChoice, Gpu};
 use protocol::{GenerationRequest, Progress};
 
 use super::{RenderError, Rendered, Renderer};
@@ -97,13 +98,21 @@ impl Renderer for LocalRenderer {
     }
 }
 
+/// Sets an engine up. `auto` takes a hardware GPU: a software adapter is far slower than `rten`.
 fn engine(choice: RendererChoice) -> diffusion::Result<Box<dyn Engine>> {
+    let gpu = || block_on(GpuEngine::request(AdapterChoice::HighPerformance));
     match choice {
         RendererChoice::Cpu => Ok(Box::new(CpuEngine::new())),
+        RendererChoice::Gpu => Ok(Box::new(gpu()?)),
+        RendererChoice::Auto if Gpu::adapters().iter().any(|adapter| !adapter.software) => {
+            match gpu() {
+                Ok(engine) => Ok(Box::new(engine)),
+                Err(error) => {
+                    tracing::warn!(%error, "the GPU cannot be used; pictures are made on the CPU");
+                    Ok(Box::new(CpuEngine::new()))
+                }
+            }
+        }
         RendererChoice::Auto => Ok(Box::new(CpuEngine::new())),
-        RendererChoice::Gpu => Err(diffusion::Error::new(
-            diffusion::ErrorKind::NoAdapter,
-            "no GPU adapter was found",
-        )),
     }
 }

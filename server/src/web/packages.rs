@@ -1,4 +1,4 @@
-//! `/models/{folder}/{file}`: the files that manifests name, and nothing else.
+//! `/models/{package folder}/{file}`: the files that manifests name, and nothing else.
 
 use std::sync::Arc;
 
@@ -14,26 +14,38 @@ use tower_http::services::ServeFile;
 use crate::api::ApiError;
 use crate::catalog::{Catalog, MANIFEST};
 
-/// The route.
-pub fn routes(catalog: Arc<Catalog>) -> Router {
-    Router::new()
-        .route("/models/{folder}/{file}", get(serve))
-        .with_state(catalog)
+/// One route per package: under `/models/` lie the pages of the models too.
+pub fn routes(catalog: &Arc<Catalog>) -> Router {
+    (0..catalog.entries().len()).fold(Router::new(), |router, index| {
+        let slug = &catalog.entries()[index].slug;
+        let state = Package {
+            catalog: Arc::clone(catalog),
+            index,
+        };
+        router.route(
+            &format!("/models/{slug}/{{file}}"),
+            get(serve).with_state(state),
+        )
+    })
 }
 
-/// The names are looked up in the catalogue, so no path of the request reaches the file system.
+#[derive(Clone)]
+struct Package {
+    catalog: Arc<Catalog>,
+    index: usize,
+}
+
+/// The name is looked up in the catalogue, so no path of the request reaches the file system.
 async fn serve(
-    State(catalog): State<Arc<Catalog>>,
-    Path((folder, file)): Path<(String, String)>,
+    State(Package { catalog, index }): State<Package>,
+    Path(file): Path<String>,
     request: Request,
 ) -> Response {
-    let found = catalog
-        .by_slug(&folder)
-        .and_then(|entry| Some((entry, entry.digests.get_key_value(&file)?)));
-    let Some((entry, (name, digest))) = found else {
+    let entry = &catalog.entries()[index];
+    let Some((name, digest)) = entry.digests.get_key_value(&file) else {
         return ApiError(Problem::new(
             ProblemCode::NotFound,
-            "no package has a file of this name",
+            "this package has no file of this name",
         ))
         .into_response();
     };

@@ -29,10 +29,16 @@ async fn jobs_leave_in_order_and_positions_follow() {
         ids.push(queue.submit(submission("a", None)).await.unwrap().id);
     }
     let position = async |i: usize| queue.get(&ids[i]).await.unwrap().queue_position;
-    assert_eq!([position(0).await, position(1).await, position(2).await], [Some(0), Some(1), Some(2)]);
+    assert_eq!(
+        [position(0).await, position(1).await, position(2).await],
+        [Some(0), Some(1), Some(2)]
+    );
     let claim = queue.claim().unwrap();
     assert_eq!(claim.id(), ids[0]);
-    assert_eq!([position(0).await, position(1).await, position(2).await], [None, Some(0), Some(1)]);
+    assert_eq!(
+        [position(0).await, position(1).await, position(2).await],
+        [None, Some(0), Some(1)]
+    );
     queue.cancel(&ids[1]).await.unwrap();
     assert_eq!(position(2).await, Some(0));
     assert_eq!(queue.claim().unwrap().id(), ids[2]);
@@ -53,8 +59,14 @@ async fn a_full_queue_refuses_with_a_time() {
 async fn one_key_is_one_job() {
     let queue = queue(1);
     let first = queue.submit(submission("a", Some("k"))).await.unwrap();
-    assert_eq!(queue.submit(submission("a", Some("k"))).await.unwrap(), first);
-    let problem = queue.submit(submission("other", Some("k"))).await.unwrap_err();
+    assert_eq!(
+        queue.submit(submission("a", Some("k"))).await.unwrap(),
+        first
+    );
+    let problem = queue
+        .submit(submission("other", Some("k")))
+        .await
+        .unwrap_err();
     assert_eq!(problem.code, ProblemCode::Conflict);
 }
 
@@ -66,7 +78,10 @@ async fn events_begin_with_the_state_and_end_with_the_last_one() {
     assert_eq!(events.next().await.unwrap().1.status, JobStatus::Queued);
     let claim = queue.claim().unwrap();
     assert_eq!(events.next().await.unwrap().1.status, JobStatus::Generating);
-    claim.progress(Progress { step: 1, total_steps: 8 });
+    claim.progress(Progress {
+        step: 1,
+        total_steps: 8,
+    });
     claim.finish(Outcome::Cancelled);
     let (number, view) = events.next().await.unwrap();
     assert_eq!((view.status, view.progress.step), (JobStatus::Cancelled, 1));
@@ -108,7 +123,14 @@ async fn finished_jobs_and_their_keys_are_forgotten() {
     let queue = MemoryQueue::new(1, Duration::ZERO);
     let old = queue.submit(submission("a", Some("k"))).await.unwrap().id;
     queue.claim().unwrap().finish(Outcome::Cancelled);
-    let new = queue.submit(submission("other", Some("k"))).await.unwrap().id;
+    let new = queue
+        .submit(submission("other", Some("k")))
+        .await
+        .unwrap()
+        .id;
     assert_ne!(old, new);
-    assert_eq!(queue.get(&old).await.unwrap_err().code, ProblemCode::NotFound);
+    assert_eq!(
+        queue.get(&old).await.unwrap_err().code,
+        ProblemCode::NotFound
+    );
 }

@@ -1,0 +1,264 @@
+//! A server for one test.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use protocol::{
+    GenerationRequest, ImageRecord, JobCreated, JobView, Problem, ProblemCode, Recipe,
+    UploadRequest, UploadTicket,
+};
+use reqwest::{Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use server::config::{Cli, Command, ServeConfig};
+use server::images::verify::sha256_hex;
+use tempfile::TempDir;
+
+pub const GLYPH: &str = "demo-hub/glyph";
+
+pub struct Hub {
+    pub url: String,
+    pub http: reqwest::Client,
+    running: server::Running,
+    folders: Folders,
+}
+
+/// What survives a restart.
+pub struct Folders {
+    pub data: TempDir,
+    site: TempDir,
+}
+
+impl Folders {
+    pub fn new() -> Self {
+        let site = tempfile::tempdir().unwrap();
+        let assets = r#"{"client_js":"/client-0123456789abcdef.js","client_wasm":"/client-0123456789abcdef_bg.wasm","worker_js":"/render-worker.js","worker_wasm":"/render-worker_bg.wasm","css":"/style-0123456789abcdef.css"}"#;
+        std::fs::write(site.path().join("assets.json"), assets).unwrap();
+        std::fs::write(site.path().join("client-0123456789abcdef.js"), "plain").unwrap();
+        std::fs::write(site.path().join("client-0123456789abcdef.js.br"), "brotli").unwrap();
+        std::fs::write(site.path().join("robots.txt"), "User-agent: *").unwrap();
+        Self {
+            data: tempfile::tempdir().unwrap(),
+            site,
+        }
+    }
+
+    pub fn config(&self, extra: &[&str]) -> ServeConfig {
+        let models = models_dir();
+        let mut args = vec![
+            "demo-hub",
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--s3-listen=127.0.0.1:0",
+            "--renderer=cpu",
+            "--data",
+            self.data.path().to_str().unwrap(),
+            "--site-dir",
+            self.site.path().to_str().unwrap(),
+        ];
+        if !extra.contains(&"--models-dir") {
+            args.extend(["--models-dir", models.to_str().unwrap()]);
+        }
+        args.extend(extra);
+        match Cli::parse_from(args).command {
+            Command::Serve(config) => *config,
+            Command::Generate(_) => unreachable!(),
+        }
+    }
+}
+
+pub fn models_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
+}
+
+impl Hub {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub async fn with(extra: &[&str]) -> Self {
+        Self::over(Folders::new(), extra).await
+    }
+
+    pub async fn over(folders: Folders, extra: &[&str]) -> Self {
+        let running = server::start(folders.config(extra)).await.unwrap();
+        Self {
+            url: format!("http://{}", running.addr()),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .timeout(Duration::from_secs(60))
+                .build()
+                .unwrap(),
+            running,
+            folders,
+        }
+    }
+
+    pub async fn stop(self) -> Folders {
+        self.running.stop().await.unwrap();
+        self.folders
+    }
+
+    pub fn storage_origin(&self) -> &str {
+        self.running.storage_origin()
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.send(Method::GET, path).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str) -> Response {
+        let url = format!("{}{path}", self.url);
+        self.http.request(method, url).send().await.unwrap()
+    }
+
+    pub async fn post<T: serde::Serialize>(&self, path: &str, body: &T) -> Response {
+        let url = format!("{}{path}", self.url);
+        self.http.post(url).json(body).send().await.unwrap()
+    }
+
+    /// A recipe that the server accepts.
+    pub async fn recipe(&self) -> Recipe {
+        let models: Vec<protocol::ModelSummary> = json(self.get("/api/v1/models").await).await;
+        Recipe {
+            request: GenerationRequest {
+                num_inference_steps: Some(8),
+                guidance_scale: Some(3.0),
+                ..request("red apple", 1)
+            },
+            weights_digest: models[0].weights_digest.clone(),
+            scheduler: "flow-match-euler".into(),
+            backend: "onnx-gpu (WebGPU)".into(),
+            adapter: String::new(),
+            place: "browser".into(),
+            duration_ms: 10,
+        }
+    }
+
+    pub async fn upload_request(&self, bytes: &[u8]) -> UploadRequest {
+        UploadRequest {
+            sha256: sha256_hex(bytes),
+            bytes: bytes.len() as u64,
+            content_type: "image/png".into(),
+            recipe: self.recipe().await,
+        }
+    }
+
+    pub async fn announce(&self, request: &UploadRequest) -> UploadTicket {
+        let response = self.post("/api/v1/uploads", request).await;
+        assert_eq!(response.status(), StatusCode::CREATED);
+        json(response).await
+    }
+
+    /// Sends bytes to a presigned URL exactly as a browser does.
+    pub async fn put(&self, ticket: &UploadTicket, bytes: Vec<u8>) -> Response {
+        let mut request = self.http.put(&ticket.url);
+        for (name, value) in &ticket.headers {
+            request = request.header(name, value);
+        }
+        request.body(bytes).send().await.unwrap()
+    }
+
+    pub async fn commit(&self, id: &str) -> Response {
+        self.send(Method::POST, &format!("/api/v1/uploads/{id}/commit"))
+            .await
+    }
+
+    /// The whole way of one picture.
+    pub async fn save(&self, bytes: Vec<u8>) -> ImageRecord {
+        let ticket = self.announce(&self.upload_request(&bytes).await).await;
+        assert_eq!(self.put(&ticket, bytes).await.status(), StatusCode::OK);
+        json(self.commit(&ticket.id).await).await
+    }
+
+    pub async fn listed(&self) -> Vec<ImageRecord> {
+        let page: protocol::GalleryPage = json(self.get("/api/v1/images?limit=60").await).await;
+        page.items
+    }
+
+    pub async fn submit(&self, request: &GenerationRequest) -> JobCreated {
+        let response = self.post("/api/v1/jobs", request).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        json(response).await
+    }
+
+    pub async fn job(&self, id: &str) -> JobView {
+        json(self.get(&format!("/api/v1/jobs/{id}")).await).await
+    }
+
+    /// Waits until `done` holds of the job.
+    pub async fn wait(&self, id: &str, done: impl Fn(&JobView) -> bool) -> JobView {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let view = self.job(id).await;
+            if done(&view) {
+                return view;
+            }
+            assert!(Instant::now() < deadline, "{view:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+pub fn request(prompt: &str, seed: u64) -> GenerationRequest {
+    GenerationRequest {
+        model: GLYPH.into(),
+        prompt: prompt.into(),
+        negative_prompt: String::new(),
+        seed: Some(seed),
+        num_inference_steps: None,
+        guidance_scale: None,
+    }
+}
+
+pub async fn json<T: DeserializeOwned>(response: Response) -> T {
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert!(status.is_success(), "{status}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The response is this problem, in the right form.
+pub async fn assert_problem(response: Response, code: ProblemCode) -> Problem {
+    let status = response.status().as_u16();
+    let mime = response.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let text = response.text().await.unwrap();
+    assert_eq!(mime, "application/problem+json", "{status}: {text}");
+    let problem: Problem = serde_json::from_str(&text).unwrap();
+    assert_eq!(problem.code, code, "{text}");
+    assert_eq!(status, code.status());
+    assert_eq!(problem.status, status);
+    assert!(!problem.detail.is_empty());
+    problem
+}
+
+/// A PNG whose pixels depend on `variant`.
+pub fn png_of(width: u32, height: u32, variant: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let pixels: Vec<u8> = (0..width * height * 3)
+        .map(|i| (i as u8).wrapping_mul(variant))
+        .collect();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&pixels).unwrap();
+    writer.finish().unwrap();
+    out
+}
+
+pub fn picture(variant: u8) -> Vec<u8> {
+    png_of(64, 64, variant)
+}
+
+/// RGB bytes of a PNG.
+pub fn pixels(png: &[u8]) -> Vec<u8> {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png))
+        .read_info()
+        .unwrap();
+    let mut out = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut out).unwrap();
+    out
+}

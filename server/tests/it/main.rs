@@ -1,0 +1,13 @@
+//! The server over real HTTP, with its real S3 store, on ports and folders of each test's own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api;
+mod gallery;
+mod generate;
+mod hub;
+mod jobs;
+mod outage;
+mod site;
+mod store;
+mod uploads;
