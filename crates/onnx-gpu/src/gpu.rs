@@ -65,6 +65,13 @@ impl Gpu {
     /// Opens a device on the chosen adapter with all of its limits, or the defaults where it refuses them.
     ///
     /// Fails with [`ErrorKind::NoAdapter`] where none fits.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        allow(
+            clippy::arc_with_non_send_sync,
+            reason = "a browser's device stays on its thread; elsewhere it is shared"
+        )
+    )]
     pub async fn request(choice: &AdapterChoice) -> Result<Self> {
         let adapter = adapter::select(&instance(), choice).await?;
         let mut limits = adapter.limits();
