@@ -27,14 +27,16 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
             .id
             .clone(),
     };
-    let mut request = catalog.resolve(GenerationRequest {
-        model,
-        prompt: config.prompt,
-        negative_prompt: config.negative_prompt,
-        seed: config.seed,
-        num_inference_steps: config.steps,
-        guidance_scale: config.guidance,
-    })?;
+    let mut request = catalog
+        .resolve(GenerationRequest {
+            model,
+            prompt: config.prompt,
+            negative_prompt: config.negative_prompt,
+            seed: config.seed,
+            num_inference_steps: config.steps,
+            guidance_scale: config.guidance,
+        })
+        .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
     if request.seed.is_none() {
         request.seed = Some(crate::random::seed()?);
     }
