@@ -12,3 +12,4 @@ pub(crate) use home::Home;
 pub(crate) use image::ImagePage;
 pub(crate) use model::ModelPage;
 pub(crate) use not_found::NotFound;
+pub(crate) use parts::ProblemNote;

@@ -13,22 +13,33 @@ pub(super) fn set_status(status: u16) {
 
 /// A problem with its way out.
 #[component]
-pub(super) fn ProblemNote(
+pub(crate) fn ProblemNote(
     /// What happened.
     problem: Problem,
+    /// `data-testid` of the note.
+    #[prop(default = "problem")]
+    name: &'static str,
 ) -> impl IntoView {
-    let hint = (!problem.hint.is_empty()).then(|| view! { <p class="hint">{problem.hint}</p> });
-    let wait = problem
-        .retry_after
-        .map(|s| view! { <p class="hint">{format!("Try again in {s} s.")}</p> });
+    let Problem {
+        title,
+        detail,
+        hint,
+        retry_after,
+        ..
+    } = problem;
+    let detail =
+        (!detail.eq_ignore_ascii_case(&title)).then(|| view! { <p>{sentence(&detail)}</p> });
+    let hint = (!hint.is_empty()).then(|| view! { <p class="hint">{hint}</p> });
+    let wait = retry_after.map(|s| view! { <p class="hint">{format!("Try again in {s} s.")}</p> });
     view! {
-        <div class="problem">
-            <p class="problem-title">{problem.title}</p>
-            <p>{sentence(&problem.detail)}</p>
+        <div class="problem" data-testid=name>
+            <p class="problem-title">{title}</p>
+            {detail}
             {hint}
             {wait}
         </div>
     }
+    .into_any()
 }
 
 /// First letter upper case, full stop at the end.

@@ -78,6 +78,7 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
         s.seed = request.seed.map(|v| v.to_string()).unwrap_or_default();
     });
     studio.run.set(Run::begin(request.clone()));
+    reveal_result();
     let (cancel, cancelled) = oneshot::channel();
     desk(|d| {
         d.cancel = Some(cancel);
@@ -94,7 +95,7 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
     };
     spawn_local(async move {
         let phase = match task.drive(cancelled.fuse()).await {
-            Ok(done) => Phase::Done(done),
+            Ok(done) => Phase::Done(Box::new(done)),
             Err(Stop::Cancelled) => Phase::Cancelled,
             Err(Stop::Failed(problem)) => Phase::Failed(problem),
         };
@@ -205,6 +206,18 @@ fn keep(png: ArrayBuffer) -> Result<String, String> {
         .map_err(|error| format!("the picture could not be shown: {}", worker::text(&error)))?;
     desk(|d| d.picture = Some((png, url.clone())));
     Ok(url)
+}
+
+/// Scrolls to the result where it lies below the window, as on a phone.
+fn reveal_result() {
+    let height = web_sys::window()
+        .and_then(|w| w.inner_height().ok())
+        .and_then(|h| h.as_f64());
+    if let (Some(result), Some(height)) = (document().get_element_by_id("result"), height)
+        && result.get_bounding_client_rect().bottom() > height
+    {
+        result.scroll_into_view_with_bool(result.get_bounding_client_rect().height() > height);
+    }
 }
 
 fn revoke(url: &str) {

@@ -38,7 +38,7 @@ pub enum Phase {
     /// Cancel was asked for and not yet confirmed.
     Cancelling,
     /// The picture is here.
-    Done(Finished),
+    Done(Box<Finished>),
     /// It failed for good.
     Failed(Problem),
     /// It was stopped.
@@ -156,11 +156,10 @@ impl Run {
                 format!("Step {step} of {total_steps}{eta}")
             }
             Phase::Cancelling => "Cancelling…".into(),
-            Phase::Done(Finished {
-                duration_ms: Some(ms),
-                ..
-            }) => format!("Done in {}", format::duration(*ms)),
-            Phase::Done(_) => "Done".into(),
+            Phase::Done(done) => done.duration_ms.map_or_else(
+                || "Done".into(),
+                |ms| format!("Done in {}", format::duration(ms)),
+            ),
             Phase::Failed(problem) => problem.title.clone(),
             Phase::Cancelled => "Cancelled. Nothing was kept.".into(),
         }
@@ -217,7 +216,7 @@ pub fn after_browser_failure(policy: Policy, detail: String) -> Result<Decision,
     }
 }
 
-/// Times of the first and the latest step.
+/// Times at which the first and the latest step ended; what comes before the first is not denoising.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct StepClock {
     first: Option<(u32, f64)>,
@@ -226,6 +225,9 @@ struct StepClock {
 
 impl StepClock {
     fn record(&mut self, step: u32, now_ms: f64) {
+        if step == 0 {
+            return;
+        }
         self.first.get_or_insert((step, now_ms));
         self.last = Some((step, now_ms));
     }

@@ -13,7 +13,7 @@ fn run() -> Run {
 }
 
 fn finished(backend: &str, adapter: &str) -> Phase {
-    Phase::Done(Finished {
+    Phase::Done(Box::new(Finished {
         url: "blob:x".into(),
         width: 64,
         height: 64,
@@ -22,7 +22,7 @@ fn finished(backend: &str, adapter: &str) -> Phase {
         duration_ms: Some(3_210.0),
         made_here: None,
         permalink: None,
-    })
+    }))
 }
 
 #[test]
@@ -34,7 +34,9 @@ fn eta_comes_from_the_steps_of_this_run() {
     });
     run.step(0, 8, 1_000.0);
     assert_eq!(run.status(), "Step 0 of 8");
-    run.step(2, 8, 5_000.0);
+    run.step(1, 8, 9_000.0);
+    assert_eq!(run.status(), "Step 1 of 8");
+    run.step(2, 8, 11_000.0);
     // 2 s per step, 6 steps left.
     assert_eq!(run.status(), "Step 2 of 8, about 12 s left");
     assert_eq!(run.progress(), (Some(2), 8));
@@ -47,7 +49,7 @@ fn a_hand_over_starts_the_clock_anew() {
         place: Place::BrowserGpu,
         reason: Reason::GpuFits,
     });
-    run.step(0, 8, 0.0);
+    run.step(1, 8, 0.0);
     run.step(4, 8, 400_000.0);
     let decision = after_browser_failure(Policy::Auto, "the device was lost".into()).unwrap();
     run.decide(decision);

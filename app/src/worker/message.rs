@@ -78,7 +78,7 @@ pub enum RunEvent {
     /// The picture is finished; its PNG comes beside this message.
     Done {
         /// How it was made.
-        recipe: Recipe,
+        recipe: Box<Recipe>,
         /// SHA-256 of the PNG in hex.
         sha256: String,
         /// Width in pixels.

@@ -138,7 +138,10 @@ fn apply(task: &Task, run: u32, incoming: Incoming) -> Result<Option<Finished>, 
                 backend: recipe.backend.clone(),
                 adapter: recipe.adapter.clone(),
                 duration_ms: Some(recipe.duration_ms as f64),
-                made_here: Some(MadeHere { recipe, sha256 }),
+                made_here: Some(MadeHere {
+                    recipe: *recipe,
+                    sha256,
+                }),
                 permalink: None,
             }));
         }

@@ -130,6 +130,6 @@ fn unsent(detail: String) -> Problem {
     Problem {
         title: "The picture was not saved".into(),
         ..Problem::new(ProblemCode::StorageUnavailable, detail)
-            .with_hint("Try again, or download it.")
+            .with_hint("It is still here: try again, or download it.")
     }
 }

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use protocol::{MAX_SEED, ModelSummary, Policy};
 
 use crate::format::{self, escape};
+use crate::pages::ProblemNote;
 use crate::settings::{Settings, parse_policy, policy_value};
 use crate::studio::Studio;
 
@@ -35,7 +36,7 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
     };
     let active = Memo::new(move |_| studio.run.with(|r| r.is_active()));
     view! {
-        <form class="controls" action="/" on:submit=submit aria-label="Picture settings">
+        <form class="controls" action="/" novalidate=true on:submit=submit aria-label="Picture settings">
             <div class="field">
                 <label for="prompt">"Prompt"</label>
                 <textarea
@@ -52,8 +53,6 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
                 ></textarea>
             </div>
             <Examples models settings />
-            <ModelField models settings />
-            <MoreSettings models settings />
             <FormProblem />
             <div class="submit">
                 <button
@@ -79,6 +78,8 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
                     <kbd>"Enter"</kbd>
                 </span>
             </div>
+            <ModelField models settings />
+            <MoreSettings models settings />
         </form>
     }
     .into_any()
@@ -88,20 +89,8 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
 fn FormProblem() -> impl IntoView {
     let studio = expect_context::<Studio>();
     view! {
-        <div id="form-problem" role="alert">
-            {move || {
-                studio
-                    .problem
-                    .get()
-                    .map(|problem| {
-                        view! {
-                            <div class="problem" data-testid="error">
-                                <p class="problem-title">{problem.title}</p>
-                                <p>{problem.detail}". "{problem.hint}</p>
-                            </div>
-                        }
-                    })
-            }}
+        <div id="form-problem" class="alert" role="alert">
+            {move || studio.problem.get().map(|problem| view! { <ProblemNote problem name="error" /> })}
         </div>
     }
     .into_any()
@@ -236,10 +225,7 @@ fn MoreSettings(
             .unwrap_or_default()
     };
     let policies = [
-        (
-            Policy::Auto,
-            "Automatic: my browser if its GPU can, else the server",
-        ),
+        (Policy::Auto, "Automatic"),
         (Policy::BrowserOnly, "Only in my browser"),
         (Policy::PreferServer, "On the server"),
     ]
@@ -265,6 +251,13 @@ fn MoreSettings(
             >
                 {policies.into_iter().collect_view()}
             </select>
+            <p class="note">
+                {move || settings.with(|s| match s.policy {
+                    Policy::Auto => "On your GPU if it carries the model, else on the server.",
+                    Policy::BrowserOnly => "Nothing leaves this browser unless you save it.",
+                    Policy::PreferServer => "The server makes, stores and lists the picture.",
+                })}
+            </p>
         </div>
         <div class="row">
             <div class="field seed">

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use protocol::ModelSummary;
 
 use crate::format;
+use crate::pages::ProblemNote;
 use crate::studio::Studio;
 use crate::studio::handle::Saving;
 use crate::studio::run::{Finished, Phase};
@@ -14,7 +15,7 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
     let run = studio.run;
     let done = Memo::new(move |_| {
         run.with(|r| match &r.phase {
-            Phase::Done(done) => Some(done.clone()),
+            Phase::Done(done) => Some(Finished::clone(done)),
             _ => None,
         })
     });
@@ -31,7 +32,7 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
         .with_value(|all| all.first().map(|m| (m.width, m.height)))
         .unwrap_or((64, 64));
     view! {
-        <section class="result" aria-label="Result" data-state=state>
+        <section id="result" class="result" aria-label="Result" data-state=state>
             <div class="stage">
                 {move || match done.get() {
                     Some(done) => view! { <Shown done /> }.into_any(),
@@ -65,20 +66,12 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
             <p class="where" data-testid="where">
                 {move || run.with(|r| r.where_and_why())}
             </p>
-            <div role="alert">
+            <div class="alert" role="alert">
                 {move || run.with(|r| match &r.phase {
                     Phase::Failed(problem) => Some(problem.clone()),
                     _ => None,
                 })
-                    .map(|problem| {
-                        view! {
-                            <div class="problem" data-testid="error">
-                                <p class="problem-title">{problem.title}</p>
-                                <p>{problem.detail}</p>
-                                <p class="hint">{problem.hint}</p>
-                            </div>
-                        }
-                    })}
+                    .map(|problem| view! { <ProblemNote problem name="error" /> })}
             </div>
             {move || done.get().map(|done| view! { <Actions done /> })}
         </section>
@@ -200,19 +193,12 @@ fn Actions(done: Finished) -> impl IntoView {
                     "Download PNG"
                 </a>
             </div>
-            <div role="alert">
+            <div class="alert" role="alert">
                 {move || saving.with(|s| match s {
                     Saving::Failed(problem) => Some(problem.clone()),
                     _ => None,
                 })
-                    .map(|problem| {
-                        view! {
-                            <div class="problem" data-testid="save-error">
-                                <p class="problem-title">{problem.title}</p>
-                                <p>{problem.detail}". The picture is still here. "{problem.hint}</p>
-                            </div>
-                        }
-                    })}
+                    .map(|problem| view! { <ProblemNote problem name="save-error" /> })}
             </div>
         </div>
     }

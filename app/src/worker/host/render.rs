@@ -96,7 +96,7 @@ async fn generate(
     let recipe = pipeline.recipe(request, "browser", duration_ms);
     let bytes = png::encode(&picture, &recipe)?;
     let event = RunEvent::Done {
-        recipe,
+        recipe: Box::new(recipe),
         sha256: hex::encode(Sha256::digest(&bytes)),
         width: picture.width,
         height: picture.height,
