@@ -160,7 +160,7 @@ impl Run {
                 || "Done".into(),
                 |ms| format!("Done in {}", format::duration(ms)),
             ),
-            Phase::Failed(problem) => problem.title.clone(),
+            Phase::Failed(_) => "Failed".into(),
             Phase::Cancelled => "Cancelled. Nothing was kept.".into(),
         }
     }
@@ -192,6 +192,7 @@ impl Run {
                 };
                 ("Made", format!(" by {device}"))
             }
+            Phase::Failed(_) | Phase::Cancelled => ("Tried", String::new()),
             _ => ("Runs", String::new()),
         };
         let by = if by == " by " { String::new() } else { by };

@@ -83,6 +83,11 @@ fn the_sentence_says_where_and_why() {
         run.where_and_why(),
         "Runs on the server, because this browser has no WebGPU."
     );
+    run.phase = Phase::Cancelled;
+    assert_eq!(
+        run.where_and_why(),
+        "Tried on the server, because this browser has no WebGPU."
+    );
     run.phase = finished("rten (CPU)", "");
     assert_eq!(
         run.where_and_why(),
