@@ -36,10 +36,11 @@ test("only in my browser runs on the CPU here and agrees with the server", async
 
 test("cancel stops a job of the server within a step", async ({ page, hub }) => {
   await open(page, "/");
+  const answer = page.waitForResponse((r) => r.request().method() === "POST" && r.url().endsWith("/api/v1/jobs"));
   await ask(page, { ...cat, steps: 50, policy: "prefer_server" });
-  const created = await page.waitForResponse((r) => r.request().method() === "POST" && r.url().endsWith("/api/v1/jobs"));
-  const { id } = (await created.json()) as { id: string };
+  const created = await answer;
   await page.getByTestId("cancel").click();
+  const { id } = (await created.json()) as { id: string };
   await expect(page.locator("section.result")).toHaveAttribute("data-state", "cancelled");
   const view = async () => (await (await fetch(`${hub.url}/api/v1/jobs/${id}`)).json()) as { status: string; progress: { step: number } };
   await expect.poll(async () => (await view()).status).toBe("cancelled");
