@@ -16,9 +16,6 @@ test.describe("without JavaScript", () => {
     await page.goto("/models/demo-hub/glyph");
     await expect(page.getByText("Apache-2.0").first()).toBeVisible();
     await expect(page.locator('a[href*="arxiv.org/abs/"]').first()).toBeVisible();
-    // Chromium reports the scripts that it does not run as blocked, and what it was still fetching as aborted.
-    expect(watch.complaints.filter((c) => !/\.js csp$|net::ERR_ABORTED$/.test(c))).toEqual([]);
-    watch.complaints.length = 0;
     // With scripts switched off, Chromium reports the scripts that it does not load as failed requests.
     const scripts = /^failed: GET \S+\/client-[0-9a-f]{16}\.js csp$/;
     watch.complaints.splice(0, watch.complaints.length, ...watch.complaints.filter((c) => !scripts.test(c)));
