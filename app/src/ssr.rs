@@ -1,6 +1,6 @@
 //! What the server needs to render the pages.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -8,7 +8,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::routing::{MethodRouter, get};
 use leptos::config::LeptosOptions;
 use leptos::prelude::*;
-use leptos_axum::{LeptosRoutes, ResponseOptions, generate_route_list};
+use leptos_axum::{AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list};
 use leptos_meta::MetaTags;
 use protocol::{GalleryPage, ImageRecord, ModelSummary, Problem};
 use serde::Deserialize;
@@ -61,11 +61,18 @@ pub fn pages(ctx: SsrContext) -> Router {
     Router::new()
         .leptos_routes_with_context(
             &options,
-            generate_route_list(App),
+            route_list(),
             move || provide_context(provided.clone()),
             move || shell(ctx.clone()),
         )
         .with_state(options)
+}
+
+/// Leptos suppresses the loading of resources in the whole process while it collects routes, so a page rendered at
+/// that moment would wait for ever: the routes are collected once, before the first router exists.
+fn route_list() -> Vec<AxumRouteListing> {
+    static ROUTES: OnceLock<Vec<AxumRouteListing>> = OnceLock::new();
+    ROUTES.get_or_init(|| generate_route_list(App)).clone()
 }
 
 /// The page for addresses that nothing else answers, with status 404; for the router's fallback.
