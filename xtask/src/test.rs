@@ -148,8 +148,9 @@ fn compare(workspace: &Workspace) -> Result<()> {
             for graph in fixtures::GRAPHS {
                 let mut command = Command::new(&program);
                 command
-                    .args(["--adapter", adapter, "compare"])
-                    .arg(folder.join(format!("{}.onnx", graph.name)));
+                    .arg("compare")
+                    .arg(folder.join(format!("{}.onnx", graph.name)))
+                    .args(["--adapter", adapter]);
                 for input in graph.input_arguments(&folder) {
                     command.args(["--input", &input]);
                 }
