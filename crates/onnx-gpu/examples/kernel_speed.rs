@@ -9,7 +9,7 @@ use onnx_gpu::Result;
 use onnx_gpu::gpu::{Buffer, Gpu, Recording};
 use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
 use onnx_gpu::kernels::matmul::{MatMul, matmul};
-use onnx_gpu::kernels::{Activation, AdapterClass, Launch};
+use onnx_gpu::kernels::{Activation, AdapterClass, Format, Launch};
 
 const RUNS: u32 = 5;
 
@@ -53,6 +53,7 @@ fn convolution(channels: usize, size: usize, kernel: usize) -> Conv2d {
         bias: false,
         residual: false,
         activation: Activation::None,
+        weights: Format::F32,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod gather;
 mod math;
 pub mod matmul;
 pub mod norm;
+pub mod operand;
 pub mod pool;
 pub mod reduce;
 pub mod resize;
@@ -30,6 +31,7 @@ pub mod strided_copy;
 mod workgroup;
 
 pub use activation::Activation;
+pub use operand::Format;
 
 /// Highest rank of a shape or stride table.
 pub const MAX_RANK: usize = 8;

@@ -19,7 +19,7 @@ use onnx_gpu::kernels::softmax::{Softmax, softmax};
 use onnx_gpu::kernels::strided_copy::{
     Pad, PadMode, StridedCopy, Trilu, fill, pad, strided_copy, trilu,
 };
-use onnx_gpu::kernels::{Activation, AdapterClass, Elem, Launch};
+use onnx_gpu::kernels::{Activation, AdapterClass, Elem, Format, Launch};
 
 const CLASSES: [AdapterClass; 2] = [AdapterClass::Software, AdapterClass::Hardware];
 
@@ -193,6 +193,7 @@ fn products(all: &mut Vec<Launch>) {
                         bias,
                         residual,
                         activation,
+                        weights: Format::F32,
                     };
                     all.push(conv2d(&g, class).unwrap());
                 }

@@ -1,7 +1,9 @@
 //! 2-D convolution, NCHW, as an implicit matrix product; 1×1 convolutions are matrix products outright.
 
 use super::matmul::{self, Bias, MatMul, Order, rows_per_invocation};
-use super::{Activation, AdapterClass, Launch, elements, groups_in, pad16, render, signed, word};
+use super::{
+    Activation, AdapterClass, Format, Launch, elements, groups_in, pad16, render, signed, word,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// ONNX `Conv` with two spatial axes; a 1-D convolution is one with `in_h = kernel_h = 1`.
@@ -33,6 +35,8 @@ pub struct Conv2d {
     pub residual: bool,
     /// Applied last.
     pub activation: Activation,
+    /// How the weights are stored.
+    pub weights: Format,
 }
 
 impl Conv2d {
@@ -112,7 +116,8 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
     Ok(Launch {
         label: "conv2d",
         key: format!(
-            "conv2d-{variant}-{}{}-{}",
+            "conv2d-{variant}{}-{}{}-{}",
+            g.weights.key(),
             if g.bias { "bias" } else { "plain" },
             if g.residual { "-residual" } else { "" },
             g.activation.key()
@@ -148,6 +153,7 @@ fn as_matmul(g: &Conv2d, class: AdapterClass) -> Result<Launch> {
         col_stride: 0,
     });
     product.activation = g.activation;
+    product.a_format = g.weights;
     matmul::plan(&product, class, Order::Ba)
 }
 
@@ -173,6 +179,7 @@ fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, st
     let params = render(
         include_str!("conv2d/params.wgsl"),
         &[
+            ("weights", &g.weights.wgsl("w", 2)),
             ("bindings", &bindings),
             ("epilogue", &epilogue),
             ("activation", &g.activation.wgsl()),
@@ -186,7 +193,7 @@ fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, st
         text[0] += &format!(
             "    var acc{row} = vec4<f32>(0.0);\n    let w{row} = (first_weight + min(channel0 + {row}u, last)) * weights;\n"
         );
-        text[1] += &format!("                acc{row} += in_w[w{row} + tap] * v;\n");
+        text[1] += &format!("                acc{row} += load_w(w{row} + tap) * v;\n");
         text[2] += &format!("    store(image, channel0 + {row}u, pixels, acc{row});\n");
     }
     render(
@@ -222,6 +229,7 @@ mod tests {
             bias: true,
             residual: false,
             activation: Activation::None,
+            weights: Format::F32,
         }
     }
 

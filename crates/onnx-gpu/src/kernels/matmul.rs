@@ -3,8 +3,8 @@
 //! Two shaders: `direct.wgsl` without barriers for software adapters, `tiled.wgsl` through workgroup memory for GPUs.
 
 use super::{
-    Activation, AdapterClass, Launch, broadcast_strides, coalesce, elements, groups_in, render,
-    signed, table, word,
+    Activation, AdapterClass, Format, Launch, broadcast_strides, coalesce, elements, groups_in,
+    render, signed, table, word,
 };
 use crate::Result;
 
@@ -46,6 +46,10 @@ pub struct MatMul {
     pub bias: Option<Bias>,
     /// Applied last.
     pub activation: Activation,
+    /// How A is stored.
+    pub a_format: Format,
+    /// How B is stored.
+    pub b_format: Format,
 }
 
 impl MatMul {
@@ -64,6 +68,8 @@ impl MatMul {
             beta: 1.0,
             bias: None,
             activation: Activation::None,
+            a_format: Format::F32,
+            b_format: Format::F32,
         }
     }
 }
@@ -93,11 +99,13 @@ pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Resu
     Ok(Launch {
         label: "matmul",
         key: format!(
-            "matmul-{}{}x{}-{}-{}-{}",
+            "matmul-{}{}x{}-{}{}{}-{}-{}",
             if tile.direct { "direct" } else { "tiled" },
             tile.rows,
             tile.cols,
             if order == Order::Ab { "ab" } else { "ba" },
+            g.a_format.key(),
+            g.b_format.key(),
             if g.bias.is_some() { "bias" } else { "plain" },
             g.activation.key()
         ),
@@ -192,11 +200,7 @@ const BIAS: &str =
 
 fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str> {
     let with_bias = g.bias.is_some();
-    let (a, b) = if order == Order::Ab {
-        ("1", "2")
-    } else {
-        ("2", "1")
-    };
+    let (a, b) = if order == Order::Ab { (1, 2) } else { (2, 1) };
     let [declare, multiply, store] = unrolled(tile);
     let template = if tile.direct {
         include_str!("matmul/direct.wgsl")
@@ -206,8 +210,8 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
     render(
         template,
         &[
-            ("a", a),
-            ("b", b),
+            ("a", &g.a_format.wgsl("a", a)),
+            ("b", &g.b_format.wgsl("b", b)),
             ("out", if with_bias { "4" } else { "3" }),
             (
                 "bias_binding",
@@ -236,14 +240,14 @@ fn unrolled(tile: Tile) -> [String; 3] {
     let [mut declare, mut multiply, mut store] = [const { String::new() }; 3];
     if wide {
         declare += "    let far_cols = cols + 64u;\n    let far_offset = 64u * params.b_col;\n";
-        multiply += "        let far_at = b_at + far_offset;\n        let far = vec4<f32>(in_b[far_at.x], in_b[far_at.y], in_b[far_at.z], in_b[far_at.w]);\n";
+        multiply += "        let far_at = b_at + far_offset;\n        let far = load4_b(far_at);\n";
     }
     for row in 0..tile.rows {
         declare += &format!(
             "    var acc{row} = vec4<f32>(0.0);\n    let line{row} = start.x + min(row0 + {row}u, last) * params.a_row;\n"
         );
         multiply += &format!(
-            "        let a{row} = in_a[line{row} + a_at];\n        acc{row} += a{row} * b;\n"
+            "        let a{row} = load_a(line{row} + a_at);\n        acc{row} += a{row} * b;\n"
         );
         store += &format!("    store(wid.z, row0 + {row}u, cols, acc{row});\n");
         if wide {

@@ -4,10 +4,10 @@
 use super::elementwise::{activate, binary};
 use super::window::{Window, image_shape};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
-use crate::kernels::Activation;
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use crate::kernels::conv2d::{Conv2d, conv2d};
 use crate::kernels::elementwise::BinaryOp;
+use crate::kernels::{Activation, Format};
 use crate::lower::{Cx, Value};
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
@@ -71,6 +71,7 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
         bias: bias.is_some(),
         residual: false,
         activation: cx.activation(),
+        weights: Format::F32,
     };
     let shape = output_shape(&x, batch, out_channels, geometry.output()?);
     geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);

@@ -1,6 +1,6 @@
-use onnx_gpu::kernels::Activation;
 use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
+use onnx_gpu::kernels::{Activation, Format};
 
 use crate::harness::{CLASSES, assert_close, noise, run};
 
@@ -83,6 +83,7 @@ const BASE: Conv2d = Conv2d {
     bias: true,
     residual: false,
     activation: Activation::None,
+    weights: Format::F32,
 };
 
 #[test]

@@ -20,8 +20,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> in_x: array<f32>;
-@group(0) @binding(2) var<storage, read> in_w: array<f32>;
-{{bindings}}
+{{weights}}{{bindings}}
 {{activation}}
 // Stores four pixels of output channel `channel` of group-batch `image`.
 fn store(image: u32, channel: u32, pixels: vec4<u32>, sum: vec4<f32>) {

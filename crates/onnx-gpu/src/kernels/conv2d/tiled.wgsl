@@ -4,11 +4,11 @@
 var<workgroup> tile_w: array<vec4<f32>, 256>;
 var<workgroup> tile_x: array<vec4<f32>, 256>;
 
-fn load_w(base: u32, channel: u32, k: u32, depth: u32) -> f32 {
+fn tile_w_at(base: u32, channel: u32, k: u32, depth: u32) -> f32 {
     if (channel >= params.out_channels || k >= depth) {
         return 0.0;
     }
-    return in_w[(base + channel) * depth + k];
+    return load_w((base + channel) * depth + k);
 }
 
 @compute @workgroup_size(16, 16)
@@ -44,10 +44,10 @@ fn main(
         workgroupBarrier();
         let kw = k0 + weight_k;
         tile_w[weight_k * 16u + weight_vec] = vec4<f32>(
-            load_w(first_weight, weight_channel, kw, depth),
-            load_w(first_weight, weight_channel + 1u, kw, depth),
-            load_w(first_weight, weight_channel + 2u, kw, depth),
-            load_w(first_weight, weight_channel + 3u, kw, depth));
+            tile_w_at(first_weight, weight_channel, kw, depth),
+            tile_w_at(first_weight, weight_channel + 1u, kw, depth),
+            tile_w_at(first_weight, weight_channel + 2u, kw, depth),
+            tile_w_at(first_weight, weight_channel + 3u, kw, depth));
         let k = k0 + load_k;
         let channel = k / taps;
         let tap = k - channel * taps;

@@ -19,9 +19,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding({{a}}) var<storage, read> in_a: array<f32>;
-@group(0) @binding({{b}}) var<storage, read> in_b: array<f32>;
-{{bias_binding}}@group(0) @binding({{out}}) var<storage, read_write> out: array<f32>;
+{{a}}{{b}}{{bias_binding}}@group(0) @binding({{out}}) var<storage, read_write> out: array<f32>;
 {{activation}}
 {{batch}}
 fn store(batch: u32, row: u32, cols: vec4<u32>, sum: vec4<f32>) {
@@ -47,6 +45,6 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 {{declare}}    for (var k = 0u; k < params.k; k += 1u) {
         let a_at = k * params.a_k;
         let b_at = b_start + k * params.b_k;
-        let b = vec4<f32>(in_b[b_at.x], in_b[b_at.y], in_b[b_at.z], in_b[b_at.w]);
+        let b = load4_b(b_at);
 {{multiply}}    }
 {{store}}}

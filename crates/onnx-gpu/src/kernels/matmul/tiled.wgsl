@@ -18,27 +18,25 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding({{a}}) var<storage, read> in_a: array<f32>;
-@group(0) @binding({{b}}) var<storage, read> in_b: array<f32>;
-{{bias_binding}}@group(0) @binding({{out}}) var<storage, read_write> out: array<f32>;
+{{a}}{{b}}{{bias_binding}}@group(0) @binding({{out}}) var<storage, read_write> out: array<f32>;
 {{activation}}
 {{batch}}
 // Row k of a tile holds 16 vec4s of A's rows or B's columns.
 var<workgroup> tile_a: array<vec4<f32>, 256>;
 var<workgroup> tile_b: array<vec4<f32>, 256>;
 
-fn load_a(base: u32, row: u32, k: u32) -> f32 {
+fn tile_a_at(base: u32, row: u32, k: u32) -> f32 {
     if (row >= params.m || k >= params.k) {
         return 0.0;
     }
-    return in_a[base + row * params.a_row + k * params.a_k];
+    return load_a(base + row * params.a_row + k * params.a_k);
 }
 
-fn load_b(base: u32, k: u32, col: u32) -> f32 {
+fn tile_b_at(base: u32, k: u32, col: u32) -> f32 {
     if (col >= params.n || k >= params.k) {
         return 0.0;
     }
-    return in_b[base + k * params.b_k + col * params.b_col];
+    return load_b(base + k * params.b_k + col * params.b_col);
 }
 
 fn store(batch: u32, row: u32, cols: vec4<u32>, sum: vec4<f32>) {
@@ -80,12 +78,12 @@ fn main(
         workgroupBarrier();
         let ka = k0 + a_k;
         tile_a[a_k * 16u + a_vec] = vec4<f32>(
-            load_a(start.x, a_row, ka), load_a(start.x, a_row + 1u, ka),
-            load_a(start.x, a_row + 2u, ka), load_a(start.x, a_row + 3u, ka));
+            tile_a_at(start.x, a_row, ka), tile_a_at(start.x, a_row + 1u, ka),
+            tile_a_at(start.x, a_row + 2u, ka), tile_a_at(start.x, a_row + 3u, ka));
         let kb = k0 + b_k;
         tile_b[b_k * 16u + b_vec] = vec4<f32>(
-            load_b(start.y, kb, b_col), load_b(start.y, kb, b_col + 1u),
-            load_b(start.y, kb, b_col + 2u), load_b(start.y, kb, b_col + 3u));
+            tile_b_at(start.y, kb, b_col), tile_b_at(start.y, kb, b_col + 1u),
+            tile_b_at(start.y, kb, b_col + 2u), tile_b_at(start.y, kb, b_col + 3u));
         workgroupBarrier();
         for (var k = 0u; k < 16u; k += 1u) {
             let a = tile_a[k * 16u + lid.y];
