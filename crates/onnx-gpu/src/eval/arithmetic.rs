@@ -155,7 +155,16 @@ fn float_binary(op: BinaryOp) -> Result<fn(f32, f32) -> f32> {
         BinaryOp::Min => |x, y| if x.is_nan() || x < y { x } else { y },
         BinaryOp::Max => |x, y| if x.is_nan() || x > y { x } else { y },
         BinaryOp::Fmod => |x, y| x % y,
-        BinaryOp::Mod => |x, y| x - y * (x / y).floor(),
+        BinaryOp::Mod => |x, y| {
+            let r = x % y;
+            if r == 0.0 {
+                r.copysign(y)
+            } else if (r < 0.0) != (y < 0.0) {
+                r + y
+            } else {
+                r
+            }
+        },
         BinaryOp::Prelu => |x, y| if x < 0.0 { x * y } else { x },
         _ => return Err(unsupported(format!("{op:?} is not defined on floats"))),
     })

@@ -1,4 +1,7 @@
 //! Gathers. Data are any 32-bit element, indices `i32`; negative indices count from the end.
+//!
+//! ONNX forbids indices out of range, a shader cannot report one: its result is the word `0x7fc0_0000`, which is NaN as a float
+//! and 2 143 289 344 as an integer, never another element.
 
 use super::{Launch, cover, elements, pad16, render, row_major, signed, table, word};
 use crate::{Error, ErrorKind, Result};
@@ -16,7 +19,7 @@ pub struct Gather {
     pub indices: usize,
 }
 
-/// Inputs data, indices. An index out of range is clamped to the nearest end.
+/// Inputs data, indices.
 pub fn gather(geometry: &Gather) -> Result<Launch> {
     let g = geometry;
     elements(&[g.outer, g.axis, g.inner])?;
@@ -47,7 +50,7 @@ pub fn gather_elements(data: &[usize], indices: &[usize], axis: usize) -> Result
             &[
                 ("first", "in_x: array<u32>"),
                 ("second", "in_indices: array<i32>"),
-                ("move", "out[i] = in_x[at];"),
+                ("move", "out[i] = select(0x7fc00000u, in_x[at], inside);"),
             ],
         ),
         params,
@@ -66,7 +69,7 @@ pub fn gather_nd(data: &[usize], indices: &[usize], batch_dims: usize) -> Result
             &[
                 ("first", "in_x: array<u32>"),
                 ("second", "in_indices: array<i32>"),
-                ("move", "out[i] = in_x[at];"),
+                ("move", "out[i] = select(0x7fc00000u, in_x[at], inside);"),
             ],
         ),
         params,

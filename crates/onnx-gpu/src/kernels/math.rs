@@ -104,8 +104,73 @@ fn pow4(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
 }
 ";
 
+/// NaN by its bits: compilers may assume that comparisons see none.
+const NAN: &str = "
+fn nan4(x: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+";
+
+/// C's `fmod`, exact: long division of the significands (`a - b * trunc(a / b)` loses every digit of a large quotient).
+const FMOD: &str = "
+fn fmod1(a: f32, b: f32) -> f32 {
+    let y = bitcast<u32>(b) & 0x7fffffffu;
+    let sign = bitcast<u32>(a) & 0x80000000u;
+    let x = bitcast<u32>(a) & 0x7fffffffu;
+    if (y == 0u || y > 0x7f800000u || x >= 0x7f800000u) {
+        return bitcast<f32>(sign | 0x7fc00000u);
+    }
+    if (x < y) {
+        return a;
+    }
+    // Significands of 24 bits, also of subnormal numbers.
+    var ex = max(i32(x >> 23u), 1);
+    var ey = max(i32(y >> 23u), 1);
+    var mx = (x & 0x7fffffu) | select(0u, 0x800000u, x >= 0x800000u);
+    var my = (y & 0x7fffffu) | select(0u, 0x800000u, y >= 0x800000u);
+    let up = 23u - firstLeadingBit(my);
+    my = my << up;
+    ey -= i32(up);
+    let wide = 23u - firstLeadingBit(mx);
+    mx = mx << wide;
+    ex -= i32(wide);
+    for (; ex > ey; ex -= 1) {
+        mx = select(mx, mx - my, mx >= my) << 1u;
+    }
+    mx = select(mx, mx - my, mx >= my);
+    if (mx == 0u) {
+        return bitcast<f32>(sign);
+    }
+    let down = 23u - firstLeadingBit(mx);
+    mx = mx << down;
+    ey -= i32(down);
+    if (ey < 1) {
+        return bitcast<f32>(sign | (mx >> u32(1 - ey)));
+    }
+    return bitcast<f32>(sign | (mx & 0x7fffffu) | (u32(ey) << 23u));
+}
+fn fmod4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(fmod1(a.x, b.x), fmod1(a.y, b.y), fmod1(a.z, b.z), fmod1(a.w, b.w));
+}
+";
+
+/// Python's `%` on floats: the sign of the divisor, also on a zero.
+const FLOORED_MOD: &str = "
+fn floored1(a: f32, b: f32) -> f32 {
+    let r = fmod1(a, b);
+    let sign = bitcast<u32>(b) & 0x80000000u;
+    if (r == 0.0) {
+        return bitcast<f32>(sign);
+    }
+    return select(r, r + b, (bitcast<u32>(r) & 0x80000000u) != sign);
+}
+fn floored4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(floored1(a.x, b.x), floored1(a.y, b.y), floored1(a.z, b.z), floored1(a.w, b.w));
+}
+";
+
 /// Every helper by the call that needs it.
-const HELPERS: [(&str, &str); 8] = [
+const HELPERS: [(&str, &str); 12] = [
     ("erf4(", ERF),
     ("tanh4(", TANH),
     ("sin4(", SIN),
@@ -114,6 +179,10 @@ const HELPERS: [(&str, &str); 8] = [
     ("expm14(", EXPM1),
     ("log1p4(", LOG1P),
     ("pow4(", POW),
+    ("nan4(", NAN),
+    ("fmod4(", FMOD),
+    ("floored4(", FMOD),
+    ("floored4(", FLOORED_MOD),
 ];
 
 /// The helper functions that `body` calls, directly.

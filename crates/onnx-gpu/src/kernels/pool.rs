@@ -50,7 +50,13 @@ pub fn pool(geometry: &Pool) -> Result<Launch> {
     let average = "acc / max(count, 1.0)";
     let padded = "y < params.end_h && x < params.end_w";
     let (name, init, step, counts, finish) = match g.op {
-        PoolOp::Max => ("max", "-3.4028234e38", "max(acc, value)", "inside", "acc"),
+        PoolOp::Max => (
+            "max",
+            "0.0",
+            "select(acc, value, count == 0.0 || value > acc || (bitcast<u32>(value) & 0x7fffffffu) > 0x7f800000u)",
+            "inside",
+            "acc",
+        ),
         PoolOp::Average {
             count_include_pad: false,
         } => ("average", "0.0", "acc + value", "inside", average),

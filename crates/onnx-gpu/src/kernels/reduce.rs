@@ -53,6 +53,9 @@ struct Spec {
 }
 
 const ADD: &str = "return a + b;";
+/// A NaN stays.
+const MAX: &str = "return select(b, a, a.x > b.x || is_nan(a.x));";
+const MIN: &str = "return select(b, a, a.x < b.x || is_nan(a.x));";
 /// Keeps the larger value; of equal ones the lower index.
 const FIRST_MAX: &str = "return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));";
 const LAST_MAX: &str = "return select(a, b, b.x > a.x || (b.x == a.x && b.y > a.y));";
@@ -66,7 +69,7 @@ impl ReduceOp {
     fn spec(self, elem: Elem) -> Option<Spec> {
         let float = elem == Elem::F32;
         let (low, high) = if float {
-            ("-3.4028234e38, 0.0", "3.4028234e38, 0.0")
+            ("-infinity(), 0.0", "infinity(), 0.0")
         } else {
             ("-2147483647 - 1, 0", "2147483647, 0")
         };
@@ -85,8 +88,20 @@ impl ReduceOp {
         match self {
             Self::Sum => spec("sum", zero, plain, ADD, "a.x"),
             Self::Mean => spec("mean", zero, plain, ADD, "a.x / n"),
-            Self::Max => spec("max", low, plain, "return max(a, b);", "a.x"),
-            Self::Min => spec("min", high, plain, "return min(a, b);", "a.x"),
+            Self::Max => spec(
+                "max",
+                low,
+                plain,
+                if float { MAX } else { "return max(a, b);" },
+                "a.x",
+            ),
+            Self::Min => spec(
+                "min",
+                high,
+                plain,
+                if float { MIN } else { "return min(a, b);" },
+                "a.x",
+            ),
             Self::Prod => spec(
                 "prod",
                 if float { "1.0, 0.0" } else { "1, 0" },
@@ -100,7 +115,7 @@ impl ReduceOp {
             Self::LogSum if float => spec("log_sum", zero, plain, ADD, "log(a.x)"),
             Self::LogSumExp if float => spec(
                 "log_sum_exp",
-                low,
+                "-3.4028234e38, 0.0",
                 "Acc(x, 1.0)",
                 LOG_SUM_EXP,
                 "a.x + log(a.y)",

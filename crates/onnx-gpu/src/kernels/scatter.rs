@@ -1,4 +1,4 @@
-//! Scatters: the output must already hold the data (copy it first with `strided_copy`).
+//! Scatters: the output must already hold the data (copy it first with `strided_copy`). An update out of range is dropped.
 
 use super::gather::{elements_params, nd_params};
 use super::{Launch, cover, render};
@@ -15,7 +15,7 @@ pub fn scatter_elements(data: &[usize], indices: &[usize], axis: usize) -> Resul
             &[
                 ("first", "in_indices: array<i32>"),
                 ("second", "in_updates: array<u32>"),
-                ("move", "out[at] = in_updates[i];"),
+                ("move", "if (inside) { out[at] = in_updates[i]; }"),
             ],
         ),
         params,
@@ -34,7 +34,7 @@ pub fn scatter_nd(data: &[usize], indices: &[usize]) -> Result<Launch> {
             &[
                 ("first", "in_indices: array<i32>"),
                 ("second", "in_updates: array<u32>"),
-                ("move", "out[at] = in_updates[i];"),
+                ("move", "if (inside) { out[at] = in_updates[i]; }"),
             ],
         ),
         params,

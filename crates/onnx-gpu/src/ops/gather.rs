@@ -1,12 +1,49 @@
 //! [`Gather`](https://onnx.ai/onnx/operators/onnx__Gather.html), `GatherElements`, `GatherND`.
 //!
-//! An index that is only known during the run and out of range is clamped; a known one is an error.
+//! An index out of range is an error where it is known before the run. Where only the run knows it, the result is NaN (as an
+//! integer, its bits): never another element.
 
 use crate::error::{Result, invalid_model, mismatch};
 use crate::eval;
 use crate::kernels::gather as kernel;
 use crate::lower::{Cx, MAX_FOLDED, Value, axis, split_at_axis};
 use crate::tensor::{DType, elements};
+
+/// Refuses known indices outside an axis of length `length`.
+pub(super) fn check_range(indices: &Value, length: usize) -> Result<()> {
+    let Some(known) = indices.constant() else {
+        return Ok(());
+    };
+    let bound = length as i64;
+    match known
+        .to_i64_vec()?
+        .iter()
+        .find(|&&i| i < -bound || i >= bound)
+    {
+        None => Ok(()),
+        Some(i) => Err(invalid_model(format!(
+            "index {i} is outside an axis of length {length}"
+        ))),
+    }
+}
+
+/// [`check_range`] for tuples of indices into the leading axes of `shape`.
+pub(super) fn check_tuples(indices: &Value, shape: &[usize]) -> Result<()> {
+    let Some(known) = indices.constant() else {
+        return Ok(());
+    };
+    let depth = indices.shape().last().copied().unwrap_or(1).max(1);
+    for tuple in known.to_i64_vec()?.chunks(depth) {
+        for (&i, &length) in tuple.iter().zip(shape) {
+            if i < -(length as i64) || i >= length as i64 {
+                return Err(invalid_model(format!(
+                    "index {i} of {tuple:?} is outside an axis of length {length}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Data and indices; indices are integers.
 pub(super) fn operands(cx: &Cx<'_>) -> Result<(Value, Value)> {
@@ -25,6 +62,7 @@ pub(super) fn check_indices(indices: &Value) -> Result<()> {
 pub(super) fn gather(cx: &mut Cx<'_>) -> Result<()> {
     let (data, indices) = operands(cx)?;
     let along = axis(cx.attributes.int("axis", 0)?, data.rank())?;
+    check_range(&indices, data.shape()[along])?;
     let shape = [
         &data.shape()[..along],
         indices.shape(),
@@ -67,6 +105,7 @@ pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Result<()> {
             data.shape()
         )));
     }
+    check_range(&indices, data.shape()[along])?;
     let out = match (data.constant(), indices.constant()) {
         (Some(d), Some(i)) => Value::Const(eval::gather_elements(d, i, along)?),
         _ => cx.launch(
@@ -98,6 +137,7 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Result<()> {
             data.shape()
         )));
     }
+    check_tuples(&indices, &data.shape()[batch_dims..])?;
     let shape = [
         &indices.shape()[..indices.rank() - 1],
         &data.shape()[batch_dims + depth..],

@@ -1,6 +1,6 @@
 //! [`ScatterElements`](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and `ScatterND`, without reduction.
 
-use super::gather::check_indices;
+use super::gather::{check_indices, check_range, check_tuples};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Launch;
 use crate::kernels::row_major;
@@ -15,6 +15,7 @@ pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
         && indices.shape() == updates.shape()
         && (0..data.rank()).all(|i| i == along || indices.shape()[i] <= data.shape()[i]);
     check(cx, fits, &data, &indices, &updates)?;
+    check_range(&indices, data.shape()[along])?;
     let launch = kernel::scatter_elements(data.shape(), indices.shape(), along)?;
     run(cx, launch, &data, &indices, &updates)
 }
@@ -31,6 +32,7 @@ pub(super) fn scatter_nd(cx: &mut Cx<'_>) -> Result<()> {
             ]
             .concat();
     check(cx, fits, &data, &indices, &updates)?;
+    check_tuples(&indices, data.shape())?;
     let launch = kernel::scatter_nd(data.shape(), indices.shape())?;
     run(cx, launch, &data, &indices, &updates)
 }

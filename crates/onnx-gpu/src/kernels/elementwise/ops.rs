@@ -77,7 +77,11 @@ impl UnaryOp {
             Self::Atanh => float("atanh", "0.5 * log1p4(2.0 * x / (1.0 - x))"),
             Self::Tanh => float("tanh", "tanh4(x)"),
             Self::Sigmoid => float("sigmoid", "sigmoid4(x)"),
-            Self::Relu => both("relu", "max(x, vec4<f32>(0.0))", "max(x, vec4<i32>(0))"),
+            Self::Relu => both(
+                "relu",
+                "select(x, vec4<f32>(0.0), x < vec4<f32>(0.0))",
+                "max(x, vec4<i32>(0))",
+            ),
             Self::LeakyRelu(a) => with(
                 float("leaky_relu", "select(x, p.x * x, x < vec4<f32>(0.0))"),
                 a,
@@ -136,7 +140,10 @@ impl UnaryOp {
             ),
             Self::HardSwish => float("hard_swish", ZERO_ONE),
             Self::Clip { min, max } => with(
-                float("clip", "min(max(x, vec4<f32>(p.x)), vec4<f32>(p.y))"),
+                float(
+                    "clip",
+                    "select(min(max(x, vec4<f32>(p.x)), vec4<f32>(p.y)), x, nan4(x))",
+                ),
                 min,
                 max,
             ),
@@ -216,15 +223,21 @@ impl BinaryOp {
                 unsigned: "",
                 yields_bool: false,
             },
-            Self::Min => arithmetic("min", "min(a, b)"),
-            Self::Max => arithmetic("max", "max(a, b)"),
+            Self::Min => BinarySpec {
+                float: "select(b, a, (a < b) | nan4(a))",
+                ..arithmetic("min", "min(a, b)")
+            },
+            Self::Max => BinarySpec {
+                float: "select(b, a, (a > b) | nan4(a))",
+                ..arithmetic("max", "max(a, b)")
+            },
             Self::Mod => BinarySpec {
-                float: "a - b * floor(a / b)",
-                int: "((a % b) + b) % b",
+                float: "floored4(a, b)",
+                int: "a % b + select(vec4<i32>(0), b, (a % b != vec4<i32>(0)) & (((a % b) ^ b) < vec4<i32>(0)))",
                 ..arithmetic("mod", "a % b")
             },
             Self::Fmod => BinarySpec {
-                float: "a - b * trunc(a / b)",
+                float: "fmod4(a, b)",
                 ..arithmetic("fmod", "a % b")
             },
             Self::Prelu => BinarySpec {

@@ -24,6 +24,8 @@ fn main(
     let outer = row / params.indices;
     let wanted = in_indices[row - outer * params.indices];
     let size = i32(params.axis);
-    let index = clamp(select(wanted, wanted + size, wanted < 0), 0, size - 1);
-    out[i] = in_x[(outer * params.axis + u32(index)) * params.inner + i - row * params.inner];
+    let index = select(wanted, wanted + size, wanted < 0);
+    let safe = clamp(index, 0, size - 1);
+    let value = in_x[(outer * params.axis + u32(safe)) * params.inner + i - row * params.inner];
+    out[i] = select({{item}}(0x7fc00000u), value, index == safe);
 }

@@ -35,7 +35,8 @@ fn main(
     }
     let wanted = in_indices[i];
     let size = i32(params.size);
-    let index = clamp(select(wanted, wanted + size, wanted < 0), 0, size - 1);
-    at += u32(index) * params.stride;
+    let index = select(wanted, wanted + size, wanted < 0);
+    let inside = index >= 0 && index < size;
+    at += u32(clamp(index, 0, size - 1)) * params.stride;
     {{move}}
 }

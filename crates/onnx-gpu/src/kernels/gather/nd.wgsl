@@ -26,12 +26,14 @@ fn main(
     }
     let tuple = i / params.slice;
     var at = i - tuple * params.slice + tuple / params.tuples_per_batch * params.batch_stride;
+    var inside = true;
     for (var d = 0u; d < params.depth; d += 1u) {
         let axis = 8u - params.depth + d;
         let size = i32(params.dims[axis / 4u][axis % 4u]);
         let wanted = in_indices[tuple * params.depth + d];
-        let index = clamp(select(wanted, wanted + size, wanted < 0), 0, size - 1);
-        at += u32(index) * params.strides[axis / 4u][axis % 4u];
+        let index = select(wanted, wanted + size, wanted < 0);
+        inside = inside && index >= 0 && index < size;
+        at += u32(clamp(index, 0, size - 1)) * params.strides[axis / 4u][axis % 4u];
     }
     {{move}}
 }

@@ -16,7 +16,18 @@ alias Acc = vec2<{{item}}>;
 @group(0) @binding(1) var<storage, read> in_x: array<T>;
 @group(0) @binding(2) var<storage, read_write> out: array<{{out}}>;
 
-const INIT = Acc({{init}});
+fn infinity() -> f32 {
+    // A constant expression may not be infinite; this one is not constant.
+    return bitcast<f32>((params.count & 0u) | 0x7f800000u);
+}
+
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn initial() -> Acc {
+    return Acc({{init}});
+}
 
 fn lift(x: T, index: u32) -> Acc {
     return {{lift}};

@@ -12,7 +12,7 @@ fn main(
         return;
     }
     let base = kept_offset(i);
-    var a = INIT;
+    var a = initial();
     for (var r = lane; r < params.count; r += {{width}}u) {
         let b = lift(in_x[base + reduced_offset(r)], r);
         a = combine(a, b);

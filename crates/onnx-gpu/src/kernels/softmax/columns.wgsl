@@ -23,7 +23,7 @@ fn main(
     let outer = row / params.inner;
     let start = outer * params.axis * params.inner + row - outer * params.inner;
     let end = start + params.axis * params.inner;
-    var top = -3.4e38;
+    var top = -3.4028234e38;
     for (var i = start; i < end; i += params.inner) {
         top = max(top, in_x[i]);
     }

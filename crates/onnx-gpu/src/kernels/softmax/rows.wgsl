@@ -22,7 +22,7 @@ fn main(
     }
     let start = row * params.axis;
     let end = start + params.axis;
-    var high = -3.4e38;
+    var high = -3.4028234e38;
     for (var i = start + lane; i < end; i += {{width}}u) {
         high = max(high, in_x[i]);
     }
