@@ -51,7 +51,7 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
     pub renderer: RendererChoice,
 
-    /// Jobs that may wait; one more is refused with status 429.
+    /// Jobs that may wait or be made; one more is refused with status 429.
     #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub queue_capacity: u32,
 

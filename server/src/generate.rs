@@ -44,7 +44,6 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
     let rendered = LocalRenderer::new(catalog, config.renderer).render(
         &request,
         &mut |_| (),
-        &mut |_| (),
         &Cancel::default(),
     )?;
     std::fs::write(&config.out, &rendered.png)

@@ -1,8 +1,12 @@
-//! Requests that run on the server: a bounded queue and the worker that empties it.
+//! Requests that run on the server: a queue, and workers that pull from it.
 
+pub mod estimate;
 pub mod memory;
 pub mod queue;
+pub mod record;
 pub mod worker;
 
 pub use memory::MemoryQueue;
-pub use queue::{JobEvents, Queue, Submission};
+pub use queue::{
+    Claim, HandBack, JobEvent, JobEvents, Outcome, Queue, QueueStatus, Submission, WorkerStatus,
+};

@@ -16,6 +16,17 @@ pub struct Rendered {
     pub recipe: Recipe,
 }
 
+/// What a renderer tells while it works.
+#[derive(Debug)]
+pub enum Report<'a> {
+    /// Engine or endpoint, before the first step.
+    Backend(&'a str),
+    /// A step is done.
+    Step(Progress),
+    /// What the picture looks like after that step, as PNG.
+    Preview(Progress, Vec<u8>),
+}
+
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -32,20 +43,26 @@ impl RenderError {
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Diffusion(error) if error.is_cancelled())
     }
+
+    /// Whether another worker, or this one later, may succeed at the same request.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::UnknownModel(_) => false,
+            Self::Diffusion(error) => matches!(error.kind(), diffusion::ErrorKind::DeviceLost),
+        }
+    }
 }
 
 /// Makes pictures one at a time; lives in one thread, since engines need not be `Send`.
 pub trait Renderer {
-    /// Makes the picture of a resolved request whose seed is set. `on_backend` is told the engine before the
-    /// first step, `on_step` every step done.
+    /// Makes the picture of a resolved request whose seed is set and reports on the way.
     ///
     /// # Errors
     /// [`RenderError`]; within a step of [`Cancel::cancel`] one that [`RenderError::is_cancelled`].
     fn render(
         &mut self,
         request: &GenerationRequest,
-        on_backend: &mut dyn FnMut(&str),
-        on_step: &mut dyn FnMut(Progress),
+        report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError>;
 }

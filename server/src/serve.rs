@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context;
 use app::ssr::SsrContext;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +14,8 @@ use crate::api::Hub;
 use crate::catalog::Catalog;
 use crate::config::ServeConfig;
 use crate::images::Images;
-use crate::jobs::{MemoryQueue, Queue, worker};
+use crate::jobs::worker::{Worker, WorkerOptions};
+use crate::jobs::{MemoryQueue, Queue};
 use crate::render::LocalRenderer;
 use crate::storage::{Store, StoreSettings, credentials, embedded};
 use crate::web::{self, PageData};
@@ -32,7 +32,7 @@ pub struct Running {
     stop_store: CancellationToken,
     queue: MemoryQueue,
     web: JoinHandle<std::io::Result<()>>,
-    worker: std::thread::JoinHandle<()>,
+    worker: JoinHandle<()>,
     store: Option<embedded::Embedded>,
 }
 
@@ -67,13 +67,19 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         Duration::from_secs(config.job_retention_seconds),
     );
     let (packages, choice) = (Arc::clone(&catalog), config.renderer);
-    let worker = worker::start(
-        queue.clone(),
+    let worker = Worker::new(
+        WorkerOptions {
+            id: format!("serve-{}", std::process::id()),
+            models: catalog.ids(),
+            stall: Duration::from_secs(300),
+            grace: Duration::ZERO,
+        },
+        Arc::new(queue.clone()),
         images.clone(),
         Box::new(move || Box::new(LocalRenderer::new(Arc::clone(&packages), choice))),
-        Handle::current(),
     )
     .context("starting the worker")?;
+    let worker = tokio::spawn(worker.run(stop.clone()));
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -145,13 +151,9 @@ impl Running {
         }
         // The worker may be storing a finished picture, so the store ends after it.
         let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(1));
-        while !self.worker.is_finished() && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        if !self.worker.is_finished() {
-            tracing::warn!("the worker was left behind");
-        } else if self.worker.join().is_err() {
-            tracing::error!("the worker panicked");
+        match tokio::time::timeout_at(deadline, self.worker).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!("the worker was left behind"),
         }
         self.stop_store.cancel();
         if let Some(store) = self.store {

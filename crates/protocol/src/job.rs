@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::generation::GenerationRequest;
 use crate::problem::Problem;
 
 /// Where a job is in its life.
@@ -54,21 +55,36 @@ pub struct JobCreated {
     pub seed: u64,
 }
 
-/// State of a job: body of `GET /api/v1/jobs/{id}` and of every server-sent event.
+/// State of a job: body of `GET /api/v1/jobs/{id}` and of every server-sent event named `state`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
-    /// Id of the job.
+    /// Id of the job, and of its picture once there is one.
     pub id: String,
+    /// What is made: defaults filled in, seed set.
+    pub request: GenerationRequest,
     /// Where the job is in its life.
     pub status: JobStatus,
     /// Jobs ahead of this one, while queued.
     pub queue_position: Option<u32>,
+    /// Milliseconds until the picture is likely to be there, while queued or generating and once enough is known.
+    pub eta_ms: Option<u64>,
     /// Steps done.
     pub progress: Progress,
+    /// Times that a worker took the job, those that handed it back unharmed not counted.
+    pub attempt: u32,
     /// The stored picture, once completed.
     pub image: Option<ImageRef>,
     /// Why it failed.
     pub error: Option<Problem>,
     /// Engine and adapter that ran it, such as `rten (CPU)`, once known.
     pub backend: Option<String>,
+}
+
+/// What the picture looks like so far: data of a server-sent event named `preview`. Previews are not replayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobPreview {
+    /// The step that it was made after.
+    pub progress: Progress,
+    /// A PNG as `data:` URL.
+    pub image: String,
 }

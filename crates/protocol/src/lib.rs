@@ -14,6 +14,6 @@ pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError
 pub use image::{
     GalleryPage, ImageRecord, PNG_MIME, Recipe, UploadRequest, UploadTicket, is_sha256_hex,
 };
-pub use job::{ImageRef, JobCreated, JobStatus, JobView, Progress};
+pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
 pub use problem::{Problem, ProblemCode};

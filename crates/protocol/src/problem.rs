@@ -32,12 +32,16 @@ pub enum ProblemCode {
     UploadMissing,
     /// The queue is full; `retry_after` says when to try again.
     QueueFull,
+    /// The queue does not answer.
+    QueueUnavailable,
     /// The picture store does not answer.
     StorageUnavailable,
     /// The model failed while running.
     GenerationFailed,
     /// The state of the job does not allow this.
     Conflict,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
     /// Something failed that is not the client's fault.
     Internal,
 }
@@ -53,10 +57,10 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::BodyTooLarge => 413,
             Self::UnsupportedType => 415,
-            Self::UploadMismatch => 422,
+            Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
             Self::QueueFull => 429,
-            Self::StorageUnavailable => 503,
+            Self::QueueUnavailable | Self::StorageUnavailable => 503,
             Self::GenerationFailed | Self::Internal => 500,
         }
     }
@@ -76,9 +80,11 @@ impl ProblemCode {
             Self::UploadMismatch => "The upload is not what was declared",
             Self::UploadMissing => "The upload did not arrive",
             Self::QueueFull => "The server is busy",
+            Self::QueueUnavailable => "The job queue does not answer",
             Self::StorageUnavailable => "The picture store does not answer",
             Self::GenerationFailed => "The picture could not be made",
             Self::Conflict => "Not possible in this state",
+            Self::IdempotencyKeyReused => "The Idempotency-Key belongs to another request",
             Self::Internal => "Something went wrong on the server",
         }
     }

@@ -16,6 +16,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Serialize)]
 pub struct Readiness {
     storage: bool,
+    queue: bool,
     worker: bool,
     models: usize,
 }
@@ -29,12 +30,15 @@ pub async fn ready(State(hub): State<Hub>) -> (StatusCode, Json<Readiness>) {
     if let Ok(Err(error)) = &storage {
         tracing::warn!(%error, "not ready");
     }
+    let queue = hub.queue.status().await;
     let readiness = Readiness {
         storage: matches!(storage, Ok(Ok(()))),
-        worker: hub.queue.has_worker(),
+        queue: queue.reachable,
+        worker: queue.workers > 0,
         models: hub.catalog.summaries().len(),
     };
-    let status = if readiness.storage && readiness.worker && readiness.models > 0 {
+    let worked = readiness.worker || queue.workers_optional;
+    let status = if readiness.storage && readiness.queue && worked && readiness.models > 0 {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

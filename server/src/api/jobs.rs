@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Hub;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, Path};
-use crate::jobs::{JobEvents, Submission};
+use crate::jobs::{JobEvent, JobEvents, Submission};
 
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_KEY_BYTES: usize = 200;
@@ -80,27 +80,34 @@ pub async fn events(
 
 /// The current state first, unless the client has it; the final state always, since it ends the stream.
 fn event_stream(
-    states: JobEvents,
+    events: JobEvents,
     seen: Option<u64>,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    states.filter_map(move |(number, view)| {
-        let event = if seen == Some(number) && !view.status.is_final() {
-            None
-        } else {
-            match Event::default()
-                .event("state")
-                .id(number.to_string())
-                .json_data(&view)
+    events.filter_map(move |event| {
+        let event = match &event {
+            JobEvent::State { number, view }
+                if seen == Some(*number) && !view.status.is_final() =>
             {
-                Ok(event) => Some(Ok(event)),
-                Err(error) => {
-                    tracing::error!(%error, "event");
-                    None
-                }
+                None
+            }
+            JobEvent::State { number, view } => written(
+                Event::default()
+                    .event("state")
+                    .id(number.to_string())
+                    .json_data(view),
+            ),
+            JobEvent::Preview(preview) => {
+                written(Event::default().event("preview").json_data(preview))
             }
         };
-        std::future::ready(event)
+        std::future::ready(event.map(Ok))
     })
+}
+
+fn written(event: Result<Event, axum::Error>) -> Option<Event> {
+    event
+        .inspect_err(|error| tracing::error!(%error, "event"))
+        .ok()
 }
 
 fn uncached(status: StatusCode, view: JobView) -> Response {

@@ -42,10 +42,19 @@ impl Images {
         request: UploadRequest,
         source: Source,
     ) -> Result<UploadTicket, Problem> {
+        let id = ImageId::new().map_err(internal)?;
+        self.announce_as(id, request, source).await
+    }
+
+    async fn announce_as(
+        &self,
+        id: ImageId,
+        request: UploadRequest,
+        source: Source,
+    ) -> Result<UploadTicket, Problem> {
         let request = self.check(request, source)?;
         let key = image_key(&request.sha256);
         let already_stored = self.keep_if_sound(&key, &request).await?;
-        let id = ImageId::new().map_err(internal)?;
         let mut sha256 = [0; 32];
         hex::decode_to_slice(&request.sha256, &mut sha256).map_err(internal)?;
         let claim = ObjectClaim {
@@ -119,18 +128,27 @@ impl Images {
         Ok(record)
     }
 
-    /// Stores and lists a picture that this server made, by the same presigned PUT as a browser's.
+    /// Stores and lists under `id` a picture that a worker made, by the same presigned PUT as a browser's.
+    /// Saving twice under one id, as two workers may that held the same job, lists one picture.
     ///
     /// # Errors
     /// As [`Self::announce`] and [`Self::commit`].
-    pub async fn save(&self, png: Vec<u8>, recipe: Recipe) -> Result<ImageRecord, Problem> {
+    pub async fn save(
+        &self,
+        id: ImageId,
+        png: Vec<u8>,
+        recipe: Recipe,
+    ) -> Result<ImageRecord, Problem> {
+        if let Some(record) = self.find_record(&id).await? {
+            return Ok(record);
+        }
         let request = UploadRequest {
             sha256: sha256_hex(&png),
             bytes: png.len() as u64,
             content_type: PNG_MIME.to_owned(),
             recipe,
         };
-        let ticket = self.announce(request, Source::Worker).await?;
+        let ticket = self.announce_as(id, request, Source::Worker).await?;
         if !ticket.already_stored {
             self.put(&ticket, png).await?;
         }

@@ -1,47 +1,28 @@
 //! The queue of a single process.
 
+mod claim;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use diffusion::Cancel;
-use futures::StreamExt;
-use protocol::{
-    GenerationRequest, ImageRef, JobCreated, JobStatus, JobView, Problem, ProblemCode, Progress,
-};
-use tokio::sync::watch;
-use tokio_stream::wrappers::WatchStream;
+use protocol::{JobCreated, JobPreview, JobStatus, JobView, Problem, ProblemCode};
+use tokio::sync::{Notify, broadcast, watch};
 
-use super::queue::{JobEvents, Queue, Submission};
+use self::claim::MemoryClaim;
+use super::estimate::{Durations, Load};
+use super::queue::{
+    Claim, JobEvent, JobEvents, Outcome, Queue, QueueStatus, Submission, WORKER_GONE, WorkerStatus,
+    key_reused, new_id, no_such_job, queue_full,
+};
+use super::record::{Claimed, JobRecord};
 
 /// Finished jobs kept at most, however young.
 const MAX_FINISHED: usize = 1_000;
-/// Guess of a job's duration before the first one has ended.
-const FIRST_GUESS: Duration = Duration::from_secs(5);
-
-/// How a job ended.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// The picture is listed.
-    Completed(ImageRef),
-    /// It ended with an error.
-    Failed(Problem),
-    /// It stopped because it was asked to.
-    Cancelled,
-}
-
-/// A job handed to a worker, which must [`Self::finish`] it; dropping it fails the job.
-pub struct Claim {
-    queue: Arc<Shared>,
-    id: String,
-    started: Instant,
-    finished: bool,
-    /// What to make.
-    pub request: GenerationRequest,
-    /// Set when the job shall stop.
-    pub cancel: Cancel,
-}
+/// Previews that a slow reader may lag behind before it misses some.
+const PREVIEWS: usize = 4;
 
 /// A bounded in-process queue.
 #[derive(Clone)]
@@ -51,78 +32,40 @@ struct Shared {
     capacity: usize,
     retention: Duration,
     state: Mutex<State>,
-    work: Condvar,
+    work: Notify,
 }
 
 #[derive(Default)]
 struct State {
     jobs: HashMap<String, Job>,
     waiting: VecDeque<String>,
+    running: usize,
     finished: VecDeque<(Instant, String)>,
     keys: HashMap<String, String>,
-    mean_duration: Option<Duration>,
-    workers: usize,
+    durations: HashMap<String, Durations>,
+    workers: HashMap<String, (Instant, WorkerStatus)>,
     closed: bool,
 }
 
 struct Job {
-    request: GenerationRequest,
+    record: JobRecord,
     fingerprint: [u8; 32],
     key: Option<String>,
+    /// Of the latest claim.
     cancel: Cancel,
-    view: watch::Sender<(u64, JobView)>,
-}
-
-impl Job {
-    fn update(&self, change: impl FnOnce(&mut JobView)) {
-        self.view.send_modify(|(number, view)| {
-            change(view);
-            *number += 1;
-        });
-    }
-
-    fn view(&self) -> JobView {
-        self.view.borrow().1.clone()
-    }
+    shown: watch::Sender<(u64, JobView)>,
+    previews: broadcast::Sender<JobPreview>,
 }
 
 impl MemoryQueue {
-    /// A queue for `capacity` waiting jobs; finished ones can be asked for during `retention`.
+    /// A queue for `capacity` jobs, waiting or being made; finished ones can be asked for during `retention`.
     pub fn new(capacity: usize, retention: Duration) -> Self {
         Self(Arc::new(Shared {
             capacity,
             retention,
             state: Mutex::default(),
-            work: Condvar::new(),
+            work: Notify::new(),
         }))
-    }
-
-    /// Waits for the next job; `None` once the queue is closed.
-    pub fn claim(&self) -> Option<Claim> {
-        let mut state = self.0.lock();
-        loop {
-            if state.closed {
-                return None;
-            }
-            if let Some(claim) = self.0.take_next(&mut state) {
-                return Some(claim);
-            }
-            state = self
-                .0
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Counts a worker in or out.
-    pub fn set_worker(&self, present: bool) {
-        let mut state = self.0.lock();
-        state.workers = if present {
-            state.workers + 1
-        } else {
-            state.workers.saturating_sub(1)
-        };
     }
 
     /// Takes no more jobs, fails the waiting ones and cancels the running ones.
@@ -135,7 +78,8 @@ impl MemoryQueue {
         for job in state.jobs.values() {
             job.cancel.cancel();
         }
-        self.0.work.notify_all();
+        drop(state);
+        self.0.work.notify_waiters();
     }
 }
 
@@ -144,53 +88,91 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_next(self: &Arc<Self>, state: &mut State) -> Option<Claim> {
-        let id = state.waiting.pop_front()?;
-        state.renumber();
-        let job = state.jobs.get(&id)?;
-        job.update(|view| {
-            view.status = JobStatus::Generating;
-            view.queue_position = None;
-        });
-        Some(Claim {
-            queue: Arc::clone(self),
-            started: Instant::now(),
-            finished: false,
-            request: job.request.clone(),
-            cancel: job.cancel.clone(),
-            id,
-        })
+    fn take(self: &Arc<Self>, models: &[String]) -> Option<Box<dyn Claim>> {
+        let mut state = self.lock();
+        if state.closed {
+            return None;
+        }
+        loop {
+            let place = models.iter().find_map(|model| {
+                state.waiting.iter().position(|id| {
+                    let job = state.jobs.get(id);
+                    job.is_some_and(|job| job.record.view.request.model == *model)
+                })
+            })?;
+            let id = state.waiting.remove(place)?;
+            let Some(job) = state.jobs.get_mut(&id) else {
+                continue;
+            };
+            let claimed = job.record.claim();
+            job.cancel = Cancel::default();
+            let (claim, cancel) = (job.record.claim, job.cancel.clone());
+            let request = job.record.view.request.clone();
+            match claimed {
+                Claimed::Run => state.running += 1,
+                Claimed::Ended => state.ended(&id),
+            }
+            state.show_waiting();
+            state.show(&id, None);
+            if claimed == Claimed::Run {
+                return Some(Box::new(MemoryClaim::new(
+                    Arc::clone(self),
+                    id,
+                    claim,
+                    request,
+                    cancel,
+                )));
+            }
+        }
     }
 }
 
 impl State {
-    fn renumber(&self) {
-        for (position, id) in self.waiting.iter().enumerate() {
-            if let Some(job) = self.jobs.get(id) {
-                let position = u32::try_from(position).ok();
-                if job.view.borrow().1.queue_position != position {
-                    job.update(|view| view.queue_position = position);
-                }
+    fn load(&self, model: &str) -> Load {
+        let workers = self.workers.values();
+        Load {
+            median_ms: self.durations.get(model).and_then(Durations::median_ms),
+            running: self.running,
+            workers: workers
+                .filter(|(seen, _)| seen.elapsed() < WORKER_GONE)
+                .count(),
+        }
+    }
+
+    /// Publishes a job's state; `ahead` is its place among the waiting ones.
+    fn show(&self, id: &str, ahead: Option<usize>) {
+        let Some(job) = self.jobs.get(id) else { return };
+        let mut view = job.record.view.clone();
+        view.queue_position = ahead.and_then(|n| u32::try_from(n).ok());
+        view.eta_ms = self
+            .load(&view.request.model)
+            .eta_ms(&view, ahead.unwrap_or_default());
+        job.shown.send_replace((job.record.number, view));
+    }
+
+    /// Publishes positions that have changed.
+    fn show_waiting(&mut self) {
+        for (ahead, id) in self.waiting.iter().enumerate() {
+            let Some(job) = self.jobs.get_mut(id) else {
+                continue;
+            };
+            let shown = job.shown.borrow().1.queue_position;
+            if shown != u32::try_from(ahead).ok() {
+                job.record.number += 1;
+                self.show(id, Some(ahead));
             }
         }
     }
 
     fn end(&mut self, id: &str, outcome: Outcome) {
-        let Some(job) = self.jobs.get(id) else { return };
-        job.update(|view| {
-            view.queue_position = None;
-            match outcome {
-                Outcome::Completed(image) => {
-                    view.status = JobStatus::Completed;
-                    view.image = Some(image);
-                }
-                Outcome::Failed(problem) => {
-                    view.status = JobStatus::Failed;
-                    view.error = Some(problem);
-                }
-                Outcome::Cancelled => view.status = JobStatus::Cancelled,
-            }
-        });
+        if let Some(job) = self.jobs.get_mut(id) {
+            job.record.end(outcome);
+            self.ended(id);
+            self.show(id, None);
+        }
+    }
+
+    fn ended(&mut self, id: &str) {
         self.finished.push_back((Instant::now(), id.to_owned()));
     }
 
@@ -206,18 +188,8 @@ impl State {
         }
     }
 
-    /// Seconds until a place in the queue is likely to be free: one job's time.
-    fn retry_after(&self) -> u32 {
-        let seconds = self.mean_duration.unwrap_or(FIRST_GUESS).as_secs_f64();
-        seconds.ceil().clamp(1.0, 600.0) as u32
-    }
-
     fn job(&self, id: &str) -> Result<&Job, Problem> {
-        self.jobs.get(id).ok_or_else(|| {
-            Problem::new(ProblemCode::NotFound, "there is no job of this id").with_hint(
-                "Finished jobs are forgotten after a while, and all jobs when the server restarts.",
-            )
-        })
+        self.jobs.get(id).ok_or_else(no_such_job)
     }
 }
 
@@ -234,147 +206,142 @@ impl Queue for MemoryQueue {
         if let Some(id) = key.as_ref().and_then(|key| state.keys.get(key)) {
             let job = state.job(id)?;
             if job.fingerprint != fingerprint {
-                return Err(Problem::new(
-                    ProblemCode::Conflict,
-                    "this Idempotency-Key was used for another request",
-                )
-                .with_hint("Use a new key for every new request."));
+                return Err(key_reused());
             }
             return Ok(JobCreated {
                 id: id.clone(),
-                seed: job.request.seed.unwrap_or_default(),
+                seed: job.record.view.request.seed.unwrap_or_default(),
             });
         }
         if state.closed {
             return Err(stopped());
         }
-        if state.waiting.len() >= self.0.capacity {
-            let mut problem = Problem::new(
-                ProblemCode::QueueFull,
-                format!("{} pictures are waiting already", state.waiting.len()),
-            )
-            .with_hint("Try again in a moment, or make the picture in your browser.");
-            problem.retry_after = Some(state.retry_after());
-            return Err(problem);
+        let jobs = state.waiting.len() + state.running;
+        if jobs >= self.0.capacity {
+            return Err(queue_full(jobs, state.load(&request.model).retry_after()));
         }
-        let id = hex::encode(crate::random::bytes::<16>().map_err(|error| {
-            tracing::error!("{error:#}");
-            Problem::new(ProblemCode::Internal, "no id could be drawn for the job")
-        })?);
+        let id = new_id()?;
         let created = JobCreated {
             id: id.clone(),
             seed: request.seed.unwrap_or_default(),
         };
-        let view = JobView {
-            id: id.clone(),
-            status: JobStatus::Queued,
-            queue_position: u32::try_from(state.waiting.len()).ok(),
-            progress: Progress {
-                step: 0,
-                total_steps: request.num_inference_steps.unwrap_or_default(),
-            },
-            image: None,
-            error: None,
-            backend: None,
-        };
+        let record = JobRecord::new(id.clone(), request);
         if let Some(key) = &key {
             state.keys.insert(key.clone(), id.clone());
         }
         let job = Job {
-            request,
+            shown: watch::Sender::new((record.number, record.view.clone())),
+            record,
             fingerprint,
             key,
             cancel: Cancel::default(),
-            view: watch::Sender::new((1, view)),
+            previews: broadcast::Sender::new(PREVIEWS),
         };
         state.jobs.insert(id.clone(), job);
+        state.show(&id, Some(state.waiting.len()));
         state.waiting.push_back(id);
-        self.0.work.notify_one();
+        drop(state);
+        self.0.work.notify_waiters();
         Ok(created)
     }
 
     async fn get(&self, id: &str) -> Result<JobView, Problem> {
-        Ok(self.0.lock().job(id)?.view())
+        Ok(self.0.lock().job(id)?.shown.borrow().1.clone())
     }
 
     async fn cancel(&self, id: &str) -> Result<JobView, Problem> {
         let mut state = self.0.lock();
-        let job = state.job(id)?;
-        job.cancel.cancel();
-        if let Some(place) = state.waiting.iter().position(|waiting| waiting == id) {
-            state.waiting.remove(place);
-            state.end(id, Outcome::Cancelled);
-            state.renumber();
+        let job = state.jobs.get_mut(id).ok_or_else(no_such_job)?;
+        if job.record.cancel() {
+            job.cancel.cancel();
+            if job.record.view.status == JobStatus::Cancelled {
+                state.ended(id);
+                state.waiting.retain(|waiting| waiting != id);
+                state.show_waiting();
+            }
+            state.show(id, None);
         }
-        Ok(state.job(id)?.view())
+        let view = state.job(id)?.shown.borrow().1.clone();
+        Ok(view)
     }
 
     async fn events(&self, id: &str) -> Result<JobEvents, Problem> {
-        let states = WatchStream::new(self.0.lock().job(id)?.view.subscribe());
-        // The sender outlives the job, so the final state itself has to end the stream.
-        let until_final = futures::stream::unfold(Some(states), |states| async move {
-            let mut states = states?;
-            let state = states.next().await?;
-            let rest = (!state.1.status.is_final()).then_some(states);
-            Some((state, rest))
+        let state = self.0.lock();
+        let job = state.job(id)?;
+        let (mut states, previews) = (job.shown.subscribe(), job.previews.subscribe());
+        drop(state);
+        states.mark_changed();
+        let events = futures::stream::unfold(Some((states, previews)), |followed| async move {
+            let (mut states, mut previews) = followed?;
+            loop {
+                tokio::select! {
+                    biased;
+                    preview = previews.recv() => match preview {
+                        Ok(preview) => {
+                            return Some((JobEvent::Preview(preview), Some((states, previews))));
+                        }
+                        Err(broadcast::error::RecvError::Lagged(_)) => {}
+                        Err(broadcast::error::RecvError::Closed) => return None,
+                    },
+                    changed = states.changed() => {
+                        changed.ok()?;
+                        let (number, view) = states.borrow_and_update().clone();
+                        let rest = (!view.status.is_final()).then_some((states, previews));
+                        let view = Box::new(view);
+                        return Some((JobEvent::State { number, view }, rest));
+                    }
+                }
+            }
         });
-        Ok(until_final.boxed())
+        Ok(Box::pin(events))
     }
 
-    fn has_worker(&self) -> bool {
-        self.0.lock().workers > 0
-    }
-}
-
-impl Claim {
-    /// Id of the job.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Shows that `progress.step` steps are done.
-    pub fn progress(&self, progress: Progress) {
-        self.update(|view| view.progress = progress);
-    }
-
-    /// Shows what the job runs on.
-    pub fn backend(&self, backend: &str) {
-        self.update(|view| view.backend = Some(backend.to_owned()));
-    }
-
-    /// Ends the job.
-    pub fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
-    }
-
-    fn update(&self, change: impl FnOnce(&mut JobView)) {
-        if let Some(job) = self.queue.lock().jobs.get(&self.id) {
-            job.update(change);
+    async fn pull(
+        &self,
+        models: &[String],
+        wait: Duration,
+    ) -> Result<Option<Box<dyn Claim>>, Problem> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            // Registered before the look, so that a job that comes right after it wakes this call.
+            let mut woken = std::pin::pin!(self.0.work.notified());
+            woken.as_mut().enable();
+            if let Some(claim) = self.0.take(models) {
+                return Ok(Some(claim));
+            }
+            if self.0.lock().closed {
+                return Ok(None);
+            }
+            if tokio::time::timeout_at(deadline, woken).await.is_err() {
+                return Ok(None);
+            }
         }
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        self.finished = true;
-        let mut state = self.queue.lock();
-        let outcome = match outcome {
-            Outcome::Cancelled if state.closed => Outcome::Failed(stopped()),
-            other => other,
-        };
-        if matches!(outcome, Outcome::Completed(_)) {
-            let last = self.started.elapsed();
-            state.mean_duration = Some(state.mean_duration.map_or(last, |m| (m * 3 + last) / 4));
-        }
-        state.end(&self.id, outcome);
+    async fn heartbeat(&self, worker: &WorkerStatus) {
+        let mut state = self.0.lock();
+        state
+            .workers
+            .insert(worker.id.clone(), (Instant::now(), worker.clone()));
+        state
+            .workers
+            .retain(|_, (seen, _)| seen.elapsed() < WORKER_GONE);
     }
-}
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.end(Outcome::Failed(Problem::new(
-                ProblemCode::GenerationFailed,
-                "the worker stopped while it made this picture",
-            )));
+    async fn leave(&self, worker: &str) {
+        self.0.lock().workers.remove(worker);
+    }
+
+    async fn status(&self) -> QueueStatus {
+        let state = self.0.lock();
+        QueueStatus {
+            reachable: true,
+            workers: state
+                .workers
+                .values()
+                .filter(|(seen, _)| seen.elapsed() < WORKER_GONE)
+                .count(),
+            workers_optional: false,
         }
     }
 }
@@ -386,6 +353,3 @@ fn stopped() -> Problem {
     )
     .with_hint("Send the request again.")
 }
-
-#[cfg(test)]
-mod tests;

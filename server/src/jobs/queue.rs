@@ -1,11 +1,32 @@
-//! What the API asks of a queue.
+//! What API and workers ask of a queue.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
+use diffusion::Cancel;
 use futures::stream::BoxStream;
-use protocol::{GenerationRequest, JobCreated, JobView, Problem};
+use protocol::{
+    GenerationRequest, ImageRef, JobCreated, JobPreview, JobView, Problem, ProblemCode, Progress,
+};
+use serde::{Deserialize, Serialize};
 
-/// States of one job with their number, the current one first; ends after the final one.
-pub type JobEvents = BoxStream<'static, (u64, JobView)>;
+/// What happens to a job: its current state first, then every later one and the previews; ends after the final
+/// state. A slow reader misses states in between, never the last one.
+pub type JobEvents = BoxStream<'static, JobEvent>;
+
+/// One event of a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobEvent {
+    /// A new state.
+    State {
+        /// Grows with every change of the job; a change of position or estimate alone may repeat it.
+        number: u64,
+        /// The state.
+        view: Box<JobView>,
+    },
+    /// What the picture looks like so far.
+    Preview(JobPreview),
+}
 
 /// A checked request.
 #[derive(Clone, Debug)]
@@ -18,34 +39,175 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
 }
 
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The picture is listed.
+    Completed(ImageRef),
+    /// It ended with an error that another attempt would not mend.
+    Failed(Problem),
+    /// It stopped because it was asked to.
+    Cancelled,
+}
+
+/// Why a worker gives a job back unfinished.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HandBack {
+    /// The worker stops; the attempt does not count.
+    Draining,
+    /// The attempt failed for a reason that may pass.
+    Retry(Problem),
+}
+
+/// A worker as it tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Unique name.
+    pub id: String,
+    /// Models that it takes.
+    pub models: Vec<String>,
+    /// Id of the job in hand.
+    pub job: Option<String>,
+}
+
+/// State of the queue as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// It answers.
+    pub reachable: bool,
+    /// Workers heard of lately.
+    pub workers: usize,
+    /// Whether a queue without workers is in order, since they start when there is work.
+    pub workers_optional: bool,
+}
+
 /// A queue of jobs.
+///
+/// Problems are [`ProblemCode::QueueUnavailable`] where the queue cannot be reached, beside those named.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Takes a job in.
     ///
     /// # Errors
-    /// [`protocol::ProblemCode::QueueFull`] with `retry_after`; [`protocol::ProblemCode::Conflict`] when the
-    /// idempotency key was used for another request; [`protocol::ProblemCode::Internal`].
+    /// [`ProblemCode::QueueFull`] with `retry_after`; [`ProblemCode::IdempotencyKeyReused`].
     async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem>;
 
     /// State of a job.
     ///
     /// # Errors
-    /// [`protocol::ProblemCode::NotFound`].
+    /// [`ProblemCode::NotFound`].
     async fn get(&self, id: &str) -> Result<JobView, Problem>;
 
     /// Asks a job to stop: a queued one ends at once, a running one within a step. A finished one stays as it is.
     ///
     /// # Errors
-    /// [`protocol::ProblemCode::NotFound`].
+    /// [`ProblemCode::NotFound`].
     async fn cancel(&self, id: &str) -> Result<JobView, Problem>;
 
     /// Follows a job.
     ///
     /// # Errors
-    /// [`protocol::ProblemCode::NotFound`].
+    /// [`ProblemCode::NotFound`].
     async fn events(&self, id: &str) -> Result<JobEvents, Problem>;
 
-    /// Whether a worker is there to take jobs.
-    fn has_worker(&self) -> bool;
+    /// The next job of one of `models`, those named first preferred; `None` when none came within `wait`.
+    ///
+    /// # Errors
+    /// Only [`ProblemCode::QueueUnavailable`].
+    async fn pull(
+        &self,
+        models: &[String],
+        wait: Duration,
+    ) -> Result<Option<Box<dyn Claim>>, Problem>;
+
+    /// A worker's sign of life, to be repeated every [`HEARTBEAT`].
+    async fn heartbeat(&self, worker: &WorkerStatus);
+
+    /// A worker leaves.
+    async fn leave(&self, worker: &str);
+
+    /// How the queue is.
+    async fn status(&self) -> QueueStatus;
+}
+
+/// Time between two signs of life of a worker.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Silence after which a worker is no longer counted.
+pub const WORKER_GONE: Duration = Duration::from_secs(5);
+
+/// A job in a worker's hands. Dropping it leaves the job to be handed out again, as when the worker dies.
+#[async_trait]
+pub trait Claim: Send + Sync {
+    /// Id of the job.
+    fn id(&self) -> &str;
+
+    /// What to make.
+    fn request(&self) -> &GenerationRequest;
+
+    /// Set when the work shall stop: the job was cancelled, or has been given to another worker.
+    fn cancel(&self) -> &Cancel;
+
+    /// Tells the queue that the job is still worked at; to be repeated every [`Self::keep_interval`].
+    async fn keep(&self);
+
+    /// How often [`Self::keep`] is due.
+    fn keep_interval(&self) -> Duration;
+
+    /// Shows what the job runs on.
+    async fn backend(&self, backend: &str);
+
+    /// Shows that `progress.step` steps are done.
+    async fn step(&self, progress: Progress);
+
+    /// Shows what the picture looks like so far.
+    async fn preview(&self, preview: JobPreview);
+
+    /// Ends the job; `false` when it was no longer this worker's to end.
+    ///
+    /// # Errors
+    /// [`ProblemCode::QueueUnavailable`] when the queue stayed away; the job will be handed out again.
+    async fn finish(self: Box<Self>, outcome: Outcome) -> Result<bool, Problem>;
+
+    /// Gives the job back.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    async fn hand_back(self: Box<Self>, reason: HandBack) -> Result<(), Problem>;
+}
+
+/// There is no such job.
+pub(super) fn no_such_job() -> Problem {
+    Problem::new(ProblemCode::NotFound, "there is no job of this id").with_hint(
+        "Finished jobs are forgotten after a while; without NATS, all jobs when the server restarts.",
+    )
+}
+
+/// The key was used for another request.
+pub(super) fn key_reused() -> Problem {
+    Problem::new(
+        ProblemCode::IdempotencyKeyReused,
+        "this Idempotency-Key was used for another request",
+    )
+    .with_hint("Use a new key for every new request.")
+}
+
+/// No room for another job.
+pub(super) fn queue_full(jobs: usize, retry_after: u32) -> Problem {
+    let mut problem = Problem::new(
+        ProblemCode::QueueFull,
+        format!("{jobs} pictures are waiting or being made already"),
+    )
+    .with_hint("Try again in a moment, or make the picture in your browser.");
+    problem.retry_after = Some(retry_after);
+    problem
+}
+
+/// The id of a new job, which its picture will have too.
+pub(super) fn new_id() -> Result<String, Problem> {
+    crate::images::ImageId::new()
+        .map(|id| id.to_string())
+        .map_err(|error| {
+            tracing::error!("{error:#}");
+            Problem::new(ProblemCode::Internal, "no id could be drawn for the job")
+        })
 }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Pipeline, png};
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
-use protocol::{GenerationRequest, Progress};
+use protocol::GenerationRequest;
 
-use super::{RenderError, Rendered, Renderer};
+use super::{RenderError, Rendered, Renderer, Report};
 use crate::catalog::Catalog;
 use crate::config::RendererChoice;
 
@@ -63,14 +63,17 @@ impl LocalRenderer {
     fn run(
         &mut self,
         request: &GenerationRequest,
-        on_backend: &mut dyn FnMut(&str),
-        on_step: &mut dyn FnMut(Progress),
+        report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
         let pipeline = self.pipeline(&request.model)?;
-        on_backend(pipeline.backend());
+        report(Report::Backend(pipeline.backend()));
         let started = Instant::now();
-        let picture = block_on(pipeline.generate(request, on_step, cancel))?;
+        let picture = block_on(pipeline.generate(
+            request,
+            &mut |progress| report(Report::Step(progress)),
+            cancel,
+        ))?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let recipe = pipeline.recipe(request, "server", milliseconds);
         let png = png::encode(&picture, &recipe)?;
@@ -82,11 +85,10 @@ impl Renderer for LocalRenderer {
     fn render(
         &mut self,
         request: &GenerationRequest,
-        on_backend: &mut dyn FnMut(&str),
-        on_step: &mut dyn FnMut(Progress),
+        report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        let result = self.run(request, on_backend, on_step, cancel);
+        let result = self.run(request, report, cancel);
         if let Err(error) = &result
             && !error.is_cancelled()
         {

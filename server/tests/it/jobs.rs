@@ -154,7 +154,7 @@ async fn a_running_job_stops_within_a_step() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_says_when_to_come_back_and_a_waiting_job_can_leave() {
-    let hub = Hub::with(&["--queue-capacity=1"]).await;
+    let hub = Hub::with(&["--queue-capacity=2"]).await;
     let running = hub.submit(&slow(1)).await;
     hub.wait(&running.id, |view| view.status == JobStatus::Generating)
         .await;
@@ -286,7 +286,11 @@ async fn a_repeated_submission_is_one_job() {
     assert_eq!(first, second);
     let other: protocol::JobCreated = json(send(&open, "k2").await).await;
     assert_ne!(first.id, other.id);
-    assert_problem(send(&slow(1), "k1").await, ProblemCode::Conflict).await;
+    assert_problem(
+        send(&slow(1), "k1").await,
+        ProblemCode::IdempotencyKeyReused,
+    )
+    .await;
     assert_problem(
         send(&open, &"k".repeat(201)).await,
         ProblemCode::MalformedRequest,
