@@ -8,7 +8,8 @@ from pathlib import Path
 from . import config as settings
 from .paths import home
 
-TRAINED = ("train-autoencoder", "train-decoder", "train-denoiser", "train-evaluator")
+TRAINED = ("train-autoencoder", "train-decoder", "train-denoiser", "train-distil", "train-evaluator")
+DENOISERS = ("denoiser.pt", "student.pt")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,17 +31,36 @@ def parser() -> argparse.ArgumentParser:
     encode.add_argument("--processes", type=int, default=os.cpu_count())
     commands.add_parser("measure-denoiser", help="loss on kept pairs")
     evaluate = commands.add_parser("evaluate", help="R-precision, distance, originality")
-    evaluate.add_argument("--guidance", type=float, nargs="+", default=[1.0, 3.0, 5.0])
-    evaluate.add_argument("--steps", type=int, nargs="+", default=[8])
+    evaluate.add_argument("--guidance", type=float, nargs="*", default=[1.0, 3.0, 5.0], help="of the run's own models")
+    evaluate.add_argument("--steps", type=int, nargs="*", default=[8])
     evaluate.add_argument("--limit", type=int, default=500, help="prompts a split")
-    export = commands.add_parser("export", help="ONNX components with golden inputs and outputs")
-    export.add_argument("out", type=Path)
+    evaluate.add_argument("--checkpoint", choices=DENOISERS, default="denoiser.pt")
+    evaluate.add_argument("--package", type=_named, action="append", default=[], metavar="NAME=FOLDER",
+                          help="also an exported package, at guidance 3 and 8 steps; the card shows"
+                               " 'version 0', and 'int8' beside 'half' and 'full', of which 'full' comes first")  # fmt: skip
+    card = commands.add_parser("card", help="write evaluation.json into the model card's marked sections")
+    card.add_argument("card", type=Path)
+    card.add_argument("--package", type=_named, action="append", default=[], metavar="NAME=FOLDER")
+    credit = commands.add_parser("credit", help="write the picture sets into THIRD_PARTY.md")
+    credit.add_argument("file", type=Path)
+    export = commands.add_parser("export", help="the package, with golden inputs and outputs")
+    export.add_argument("out", type=Path, help="folder; what lies there is replaced file by file")
+    export.add_argument("--weights", choices=("int8", "half", "full"), default="int8")
+    export.add_argument("--checkpoint", choices=DENOISERS, default="denoiser.pt")
     sample = commands.add_parser("sample", help="a sheet of the fixed prompts")
     sample.add_argument("--guidance", type=float, default=3.0)
     sample.add_argument("--steps", type=int, default=8)
     sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--checkpoint", choices=DENOISERS, default="denoiser.pt")
     sample.add_argument("--out", type=Path)
     return top
+
+
+def _named(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
+    return name, Path(folder)
 
 
 def main() -> None:
@@ -100,6 +120,10 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
             from .train_denoiser import train
 
             train(config, arguments.resume, arguments.seconds)
+        case "train-distil":
+            from .train_distil import train
+
+            train(config, arguments.resume, arguments.seconds)
         case "measure-denoiser":
             from .train_denoiser import measure
 
@@ -108,17 +132,38 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
         case "sample":
             from .sample import Sampler, prompts, sheet
 
-            pictures = Sampler.load(config)(prompts(), arguments.guidance, arguments.steps, arguments.seed)
+            sampler = Sampler.load(config, arguments.checkpoint)
+            pictures = sampler(prompts(), arguments.guidance, arguments.steps, arguments.seed)
             sheet(pictures, prompts(), 10, arguments.out or config.folder / "samples.png")
         case "train-evaluator":
             from .train_evaluator import train
 
             train(config, arguments.resume, arguments.seconds)
         case "evaluate":
-            from .evaluate import evaluate
+            from .evaluate import Maker, evaluate
+            from .package_sampler import PackageSampler
+            from .sample import Sampler
 
-            evaluate(config, arguments.guidance, arguments.steps, arguments.limit)
+            makers = [Maker(name, PackageSampler(folder)) for name, folder in arguments.package]
+            if settings_ := [(g, s) for g in arguments.guidance for s in arguments.steps]:
+                makers.append(Maker("run", Sampler.load(config, arguments.checkpoint), settings_))
+            evaluate(config, makers, arguments.limit)
+        case "card":
+            import json
+
+            from .card import write
+
+            manifests = {name: json.loads((f / "manifest.json").read_text()) for name, f in arguments.package}
+            sizes = {name: sum(f["bytes"] for f in m["files"]) for name, m in manifests.items()}
+            write(arguments.card, json.loads((config.folder / "evaluation.json").read_text()), sizes)
+        case "credit":
+            from .attribution import credits
+            from .card import replaced
+            from .fetch import load_sources
+
+            text = replaced(arguments.file.read_text(), "sets", credits(*load_sources()))
+            arguments.file.write_text(text)
         case "export":
             from .export import export
 
-            export(config, arguments.out)
+            export(config, arguments.out, arguments.weights, arguments.checkpoint)

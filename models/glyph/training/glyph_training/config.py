@@ -45,6 +45,7 @@ class Config:
     autoencoder: Stage
     decoder: Stage
     denoiser: Stage
+    distil: Stage
     evaluator: Stage
 
 
@@ -58,6 +59,7 @@ def _make(kind, table: dict, where: str):
 def load(path: Path, folder: Path | None = None) -> Config:
     """Reads a TOML file; runs lie in `folder`, by default under `paths.home()` by the config's name."""
     table = tomllib.loads(path.read_text())
+    student = table["denoiser"]["model"] | {"guided": True}
     return Config(
         name=table["name"],
         folder=folder or home() / table["name"],
@@ -65,5 +67,6 @@ def load(path: Path, folder: Path | None = None) -> Config:
         autoencoder=_make(Stage, table["autoencoder"], "autoencoder"),
         decoder=_make(Stage, {"model": {}} | table["decoder"], "decoder"),
         denoiser=_make(Stage, table["denoiser"], "denoiser"),
+        distil=_make(Stage, {"model": student} | table["distil"], "distil"),
         evaluator=_make(Stage, table["evaluator"], "evaluator"),
     )

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 TIME_FREQUENCIES = 64
+# Guidance scales are divided by this, so that they lie in 0..1 as timesteps do.
+MOST_GUIDANCE = 8.0
 
 
 def time_features(timestep: Tensor) -> Tensor:
@@ -78,7 +80,10 @@ class TransformerBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Predicts the velocity `noise - latents` of `(1 - t) latents + t noise`."""
+    """Predicts the velocity `noise - latents` of `(1 - t) latents + t noise`.
+
+    A `guided` one also takes the guidance scale, and predicts the guided velocity.
+    """
 
     def __init__(
         self,
@@ -91,9 +96,10 @@ class Denoiser(nn.Module):
         text_width: int = 384,
         blocks_before: int = 2,
         blocks_after: int = 3,
+        guided: bool = False,
     ):
         super().__init__()
-        self.width, self.text_tokens = width, text_tokens
+        self.width, self.text_tokens, self.guided = width, text_tokens, guided
         self.enter = nn.Conv2d(latent_channels, channels, 3, padding=1)
         self.before = nn.ModuleList(ConvBlock(channels, width) for _ in range(blocks_before))
         self.shrink = nn.Conv2d(channels, width, 2, stride=2)
@@ -118,14 +124,26 @@ class Denoiser(nn.Module):
         with torch.no_grad():
             gates = self.modulation.bias.view(6, width)
             gates[2], gates[5] = 0.5, 0.5
+        if guided:
+            self.guidance = nn.Sequential(nn.Linear(2 * TIME_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+            nn.init.zeros_(self.guidance[2].weight)
+            nn.init.zeros_(self.guidance[2].bias)
 
-    def forward(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """latents f32 [n,16,8,8], timestep f32 [n], text f32 [n,T,384], mask bool [n,T] -> f32 [n,16,8,8]."""
+    def forward(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, guidance: Tensor | None = None
+    ) -> Tensor:
+        """latents f32 [n,16,8,8], timestep f32 [n], text f32 [n,T,384], mask bool [n,T] -> f32 [n,16,8,8].
+
+        guidance: f32 [n], taken by a guided denoiser alone.
+        """
         batch = latents.shape[0]
         text, mask = self.text_norm(text[:, : self.text_tokens]), mask[:, : self.text_tokens].unsqueeze(-1)
         kept = mask.to(text.dtype)
         pooled = (text * kept).sum(1) / kept.sum(1).clamp(min=1)
-        condition = F.silu(self.time(time_features(timestep)) + self.pooled_text(pooled))
+        condition = self.time(time_features(timestep)) + self.pooled_text(pooled)
+        if guidance is not None:
+            condition = condition + self.guidance(time_features(guidance / MOST_GUIDANCE))
+        condition = F.silu(condition)
         modulation = self.modulation(condition).view(batch, 6, self.width)
 
         x = self.enter(latents)

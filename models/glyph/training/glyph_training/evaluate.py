@@ -1,7 +1,13 @@
-"""Measures a run: R-precision of seen, held-out and composed prompts beside real pictures."""
+"""Measures makers of pictures on three splits: R-precision, kernel distance, originality.
+
+Makers are the run's own models and exported packages, beside real pictures
+(the ceiling) and chance.
+"""
 
 import json
 import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,57 +18,93 @@ from .config import Config
 from .dataset import load_originals, load_recipes
 from .evaluator import kernel_distance, nearest, r_precision
 from .render import Recipe, render
-from .sample import Sampler
+from .split import kept_from_judge
 from .text import TextEncoder, sentence
 from .train_autoencoder import KEPT
 from .train_evaluator import held_out_recipes, load_judge, plain_views
 
 COMPOSITIONS = ("worn", "pair", "coloured_pair", "count", "on", "scene")
 DISTRACTORS = 499
+REFERENCE = "full"
+
+
+@dataclass
+class Maker:
+    """`draw(captions, guidance, steps)` gives uint8 RGB [n,height,width,3]."""
+
+    name: str
+    draw: Callable[[list[str], float, int], np.ndarray]
+    settings: list[tuple[float, int]] = field(default_factory=lambda: [(3.0, 8)])
 
 
 class Splits:
-    """Prompts with their real pictures: seen, held out, and compositions kept from training."""
+    """Prompts with their real pictures, none of which the judge was trained on.
+
+    `seen`: the generator was trained on the picture. `held-out`: on the concept in other styles alone.
+    `composition`: on other combinations; the judge knows parts of them.
+    """
 
     def __init__(self, config: Config, limit: int):
         chance = random.Random(0)
         recipes = load_recipes(config.folder / "data")
-        seen = [r for i, r in enumerate(recipes) if r.kind == "original" and r.weight >= 1 and i % KEPT]
+        trained = [r for i, r in enumerate(recipes) if r.kind == "original" and i % KEPT]
+        seen = [r for r in trained if r.weight >= 1 and kept_from_judge(r.names[0], r.style)]
         composed = [r for r in recipes[::KEPT] if r.kind in COMPOSITIONS]
-        self.originals = [r for i, r in enumerate(recipes) if r.kind == "original" and i % KEPT]
+        held = held_out_recipes(config)
+        self.originals = trained
         self.of: dict[str, list[Recipe]] = {
-            "seen": chance.sample(seen, min(limit, len(seen))),
-            "held-out": held_out_recipes(config)[:limit],
-            "composition": composed[:limit],
+            name: chance.sample(found, min(limit, len(found)))
+            for name, found in (("seen", seen), ("held-out", held), ("composition", composed))
         }
-        pool = sorted({r.captions[0] for r in seen + composed})
+        pool = sorted({r.captions[0] for r in trained if r.weight >= 1} | {r.captions[0] for r in composed})
         self.distractors = chance.sample(pool, min(DISTRACTORS, len(pool)))
 
 
-@torch.no_grad()
-def evaluate(config: Config, guidances: list[float], step_counts: list[int], limit: int) -> list[dict]:
-    """Prints and writes evaluation.json, one entry a split and setting; guidance None is real pictures.
+class Scorer:
+    """What the judge says of pictures."""
 
-    `closer_than_real`: share of pictures whose nearest training picture, by the
-    judge's features, is closer than the median training picture is to its nearest other.
+    def __init__(self, config: Config, splits: Splits, originals: np.ndarray, encoder: TextEncoder):
+        self.judge = load_judge(config)
+        self.distractors = sentence(*encoder(splits.distractors))
+        self.training = torch.cat([self.features(render(r, originals)[None]) for r in splits.originals])
+        self.apart = nearest(self.training, self.training, skip_self=True).median()
+
+    def features(self, pictures: np.ndarray) -> Tensor:
+        return F.normalize(self._run(self.judge.describe, pictures), dim=-1)
+
+    def precision(self, pictures: np.ndarray, captions: Tensor) -> float:
+        return r_precision(self._run(self.judge, pictures), captions, self.distractors)
+
+    def originality(self, features: Tensor) -> dict[str, float]:
+        """`closer_than_real`: share of pictures whose nearest training picture, by the judge's features, is
+        closer than the median training picture is to its nearest other."""
+        closest = nearest(features, self.training)
+        return {
+            "nearest_training": round(float(closest.median()), 4),
+            "closer_than_real": round(float((closest < self.apart).float().mean()), 4),
+        }
+
+    @staticmethod
+    def _run(part: Callable[[Tensor], Tensor], pictures: np.ndarray) -> Tensor:
+        return torch.cat([part(plain_views(pictures[i : i + 64])).cpu() for i in range(0, len(pictures), 64)])
+
+
+@torch.no_grad()
+def evaluate(config: Config, makers: list[Maker], limit: int) -> list[dict]:
+    """Prints entries and writes evaluation.json, one a split, maker and setting.
+
+    A package's entry has the PSNR to the pictures of the package `full` where that came before it.
     """
     originals, _ = load_originals(config.folder / "data")
-    splits, judge, sampler, encoder = Splits(config, limit), load_judge(config), Sampler.load(config), TextEncoder()
-    distractors = sentence(*encoder(splits.distractors))
-    results = []
+    splits, encoder = Splits(config, limit), TextEncoder()
+    scorer = Scorer(config, splits, originals, encoder)
+    results: list[dict] = []
 
-    def features(pictures: np.ndarray) -> Tensor:
-        parts = [judge.describe(plain_views(pictures[i : i + 64])) for i in range(0, len(pictures), 64)]
-        return F.normalize(torch.cat(parts), dim=-1).cpu()
-
-    def score(split: str, pictures: np.ndarray, captions: Tensor, **setting: object) -> Tensor:
-        seen = torch.cat([judge(plain_views(pictures[i : i + 64])) for i in range(0, len(pictures), 64)])
-        precision = r_precision(seen.cpu(), captions, distractors)
-        results.append({"split": split, **setting, "prompts": len(pictures), "r_precision": round(precision, 4)})
-        return features(pictures)
-
-    training = torch.cat([features(render(r, originals)[None]) for r in splits.originals])
-    apart = nearest(training, training, skip_self=True).median()
+    def note(split: str, maker: str, pictures: int, precision: float, **more: object) -> None:
+        results.append(
+            {"split": split, "maker": maker, "prompts": pictures, "r_precision": round(precision, 4), **more}
+        )
+        print(json.dumps(results[-1]), flush=True)
 
     for split, recipes in splits.of.items():
         if not recipes:
@@ -70,15 +112,27 @@ def evaluate(config: Config, guidances: list[float], step_counts: list[int], lim
         prompts = [r.captions[0] for r in recipes]
         captions = sentence(*encoder(prompts))
         real_pictures = np.stack([render(r, originals) for r in recipes])
-        real = score(split, real_pictures, captions, guidance=None, steps=None)
-        for guidance in guidances:
-            for steps in step_counts:
-                made = score(split, sampler(prompts, guidance, steps), captions, guidance=guidance, steps=steps)
+        real, reference = scorer.features(real_pictures), {}
+        note(split, "chance", len(prompts), 1 / (1 + len(splits.distractors)))
+        note(split, "real", len(prompts), scorer.precision(real_pictures, captions))
+        for maker in makers:
+            for guidance, steps in maker.settings:
+                pictures = maker.draw(prompts, guidance, steps)
+                features = scorer.features(pictures)
+                more: dict[str, object] = {"guidance": guidance, "steps": steps}
                 if len(real) > 1:
-                    results[-1]["kernel_distance"] = round(kernel_distance(real, made), 5)
-                closest = nearest(made, training)
-                results[-1]["nearest_training"] = round(float(closest.median()), 4)
-                results[-1]["closer_than_real"] = round(float((closest < apart).float().mean()), 4)
-                print(json.dumps(results[-1]), flush=True)
-    (config.folder / "evaluation.json").write_text(json.dumps(results, indent=1))
+                    more["kernel_distance"] = round(kernel_distance(real, features), 5)
+                if maker.name == REFERENCE:
+                    reference[guidance, steps] = pictures
+                elif (same := reference.get((guidance, steps))) is not None and same.shape == pictures.shape:
+                    more["psnr_to_full"] = round(mean_psnr(pictures, same), 2)
+                note(split, maker.name, len(prompts), scorer.precision(pictures, captions), **more,
+                     **scorer.originality(features))  # fmt: skip
+        (config.folder / "evaluation.json").write_text(json.dumps(results, indent=1))
     return results
+
+
+def mean_psnr(pictures: np.ndarray, expected: np.ndarray) -> float:
+    """Decibels, the mean over pictures of uint8 [n,h,w,3]; equal pictures count as 80."""
+    error = np.square(pictures.astype(np.float64) - expected).mean((1, 2, 3))
+    return float(np.minimum(80, 10 * np.log10(255**2 / np.maximum(error, 1e-9))).mean())

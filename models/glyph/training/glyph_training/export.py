@@ -1,128 +1,131 @@
-"""Writes the package's components as ONNX, with golden inputs and outputs of ONNX Runtime."""
+"""Writes the package: ONNX components, tokenizer, manifest, golden inputs and outputs of ONNX Runtime."""
 
-import hashlib
 import json
-import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto
 from torch import Tensor, nn
 
+from . import manifest
+from .components import DecoderComponent, DenoiserComponent, TextComponent
 from .config import Config
 from .latents import stats
-from .sample import Sampler
-from .text import MODEL, TOKENS, WIDTH
+from .quantise import store_half, store_int8
+from .sample import Sampler, initial_noise
+from .text import MODEL, TOKENS
+from .vocabulary import kept_ids, trimmed
 
 OPSET = 18
-# Matrices smaller than this stay f32: they weigh little, and biases and gains need the precision.
-HALF_FROM = 512
+PROMPT = "red apple, flat style"
+# How each component's weights are stored, and the least signal-to-noise ratio in dB that this may leave.
+STORED: dict[str, dict[str, tuple[Callable[[ModelProto], None], float]]] = {
+    "int8": {"text_encoder": (store_int8, 24), "denoiser": (store_int8, 24), "decoder": (store_half, 40)},
+    "half": {name: (store_half, 40) for name in manifest.COMPONENTS},
+    "full": {name: (lambda model: None, 60) for name in manifest.COMPONENTS},
+}
 
 
-class TextComponent(nn.Module):
-    """input_ids, attention_mask int64 [2,16] -> last_hidden_state f32 [2,16,384]."""
+@dataclass
+class Part:
+    """A component to export, with one set of inputs."""
 
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    output: str
 
 
-class DenoiserComponent(nn.Module):
-    """Takes the text mask as f32, since browsers have no boolean inputs."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, latents: Tensor, t: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        return self.model(latents, t, text, text_mask > 0.5)
+def signal_to_noise(found: np.ndarray, expected: np.ndarray) -> float:
+    """Decibels."""
+    noise = float(np.square(found - expected, dtype=np.float64).mean())
+    return 10 * np.log10(float(np.square(expected, dtype=np.float64).mean()) / max(noise, 1e-30))
 
 
-class DecoderComponent(nn.Module):
-    """Normalised latents f32 [1,16,8,8] -> image f32 [1,3,128,128] in [-1,1]."""
+def export_component(name: str, part: Part, stored: str, path: Path) -> dict[str, np.ndarray]:
+    """Exports, stores the weights small, and runs ONNX Runtime against PyTorch.
 
-    def __init__(self, model: nn.Module, mean: Tensor, deviation: Tensor):
-        super().__init__()
-        self.model = model
-        self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.model.decode(latents * self.deviation + self.mean).clamp(-1, 1)
-
-
-def store_half(model: onnx.ModelProto) -> None:
-    """Stores large f32 weights as f16 behind a Cast, so that arithmetic stays f32."""
-    casts = []
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < HALF_FROM:
-            continue
-        if np.abs(values).max() > np.finfo(np.float16).max:
-            raise ValueError(f"{tensor.name}: too large for f16")
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.f16"))
-        casts.append(helper.make_node("Cast", [f"{name}.f16"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def export_component(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> dict[str, np.ndarray]:
-    """Exports, halves the weights' size, and runs ONNX Runtime against PyTorch.
-
-    Returns the inputs and ONNX Runtime's output; raises when it strays from
-    PyTorch by more than f16 weights explain.
+    Returns the inputs and ONNX Runtime's output; raises ValueError when it
+    strays from PyTorch by more than the weights' rounding explains.
     """
-    module = module.eval().float()
+    module = part.module.cpu().eval().float()
     with torch.no_grad():
-        expected = module(*inputs.values()).numpy()
+        expected = module(*part.inputs.values()).numpy()
     torch.onnx.export(
-        module, tuple(inputs.values()), str(path), input_names=list(inputs), output_names=[output],
+        module, tuple(part.inputs.values()), str(path), input_names=list(part.inputs), output_names=[part.output],
         opset_version=OPSET, dynamo=False, do_constant_folding=True,
     )  # fmt: skip
     model = onnx.load(path)
-    store_half(model)
+    store, least = STORED[stored][name]
+    store(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    feeds = {name: value.numpy() for name, value in inputs.items()}
-    (found,) = session.run([output], feeds)
-    strayed = float(np.abs(found - expected).max() / np.abs(expected).max())
-    if not strayed < 0.02:
-        raise ValueError(f"{path.name}: differs from PyTorch by {strayed:.4f} of the largest value")
-    print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, differs from PyTorch by {strayed:.5f}")
-    return feeds | {output: found}
+    feeds = {key: value.numpy() for key, value in part.inputs.items()}
+    (found,) = session.run([part.output], feeds)
+    # Hidden states of padding are never looked at.
+    real = feeds["attention_mask"].astype(bool) if "attention_mask" in feeds else ...
+    ratio = signal_to_noise(found[real], expected[real])
+    if not ratio >= least:
+        raise ValueError(f"{path.name}: {ratio:.1f} dB from PyTorch, where {least} are asked for")
+    print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {ratio:.1f} dB from PyTorch")
+    return feeds | {part.output: found}
 
 
-def export(config: Config, out: Path, prompt: str = "red apple, flat style") -> None:
-    """Writes text_encoder.onnx, denoiser.onnx, decoder.onnx, tokenizer.json, files.json and golden/*.npz."""
-    (out / "golden").mkdir(parents=True, exist_ok=True)
-    sampler = Sampler.load(config)
-    tokens = sampler.encoder.tokenizer([prompt, ""], padding="max_length", truncation=True, max_length=TOKENS,
+def write_tokenizer(sampler: Sampler, captions: list[str], path: Path) -> list[int]:
+    """Writes the tokenizer.json of the words that are kept; returns their former ids."""
+    backend = sampler.encoder.tokenizer.backend_tokenizer
+    table = json.loads((MODEL / "tokenizer.json").read_text())
+    special = {token["id"] for token in table["added_tokens"]}
+    used = {i for encoding in backend.encode_batch(captions) for i in encoding.ids}
+    kept = kept_ids(table["model"]["vocab"], used | special)
+    path.write_text(json.dumps(trimmed(table, kept), ensure_ascii=False, separators=(",", ":")))
+    return kept
+
+
+def parts(sampler: Sampler, config: Config, kept: list[int]) -> dict[str, Part]:
+    """The components with the prompt as their input: alone when guidance is embedded, else above the empty prompt."""
+    embedded = sampler.denoiser.guided
+    texts = [PROMPT] if embedded else [PROMPT, ""]
+    rows = len(texts)
+    tokens = sampler.encoder.tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS,
                                        return_tensors="pt")  # fmt: skip
-    hidden, mask = sampler.encoder([prompt, ""])
-    latents = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-    text = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
-    noise = {"latents": latents, "t": torch.tensor([0.75, 0.75]), "text": hidden, "text_mask": mask.float()}
-    clean = {"latents": sampler.latents([prompt], 3.0, 8, 0).cpu().float()}
-    assert hidden.shape == (2, TOKENS, WIDTH)
-    parts = [
-        ("text_encoder", TextComponent(sampler.encoder.model), text, "last_hidden_state"),
-        ("denoiser", DenoiserComponent(sampler.denoiser.cpu()), noise, "velocity"),
-        ("decoder", DecoderComponent(sampler.autoencoder.cpu(), *stats(config.folder)), clean, "image"),
-    ]
-    for name, module, inputs, output in parts:
-        np.savez(out / "golden" / f"{name}.npz", **export_component(module, inputs, output, out / f"{name}.onnx"))
-    shutil.copy(MODEL / "tokenizer.json", out / "tokenizer.json")
-    files = [out / "tokenizer.json", *(out / f"{name}.onnx" for name, *_ in parts)]
-    table = [
-        {"name": f.name, "bytes": f.stat().st_size, "sha256": hashlib.sha256(f.read_bytes()).hexdigest()} for f in files
-    ]
-    (out / "files.json").write_text(json.dumps(table, indent=1))
+    place = {old: new for new, old in enumerate(kept)}
+    ids = torch.tensor([[place[i] for i in row] for row in tokens.input_ids.tolist()])
+    hidden, mask = sampler.encoder(texts)
+    latents = torch.randn(rows, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    noise = {
+        "latents": latents, "t": torch.full((rows,), 0.75), "text": hidden, "text_mask": mask.float(),
+        **({"guidance": torch.tensor([3.0])} if embedded else {}),
+    }  # fmt: skip
+    clean = {"latents": sampler.latents([PROMPT], 3.0, 8, initial_noise(1, 0)).cpu().float()}
+    return {
+        "text_encoder": Part(
+            TextComponent(sampler.encoder.model, kept),
+            {"input_ids": ids, "attention_mask": tokens.attention_mask},
+            "last_hidden_state",
+        ),
+        "denoiser": Part(DenoiserComponent(sampler.denoiser), noise, "velocity"),
+        "decoder": Part(DecoderComponent(sampler.autoencoder, *stats(config.folder)), clean, "image"),
+    }
+
+
+def export(config: Config, out: Path, stored: str = "int8", checkpoint: str = "denoiser.pt") -> None:
+    """Writes NAME.onnx and golden/NAME.npz of each component, tokenizer.json and manifest.json.
+
+    `stored` is a key of `STORED`; `checkpoint` names the denoiser, `denoiser.pt` or `student.pt`.
+    """
+    (out / "golden").mkdir(parents=True, exist_ok=True)
+    sampler = Sampler.load(config, checkpoint)
+    captions = json.loads((config.folder / "captions.json").read_text())
+    kept = write_tokenizer(sampler, captions, out / "tokenizer.json")
+    print(f"tokenizer.json: {len(kept)} tokens")
+    for name, part in parts(sampler, config, kept).items():
+        golden = export_component(name, part, stored, out / f"{name}.onnx")
+        np.savez_compressed(out / "golden" / f"{name}.npz", **golden)
+    written = manifest.write(out, TOKENS, sampler.denoiser.guided)
+    print(f"{sum(f['bytes'] for f in written['files']) / 1e6:.2f} MB in all")

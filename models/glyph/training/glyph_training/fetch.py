@@ -24,7 +24,9 @@ class Source:
     version: str
     integrity: str
     license: str
-    attribution: str
+    title: str
+    url: str
+    authors: str
     layout: str = ""
     style: str = ""
     names: str = "catalogue"

@@ -22,6 +22,28 @@ def prompts() -> list[str]:
     return (Path(__file__).parent / "prompts.txt").read_text().splitlines()
 
 
+def initial_noise(count: int, seed: int) -> Tensor:
+    """f32 [n,16,8,8]; the first n rows are the same whatever n is."""
+    chance = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randn(16, 8, 8, generator=chance) for _ in range(count)])
+
+
+def guided_velocity(
+    denoiser: Denoiser, x: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, guidance: float | Tensor
+) -> Tensor:
+    """Velocity f32 [n,16,8,8] under guidance (a number, or f32 [n]), of latents f32 [n,16,8,8].
+
+    text and mask: n rows of the prompts for a guided denoiser; for another one these and then n rows of the
+    empty prompt, since it is asked twice (classifier-free guidance, Ho & Salimans, arXiv:2207.12598).
+    """
+    scale = torch.as_tensor(guidance, dtype=torch.float32, device=x.device).expand(len(x))
+    if denoiser.guided:
+        return denoiser(x.contiguous(memory_format=torch.channels_last), timestep, text, mask, scale)
+    both = torch.cat([x, x]).contiguous(memory_format=torch.channels_last)
+    prompted, empty = denoiser(both, timestep.repeat(2), text, mask).chunk(2)
+    return empty + scale.view(-1, 1, 1, 1) * (prompted - empty)
+
+
 class Sampler:
     """Loaded models, ready to draw."""
 
@@ -31,25 +53,27 @@ class Sampler:
         self.encoder = TextEncoder()
 
     @classmethod
-    def load(cls, config: Config) -> "Sampler":
+    def load(cls, config: Config, checkpoint: str = "denoiser.pt") -> "Sampler":
+        """With the weights of `denoiser.pt`, or of the distilled `student.pt`."""
         decoder = config.folder / "decoder.pt"
         path = decoder if decoder.exists() else config.folder / "autoencoder.pt"
-        denoiser, _ = load_denoiser(config.folder / "denoiser.pt")
+        denoiser, _ = load_denoiser(config.folder / checkpoint)
         return cls(denoiser, load_autoencoder(path), *stats(config.folder))
 
     @torch.no_grad()
-    def latents(self, captions: list[str], guidance: float, steps: int, seed: int) -> Tensor:
-        """Normalised latents f32 [n,16,8,8]."""
-        count = len(captions)
-        text, mask = (z.to(device()) for z in self.encoder(captions + [""] * count))
-        x = torch.randn(count, 16, 8, 8, generator=torch.Generator().manual_seed(seed)).to(device())
+    def latents(self, captions: list[str], guidance: float, steps: int, noise: Tensor) -> Tensor:
+        """Normalised latents f32 [n,16,8,8], from noise of that shape."""
+        count, x = len(captions), noise.to(device())
+        text, mask = (z.to(device()) for z in self.encoder(captions))
+        if not self.denoiser.guided:
+            empty, short = (z.to(device()) for z in self.encoder([""]))
+            text = torch.cat([text, empty.expand(count, -1, -1)])
+            mask = torch.cat([mask, short.expand(count, -1)])
         times = torch.linspace(1, 0, steps + 1, device=device())
         for now, following in pairwise(times):
-            both = torch.cat([x, x]).contiguous(memory_format=torch.channels_last)
             with autocast():
-                velocity = self.denoiser(both, now.expand(2 * count), text, mask)
-            prompted, empty = velocity.chunk(2)
-            x = x + (following - now) * (empty + guidance * (prompted - empty))
+                velocity = guided_velocity(self.denoiser, x, now.expand(count), text, mask, guidance)
+            x = x + (following - now) * velocity
         return x
 
     @torch.no_grad()
@@ -61,10 +85,9 @@ class Sampler:
         return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
     def __call__(self, captions: list[str], guidance: float = 3.0, steps: int = 8, seed: int = 0) -> np.ndarray:
-        parts = []
-        for start in range(0, len(captions), 128):
-            some = captions[start : start + 128]
-            parts.append(self.decode(self.latents(some, guidance, steps, seed + start)))
+        start, parts = initial_noise(len(captions), seed), []
+        for i in range(0, len(captions), 128):
+            parts.append(self.decode(self.latents(captions[i : i + 128], guidance, steps, start[i : i + 128])))
         return np.concatenate(parts)
 
 

@@ -39,3 +39,8 @@ def families_held_out(held: set[tuple[str, str]]) -> set[tuple[str, str]]:
 def composition_held_out(kind: str, first: str, second: str) -> bool:
     """True for the one in thirty combinations kept for the composition prompts."""
     return _bucket(kind, first, second) in (0, 1)
+
+
+def kept_from_judge(concept: str, style: str) -> bool:
+    """True for the one in four pairs that the evaluation's judge never sees, so that it cannot know them by heart."""
+    return _bucket("judge", concept, style) % 4 == 0

@@ -36,15 +36,17 @@ class Pairs:
         self.weights = weights
         self.kept = list(range(0, len(recipes), KEPT))
 
-    def draw(self, size: int, chance: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents f32 [n,16,8,8], text f32 [n,16,384], mask bool [n,16]."""
+    def draw(
+        self, size: int, chance: torch.Generator, dropped: float = DROPPED_CAPTIONS
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents f32 [n,16,8,8], text f32 [n,16,384], mask bool [n,16]; a share of `dropped` captions is empty."""
         rows = torch.multinomial(self.weights, size, replacement=True, generator=chance).tolist()
         mirror = torch.randint(2, (size,), generator=chance).tolist()
         pick = torch.rand(size, generator=chance).tolist()
-        dropped = (torch.rand(size, generator=chance) < DROPPED_CAPTIONS).tolist()
+        empty = (torch.rand(size, generator=chance) < dropped).tolist()
         words = [
             self.table.empty if d else self.captions[r][int(p * len(self.captions[r]))]
-            for r, p, d in zip(rows, pick, dropped, strict=True)
+            for r, p, d in zip(rows, pick, empty, strict=True)
         ]
         latents = np.stack([self.latents[r, m] for r, m in zip(rows, mirror, strict=True)])
         return torch.from_numpy(latents).float(), *self.table.batch(words)

@@ -1,4 +1,8 @@
-"""Trains the judge on the same recipes as the models; held-out pairs are unseen by both."""
+"""Trains the judge on three quarters of the pictures that the generator is trained on.
+
+The judge's "seen" prompts come from the other quarter: the generator knows
+their pictures, the judge does not, and held-out pairs are unknown to both.
+"""
 
 import json
 
@@ -13,8 +17,9 @@ from .dataset import load_originals, load_recipes
 from .evaluator import Judge, contrastive_loss
 from .parallel import Group
 from .render import Layer, Recipe, render
+from .split import kept_from_judge
 from .text import TextTable, sentence
-from .train_autoencoder import as_tensor, autocast, device
+from .train_autoencoder import KEPT, as_tensor, autocast, device
 from .trainer import Trainer
 
 # Names of the weights that Muon trains.
@@ -34,6 +39,11 @@ def held_out_recipes(config: Config) -> list[Recipe]:
     ]
 
 
+def shown(recipe: Recipe, index: int) -> bool:
+    """Whether the judge is trained on a recipe: one of its pictures kept from it keeps the whole of it."""
+    return index % KEPT != 0 and not any(kept_from_judge(name, recipe.style) for name in recipe.names)
+
+
 def views(pictures: Tensor, chance: torch.Generator) -> Tensor:
     """64x64 views: shrunk, shifted by up to six pixels, with a little noise."""
     small = F.pad(F.avg_pool2d(pictures, 2), (6, 6, 6, 6), value=1.0)
@@ -43,8 +53,8 @@ def views(pictures: Tensor, chance: torch.Generator) -> Tensor:
 
 
 def plain_views(pictures: np.ndarray) -> Tensor:
-    """uint8 RGB [n,128,128,3] -> what the judge sees of them."""
-    return F.avg_pool2d(as_tensor(list(pictures)), 2)
+    """uint8 RGB [n,128,128,3] or [n,64,64,3] -> what the judge sees of them."""
+    return F.adaptive_avg_pool2d(as_tensor(list(pictures)), 64)
 
 
 def train(config: Config, resume: bool, seconds: float | None) -> None:
@@ -54,7 +64,7 @@ def train(config: Config, resume: bool, seconds: float | None) -> None:
     recipes = load_recipes(config.folder / "data")
     table = TextTable.load(config.folder)
     index = table.index()
-    weights = torch.tensor([r.weight for r in recipes], dtype=torch.double)
+    weights = torch.tensor([r.weight * shown(r, i) for i, r in enumerate(recipes)], dtype=torch.double)
     torch.manual_seed(stage.seed)
     judge = Judge(**stage.model).to(device(), memory_format=torch.channels_last)
     trainer = Trainer(judge, stage, group, config.folder / "evaluator.pt", INNER)

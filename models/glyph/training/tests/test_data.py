@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from conftest import COLOURS, draw
 
+from glyph_training.attribution import credits
 from glyph_training.captions import plural
+from glyph_training.card import replaced
 from glyph_training.colour import dominant_hue, recolour, to_hsv, to_rgb
 from glyph_training.compose import Composer, describe
 from glyph_training.concepts import Concept, family, squash, wanted
@@ -76,8 +78,14 @@ def test_no_composition_touches_what_is_held_out():
 def test_every_source_is_pinned_and_credited():
     names, sources = load_sources()
     for source in [names, *sources]:
-        assert source.integrity.startswith("sha512-") and source.attribution
+        assert source.integrity.startswith("sha512-") and source.title and source.authors
         assert source.license in {"MIT", "Apache-2.0", "CC-BY-4.0"}
+        assert source.url.startswith("https://")
+
+
+def test_third_party_names_every_source():
+    text = (Path(__file__).parents[2] / "THIRD_PARTY.md").read_text()
+    assert replaced(text, "sets", credits(*load_sources())) == text, "run: glyph-training credit ../THIRD_PARTY.md"
 
 
 def test_a_changed_tarball_is_refused(tmp_path, monkeypatch):
@@ -89,7 +97,7 @@ def test_a_changed_tarball_is_refused(tmp_path, monkeypatch):
         (Path(target) / "x.tgz").write_bytes(tarball.read_bytes())
 
     monkeypatch.setattr("subprocess.run", pack)
-    source = Source("x", "x", "1.0.0", "sha512-AAAA", "MIT", "nobody")
+    source = Source("x", "x", "1.0.0", "sha512-AAAA", "MIT", "x", "https://example.org", "nobody")
     assert integrity_of(tarball) != source.integrity
     with pytest.raises(ValueError, match="pinned"):
         fetch(source, tmp_path / "cache")

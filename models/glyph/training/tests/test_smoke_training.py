@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from glyph_training import train_autoencoder, train_denoiser
+from glyph_training import train_autoencoder, train_denoiser, train_distil
 from glyph_training.dataset import load_originals, load_recipes
 from glyph_training.latents import encode_part, join
 from glyph_training.render import render
+from glyph_training.sample import guided_velocity
 from glyph_training.text import encode_all
 from glyph_training.train_autoencoder import as_tensor, load_autoencoder
 from glyph_training.train_denoiser import Pairs, flow_loss, load_denoiser
@@ -65,3 +66,19 @@ def test_training_reaches_bounds_that_a_broken_trainer_cannot(shapes):
     print(f"denoiser {right:.3f}, with wrong captions {wrong:.3f}, Gaussian bound {bound:.3f}")
     assert right < bound
     assert right < 0.5 * wrong
+
+    train_distil.train(shapes, resume=False, seconds=None)
+    student, _ = load_denoiser(shapes.folder / "student.pt")
+    text, mask = pairs.table.batch([pairs.captions[r][0] for r in rows.tolist()])
+    empty, short = pairs.table.batch([pairs.table.empty] * len(rows))
+    t = timesteps.view(-1, 1, 1, 1)
+    noisy = (1 - t) * latents + t * torch.randn(latents.shape, generator=chance)
+    both = torch.cat([text, empty]), torch.cat([mask, short])
+    with torch.no_grad():
+        taught = guided_velocity(denoiser, noisy, timesteps, *both, 4.0)
+        learnt = guided_velocity(student, noisy, timesteps, text, mask, 4.0)
+        # What the student knew before it learnt anything.
+        plain = guided_velocity(denoiser, noisy, timesteps, *both, 1.0)
+    student_error, plain_error = (float((taught - x).square().mean()) for x in (learnt, plain))
+    print(f"distance from the guided velocity: student {student_error:.4f}, unguided {plain_error:.4f}")
+    assert student_error < 0.3 * plain_error
