@@ -24,6 +24,8 @@ pub enum Part {
     Gpu,
     /// The server's tests.
     Server,
+    /// The built-in model's data, training and export.
+    Training,
     /// Playwright in Chromium, against the built server.
     E2e,
 }
@@ -32,14 +34,16 @@ pub enum Part {
 pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Result<()> {
     let start = Instant::now();
     let wanted = |candidate: Part| part.is_none_or(|part| part == candidate);
-    tools::ensure(&tools::for_server(workspace))?;
+    if part != Some(Part::Training) {
+        tools::ensure(&tools::for_server(workspace))?;
+    }
     if wanted(Part::Unit) {
         lint(workspace)?;
     }
     if wanted(Part::Gpu) {
         tools::ensure(&tools::for_gpu(workspace))?;
     }
-    if part != Some(Part::E2e) {
+    if !matches!(part, Some(Part::E2e | Part::Training)) {
         let suites = native::compile(workspace)?;
         for candidate in [Part::Unit, Part::Server, Part::Gpu] {
             if wanted(candidate) {
@@ -49,6 +53,10 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
     }
     if wanted(Part::Gpu) {
         compare(workspace)?;
+    }
+    if wanted(Part::Training) {
+        tools::ensure(&tools::for_training(workspace))?;
+        training(workspace)?;
     }
     if wanted(Part::E2e) {
         e2e::run_all(workspace, grep)?;
@@ -128,6 +136,19 @@ fn lint_wasm(workspace: &Workspace) -> Result<()> {
             run(&mut command)?;
         }
         Ok(())
+    })
+}
+
+/// Trains and exports on sixteen drawn shapes, one thread a process.
+fn training(workspace: &Workspace) -> Result<()> {
+    step("training: tests", || {
+        run(
+            Command::new(tools::python::Environment { workspace }.python())
+                .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+                .env("OMP_NUM_THREADS", "1")
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .current_dir(workspace.root.join("models/glyph/training")),
+        )
     })
 }
 

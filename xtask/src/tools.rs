@@ -63,6 +63,14 @@ pub fn for_gpu(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools
 }
 
+/// What the tests of the training code need.
+pub fn for_training(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
+    let mut tools = apt::python();
+    tools.push(Box::new(python::Environment { workspace }));
+    tools.push(Box::new(python::TrainingTests { workspace }));
+    tools
+}
+
 /// What the tests in a browser need.
 pub fn for_browser(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_client(workspace);
@@ -73,7 +81,10 @@ pub fn for_browser(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
 /// All tools, each once.
 pub fn all(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_browser(workspace);
-    for tool in for_gpu(workspace) {
+    for tool in for_gpu(workspace)
+        .into_iter()
+        .chain(for_training(workspace))
+    {
         if tools.iter().all(|known| known.name() != tool.name()) {
             tools.push(tool);
         }

@@ -1,7 +1,8 @@
 """Distils guidance into one evaluation a step (Meng et al. 2023, arXiv:2210.03142, first stage).
 
-The student starts as the denoiser, takes the guidance scale as an input, and
-learns the velocity that the denoiser gives under that guidance.
+The student starts as the denoiser and learns, beside the velocity under the
+prompt, how far that is from the velocity without; the guidance scale then only
+weighs the second.
 """
 
 import torch
@@ -10,20 +11,19 @@ from torch import Tensor
 from .config import Config
 from .denoiser import Denoiser
 from .parallel import Group
-from .sample import guided_velocity
 from .train_autoencoder import autocast, device
 from .train_denoiser import INNER, TIMESTEP_SHIFT, Pairs, load_denoiser
 from .trainer import Trainer
 
-# Scales that the student learns, evenly drawn.
-GUIDANCE = (1.0, 6.0)
+# Weight of the difference's squared error: guidance scales s have a mean (s - 1)^2 of about this.
+DIFFERENCE = 4.0
 
 
 def student_of(teacher: Denoiser, settings: dict) -> Denoiser:
-    """A guided denoiser with the teacher's weights; at first it ignores the scale."""
+    """A guided denoiser with the teacher's weights; at first it knows no difference."""
     student = Denoiser(**settings)
     missing, unexpected = student.load_state_dict(teacher.state_dict(), strict=False)
-    if unexpected or any(not name.startswith("guidance.") for name in missing):
+    if unexpected or any(not name.startswith("guide.") for name in missing):
         raise ValueError(f"the student differs from its teacher: {missing + unexpected}")
     return student.requires_grad_(True).train()
 
@@ -37,24 +37,25 @@ def distil_loss(
     empty: tuple[Tensor, Tensor],
     chance: torch.Generator,
 ) -> Tensor:
-    """Squared error of the guided velocity, relative to the scale, since the error grows with it.
+    """Squared errors of the velocity and of the difference that the prompt makes.
 
     latents f32 [n,16,8,8], text f32 [n,16,384], mask bool [n,16]; `empty` is text and mask of the empty prompt.
     """
     count, where = len(latents), device()
     noise = torch.randn(latents.shape, generator=chance)
     timestep = torch.sigmoid(torch.randn(count, generator=chance) + TIMESTEP_SHIFT)
-    low, high = GUIDANCE
-    scale = low + (high - low) * torch.rand(count, generator=chance)
     t = timestep.view(-1, 1, 1, 1)
     x = ((1 - t) * latents + t * noise).contiguous(memory_format=torch.channels_last).to(where)
-    timestep, scale, text, mask = (z.to(where) for z in (timestep, scale, text, mask))
-    both = torch.cat([text, empty[0].to(where).expand_as(text)]), torch.cat([mask, empty[1].to(where).expand_as(mask)])
+    timestep, text, mask = (z.to(where) for z in (timestep, text, mask))
+    nothing, short = empty[0].to(where).expand_as(text), empty[1].to(where).expand_as(mask)
     with autocast():
         with torch.no_grad():
-            target = guided_velocity(teacher, x, timestep, *both, scale)
-        found = student(x, timestep, text, mask, scale)
-    return ((found - target).square().mean((1, 2, 3)) / scale).mean()
+            prompted, unprompted = teacher(
+                torch.cat([x, x]), timestep.repeat(2), torch.cat([text, nothing]), torch.cat([mask, short])
+            ).chunk(2)
+        velocity, difference = student.both(x, timestep, text, mask)
+    wrong = (velocity - prompted).square() + DIFFERENCE * (difference - (prompted - unprompted)).square()
+    return wrong.mean()
 
 
 def train(config: Config, resume: bool, seconds: float | None) -> None:
