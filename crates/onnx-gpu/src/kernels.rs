@@ -23,11 +23,13 @@ pub mod norm;
 pub mod operand;
 pub mod pool;
 pub mod reduce;
+pub mod resample;
 pub mod resize;
 pub mod scan;
 pub mod scatter;
 pub mod softmax;
 pub mod strided_copy;
+pub mod top_k;
 mod workgroup;
 
 pub use activation::Activation;

@@ -2,7 +2,10 @@
 //!
 //! Specifications: <https://onnx.ai/onnx/operators/>.
 
+mod attention;
+mod contrib;
 mod conv;
+mod einsum;
 mod elementwise;
 mod gather;
 mod matmul;
@@ -10,11 +13,14 @@ mod movement;
 mod norm;
 mod pad;
 mod pool;
+mod quantize;
 mod reduce;
 mod resize;
+mod rotary;
 mod scatter;
 mod shape;
 mod softmax;
+mod top;
 mod window;
 
 use crate::error::{Result, unsupported};
@@ -29,11 +35,15 @@ fn find(op: &str) -> Option<Lower> {
         .or_else(|| movement::find(op))
         .or_else(|| shape::find(op))
         .or_else(|| reduce::find(op))
+        .or_else(|| quantize::find(op))
+        .or_else(|| top::find(op))
         .or_else(|| {
             Some(match op {
+                "Attention" => attention::attention,
                 "BatchNormalization" => norm::batch,
                 "Conv" => conv::conv,
                 "ConvTranspose" => conv::conv_transpose,
+                "Einsum" => einsum::einsum,
                 "Gather" => gather::gather,
                 "GatherElements" => gather::gather_elements,
                 "GatherND" => gather::gather_nd,
@@ -47,8 +57,9 @@ fn find(op: &str) -> Option<Lower> {
                 "MaxPool" => pool::max,
                 "AveragePool" => pool::average,
                 "Pad" => pad::pad,
-                "RMSNormalization" => norm::rms,
+                "RMSNormalization" | "SimplifiedLayerNormalization" => norm::rms,
                 "Resize" | "Upsample" => resize::resize,
+                "RotaryEmbedding" => rotary::onnx,
                 "ScatterElements" => scatter::scatter_elements,
                 "ScatterND" => scatter::scatter_nd,
                 "Softmax" => softmax::softmax,
@@ -60,7 +71,8 @@ fn find(op: &str) -> Option<Lower> {
 
 /// Whether this crate implements an operator (not necessarily every attribute value of it).
 pub fn is_supported(domain: &str, op: &str) -> bool {
-    is_onnx(domain) && find(op).is_some()
+    (is_onnx(domain) && find(op).is_some())
+        || (domain == contrib::DOMAIN && contrib::find(op).is_some())
 }
 
 /// Lowers the node of `cx`.
@@ -70,6 +82,8 @@ pub(crate) fn lower(cx: &mut Cx<'_>) -> Result<()> {
         find(&cx.node.op)
     } else if domain == FUSED_DOMAIN {
         elementwise::find_fused(&cx.node.op).or_else(|| norm::find_fused(&cx.node.op))
+    } else if domain == contrib::DOMAIN {
+        contrib::find(&cx.node.op)
     } else {
         None
     };

@@ -1,4 +1,5 @@
-//! The ONNX project's own operator cases, packed by `tests/data/generate.py`, on this machine's default adapter.
+//! Operator cases on this machine's default adapter: the ONNX project's own, packed by `tests/data/generate.py`, and those whose
+//! expected values ONNX Runtime computed, packed by `tests/data/generate_runtime.py`.
 //!
 //! Every case passes except those named in `tests/data/failures.txt` with a reason; one that is named and passes fails the test,
 //! so that the list stays true.
@@ -116,17 +117,19 @@ fn compare(actual: &Tensor, expected: &Tensor, (rtol, atol): (f32, f32)) -> Resu
     Ok(())
 }
 
-#[test]
-fn operator_cases_pass_or_are_declared() {
-    let cases = unpack(&data("node_cases.pack"));
+/// Runs a pack and fails where it and the declared failures disagree.
+fn check(pack: &str, what: &str) {
+    let cases = unpack(&data(pack));
     let declared: BTreeMap<String, String> = String::from_utf8(data("failures.txt"))
         .unwrap()
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| {
             let (name, reason) = line.split_once(": ").expect("CASE: REASON");
+            assert!(reason.len() > 10, "{name} needs a reason");
             (name.to_owned(), reason.to_owned())
         })
+        .filter(|(name, _)| name.starts_with("test_") == (pack == NODE_CASES))
         .collect();
     let gpu = pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap();
     let mut surprises = Vec::new();
@@ -140,11 +143,20 @@ fn operator_cases_pass_or_are_declared() {
     for name in declared.keys().filter(|name| !cases.contains_key(*name)) {
         surprises.push(format!("{name} is declared and is no case"));
     }
+    let passing = cases.len() - declared.len();
     println!(
-        "{} cases, {} declared failures",
+        "{what}: {passing} of {} pass ({:.1} %), {} declared failures:",
         cases.len(),
+        100.0 * passing as f64 / cases.len() as f64,
         declared.len()
     );
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in declared.values() {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    for (reason, count) in reasons {
+        println!("  {count:3}  {reason}");
+    }
     assert!(
         surprises.is_empty(),
         "{} of {} cases:\n{}",
@@ -152,4 +164,16 @@ fn operator_cases_pass_or_are_declared() {
         cases.len(),
         surprises.join("\n")
     );
+}
+
+const NODE_CASES: &str = "node_cases.pack";
+
+#[test]
+fn onnx_cases_pass_or_are_declared() {
+    check(NODE_CASES, "ONNX's cases of the claimed operators");
+}
+
+#[test]
+fn runtime_cases_pass_or_are_declared() {
+    check("runtime_cases.pack", "cases computed by ONNX Runtime");
 }

@@ -88,6 +88,8 @@ fn unary_ops() -> Vec<UnaryOp> {
         HardSwish,
         Clip { min: 0.0, max: 1.0 },
         ClipInt { min: 0, max: 1 },
+        Low8 { signed: true },
+        Low8 { signed: false },
         Not,
         IsNan,
         IsInf {
@@ -250,6 +252,7 @@ fn rows(all: &mut Vec<Launch>) {
                             axis: length,
                             inner: 1,
                             log,
+                            zero_if_empty: false,
                         },
                         class,
                     )
@@ -262,6 +265,7 @@ fn rows(all: &mut Vec<Launch>) {
                             axis: length,
                             inner: 2,
                             log,
+                            zero_if_empty: false,
                         },
                         class,
                     )
@@ -286,6 +290,7 @@ fn rows(all: &mut Vec<Launch>) {
                         axis: length,
                         inner: 1,
                         log: false,
+                        zero_if_empty: false,
                     },
                     class,
                 )

@@ -72,6 +72,8 @@ fn int_unary(op: UnaryOp) -> Option<fn(i64) -> i64> {
         UnaryOp::Abs => i64::wrapping_abs,
         UnaryOp::Sign => i64::signum,
         UnaryOp::Relu => |x| x.max(0),
+        UnaryOp::Low8 { signed: true } => |x| i64::from(x as i8),
+        UnaryOp::Low8 { signed: false } => |x| x & 255,
         _ => return None,
     })
 }

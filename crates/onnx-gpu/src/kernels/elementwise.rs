@@ -70,6 +70,10 @@ pub enum UnaryOp {
         min: i32,
         max: i32,
     },
+    /// On `I32`: the low 8 bits, extended by their sign if `signed`.
+    Low8 {
+        signed: bool,
+    },
     /// `Bool` in, `Bool` out.
     Not,
     /// `F32` in, `Bool` out.

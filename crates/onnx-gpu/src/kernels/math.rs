@@ -1,9 +1,11 @@
 //! WGSL texts of scalar functions on `vec4<f32>`, shared by the elementwise kernels and the fused activations.
+//!
+//! Bounds are written as selections: `clamp`, `min` and `max` may turn a NaN into a number.
 
 /// `erf` as a rational function on [-4, 4] (the coefficients of XLA and Eigen), absolute error below 5e-7.
 const ERF: &str = "
 fn erf4(v: vec4<f32>) -> vec4<f32> {
-    let x = clamp(v, vec4<f32>(-4.0), vec4<f32>(4.0));
+    let x = select(v, sign(v) * 4.0, abs(v) > vec4<f32>(4.0));
     let z = x * x;
     var n = vec4<f32>(-2.72614225801306e-10);
     n = n * z + 2.77068142495902e-08;
@@ -17,14 +19,15 @@ fn erf4(v: vec4<f32>) -> vec4<f32> {
     d = d * z - 1.68282697438203e-03;
     d = d * z - 7.37332916720468e-03;
     d = d * z - 1.42647390514189e-02;
-    return clamp(x * n / d, vec4<f32>(-1.0), vec4<f32>(1.0));
+    let y = x * n / d;
+    return select(y, sign(y), abs(y) > vec4<f32>(1.0));
 }
 ";
 
 /// `tanh` as a rational function on [-7.9, 7.9] (the coefficients of Eigen): no overflow, small values stay exact.
 const TANH: &str = "
 fn tanh4(v: vec4<f32>) -> vec4<f32> {
-    let x = clamp(v, vec4<f32>(-7.9053111), vec4<f32>(7.9053111));
+    let x = select(v, sign(v) * 7.9053111, abs(v) > vec4<f32>(7.9053111));
     let z = x * x;
     var n = vec4<f32>(-2.76076847742355e-16);
     n = n * z + 2.00018790482477e-13;
@@ -37,7 +40,8 @@ fn tanh4(v: vec4<f32>) -> vec4<f32> {
     d = d * z + 1.18534705686654e-04;
     d = d * z + 2.26843463243900e-03;
     d = d * z + 4.89352518554385e-03;
-    return clamp(x * n / d, vec4<f32>(-1.0), vec4<f32>(1.0));
+    let y = x * n / d;
+    return select(y, sign(y), abs(y) > vec4<f32>(1.0));
 }
 ";
 
@@ -58,7 +62,7 @@ fn sin4(v: vec4<f32>, quadrant: i32) -> vec4<f32> {
 /// `1 / (1 + exp(-x))` without overflow.
 const SIGMOID: &str = "
 fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
-    return 1.0 / (1.0 + exp(-clamp(x, vec4<f32>(-80.0), vec4<f32>(80.0))));
+    return 1.0 / (1.0 + exp(-select(x, sign(x) * 80.0, abs(x) > vec4<f32>(80.0))));
 }
 ";
 

@@ -63,7 +63,9 @@ const FIRST_MIN: &str = "return select(a, b, b.x < a.x || (b.x == a.x && b.y < a
 const LAST_MIN: &str = "return select(a, b, b.x < a.x || (b.x == a.x && b.y > a.y));";
 /// Sums of `exp(x - a.x)`, rescaled to the larger maximum.
 const LOG_SUM_EXP: &str = "let high = max(a.x, b.x);
-    return Acc(high, a.y * exp(a.x - high) + b.y * exp(b.x - high));";
+    let x = a.y * select(exp(a.x - high), 1.0, a.x == high);
+    let y = b.y * select(exp(b.x - high), 1.0, b.x == high);
+    return Acc(high, x + y);";
 
 impl ReduceOp {
     fn spec(self, elem: Elem) -> Option<Spec> {

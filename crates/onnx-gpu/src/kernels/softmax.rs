@@ -15,9 +15,12 @@ pub struct Softmax {
     pub inner: usize,
     /// Give the logarithm.
     pub log: bool,
+    /// A row of only `-inf` gives zeros, as attention with nothing to attend to wants.
+    pub zero_if_empty: bool,
 }
 
-/// One `f32` input, one output of the same shape. A row of only `-inf` gives NaN, as in ONNX Runtime.
+/// One `f32` input, one output of the same shape. A row of only `-inf` gives NaN, as in ONNX Runtime, unless
+/// [`Softmax::zero_if_empty`].
 pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
     let g = geometry;
     elements(&[g.outer, g.axis, g.inner])?;
@@ -25,9 +28,18 @@ pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
     let (scale, result, name) = if g.log {
         ("log(sum)", "x - scale", "log_softmax")
     } else {
-        ("1.0 / sum", "exp(x) * scale", "softmax")
+        (
+            "select(1.0 / sum, 0.0, sum == 0.0 && params.zero_if_empty != 0u)",
+            "exp(x) * scale",
+            "softmax",
+        )
     };
-    let params = vec![word(rows)?, word(g.axis)?, word(g.inner)?, 0];
+    let params = vec![
+        word(rows)?,
+        word(g.axis)?,
+        word(g.inner)?,
+        u32::from(g.zero_if_empty),
+    ];
     let shared = Rows::of(class, rows, g.axis);
     if let (1, Rows::Workgroup(width)) = (g.inner, shared) {
         let fold_max = workgroup::fold(class, width, "fold_max", "f32", "max(a, b)");
@@ -73,6 +85,7 @@ mod tests {
             axis: 77,
             inner: 1,
             log: false,
+            zero_if_empty: false,
         };
         let [x, y, z] = softmax(&geometry, AdapterClass::Hardware)
             .unwrap()

@@ -1,6 +1,7 @@
 //! [`Conv`](https://onnx.ai/onnx/operators/onnx__Conv.html) and
 //! [`ConvTranspose`](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html) over one or two spatial axes.
 
+use super::contrib;
 use super::elementwise::{activate, binary};
 use super::window::{Window, image_shape};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
@@ -38,9 +39,73 @@ fn output_shape(x: &Value, n: usize, c: usize, [h, w]: [usize; 2]) -> Vec<usize>
 }
 
 pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
+    let call = Convolution {
+        x: cx.input(0)?,
+        weight: cx.input(1)?,
+        bias: cx.optional(2).or_else(|| cx.fused_bias()),
+        residual: cx.fused_residual(),
+        activation: cx.activation(),
+    };
+    let out = call.lower(cx)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// ONNX Runtime's `FusedConv`: X, W, bias, an addend Z, then an activation.
+pub(super) fn fused_conv(cx: &mut Cx<'_>) -> Result<()> {
+    let call = Convolution {
+        x: cx.input(0)?,
+        weight: cx.input(1)?,
+        bias: cx.optional(2),
+        residual: cx.optional(3),
+        activation: contrib::activation(cx)?,
+    };
+    let out = call.lower(cx)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// ONNX Runtime's `NhwcConv`: X `[N, H, W, C]`, weights `[M, kH, kW, C / group]`.
+pub(super) fn nhwc_conv(cx: &mut Cx<'_>) -> Result<()> {
     let (x, weight) = (cx.input(0)?, cx.input(1)?);
+    let call = Convolution {
+        x: contrib::channels_first(cx, &x)?,
+        weight: contrib::channels_first(cx, &weight)?,
+        bias: cx.optional(2),
+        residual: None,
+        activation: cx.activation(),
+    };
+    let out = call.lower(cx)?;
+    let out = contrib::channels_last(cx, &out)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// A convolution whose geometry the node's attributes give.
+pub(super) struct Convolution {
+    pub x: Value,
+    pub weight: Value,
+    pub bias: Option<Value>,
+    /// Added before the activation.
+    pub residual: Option<Value>,
+    pub activation: Activation,
+}
+
+impl Convolution {
+    pub fn lower(self, cx: &mut Cx<'_>) -> Result<Value> {
+        lower(cx, self)
+    }
+}
+
+fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
+    let Convolution {
+        x,
+        weight,
+        bias,
+        residual,
+        activation,
+    } = call;
     float(&x)?;
-    let bias = cx.optional(2).or_else(|| cx.fused_bias());
     let [batch, in_channels, in_h, in_w] = image_shape(&x)?;
     let groups = group(cx)?;
     if weight.rank() != x.rank()
@@ -56,7 +121,6 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
     let out_channels = weight.shape()[0];
     check_bias(bias.as_ref(), out_channels)?;
     let window = Window::read(cx, &x, Some(&weight.shape()[2..]))?;
-    let residual = cx.fused_residual();
     let mut geometry = Conv2d {
         batch,
         in_channels,
@@ -70,7 +134,7 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
         groups,
         bias: bias.is_some(),
         residual: false,
-        activation: cx.activation(),
+        activation,
         weights: Format::F32,
     };
     let shape = output_shape(&x, batch, out_channels, geometry.output()?);
@@ -87,10 +151,9 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
     let mut out = cx.launch(|| conv2d(&geometry, class), &inputs, &shape, x.dtype())?;
     if let Some(residual) = residual.filter(|_| separate) {
         let sum = binary(cx, BinaryOp::Add, &out, &residual)?;
-        out = activate(cx, cx.activation(), sum)?;
+        out = activate(cx, activation, sum)?;
     }
-    cx.set(0, out);
-    Ok(())
+    Ok(out)
 }
 
 fn float(x: &Value) -> Result<()> {

@@ -83,6 +83,7 @@ fn unary_op(op: &str) -> Option<UnaryOp> {
         },
         "Gelu" => UnaryOp::Gelu,
         "Mish" => UnaryOp::Mish,
+        "Swish" => UnaryOp::QuickGelu(1.0),
         "Erf" => UnaryOp::Erf,
         "Floor" => UnaryOp::Floor,
         "Ceil" => UnaryOp::Ceil,
@@ -112,6 +113,7 @@ fn unary_node(cx: &mut Cx<'_>) -> Result<()> {
         UnaryOp::LeakyRelu(d) => UnaryOp::LeakyRelu(a.float("alpha", d)?),
         UnaryOp::ThresholdedRelu(d) => UnaryOp::ThresholdedRelu(a.float("alpha", d)?),
         UnaryOp::Elu(d) => UnaryOp::Elu(a.float("alpha", d)?),
+        UnaryOp::QuickGelu(d) => UnaryOp::QuickGelu(a.float("alpha", d)?),
         UnaryOp::Celu(d) => UnaryOp::Celu(a.float("alpha", d)?),
         UnaryOp::Selu { alpha, gamma } => UnaryOp::Selu {
             alpha: a.float("alpha", alpha)?,
@@ -210,7 +212,20 @@ pub(super) fn binary(cx: &mut Cx<'_>, op: BinaryOp, a: &Value, b: &Value) -> Res
         _ => a.dtype(),
     };
     let launch = || kernel::binary(op, elem(a.dtype()), a.shape(), b.shape(), &shape);
-    cx.launch(launch, &[a, b], &shape, dtype)
+    let out = cx.launch(launch, &[a, b], &shape, dtype)?;
+    let leaves = matches!(
+        op,
+        BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Pow
+            | BinaryOp::Prelu
+    );
+    if leaves && matches!(dtype, DType::I8 | DType::U8) && out.constant().is_none() {
+        return wrapped(cx, out, dtype);
+    }
+    Ok(out)
 }
 
 /// Since opset 12 the exponent may have a type of its own; the result has the base's.
@@ -272,6 +287,13 @@ fn mean(cx: &mut Cx<'_>) -> Result<()> {
 
 fn select(cx: &mut Cx<'_>) -> Result<()> {
     let (cond, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let out = select_values(cx, &cond, &x, &y)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// `x` where the condition holds, else `y`, with broadcasting.
+pub(super) fn select_values(cx: &mut Cx<'_>, cond: &Value, x: &Value, y: &Value) -> Result<Value> {
     if x.dtype() != y.dtype() || cond.dtype() != DType::Bool {
         return Err(mismatch(format!(
             "the condition is {}, the branches are {} and {}",
@@ -281,19 +303,17 @@ fn select(cx: &mut Cx<'_>) -> Result<()> {
         )));
     }
     let shape = broadcast(cond.shape(), &broadcast(x.shape(), y.shape())?)?;
-    let out = match (cond.constant(), x.constant(), y.constant()) {
+    match (cond.constant(), x.constant(), y.constant()) {
         (Some(c), Some(a), Some(b)) if crate::tensor::elements(&shape)? <= MAX_FOLDED => {
-            Value::Const(eval::select(c, a, b, &shape)?)
+            Ok(Value::Const(eval::select(c, a, b, &shape)?))
         }
         _ => cx.launch(
             || kernel::select(cond.shape(), x.shape(), y.shape(), &shape),
-            &[&cond, &x, &y],
+            &[cond, x, y],
             &shape,
             x.dtype(),
-        )?,
-    };
-    cx.set(0, out);
-    Ok(())
+        ),
+    }
 }
 
 fn cast(cx: &mut Cx<'_>) -> Result<()> {
@@ -313,6 +333,29 @@ fn cast_like(cx: &mut Cx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The same words under another element type that the device holds alike.
+fn named(x: &Value, to: DType) -> Value {
+    match x {
+        Value::Device(device) => Value::Device(crate::lower::Device {
+            dtype: to,
+            ..device.clone()
+        }),
+        Value::Const(tensor) => Value::Const(tensor.cast(to)),
+    }
+}
+
+/// 32-bit integers to the 8 bits that `to` keeps, as two's complement does.
+fn wrapped(cx: &mut Cx<'_>, x: Value, to: DType) -> Result<Value> {
+    let low = unary(
+        cx,
+        UnaryOp::Low8 {
+            signed: to == DType::I8,
+        },
+        &named(&x, DType::I32),
+    )?;
+    Ok(named(&low, to))
+}
+
 /// Converts elements; between types that the device holds alike this is a change of name.
 pub(super) fn cast_value(cx: &mut Cx<'_>, x: &Value, to: DType) -> Result<Value> {
     if x.dtype() == to {
@@ -322,18 +365,15 @@ pub(super) fn cast_value(cx: &mut Cx<'_>, x: &Value, to: DType) -> Result<Value>
         Value::Const(tensor) => Ok(Value::Const(tensor.cast(to))),
         Value::Device(device) => {
             let (from, into) = (elem(device.dtype), elem(to));
-            // A narrower integer would have to wrap.
             if to == DType::I8 || (to == DType::U8 && device.dtype != DType::Bool) {
-                return Err(unsupported(format!(
-                    "a cast from {} to {to} during the run is not supported",
-                    device.dtype
-                )));
+                let wide = cast_value(cx, x, DType::I32)?;
+                return wrapped(cx, wide, to);
             }
-            if from == into || (from == Elem::Bool && into == Elem::U32) {
-                return Ok(Value::Device(crate::lower::Device {
-                    dtype: to,
-                    ..device.clone()
-                }));
+            let same = from == into
+                || (from == Elem::Bool && into == Elem::U32)
+                || (from == Elem::U32 && into == Elem::I32);
+            if same {
+                return Ok(named(x, to));
             }
             cx.launch(
                 || kernel::cast(from, into, x.elements()),

@@ -62,16 +62,29 @@ pub(super) fn check_indices(indices: &Value) -> Result<()> {
 pub(super) fn gather(cx: &mut Cx<'_>) -> Result<()> {
     let (data, indices) = operands(cx)?;
     let along = axis(cx.attributes.int("axis", 0)?, data.rank())?;
-    check_range(&indices, data.shape()[along])?;
+    let out = gather_value(cx, &data, &indices, along)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// The entries of axis `along` that the indices name.
+pub(super) fn gather_value(
+    cx: &mut Cx<'_>,
+    data: &Value,
+    indices: &Value,
+    along: usize,
+) -> Result<Value> {
+    check_indices(indices)?;
+    check_range(indices, data.shape()[along])?;
     let shape = [
         &data.shape()[..along],
         indices.shape(),
         &data.shape()[along + 1..],
     ]
     .concat();
-    let out = match (data.constant(), indices.constant()) {
+    match (data.constant(), indices.constant()) {
         (Some(d), Some(i)) if elements(&shape)? <= MAX_FOLDED => {
-            Value::Const(eval::gather(d, i, along, &shape)?)
+            Ok(Value::Const(eval::gather(d, i, along, &shape)?))
         }
         _ => {
             let (outer, length, inner) = split_at_axis(data.shape(), along);
@@ -83,14 +96,12 @@ pub(super) fn gather(cx: &mut Cx<'_>) -> Result<()> {
             };
             cx.launch(
                 || kernel::gather(&geometry),
-                &[&data, &indices],
+                &[data, indices],
                 &shape,
                 data.dtype(),
-            )?
+            )
         }
-    };
-    cx.set(0, out);
-    Ok(())
+    }
 }
 
 pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Result<()> {

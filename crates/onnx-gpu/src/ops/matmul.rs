@@ -56,6 +56,52 @@ pub(super) fn matmul(cx: &mut Cx<'_>) -> Result<()> {
     finish(cx, geometry, &a, &b, None, &shape)
 }
 
+/// The product of the last two axes, batched over broadcast leading axes; `b` may be stored transposed.
+pub(super) fn product(
+    cx: &mut Cx<'_>,
+    a: &Value,
+    b: &Value,
+    trans_b: bool,
+    alpha: f32,
+) -> Result<Value> {
+    transposed_product(cx, a, b, [false, trans_b], alpha)
+}
+
+/// [`product`] with either operand stored transposed.
+pub(super) fn transposed_product(
+    cx: &mut Cx<'_>,
+    a: &Value,
+    b: &Value,
+    [trans_a, trans_b]: [bool; 2],
+    alpha: f32,
+) -> Result<Value> {
+    floats(a, b)?;
+    let (a_batch, [a0, a1]) = matrix(a.shape())?;
+    let (b_batch, [b0, b1]) = matrix(b.shape())?;
+    let (m, k) = if trans_a { (a1, a0) } else { (a0, a1) };
+    let (kb, n) = if trans_b { (b1, b0) } else { (b0, b1) };
+    if k != kb || k == 0 {
+        return Err(mismatch(format!(
+            "{:?} and {:?} have no matrix product",
+            a.shape(),
+            b.shape()
+        )));
+    }
+    let batch = broadcast(a_batch, b_batch)?;
+    let shape = [&batch[..], &[m, n]].concat();
+    let mut geometry = MatMul::new(m, n, k);
+    geometry.alpha = alpha;
+    (geometry.trans_a, geometry.trans_b) = (trans_a, trans_b);
+    if elements(b_batch)? == 1 && !trans_a {
+        geometry.m = elements(&batch)? * m;
+    } else {
+        (geometry.a_batch, geometry.b_batch) = (a_batch.to_vec(), b_batch.to_vec());
+        geometry.batch = batch;
+    }
+    let class = cx.class();
+    cx.launch(|| kernel(&geometry, class), &[a, b], &shape, a.dtype())
+}
+
 fn matrix(shape: &[usize]) -> Result<(&[usize], [usize; 2])> {
     match shape {
         [batch @ .., rows, cols] => Ok((batch, [*rows, *cols])),

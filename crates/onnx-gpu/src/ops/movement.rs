@@ -25,7 +25,7 @@ pub(super) fn find(op: &str) -> Option<Lower> {
 }
 
 /// Reads `x` with the given strides into a new contiguous tensor of `shape`.
-fn strided(
+pub(super) fn strided(
     cx: &mut Cx<'_>,
     x: &Value,
     shape: &[usize],
@@ -142,14 +142,54 @@ fn slice(cx: &mut Cx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// `length` entries of axis `along` from `start` on.
+pub(super) fn part(
+    cx: &mut Cx<'_>,
+    x: &Value,
+    along: usize,
+    start: usize,
+    length: usize,
+) -> Result<Value> {
+    let mut shape = x.shape().to_vec();
+    if start
+        .checked_add(length)
+        .is_none_or(|end| end > shape[along])
+    {
+        return Err(mismatch(format!(
+            "{length} entries from {start} on are not in axis {along} of {shape:?}"
+        )));
+    }
+    let strides = row_major(&shape);
+    shape[along] = length;
+    if shape == x.shape() {
+        return Ok(x.clone());
+    }
+    let offset = start as i64 * strides[along];
+    strided(cx, x, &shape, offset, strides)
+}
+
 fn concat(cx: &mut Cx<'_>) -> Result<()> {
     let first = cx.input(0)?;
     let along = axis(cx.attributes.int("axis", 0)?, first.rank())?;
-    let mut parts = Vec::with_capacity(cx.arity());
+    let parts = (0..cx.arity())
+        .map(|index| cx.input(index))
+        .collect::<Result<Vec<_>>>()?;
+    let out = join(cx, &parts, along)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// Values one after the other along an axis.
+pub(super) fn join(cx: &mut Cx<'_>, parts: &[Value], along: usize) -> Result<Value> {
+    let first = parts
+        .first()
+        .ok_or_else(|| invalid_model("nothing to join"))?;
     let mut shape = first.shape().to_vec();
+    if along >= shape.len() {
+        return Err(mismatch(format!("no axis {along} in {shape:?}")));
+    }
     shape[along] = 0;
-    for index in 0..cx.arity() {
-        let part = cx.input(index)?;
+    for part in parts {
         let fits = part.rank() == shape.len()
             && part.dtype() == first.dtype()
             && (0..shape.len()).all(|i| i == along || part.shape()[i] == shape[i]);
@@ -163,12 +203,11 @@ fn concat(cx: &mut Cx<'_>) -> Result<()> {
             )));
         }
         shape[along] += part.shape()[along];
-        parts.push(part);
     }
     let strides = row_major(&shape);
     let mut start = 0;
     let mut pieces = Vec::with_capacity(parts.len());
-    for part in &parts {
+    for part in parts {
         pieces.push((
             part,
             StridedCopy {
@@ -181,9 +220,7 @@ fn concat(cx: &mut Cx<'_>) -> Result<()> {
         ));
         start += part.shape()[along];
     }
-    let out = cx.copies(&shape, first.dtype(), &pieces)?;
-    cx.set(0, out);
-    Ok(())
+    cx.copies(&shape, first.dtype(), &pieces)
 }
 
 fn split(cx: &mut Cx<'_>) -> Result<()> {

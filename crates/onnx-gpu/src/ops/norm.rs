@@ -47,12 +47,28 @@ fn rows(cx: &mut Cx<'_>, rms: bool) -> Result<()> {
     cx.attributes.ignore(&["stash_type"]);
     let at = axis(cx.attributes.int("axis", -1)?, x.rank())?;
     let epsilon = cx.attributes.float("epsilon", 1e-5)?;
-    let (scale, bias) = (cx.optional(1), cx.optional(2));
+    let affine = [cx.optional(1), cx.optional(2)];
+    if cx.wants(1) || cx.wants(2) {
+        statistics(cx, &x, at, epsilon, rms)?;
+    }
+    let out = normalised_rows(cx, &x, at, epsilon, affine, rms)?;
+    let out = activate(cx, cx.activation(), out)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// Normalises over the axes from `at` on, then scales and shifts.
+pub(super) fn normalised_rows(
+    cx: &mut Cx<'_>,
+    x: &Value,
+    at: usize,
+    epsilon: f32,
+    [scale, bias]: [Option<Value>; 2],
+    rms: bool,
+) -> Result<Value> {
+    float(x)?;
     let (outer, normalised) = x.shape().split_at(at);
     let cols: usize = normalised.iter().product();
-    if cx.wants(1) || cx.wants(2) {
-        statistics(cx, &x, at, epsilon)?;
-    }
     // A scale that is broadcast inside the row is applied afterwards.
     let whole = |v: &Option<Value>| v.as_ref().is_none_or(|v| v.elements() == cols);
     let inside = whole(&scale) && whole(&bias);
@@ -64,7 +80,7 @@ fn rows(cx: &mut Cx<'_>, rms: bool) -> Result<()> {
         bias: inside && bias.is_some(),
         rms,
     };
-    let mut inputs = vec![&x];
+    let mut inputs = vec![x];
     if inside {
         inputs.extend(scale.iter().chain(&bias));
     }
@@ -82,24 +98,26 @@ fn rows(cx: &mut Cx<'_>, rms: bool) -> Result<()> {
             }
         }
     }
-    let out = activate(cx, cx.activation(), out)?;
-    cx.set(0, out);
-    Ok(())
+    Ok(out)
 }
 
-/// The optional outputs of `LayerNormalization`: mean and inverse standard deviation of every row.
-fn statistics(cx: &mut Cx<'_>, x: &Value, at: usize, epsilon: f32) -> Result<()> {
+/// The optional outputs: mean and inverse standard deviation of every row of `LayerNormalization`, the inverse root mean square
+/// of `SimplifiedLayerNormalization`.
+fn statistics(cx: &mut Cx<'_>, x: &Value, at: usize, epsilon: f32, rms: bool) -> Result<()> {
     let axes: Vec<usize> = (at..x.rank()).collect();
-    let mean = reduce_value(cx, ReduceOp::Mean, x, &axes, true)?;
-    let centred = binary(cx, BinaryOp::Sub, x, &mean)?;
+    let mut centred = x.clone();
+    if !rms {
+        let mean = reduce_value(cx, ReduceOp::Mean, x, &axes, true)?;
+        centred = binary(cx, BinaryOp::Sub, x, &mean)?;
+        cx.set(1, mean);
+    }
     let squares = binary(cx, BinaryOp::Mul, &centred, &centred)?;
     let variance = reduce_value(cx, ReduceOp::Mean, &squares, &axes, true)?;
     let epsilon = Tensor::f32([], vec![epsilon])?.cast(x.dtype());
     let safe = binary(cx, BinaryOp::Add, &variance, &Value::Const(epsilon))?;
     let deviation = unary(cx, UnaryOp::Sqrt, &safe)?;
     let inverse = unary(cx, UnaryOp::Reciprocal, &deviation)?;
-    cx.set(1, mean);
-    cx.set(2, inverse);
+    cx.set(if rms { 1 } else { 2 }, inverse);
     Ok(())
 }
 
@@ -161,6 +179,40 @@ fn normalise(
     )?;
     cx.set(0, out);
     Ok(())
+}
+
+/// Normalises groups of channels of `[N, C, ...]`; scale and bias are `[C]`.
+pub(super) fn grouped(
+    cx: &mut Cx<'_>,
+    x: &Value,
+    groups: usize,
+    [scale, bias]: [&Value; 2],
+    epsilon: f32,
+    activation: Activation,
+) -> Result<Value> {
+    let (batch, c, spatial) = channels(x)?;
+    if groups == 0 || !c.is_multiple_of(groups) {
+        return Err(mismatch(format!(
+            "{c} channels do not divide into {groups} groups"
+        )));
+    }
+    check_affine(scale, bias, c)?;
+    let geometry = GroupNorm {
+        batch,
+        channels: c,
+        spatial,
+        groups,
+        epsilon,
+        affine: NormAffine::Channel,
+        activation,
+    };
+    let class = cx.class();
+    cx.launch(
+        || group_norm(&geometry, class),
+        &[x, scale, bias],
+        x.shape(),
+        x.dtype(),
+    )
 }
 
 pub(super) fn instance(cx: &mut Cx<'_>) -> Result<()> {

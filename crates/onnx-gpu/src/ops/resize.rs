@@ -1,24 +1,24 @@
-//! [`Resize`](https://onnx.ai/onnx/operators/onnx__Resize.html) and `Upsample` over the last two axes.
+//! [`Resize`](https://onnx.ai/onnx/operators/onnx__Resize.html) and `Upsample`: nearest and linear over the last two axes by one
+//! kernel, everything else axis by axis through a table of taps.
 //!
 //! Opset notes: `Upsample` (7, 9) and `Resize` 10 sample at `floor(i / scale)`; coordinate modes came with 11, `axes` with 18.
 
+mod taps;
+
+use super::gather::gather_value;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::kernels::resample::{Resample, resample};
 use crate::kernels::resize::{
     CoordinateMode, Interpolation, NearestMode, Resize, resize as kernel,
 };
-use crate::lower::{Cx, Value, axes};
-use crate::tensor::elements;
+use crate::lower::{Cx, Value, axes, split_at_axis};
+use crate::tensor::{Tensor, elements};
+use taps::{Axis, Curve};
 
 pub(super) fn resize(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
-    if !x.dtype().is_float() {
-        return Err(unsupported(format!(
-            "an input of {} is not supported",
-            x.dtype()
-        )));
-    }
     let early = cx.node.op == "Upsample" || cx.opset() < 11;
-    let (interpolation, coordinates) = sampling(cx, early)?;
+    let sampling = sampling(cx, early)?;
     let which = match cx.attributes.opt_ints("axes")? {
         Some(list) => axes(list, x.rank())?,
         None => (0..x.rank()).collect(),
@@ -27,18 +27,59 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> Result<()> {
     if early && scales.iter().any(|&s| s < 1.0) {
         return Err(unsupported("downsampling before opset 11"));
     }
-    if shape == x.shape() && scales.iter().all(|&s| s == 1.0) {
+    let crops = match (sampling.crop, cx.constant(1)?) {
+        (None, _) => vec![None; x.rank()],
+        (Some(outside), Some(roi)) if roi.len() == 2 * which.len() => {
+            let roi = roi.to_f32_vec();
+            let mut crops = vec![Some((0.0, 1.0, outside)); x.rank()];
+            for (i, &axis) in which.iter().enumerate() {
+                let ends = [roi[i], roi[which.len() + i]].map(f64::from);
+                crops[axis] = Some((ends[0], ends[1], outside));
+            }
+            crops
+        }
+        _ => return Err(mismatch("the region of interest does not fit the axes")),
+    };
+    let still = |i: usize| {
+        let whole = crops[i].is_none_or(|(a, b, _)| (a, b) == (0.0, 1.0));
+        whole && shape[i] == x.shape()[i] && scales[i] == 1.0
+    };
+    if (0..x.rank()).all(still) {
         cx.set(0, x);
         return Ok(());
     }
-    let rank = x.rank();
-    let lead = rank.saturating_sub(2);
-    if (0..lead).any(|i| shape[i] != x.shape()[i] || scales[i] != 1.0) {
-        return Err(unsupported(format!(
-            "a resize of {:?} to {shape:?}: only the last two axes may change",
-            x.shape()
-        )));
-    }
+    let lead = x.rank().saturating_sub(2);
+    let nearest = matches!(sampling.curve, Curve::Nearest(_));
+    let simple = x.dtype().is_float() && (0..lead).all(still) && sampling.crop.is_none();
+    let interpolation = match sampling.curve {
+        Curve::Nearest(mode) if simple => Interpolation::Nearest(mode),
+        Curve::Linear if simple && !sampling.antialias => Interpolation::Linear,
+        _ => {
+            if !x.dtype().is_float() && !(nearest && sampling.crop.is_none()) {
+                return Err(unsupported(format!(
+                    "an interpolation of {} is not supported",
+                    x.dtype()
+                )));
+            }
+            let mut out = x.clone();
+            for i in (0..x.rank()).filter(|&i| !still(i)) {
+                let axis = Axis {
+                    input: x.shape()[i],
+                    output: shape[i],
+                    scale: f64::from(scales[i]),
+                    curve: sampling.curve,
+                    coordinates: sampling.coordinates,
+                    antialias: sampling.antialias,
+                    exclude_outside: sampling.exclude_outside,
+                    crop: crops[i],
+                };
+                out = along(cx, &out, i, &axis)?;
+            }
+            cx.set(0, out);
+            return Ok(());
+        }
+    };
+    let coordinates = sampling.coordinates;
     let two = |s: &[usize]| match s[lead..] {
         [h, w] => [h, w],
         [w] => [1, w],
@@ -61,13 +102,53 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> Result<()> {
     Ok(())
 }
 
-fn sampling(cx: &Cx<'_>, early: bool) -> Result<(Interpolation, CoordinateMode)> {
-    let a = &cx.attributes;
-    // These act on cubic interpolation and on cropping only, both refused below.
-    a.ignore(&["cubic_coeff_a", "exclude_outside", "extrapolation_value"]);
-    if a.flag("antialias", false)? {
-        return Err(unsupported("attribute 'antialias' = 1 is not supported"));
+/// Resizes one axis.
+fn along(cx: &mut Cx<'_>, x: &Value, at: usize, axis: &Axis) -> Result<Value> {
+    let taps = axis.taps()?;
+    let mut shape = x.shape().to_vec();
+    shape[at] = axis.output;
+    if elements(&shape)? == 0 {
+        return cx.copies(&shape, x.dtype(), &[]);
     }
+    if axis.input == 0 {
+        return Err(mismatch(format!("{:?} has nothing to resize", x.shape())));
+    }
+    if taps.count == 1 && axis.crop.is_none() {
+        let indices = Tensor::i32([axis.output], taps.indices)?;
+        return gather_value(cx, x, &Value::Const(indices), at);
+    }
+    let (outer, input, inner) = split_at_axis(x.shape(), at);
+    let table = [axis.output, taps.count];
+    let weights = Value::Const(Tensor::f32(table, taps.weights)?);
+    let indices = Value::Const(Tensor::i32(table, taps.indices)?);
+    let geometry = Resample {
+        outer,
+        input,
+        output: axis.output,
+        inner,
+        taps: taps.count,
+    };
+    let inputs = [x, &weights, &indices];
+    cx.launch(|| resample(&geometry), &inputs, &shape, x.dtype())
+}
+
+/// What the attributes say about interpolation.
+struct Sampling {
+    curve: Curve,
+    coordinates: CoordinateMode,
+    antialias: bool,
+    exclude_outside: bool,
+    /// Whether a region is shown, with this value outside of the image.
+    crop: Option<f32>,
+}
+
+fn sampling(cx: &Cx<'_>, early: bool) -> Result<Sampling> {
+    let a = &cx.attributes;
+    let antialias = a.flag("antialias", false)?;
+    let exclude_outside = a.flag("exclude_outside", false)?;
+    let cubic = a.float("cubic_coeff_a", -0.75)?;
+    let outside = a.float("extrapolation_value", 0.0)?;
+    let mut crop = None;
     let nearest = match a.text("nearest_mode", "round_prefer_floor")? {
         _ if early => NearestMode::Floor,
         "round_prefer_floor" => NearestMode::RoundPreferFloor,
@@ -80,9 +161,10 @@ fn sampling(cx: &Cx<'_>, early: bool) -> Result<(Interpolation, CoordinateMode)>
             )));
         }
     };
-    let interpolation = match a.text("mode", "nearest")? {
-        "nearest" => Interpolation::Nearest(nearest),
-        "linear" | "bilinear" => Interpolation::Linear,
+    let curve = match a.text("mode", "nearest")? {
+        "nearest" => Curve::Nearest(nearest),
+        "linear" | "bilinear" => Curve::Linear,
+        "cubic" => Curve::Cubic(f64::from(cubic)),
         other => {
             return Err(unsupported(format!(
                 "attribute 'mode' = \"{other}\" is not supported"
@@ -96,13 +178,23 @@ fn sampling(cx: &Cx<'_>, early: bool) -> Result<(Interpolation, CoordinateMode)>
         "pytorch_half_pixel" => CoordinateMode::PytorchHalfPixel,
         "align_corners" => CoordinateMode::AlignCorners,
         "asymmetric" => CoordinateMode::Asymmetric,
+        "tf_crop_and_resize" => {
+            crop = Some(outside);
+            CoordinateMode::AlignCorners
+        }
         other => {
             return Err(unsupported(format!(
                 "attribute 'coordinate_transformation_mode' = \"{other}\" is not supported"
             )));
         }
     };
-    Ok((interpolation, coordinates))
+    Ok(Sampling {
+        curve,
+        coordinates,
+        antialias,
+        exclude_outside,
+        crop,
+    })
 }
 
 /// Output shape and scale per axis.

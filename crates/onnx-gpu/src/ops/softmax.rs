@@ -34,6 +34,7 @@ fn run(cx: &mut Cx<'_>, log: bool) -> Result<()> {
         axis: length,
         inner,
         log,
+        zero_if_empty: false,
     };
     let class = cx.class();
     let out = cx.launch(|| kernel(&geometry, class), &[&x], x.shape(), x.dtype())?;

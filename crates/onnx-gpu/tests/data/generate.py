@@ -25,23 +25,24 @@ from onnx.backend.test.case.node import collect_testcases
 
 warnings.filterwarnings("ignore")
 
-MAX_CASE = 12_000
+MAX_CASE = 40_000
 OPERATORS = set(
-    """Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization Cast CastLike Ceil Celu Clip
-    Concat Constant ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace Div Dropout Elu Equal Erf Exp Expand EyeLike
-    Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual
-    GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less
-    LessOrEqual Log LogSoftmax MatMul Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow RMSNormalization Range
-    Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum
-    ReduceSumSquare Relu Reshape Resize Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Sinh Size Slice Softmax
-    Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tan Tanh ThresholdedRelu Tile Transpose Trilu Unsqueeze Upsample
-    Where Xor""".split()
+    """Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh Attention AveragePool BatchNormalization Cast CastLike Ceil
+    Celu Clip Concat Constant ConstantOfShape Conv ConvInteger ConvTranspose Cos Cosh CumSum DepthToSpace DequantizeLinear
+    Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND
+    Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity
+    InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul MatMulInteger Max
+    MaxPool Mean Min Mish Mod Mul Neg NonZero Not OneHot Or Pad Pow PRelu QLinearMatMul QuantizeLinear Range Reciprocal
+    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
+    Reshape Resize RMSNormalization RotaryEmbedding Round ScatterElements ScatterND Selu Shape Sigmoid Sign Sin Sinh Size
+    Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK
+    Transpose Trilu Unsqueeze Upsample Where Xor""".split()
 )
 # Input positions that must be known before the run.
 KNOWN = {
-    "ConstantOfShape": [0], "CumSum": [1], "Dropout": [2], "Expand": [1], "Pad": [1, 2, 3], "Range": [0, 1, 2], "Reshape": [1],
-    "Resize": [1, 2, 3], "Slice": [1, 2, 3, 4], "Split": [1], "Squeeze": [1], "Tile": [1], "Trilu": [1], "Unsqueeze": [1],
-    "Upsample": [1],
+    "ConstantOfShape": [0], "CumSum": [1], "Dropout": [2], "Expand": [1], "NonZero": [0], "OneHot": [1], "Pad": [1, 2, 3],
+    "Range": [0, 1, 2], "Reshape": [1], "Resize": [1, 2, 3], "Slice": [1, 2, 3, 4], "Split": [1], "Squeeze": [1], "Tile": [1],
+    "TopK": [1], "Trilu": [1], "Unsqueeze": [1], "Upsample": [1],
 }
 KNOWN.update({op: [1] for op in OPERATORS if op.startswith("Reduce")})
 TYPES = {"float16", "float32", "float64", "int64", "int32", "uint8", "int8", "bool"}
@@ -51,6 +52,24 @@ def npy(array):
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array).reshape(np.shape(array)))
     return buffer.getvalue()
+
+
+def records_of(name, model, tolerance, inputs, outputs):
+    """The records of a case: a model, (rtol, atol), inputs and expected outputs by name."""
+    records = [(f"{name}/model.onnx", model.SerializeToString())]
+    records.append((f"{name}/tolerance", "{} {}".format(*tolerance).encode()))
+    records += [(f"{name}/in/{key}.npy", npy(value)) for key, value in inputs.items()]
+    records += [(f"{name}/out/{key}.npy", npy(value)) for key, value in outputs.items()]
+    return records
+
+
+def write(file_name, cases):
+    """Writes the records of all cases to a file beside this one; its size."""
+    path = pathlib.Path(__file__).with_name(file_name)
+    with path.open("wb") as file:
+        for name, data in (record for case in cases for record in case):
+            file.write(f"{name} {len(data)}\n".encode() + data)
+    return path.stat().st_size
 
 
 def pack(case):
@@ -77,10 +96,8 @@ def pack(case):
     model.ClearField("doc_string")
     for node in graph.node:
         node.ClearField("doc_string")
-    records = [(f"{case.name}/model.onnx", model.SerializeToString())]
-    records.append((f"{case.name}/tolerance", f"{case.rtol} {case.atol}".encode()))
-    records += [(f"{case.name}/in/{name}.npy", npy(value)) for name, value in values.items()]
-    records += [(f"{case.name}/out/{o.name}.npy", npy(value)) for o, value in zip(graph.output, outputs)]
+    named = {o.name: value for o, value in zip(graph.output, outputs)}
+    records = records_of(case.name, model, (case.rtol, case.atol), values, named)
     size = sum(len(data) for _, data in records)
     return records if size <= MAX_CASE else "size"
 
@@ -96,11 +113,8 @@ def main():
             left[result.split()[0]] += 1
         else:
             taken.append(result)
-    path = pathlib.Path(__file__).with_name("node_cases.pack")
-    with path.open("wb") as file:
-        for name, data in (record for case in taken for record in case):
-            file.write(f"{name} {len(data)}\n".encode() + data)
-    print(f"{len(taken)} cases, {path.stat().st_size} bytes; left out: {dict(left)}")
+    size = write("node_cases.pack", taken)
+    print(f"{len(taken)} cases, {size} bytes; left out: {dict(left)}")
 
 
 if __name__ == "__main__":

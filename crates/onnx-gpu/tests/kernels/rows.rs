@@ -39,6 +39,7 @@ fn softmax_over_rows_and_columns() {
                 axis,
                 inner,
                 log,
+                zero_if_empty: false,
             };
             let x: Vec<f32> = noise(outer * axis * inner, 3)
                 .iter()
@@ -75,6 +76,7 @@ fn softmax_of_masked_rows() {
         axis: 4,
         inner: 1,
         log: false,
+        zero_if_empty: false,
     };
     let expected = softmax_reference(&g, &x);
     for class in CLASSES {
@@ -88,6 +90,7 @@ fn softmax_of_masked_rows() {
         axis: 4,
         inner: 3,
         log: false,
+        zero_if_empty: false,
     };
     let expected = softmax_reference(&g, &columns);
     let got = run(softmax(&g, CLASSES[0]).unwrap(), &[&columns], 12);

@@ -56,7 +56,7 @@ impl UnaryOp {
             },
             Self::Neg => both("neg", "-x", "-x"),
             Self::Abs => both("abs", "abs(x)", "abs(x)"),
-            Self::Sign => both("sign", "sign(x)", "sign(x)"),
+            Self::Sign => both("sign", "select(sign(x), x, nan4(x))", "sign(x)"),
             Self::Exp => float("exp", "exp(x)"),
             Self::Log => float("log", "log(x)"),
             Self::Sqrt => float("sqrt", "sqrt(x)"),
@@ -64,9 +64,9 @@ impl UnaryOp {
             Self::Sin => float("sin", "sin4(x, 0)"),
             Self::Cos => float("cos", "sin4(x, 1)"),
             Self::Tan => float("tan", "sin4(x, 0) / sin4(x, 1)"),
-            Self::Asin => float("asin", "asin(x)"),
-            Self::Acos => float("acos", "acos(x)"),
-            Self::Atan => float("atan", "atan(x)"),
+            Self::Asin => float("asin", "asin(x) + 0.0 * sqrt(1.0 - x * x)"),
+            Self::Acos => float("acos", "acos(x) + 0.0 * sqrt(1.0 - x * x)"),
+            Self::Atan => float("atan", "select(atan(x), x, nan4(x))"),
             Self::Sinh => float("sinh", "0.5 * (expm14(x) - expm14(-x))"),
             Self::Cosh => float("cosh", "0.5 * (exp(x) + exp(-x))"),
             Self::Asinh => float(
@@ -133,7 +133,7 @@ impl UnaryOp {
             Self::HardSigmoid { alpha, beta } => with(
                 float(
                     "hard_sigmoid",
-                    "clamp(p.x * x + p.y, vec4<f32>(0.0), vec4<f32>(1.0))",
+                    "select(clamp(p.x * x + p.y, vec4<f32>(0.0), vec4<f32>(1.0)), x, nan4(x))",
                 ),
                 alpha,
                 beta,
@@ -151,6 +151,10 @@ impl UnaryOp {
                 params: [min.cast_unsigned(), max.cast_unsigned()],
                 ..both("clip", "", "min(max(x, vec4<i32>(p.x)), vec4<i32>(p.y))")
             },
+            Self::Low8 { signed: true } => {
+                both("low8_signed", "", "(x << vec4<u32>(24u)) >> vec4<u32>(24u)")
+            }
+            Self::Low8 { signed: false } => both("low8", "", "x & vec4<i32>(255)"),
             Self::Not => UnarySpec {
                 truth: "vec4<u32>(1u) - x",
                 ..float("not", "")

@@ -3,7 +3,7 @@ struct Params {
     rows: u32,
     axis: u32,
     inner: u32,
-    unused: u32,
+    zero_if_empty: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

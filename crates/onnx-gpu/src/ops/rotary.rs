@@ -1,0 +1,132 @@
+//! [`RotaryEmbedding`](https://onnx.ai/onnx/operators/onnx__RotaryEmbedding.html) of ONNX (23) and of ONNX Runtime, which differ in
+//! the order of their inputs.
+
+use super::attention::{merge_heads, split_heads};
+use super::elementwise::binary;
+use super::gather::gather_value;
+use super::movement::{join, part};
+use crate::error::{Result, mismatch, unsupported};
+use crate::kernels::elementwise::BinaryOp;
+use crate::lower::{Cx, Value};
+use crate::tensor::{DType, Tensor};
+
+/// Inputs X, cos, sin, positions.
+pub(super) fn onnx(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, cos, sin) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let positions = cx.optional(3);
+    rotary(cx, x, [cos, sin], positions)
+}
+
+/// Inputs X, positions, cos, sin.
+pub(super) fn contrib(cx: &mut Cx<'_>) -> Result<()> {
+    let (x, positions, cos, sin) = (cx.input(0)?, cx.input(1)?, cx.input(2)?, cx.input(3)?);
+    for (name, wanted) in [("scale", 1.0), ("is_packed_batching", 0.0)] {
+        let given = match name {
+            "scale" => cx.attributes.float(name, wanted)?,
+            _ => cx.attributes.int(name, 0)? as f32,
+        };
+        if given != wanted {
+            return Err(unsupported(format!(
+                "attribute '{name}' = {given} is not supported"
+            )));
+        }
+    }
+    let positions = if positions.elements() == 1 {
+        // One number is where the sequence starts.
+        let length = x.shape()[x.rank().max(2) - 2];
+        let steps = (0..length as i64).collect();
+        let steps = Value::Const(Tensor::i64([1, length], steps)?);
+        let start = cx.reshaped(positions, vec![1, 1])?;
+        let start = super::elementwise::cast_value(cx, &start, DType::I64)?;
+        binary(cx, BinaryOp::Add, &steps, &start)?
+    } else {
+        positions
+    };
+    rotary(cx, x, [cos, sin], Some(positions))
+}
+
+fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value>) -> Result<()> {
+    let flat = x.rank() == 3;
+    let heads = cx.attributes.int("num_heads", 0)?;
+    let interleaved = cx.attributes.flag("interleaved", false)?;
+    let given = cx.attributes.int("rotary_embedding_dim", 0)?;
+    let x = if flat {
+        let heads = match usize::try_from(heads) {
+            Ok(n) if n > 0 => n,
+            // ONNX Runtime lets the caches tell the size of a head.
+            _ if given == 0 => {
+                x.shape()[2] / (2 * caches[0].shape().last().copied().unwrap_or(1)).max(1)
+            }
+            _ => return Err(mismatch(format!("attribute 'num_heads' = {heads}"))),
+        };
+        split_heads(cx, &x, heads)?
+    } else {
+        x
+    };
+    let &[batch, heads, length, size] = x.shape() else {
+        return Err(mismatch(format!(
+            "{:?} is not [batch, heads, length, size]",
+            x.shape()
+        )));
+    };
+    let rotated = match usize::try_from(given) {
+        Ok(0) => size,
+        Ok(n) if n <= size => n,
+        _ => {
+            return Err(mismatch(format!(
+                "attribute 'rotary_embedding_dim' = {given}"
+            )));
+        }
+    };
+    let half = rotated / 2;
+    let mut angles = Vec::with_capacity(2);
+    for cache in caches {
+        let chosen = match &positions {
+            Some(positions) => gather_value(cx, &cache, positions, 0)?,
+            None => cache,
+        };
+        let lead = match *chosen.shape() {
+            [b, l, h] if (b == batch || b == 1) && l == length && h == half => b,
+            _ => {
+                return Err(mismatch(format!(
+                    "angles {:?} do not fit {batch} batches of {length} tokens and {half} pairs",
+                    chosen.shape()
+                )));
+            }
+        };
+        let shape = if interleaved {
+            vec![lead, 1, length, half, 1]
+        } else {
+            vec![lead, 1, length, half]
+        };
+        angles.push(cx.reshaped(chosen, shape)?);
+    }
+    let (cos, sin) = (&angles[0], &angles[1]);
+    let turned = part(cx, &x, 3, 0, rotated)?;
+    let (pairs, axis) = if interleaved {
+        (cx.reshaped(turned, vec![batch, heads, length, half, 2])?, 4)
+    } else {
+        (turned, 3)
+    };
+    let width = if interleaved { 1 } else { half };
+    let real = part(cx, &pairs, axis, 0, width)?;
+    let imaginary = part(cx, &pairs, axis, width, width)?;
+    let mut turn = |a: &Value, b: &Value, op| -> Result<Value> {
+        let (x, y) = (
+            binary(cx, BinaryOp::Mul, &real, a)?,
+            binary(cx, BinaryOp::Mul, &imaginary, b)?,
+        );
+        binary(cx, op, &x, &y)
+    };
+    let first = turn(cos, sin, BinaryOp::Sub)?;
+    let second = turn(sin, cos, BinaryOp::Add)?;
+    let joined = join(cx, &[first, second], axis)?;
+    let mut out = cx.reshaped(joined, vec![batch, heads, length, rotated])?;
+    if rotated < size {
+        let rest = part(cx, &x, 3, rotated, size - rotated)?;
+        out = join(cx, &[out, rest], 3)?;
+    }
+    let out = if flat { merge_heads(cx, &out)? } else { out };
+    cx.set(0, out);
+    Ok(())
+}

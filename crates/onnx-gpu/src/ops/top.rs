@@ -1,0 +1,125 @@
+//! [`TopK`](https://onnx.ai/onnx/operators/onnx__TopK.html), `OneHot` and `NonZero`.
+//!
+//! Opset notes: `TopK` took `k` as an attribute before 10, `largest` and `sorted` came with 11.
+
+use super::Lower;
+use super::elementwise::{binary, cast_value, select_values};
+use super::movement::part;
+use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::kernels::elementwise::BinaryOp;
+use crate::kernels::gather::gather_elements;
+use crate::kernels::top_k::{TopK, top_k as kernel};
+use crate::lower::{Cx, Value, axis, elem, split_at_axis};
+use crate::tensor::{DType, Tensor};
+
+pub(super) fn find(op: &str) -> Option<Lower> {
+    Some(match op {
+        "NonZero" => non_zero,
+        "OneHot" => one_hot,
+        "TopK" => top_k,
+        _ => return None,
+    })
+}
+
+fn top_k(cx: &mut Cx<'_>) -> Result<()> {
+    let x = cx.input(0)?;
+    let k = match cx.attributes.opt_int("k")? {
+        Some(&k) => k,
+        None => {
+            let k = cx
+                .constant(1)?
+                .ok_or_else(|| invalid_model("K is missing"))?
+                .to_i64_vec()?;
+            k.first().copied().unwrap_or(-1)
+        }
+    };
+    let along = axis(cx.attributes.int("axis", -1)?, x.rank())?;
+    let largest = cx.attributes.flag("largest", true)?;
+    // Sorted is one of the orders that `sorted = 0` allows.
+    cx.attributes.flag("sorted", true)?;
+    let (outer, length, inner) = split_at_axis(x.shape(), along);
+    let k = usize::try_from(k)
+        .ok()
+        .filter(|&k| k <= length)
+        .ok_or_else(|| mismatch(format!("the {k} top of {length} elements")))?;
+    let mut shape = x.shape().to_vec();
+    shape[along] = k;
+    let geometry = TopK {
+        elem: elem(x.dtype()),
+        outer,
+        axis: length,
+        inner,
+        k,
+        largest,
+    };
+    let indices = cx.launch(|| kernel(&geometry), &[&x], &shape, DType::I64)?;
+    let values = cx.launch(
+        || gather_elements(x.shape(), &shape, along),
+        &[&x, &indices],
+        &shape,
+        x.dtype(),
+    )?;
+    cx.set(0, values);
+    cx.set(1, indices);
+    Ok(())
+}
+
+fn one_hot(cx: &mut Cx<'_>) -> Result<()> {
+    let (indices, values) = (cx.input(0)?, cx.input(2)?);
+    let depth = cx
+        .constant(1)?
+        .ok_or_else(|| invalid_model("the depth is missing"))?;
+    let depth = depth.cast(DType::I64).to_i64_vec()?;
+    let depth = match depth.as_slice() {
+        &[d] if d > 0 => d,
+        other => return Err(mismatch(format!("depth {other:?}"))),
+    };
+    if values.shape() != [2] {
+        return Err(mismatch(format!("values {:?} are not [2]", values.shape())));
+    }
+    let at = axis(cx.attributes.int("axis", -1)?, indices.rank() + 1)?;
+    let mut view = indices.shape().to_vec();
+    view.insert(at, 1);
+    let long = cast_value(cx, &indices, DType::I64)?;
+    let long = cx.reshaped(long, view.clone())?;
+    let scalar = |v: i64| -> Result<Value> { Ok(Value::Const(Tensor::i64([], vec![v])?)) };
+    // Negative indices count from the end; others out of range are off everywhere.
+    let wrapped = binary(cx, BinaryOp::Add, &long, &scalar(depth)?)?;
+    let negative = binary(cx, BinaryOp::Less, &long, &scalar(0)?)?;
+    let place = select_values(cx, &negative, &wrapped, &long)?;
+    let mut line = vec![1; view.len()];
+    line[at] = usize::try_from(depth).unwrap_or(0);
+    let classes = Value::Const(Tensor::i64(line, (0..depth).collect())?);
+    let hot = binary(cx, BinaryOp::Equal, &place, &classes)?;
+    let (off, on) = (part(cx, &values, 0, 0, 1)?, part(cx, &values, 0, 1, 1)?);
+    let out = select_values(cx, &hot, &on, &off)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// The number of results depends on the data, so these have to be known before the run.
+fn non_zero(cx: &mut Cx<'_>) -> Result<()> {
+    let Some(x) = cx.input(0)?.constant().cloned() else {
+        return Err(unsupported(
+            "input 0 depends on data that are only known during the run, and so would the output's shape",
+        ));
+    };
+    let truth = x.cast(DType::Bool);
+    let hits: Vec<usize> = truth
+        .as_bool()?
+        .iter()
+        .enumerate()
+        .filter_map(|(i, &t)| t.then_some(i))
+        .collect();
+    let mut data = Vec::with_capacity(hits.len() * x.shape().len());
+    for axis in 0..x.shape().len() {
+        let (_, length, inner) = split_at_axis(x.shape(), axis);
+        data.extend(
+            hits.iter()
+                .map(|i| (i / inner.max(1) % length.max(1)) as i64),
+        );
+    }
+    let out = Tensor::i64([x.shape().len(), hits.len()], data)?;
+    cx.set(0, Value::Const(out));
+    Ok(())
+}

@@ -1,0 +1,306 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6", "ml_dtypes==0.6.0"]
+# ///
+"""Packs cases whose expected outputs ONNX Runtime computed: its own operators, and inputs that the ONNX cases do not try.
+
+usage: generate_runtime.py            writes runtime_cases.pack beside this file, in the layout of node_cases.pack
+
+Operators that ONNX Runtime only has on GPUs (GroupNorm, SkipGroupNorm, BiasSplitGelu, BiasAdd, NhwcConv) get their expected
+outputs from an equal graph of ONNX operators, written beside them.
+"""
+import numpy as np
+import onnxruntime
+from generate import records_of, write
+from onnx import TensorProto, helper, numpy_helper
+
+MS = "com.microsoft"
+RNG = np.random.default_rng(20261123)
+CASES = []
+INF, NAN = np.inf, np.nan
+
+
+def floats(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def model(nodes, inputs, outputs, constants=None, opset=18):
+    def info(name, array):
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+
+    graph = helper.make_graph(
+        nodes, "g", [info(k, v) for k, v in inputs.items()],
+        [helper.make_tensor_value_info(o, t, None) for o, t in outputs.items()],
+        [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()])
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid(MS, 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+def run(m, inputs):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(m.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)
+
+
+FLOAT = TensorProto.FLOAT
+
+
+def case(name, op, inputs, outputs=("y",), domain="", opset=18, constants=None, types=None, expected=None, tolerance=(1e-3, 1e-5), order=None, **attributes):
+    """A model of one node. `inputs` are given at run time, `constants` are initializers; `order` names them in the node's order,
+    "" for one left out. `expected` is another model of the same inputs and outputs to take the expected values from."""
+    constants = constants or {}
+    order = order or [*inputs, *constants]
+    node = helper.make_node(op, order, list(outputs), domain=domain, **attributes)
+    kinds = dict(zip([o for o in outputs if o], types or [FLOAT] * len(outputs)))
+    m = model([node], inputs, kinds, constants, opset)
+    values = run(expected(inputs, kinds, constants) if expected else m, inputs)
+    CASES.append(records_of(name, m, tolerance, inputs, dict(zip(kinds, values))))
+
+
+def contrib(name, op, inputs, outputs=("y",), **rest):
+    case(f"contrib_{name}", op, inputs, outputs, domain=MS, **rest)
+
+
+def equal_graph(*nodes, extra=None):
+    def build(inputs, kinds, constants):
+        return model([helper.make_node(op, i, o, **a) for op, i, o, a in nodes], inputs, kinds, constants | (extra or {}))
+
+    return build
+
+
+def activations():
+    x, bias = 3 * floats(2, 5, 8), floats(8)
+    contrib("gelu", "Gelu", {"x": x})
+    contrib("fast_gelu", "FastGelu", {"x": x})
+    contrib("fast_gelu_bias", "FastGelu", {"x": x, "b": bias})
+    contrib("bias_gelu", "BiasGelu", {"x": x, "b": bias})
+    contrib("quick_gelu", "QuickGelu", {"x": x})
+    contrib("quick_gelu_alpha", "QuickGelu", {"x": x}, alpha=1.0)
+    split = equal_graph(
+        ("Add", ["x", "b"], ["s"], {}), ("Split", ["s"], ["h", "g"], {"axis": 2, "num_outputs": 2}),
+        ("Div", ["g", "root"], ["e"], {}), ("Erf", ["e"], ["f"], {}), ("Add", ["f", "one"], ["p"], {}),
+        ("Mul", ["g", "p"], ["q"], {}), ("Mul", ["q", "half"], ["r"], {}), ("Mul", ["h", "r"], ["y"], {}),
+        extra={"root": np.float32(np.sqrt(2)), "one": np.float32(1), "half": np.float32(0.5)})
+    contrib("bias_split_gelu", "BiasSplitGelu", {"x": x, "b": bias}, expected=split)
+    added = equal_graph(("Add", ["x", "b"], ["s"], {}), ("Add", ["s", "skip"], ["y"], {}))
+    contrib("bias_add", "BiasAdd", {"x": x, "b": bias, "skip": floats(2, 5, 8)}, expected=added)
+
+
+def norms():
+    x, skip, gamma, beta, bias = floats(2, 5, 7), floats(2, 5, 7), floats(7), floats(7), floats(7)
+    for name, inputs in {"": {}, "_beta": {"beta": beta}, "_beta_bias": {"beta": beta, "bias": bias}}.items():
+        contrib(f"skip_layer_norm{name}", "SkipLayerNormalization", {"x": x, "skip": skip, "gamma": gamma} | inputs,
+                epsilon=1e-5)
+    contrib("skip_layer_norm_sum", "SkipLayerNormalization", {"x": x, "skip": skip, "gamma": gamma, "beta": beta},
+            ["y", "", "", "sum"])
+    contrib("skip_simplified_layer_norm", "SkipSimplifiedLayerNormalization",
+            {"x": x, "skip": skip, "gamma": gamma, "bias": bias}, ["y", "", "", "sum"], epsilon=1e-6)
+    case("simplified_layer_norm", "SimplifiedLayerNormalization", {"x": x, "gamma": gamma}, epsilon=1e-6, axis=-1)
+    for activation in (0, 1):
+        image, c = floats(2, 3, 5, 8), 8
+        nodes = [
+            ("Transpose", ["s"], ["t"], {"perm": [0, 3, 1, 2]}), ("Reshape", ["t", "groups"], ["r"], {}),
+            ("InstanceNormalization", ["r", "ones", "zeros"], ["n"], {"epsilon": 1e-5}),
+            ("Reshape", ["n", "shape"], ["m"], {}), ("Transpose", ["m"], ["p"], {"perm": [0, 2, 3, 1]}),
+            ("Mul", ["p", "gamma"], ["q"], {}), ("Add", ["q", "beta"], ["a" if activation else "y"], {})]
+        nodes += [("Sigmoid", ["a"], ["w"], {}), ("Mul", ["a", "w"], ["y"], {})] if activation else []
+        extra = {"groups": np.array([2, 4, -1]), "shape": np.array([2, c, 3, 5]), "ones": np.ones(4, np.float32),
+                 "zeros": np.zeros(4, np.float32)}
+        affine = {"gamma": floats(c), "beta": floats(c)}
+        plain = equal_graph(("Identity", ["x"], ["s"], {}), *nodes, extra=extra)
+        contrib(f"group_norm_{activation}", "GroupNorm", {"x": image} | affine, groups=4, activation=activation,
+                channels_last=1, epsilon=1e-5, expected=plain)
+        skipped = equal_graph(("Add", ["x", "skip"], ["s0"], {}), ("Add", ["s0", "bias"], ["s"], {}), *nodes, extra=extra)
+        contrib(f"skip_group_norm_{activation}", "SkipGroupNorm",
+                {"x": image} | affine | {"skip": floats(2, 3, 5, 8), "bias": floats(c)}, ["y", "s"], groups=4,
+                activation=activation, channels_last=1, epsilon=1e-5, expected=skipped)
+
+
+def products():
+    contrib("fused_matmul", "FusedMatMul", {"a": floats(2, 3, 5), "b": floats(2, 5, 4)}, alpha=0.5)
+    contrib("fused_matmul_trans_b", "FusedMatMul", {"a": floats(2, 3, 5), "b": floats(4, 5)}, transB=1, alpha=2.0)
+    contrib("fused_matmul_trans_a", "FusedMatMul", {"a": floats(2, 5, 3), "b": floats(2, 5, 4)}, transA=1)
+    contrib("fused_matmul_trans_ab", "FusedMatMul", {"a": floats(2, 3, 5, 3), "b": floats(3, 4, 5)}, transA=1, transB=1)
+    x, w, b = floats(1, 4, 6, 5), floats(3, 4, 3, 3), floats(3)
+    for activation, extra in [("Relu", {}), ("Tanh", {}), ("LeakyRelu", {"activation_params": [0.2]}),
+                              ("Clip", {"activation_params": [-0.5, 0.5]})]:
+        contrib(f"fused_conv_{activation.lower()}", "FusedConv", {"x": x, "w": w, "b": b}, activation=activation,
+                pads=[1, 1, 1, 1], **extra)
+    contrib("fused_conv_sum", "FusedConv", {"x": x, "w": w, "b": b, "z": floats(1, 3, 6, 5)}, activation="Relu",
+            pads=[1, 1, 1, 1])
+    nhwc = equal_graph(
+        ("Transpose", ["x"], ["s"], {"perm": [0, 3, 1, 2]}), ("Transpose", ["w"], ["v"], {"perm": [0, 3, 1, 2]}),
+        ("Conv", ["s", "v", "b"], ["t"], {"pads": [1, 0, 1, 2], "strides": [2, 1], "group": 2}),
+        ("Transpose", ["t"], ["y"], {"perm": [0, 2, 3, 1]}))
+    contrib("nhwc_conv", "NhwcConv", {"x": floats(2, 6, 5, 4), "w": floats(6, 3, 3, 2), "b": floats(6)},
+            pads=[1, 0, 1, 2], strides=[2, 1], group=2, expected=nhwc)
+
+
+def attentions():
+    def mha(name, inputs, outputs=("y",), heads=2, order=None, **rest):
+        contrib(f"multi_head_{name}", "MultiHeadAttention", inputs, outputs, num_heads=heads, order=order, **rest)
+
+    q, k, v = floats(2, 5, 8), floats(2, 7, 8), floats(2, 7, 8)
+    mha("cross", {"q": q, "k": k, "v": v})
+    mha("scale", {"q": q, "k": k, "v": v}, scale=0.3)
+    mha("wide_value", {"q": q, "k": k, "v": floats(2, 7, 12)})
+    mha("bias", {"q": q, "k": k, "v": v, "b": floats(24)})
+    mha("attention_bias", {"q": q, "k": k, "v": v, "bias": floats(2, 2, 5, 7)}, order=["q", "k", "v", "", "", "bias"])
+    mha("attention_bias_broadcast", {"q": q, "k": k, "v": v, "bias": floats(1, 1, 5, 7)}, order=["q", "k", "v", "", "", "bias"])
+    mask = np.ones((2, 7), np.int32)
+    mask[1, 4:] = 0
+    mha("mask", {"q": q, "k": k, "v": v, "mask": mask}, order=["q", "k", "v", "", "mask"])
+    mha("mask_filter", {"q": q, "k": k, "v": v, "mask": mask}, order=["q", "k", "v", "", "mask"], mask_filter_value=-2.0)
+    mha("causal", {"q": q, "k": floats(2, 5, 8), "v": floats(2, 5, 8)}, unidirectional=1)
+    mha("heads_first", {"q": q, "k": floats(2, 2, 7, 4), "v": floats(2, 2, 7, 4)})
+    past = {"past_k": floats(2, 2, 3, 4), "past_v": floats(2, 2, 3, 4)}
+    mha("past", {"q": q, "k": floats(2, 5, 8), "v": floats(2, 5, 8)} | past, ["y", "present_k", "present_v"],
+        order=["q", "k", "v", "", "", "", "past_k", "past_v"])
+
+    x, w, b = floats(2, 5, 6), floats(6, 24), floats(24)
+    contrib("attention", "Attention", {"x": x, "w": w, "b": b}, num_heads=2)
+    contrib("attention_causal", "Attention", {"x": x, "w": w, "b": b}, num_heads=2, unidirectional=1)
+    mask = np.ones((2, 5), np.int32)
+    mask[0, 3:] = 0
+    contrib("attention_mask", "Attention", {"x": x, "w": w, "b": b, "m": mask}, num_heads=2)
+    contrib("attention_lengths", "Attention", {"x": x, "w": w, "b": b, "m": np.array([5, 2], np.int32)}, num_heads=2)
+    contrib("attention_sizes", "Attention", {"x": x, "w": floats(6, 28), "b": floats(28)}, num_heads=2,
+            qkv_hidden_sizes=[8, 8, 12])
+    contrib("attention_bias", "Attention", {"x": x, "w": w, "b": b, "bias": floats(2, 2, 5, 5)}, num_heads=2,
+            order=["x", "w", "b", "", "", "bias"])
+    contrib("attention_past", "Attention", {"x": x, "w": w, "b": b, "past": floats(2, 2, 2, 3, 4)}, ["y", "present"],
+            num_heads=2, unidirectional=1, order=["x", "w", "b", "", "past"])
+
+    positions = np.array([[0, 1, 2, 3, 4], [3, 4, 5, 6, 7]])
+    cache = {"cos": np.cos(floats(9, 4)), "sin": np.sin(floats(9, 4))}
+    for interleaved in (0, 1):
+        suffix = "_interleaved" if interleaved else ""
+        contrib(f"rotary{suffix}", "RotaryEmbedding", {"x": floats(2, 5, 16), "p": positions} | cache, interleaved=interleaved)
+        contrib(f"rotary_heads{suffix}", "RotaryEmbedding", {"x": floats(2, 3, 5, 8), "p": positions} | cache,
+                interleaved=interleaved)
+        contrib(f"rotary_start{suffix}", "RotaryEmbedding", {"x": floats(2, 5, 16), "p": np.array([2])} | cache,
+                interleaved=interleaved)
+    contrib("rotary_partial", "RotaryEmbedding", {"x": floats(2, 5, 24), "p": positions} | cache, num_heads=2,
+            rotary_embedding_dim=8)
+
+
+def einsums():
+    for index, (equation, *shapes) in enumerate([
+        ("bhid,bhjd->bhij", (2, 3, 5, 4), (2, 3, 7, 4)), ("bhij,bhjd->bhid", (2, 3, 5, 7), (2, 3, 7, 4)),
+        ("b i d, b j d -> b i j", (2, 5, 4), (2, 7, 4)), ("bqhd,bkhd->bhqk", (2, 5, 3, 4), (2, 7, 3, 4)),
+        ("bhqk,bkhd->bqhd", (2, 3, 5, 7), (2, 7, 3, 4)), ("nhwpqc->nchpwq", (1, 3, 2, 2, 4, 5)), ("i,j->ij", (3,), (4,)),
+        ("ij->", (3, 4)), ("ij->j", (3, 4)), ("ii->i", (4, 4)), ("ii", (4, 4)), ("ij,jk,kl->il", (2, 3), (3, 4), (4, 5)),
+        ("...ij,...jk->...ik", (5, 1, 3, 4), (5, 2, 4, 2)), ("ij,ij->", (3, 4), (3, 4)), ("abc,cd->abd", (2, 3, 4), (4, 5)),
+        ("ba,ca", (3, 4), (2, 4)),
+    ]):
+        inputs = {chr(ord("a") + i): floats(*shape) for i, shape in enumerate(shapes)}
+        case(f"einsum_{index:02}", "Einsum", inputs, equation=equation)
+
+
+def special_values():
+    """Infinities, NaN, signed zeros and the ends of the range: where WGSL promises less than IEEE 754."""
+    lowest = np.finfo(np.float32).min
+    odd = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, INF, -INF, NAN, 1e-30, -1e30, 88.0, -104.0, 7.5, 1e10], np.float32)
+    for op in ["Abs", "Neg", "Sign", "Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Round", "Sigmoid", "Tanh", "Relu",
+               "Softplus", "Erf", "Sin", "Cos", "Atan", "Asin", "Acos", "Selu", "HardSigmoid", "HardSwish", "Elu", "LeakyRelu", "Softsign", "Mish"]:
+        values = odd if op not in ("Sin", "Cos") else odd[:7]
+        case(f"special_{op.lower()}", op, {"x": values})
+    for op in ["IsNaN", "IsInf"]:
+        case(f"special_{op.lower()}", op, {"x": odd}, types=[TensorProto.BOOL], opset=20)
+    a, b = np.repeat(odd, len(odd)), np.tile(odd, len(odd))
+    for op in ["Add", "Sub", "Mul", "Div"]:
+        case(f"special_{op.lower()}", op, {"a": a, "b": b})
+    for op in ["Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"]:
+        case(f"special_{op.lower()}", op, {"a": a, "b": b}, types=[TensorProto.BOOL])
+    finite = np.isfinite(b) & np.isfinite(a)
+    case("special_fmod", "Mod", {"a": a[finite], "b": np.where(b[finite] == 0, 3, b[finite]).astype(np.float32)}, fmod=1)
+    base, power = np.abs(a[finite])[::3], np.clip(b[finite], -3, 3)[::3]
+    case("special_pow", "Pow", {"a": base, "b": power})
+    ints = np.array([0, 1, -1, 7, -7, 2**31 - 1, -(2**31)], np.int32)
+    x, y = np.repeat(ints, 7), np.tile(ints, 7)
+    for op in ["Add", "Sub", "Mul", "Min", "Max"]:
+        case(f"special_int_{op.lower()}", op, {"a": x, "b": y}, types=[TensorProto.INT32])
+    safe = (y != 0) & ~((x == -(2**31)) & (y == -1))
+    case("special_int_div", "Div", {"a": x[safe], "b": y[safe]}, types=[TensorProto.INT32])
+    case("special_int_mod", "Mod", {"a": x[safe], "b": y[safe]}, types=[TensorProto.INT32])
+    rows = np.array([[-INF] * 5, [lowest] * 5, [1, 2, -INF, lowest, 3], [INF, 1, 2, 3, 4], [NAN, 1, 2, 3, 4], [-1e30, 0, 1e30, 5, 6]],
+                    np.float32)
+    for op in ["Softmax", "LogSoftmax"]:
+        case(f"special_{op.lower()}", op, {"x": rows})
+        case(f"special_{op.lower()}_columns", op, {"x": np.ascontiguousarray(rows.T)}, axis=0)
+    clean = rows[[0, 1, 2, 3, 5]]
+    for op in ["ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean", "ReduceLogSumExp"]:
+        for length, data in (("", clean), ("_long", np.tile(clean, (1, 60)))):
+            if op in ("ReduceMax", "ReduceMin") or not length:
+                case(f"special_{op.lower()}{length}", op, {"x": data}, constants={"axes": np.array([1])})
+    for op in ["ArgMax", "ArgMin"]:
+        case(f"special_{op.lower()}", op, {"x": clean}, axis=1, types=[TensorProto.INT64])
+        case(f"special_{op.lower()}_last", op, {"x": clean}, axis=1, select_last_index=1, types=[TensorProto.INT64])
+    image = np.full((1, 1, 4, 4), -INF, np.float32)
+    image[0, 0, 3, 3] = 2
+    case("special_max_pool", "MaxPool", {"x": image}, kernel_shape=[2, 2])
+    case("special_where", "Where", {"c": np.array([True, False]), "a": np.array([NAN, 1], np.float32), "b": np.array([1, INF], np.float32)})
+    exact = np.array([0.0, 1.9, -1.9, 2.5, -0.0, 100.7, 255.0], np.float32)
+    for name, kind in [("int32", TensorProto.INT32), ("int64", TensorProto.INT64), ("bool", TensorProto.BOOL), ("uint8", TensorProto.UINT8)]:
+        values = np.abs(exact) if name == "uint8" else exact
+        case(f"special_cast_{name}", "Cast", {"x": values}, to=kind, types=[kind])
+    wide = np.array([0, 1, -1, 127, 128, 255, 256, -129, 1000], np.int32)
+    for name, kind in [("int8", TensorProto.INT8), ("uint8", TensorProto.UINT8), ("bool", TensorProto.BOOL), ("float", FLOAT)]:
+        case(f"special_cast_int_{name}", "Cast", {"x": wide}, to=kind, types=[kind])
+    case("special_gather_negative", "Gather", {"x": floats(4, 3), "i": np.array([[-1, 0], [-4, 3]])}, axis=0)
+    case("special_clip", "Clip", {"x": odd[odd == odd]}, constants={"lo": np.float32(-2), "hi": np.float32(INF)})
+
+
+def quantised():
+    x = np.concatenate([3 * floats(30), np.array([0.5, 1.5, 2.5, 1000, -1000, 0], np.float32)]).reshape(4, 9)
+    zero = np.uint8(120)
+    case("quantize_half_even", "QuantizeLinear", {"x": x}, constants={"s": np.float32(1.0), "z": zero}, types=[TensorProto.UINT8])
+    case("dynamic_quantize", "DynamicQuantizeLinear", {"x": x}, ["y", "s", "z"], types=[TensorProto.UINT8, FLOAT, TensorProto.UINT8])
+    a = RNG.integers(0, 256, (3, 700)).astype(np.uint8)
+    b = RNG.integers(-128, 128, (700, 5)).astype(np.int8)
+    case("matmul_integer_deep", "MatMulInteger", {"a": a, "b": b}, types=[TensorProto.INT32],
+         constants={"az": np.uint8(255), "bz": np.int8(-128)})
+    image = RNG.integers(0, 256, (1, 67, 5, 5)).astype(np.uint8)
+    weight = RNG.integers(0, 256, (4, 67, 3, 3)).astype(np.uint8)
+    case("conv_integer_deep", "ConvInteger", {"x": image, "w": weight}, types=[TensorProto.INT32],
+         constants={"xz": np.uint8(3), "wz": np.uint8(200)}, pads=[1, 1, 1, 1])
+    codes = RNG.integers(-128, 128, (5, 12)).astype(np.int8)
+    scale = np.abs(floats(5, 3)) + 0.1
+    zeros = RNG.integers(-8, 8, (5, 3)).astype(np.int8)
+    case("dequantize_blocked", "DequantizeLinear", {"x": codes}, constants={"s": scale, "z": zeros}, axis=1, block_size=4, opset=21)
+
+
+def spatial():
+    x = floats(1, 2, 5, 4)
+    for mode in ["constant", "reflect", "edge", "wrap"]:
+        case(f"pad_{mode}", "Pad", {"x": x}, constants={"pads": np.array([0, 0, 2, 1, 0, 0, 1, 3])}, mode=mode, opset=19)
+    for index, options in enumerate([
+        dict(strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]), dict(strides=[3, 2], output_shape=[13, 9]),
+        dict(strides=[2, 2], auto_pad="SAME_UPPER"), dict(strides=[2, 2], auto_pad="SAME_LOWER"), dict(group=2, dilations=[2, 1]),
+    ]):
+        weight = floats(2, 1 if options.get("group") else 3, 3, 3)
+        case(f"conv_transpose_{index}", "ConvTranspose", {"x": x, "w": weight}, **options)
+    sizes = {"sizes": np.array([1, 2, 9, 7])}
+    for coordinates in ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]:
+        for mode in ["nearest", "linear", "cubic"]:
+            case(f"resize_{mode}_{coordinates}", "Resize", {"x": x}, constants=sizes, order=["x", "", "", "sizes"], mode=mode,
+                 coordinate_transformation_mode=coordinates, nearest_mode="floor")
+    case("resize_batch_nearest", "Resize", {"x": x}, constants={"sizes": np.array([2, 4, 5, 4])}, order=["x", "", "", "sizes"])
+    for exclusive in (0, 1):
+        for reverse in (0, 1):
+            case(f"cumsum_{exclusive}{reverse}", "CumSum", {"x": floats(3, 4, 2)}, constants={"axis": np.int64(1)},
+                 exclusive=exclusive, reverse=reverse)
+    case("top_k_ties", "TopK", {"x": np.array([[1, 3, 3, -0.0, 0.0, 2]], np.float32)}, ["v", "i"],
+         constants={"k": np.array([5])}, types=[FLOAT, TensorProto.INT64])
+
+
+def main():
+    for part in (activations, norms, products, attentions, einsums, special_values, quantised, spatial):
+        part()
+    print(f"{len(CASES)} cases, {write('runtime_cases.pack', CASES)} bytes")
+
+
+if __name__ == "__main__":
+    main()
