@@ -55,7 +55,7 @@ pub(super) fn resize(cx: &mut Cx<'_>) -> Result<()> {
         Curve::Nearest(mode) if simple => Interpolation::Nearest(mode),
         Curve::Linear if simple && !sampling.antialias => Interpolation::Linear,
         _ => {
-            if !x.dtype().is_float() && !(nearest && sampling.crop.is_none()) {
+            if !(x.dtype().is_float() || nearest && sampling.crop.is_none()) {
                 return Err(unsupported(format!(
                     "an interpolation of {} is not supported",
                     x.dtype()
