@@ -4,11 +4,14 @@
 # ///
 """Packs cases whose expected outputs ONNX Runtime computed: its own operators, and inputs that the ONNX cases do not try.
 
-usage: generate_runtime.py            writes runtime_cases.pack beside this file, in the layout of node_cases.pack
+usage: generate_runtime.py [SEED COUNT]    writes runtime_cases.pack beside this file, in the layout of node_cases.pack; with a
+                                           seed, that many random graphs alone, to look for more that fail
 
 Operators that ONNX Runtime only has on GPUs (GroupNorm, SkipGroupNorm, BiasSplitGelu, BiasAdd, NhwcConv) get their expected
 outputs from an equal graph of ONNX operators, written beside them.
 """
+import sys
+
 import numpy as np
 import onnxruntime
 from generate import records_of, write
@@ -296,9 +299,96 @@ def spatial():
          constants={"k": np.array([5])}, types=[FLOAT, TensorProto.INT64])
 
 
+def random_graphs(count, seed):
+    """Chains of operators over odd shapes: broadcasting, views, slices, reductions and products into each other."""
+    rng = np.random.default_rng(seed)
+
+    def pick(*options):
+        return options[rng.integers(len(options))]
+
+    for number in range(count):
+        nodes, constants, values = [], {}, {}
+        rank = int(rng.integers(2, 5))
+        shape = [int(rng.choice([1, 2, 3, 4, 5, 7, 8, 13, 16])) for _ in range(rank)]
+        inputs = {"x0": rng.standard_normal(shape).astype(np.float32), "x1": rng.standard_normal(shape[1:]).astype(np.float32)}
+        values |= {name: value.shape for name, value in inputs.items()}
+
+        def constant(array):
+            name = f"c{len(constants)}"
+            constants[name] = np.asarray(array)
+            return name
+
+        def add(op, operands, **attributes):
+            """Appends a node if ONNX Runtime takes it, and learns the shape of its output."""
+            name = f"v{len(nodes)}"
+            trial = [*nodes, helper.make_node(op, operands, [name], **attributes)]
+            try:
+                (out,) = run(model(trial, inputs, {name: FLOAT}, constants), inputs)
+            except Exception:  # noqa: BLE001 (an operand that does not fit)
+                return
+            if out.size and out.size < 4000 and np.isfinite(out).all() and np.abs(out).max() < 1e3:
+                nodes.append(trial[-1])
+                values[name] = out.shape
+
+        for _ in range(40):
+            if len(nodes) >= 10:
+                break
+            names = list(values)
+            a, b = names[-1] if rng.random() < 0.7 else pick(*names), pick(*names)
+            dims = values[a]
+            if not dims:
+                continue
+            axis = int(rng.integers(-len(dims), len(dims)))
+            match int(rng.integers(15)):
+                case 0:
+                    add(pick("Add", "Sub", "Mul", "Max", "Min"), [a, b])
+                case 1:
+                    add(pick("Sigmoid", "Tanh", "Relu", "Exp", "Abs", "Neg", "Erf", "Floor", "Softplus", "Sin"), [a])
+                case 2:
+                    add("Transpose", [a], perm=[int(p) for p in rng.permutation(len(dims))])
+                case 3:
+                    add(pick("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"), [a, constant([axis])], keepdims=int(rng.integers(2)))
+                case 4:
+                    add("Softmax", [a], axis=axis)
+                case 5:
+                    start, step = int(rng.integers(-3, 3)), pick(1, 1, 2, -1)
+                    end = pick(2**31 - 1, -1) if step > 0 else -(2**31)
+                    add("Slice", [a, constant([start]), constant([end]), constant([axis]), constant([step])])
+                case 6:
+                    add("Concat", [a, b], axis=axis)
+                case 7:
+                    add("Unsqueeze", [a, constant([axis])])
+                case 8:
+                    add("Reshape", [a, constant(pick([-1], [0, -1], [1, -1, 1], [-1, dims[-1]]))])
+                case 9:
+                    add("MatMul", [a, constant(rng.standard_normal((dims[-1], pick(1, 3, 8, 17))).astype(np.float32))])
+                case 10:
+                    add("Gather", [a, constant(rng.integers(-1, dims[axis], pick([2], [2, 3])))], axis=axis)
+                case 11:
+                    add("Pad", [a, constant(rng.integers(0, 3, 2 * len(dims)))], mode=pick("constant", "edge"))
+                case 12:
+                    add("LayerNormalization", [a, constant(rng.standard_normal(dims[-1:]).astype(np.float32))], axis=-1)
+                case 13:
+                    add("Expand", [a, constant([pick(1, 2, 3), *([1] * len(dims))])])
+                case 14:
+                    add("MatMul", [a, b])
+        if not nodes:
+            continue
+        read = {name for node in nodes for name in node.input}
+        outputs = {node.output[0]: FLOAT for node in nodes if node.output[0] not in read or rng.random() < 0.2}
+        m = model(nodes, inputs, outputs, constants)
+        expected = run(m, inputs)
+        CASES.append(records_of(f"random_{seed}_{number:03}", m, (1e-3, 1e-4), inputs, dict(zip(outputs, expected))))
+
+
 def main():
+    if len(sys.argv) == 3:
+        random_graphs(int(sys.argv[2]), int(sys.argv[1]))
+        print(f"{len(CASES)} random graphs, {write('runtime_cases.pack', CASES)} bytes")
+        return
     for part in (activations, norms, products, attentions, einsums, special_values, quantised, spatial):
         part()
+    random_graphs(30, 1)
     print(f"{len(CASES)} cases, {write('runtime_cases.pack', CASES)} bytes")
 
 
