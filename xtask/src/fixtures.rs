@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 
 use crate::process::{run, step};
 use crate::stamp::hash_tree;
@@ -39,6 +40,48 @@ pub const SETS: [(&str, &[&str]); 2] = [
         &["--channels", "32,64", "--latent", "16", "--seed", "7"],
     ),
 ];
+
+/// Ways of export that `cargo xtask test gpu` tries on every architecture; they take seconds each.
+const WAYS: &str = "legacy-13,legacy-17,dynamo-23";
+
+/// Folder of the exported architectures within that of [`ensure`].
+pub const ARCHITECTURES: &str = "architectures";
+
+/// One small model of an architecture: `NAME/model.onnx`, `NAME/in/INPUT.npy`, `NAME/out/OUTPUT.npy`.
+#[derive(Deserialize)]
+pub struct Case {
+    /// Architecture, exporter and operator set.
+    pub name: String,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+impl Case {
+    /// The cases that `export_architectures.py` wrote to a folder.
+    pub fn read(folder: &Path) -> Result<Vec<Self>> {
+        let path = folder.join("cases.json");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))
+    }
+
+    /// The arguments of `onnx-gpu compare` for the model, its inputs and its outputs.
+    pub fn arguments(&self, folder: &Path) -> Vec<String> {
+        let folder = folder.join(&self.name);
+        let mut arguments = vec![folder.join("model.onnx").display().to_string()];
+        for (option, kind, names) in [
+            ("--input", "in", &self.inputs),
+            ("--expect", "out", &self.outputs),
+        ] {
+            for name in names {
+                let file = folder.join(kind).join(format!("{name}.npy"));
+                arguments.push(option.to_owned());
+                arguments.push(format!("{name}={}", file.display()));
+            }
+        }
+        arguments
+    }
+}
 
 /// One exported graph: `NAME.onnx`, `NAME_in{i}.npy`, `NAME_out.npy`.
 pub struct Graph {
@@ -99,13 +142,41 @@ pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
                 .args(arguments))
         })?;
     }
+    step("fixtures: export the architectures", || {
+        run(Command::new(&python)
+            .arg(
+                workspace
+                    .root
+                    .join("bench/fixtures/export_architectures.py"),
+            )
+            .arg(unfinished.join(ARCHITECTURES))
+            .args(["--ways", WAYS])
+            .env("HF_HUB_OFFLINE", "1"))
+    })?;
     fs::rename(&unfinished, &folder).context("putting the fixtures in place")?;
     Ok(folder)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_case_names_all_its_files() {
+        let case: Case =
+            serde_json::from_str(r#"{"name":"a","inputs":["x"],"outputs":["y"]}"#).unwrap();
+        assert_eq!(
+            case.arguments(Path::new("s")),
+            [
+                "s/a/model.onnx",
+                "--input",
+                "x=s/a/in/x.npy",
+                "--expect",
+                "y=s/a/out/y.npy"
+            ]
+        );
+    }
 
     #[test]
     fn arguments_pair_names_with_files() {

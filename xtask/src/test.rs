@@ -178,6 +178,13 @@ fn compare(workspace: &Workspace) -> Result<()> {
                 run(command.arg("--expect").arg(graph.output_argument(&folder)))?;
             }
         }
+        let folder = folder.join(fixtures::ARCHITECTURES);
+        for case in fixtures::Case::read(&folder)? {
+            run(Command::new(&program)
+                .arg("compare")
+                .args(case.arguments(&folder))
+                .args(["--adapter", adapter]))?;
+        }
         Ok(())
     })
 }
