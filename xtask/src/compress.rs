@@ -31,18 +31,24 @@ pub fn beside(file: &Path) -> Result<()> {
         return Ok(());
     }
     let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    create(file, "br")?.write_all(&brotli(&bytes)?)?;
+    let mut encoder = GzEncoder::new(create(file, "gz")?, Compression::best());
+    encoder.write_all(&bytes)?;
+    encoder.finish().context("gzip")?;
+    Ok(())
+}
+
+/// Brotli at its highest quality.
+pub fn brotli(bytes: &[u8]) -> Result<Vec<u8>> {
     let parameters = brotli::enc::BrotliEncoderParams {
         quality: BROTLI_QUALITY,
         lgwin: BROTLI_WINDOW,
         size_hint: bytes.len(),
         ..Default::default()
     };
-    let mut output = create(file, "br")?;
-    brotli::BrotliCompress(&mut bytes.as_slice(), &mut output, &parameters).context("brotli")?;
-    let mut encoder = GzEncoder::new(create(file, "gz")?, Compression::best());
-    encoder.write_all(&bytes)?;
-    encoder.finish().context("gzip")?;
-    Ok(())
+    let mut packed = Vec::new();
+    brotli::BrotliCompress(&mut &bytes[..], &mut packed, &parameters).context("brotli")?;
+    Ok(packed)
 }
 
 fn create(file: &Path, suffix: &str) -> Result<File> {

@@ -13,6 +13,8 @@ use crate::tools::python::Environment;
 use crate::tools::{self, apt};
 use crate::workspace::Workspace;
 
+const SCRIPT: &str = "bench/fixtures/export_sd_fixture.py";
+
 /// The graphs of a set.
 pub const GRAPHS: [Graph; 3] = [
     Graph {
@@ -117,7 +119,8 @@ impl Graph {
 
 /// The folder with a folder for each of [`SETS`]; exports them if that was not done yet.
 pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
-    let version = hash_tree(&workspace.root, &["bench/fixtures"], &[])?;
+    let sources = [SCRIPT, "bench/fixtures/requirements.txt"];
+    let version = hash_tree(&workspace.root, &sources, &[])?;
     let folder = workspace.cache.join("fixtures").join(&version[..16]);
     if folder.is_dir() {
         return Ok(folder);
@@ -137,7 +140,7 @@ pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     for (name, arguments) in SETS {
         step(&format!("fixtures: export the set `{name}`"), || {
             run(Command::new(&python)
-                .arg(workspace.root.join("bench/fixtures/export_sd_fixture.py"))
+                .arg(workspace.root.join(SCRIPT))
                 .arg(unfinished.join(name))
                 .args(arguments))
         })?;

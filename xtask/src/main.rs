@@ -1,5 +1,6 @@
 //! Set-up, build, test and bench of Demo Hub as `cargo xtask …`.
 
+mod bench;
 mod client;
 mod compress;
 mod dist;
@@ -48,6 +49,9 @@ enum Command {
         #[arg(long)]
         grep: Option<String>,
     },
+    /// Measure the project against its peers, on the same machine in the same run.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Make the Stable Diffusion test graphs with PyTorch; prints their folder.
     Fixtures,
 }
@@ -69,6 +73,7 @@ fn run() -> Result<()> {
         Command::Build { release } => serve::build(&workspace, release),
         Command::Serve(args) => serve::serve(&workspace, &args),
         Command::Test { part, grep } => test::test(&workspace, part, grep.as_deref()),
+        Command::Bench(bench::Bench::Engine(args)) => bench::engine(&workspace, &args),
         Command::Fixtures => {
             fixtures::ensure(&workspace).map(|folder| println!("{}", folder.display()))
         }

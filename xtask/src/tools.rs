@@ -50,7 +50,7 @@ pub fn for_client(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools.push(Box::new(cargo::CargoTool::wasm_bindgen(workspace)));
     tools.push(Box::new(cargo::CargoTool::trunk(workspace)));
     tools.extend(apt::node());
-    tools.push(Box::new(npm::Packages { workspace }));
+    tools.push(Box::new(npm::Packages::tests(workspace)));
     tools
 }
 
@@ -78,18 +78,28 @@ pub fn for_browser(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools
 }
 
+/// What comparing the runtime with its peers needs.
+pub fn for_bench(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
+    let mut tools = for_browser(workspace);
+    tools.push(Box::new(npm::Packages::bench(workspace)));
+    add_new(&mut tools, for_gpu(workspace));
+    tools
+}
+
 /// All tools, each once.
 pub fn all(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
-    let mut tools = for_browser(workspace);
-    for tool in for_gpu(workspace)
-        .into_iter()
-        .chain(for_training(workspace))
-    {
+    let mut tools = for_bench(workspace);
+    add_new(&mut tools, for_training(workspace));
+    tools
+}
+
+/// Adds the tools that are not there yet.
+fn add_new<'a>(tools: &mut Vec<Box<dyn Tool + 'a>>, more: Vec<Box<dyn Tool + 'a>>) {
+    for tool in more {
         if tools.iter().all(|known| known.name() != tool.name()) {
             tools.push(tool);
         }
     }
-    tools
 }
 
 /// Installs what is missing, announcing it first, and checks that it works afterwards.

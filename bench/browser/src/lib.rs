@@ -1,4 +1,8 @@
-//! The ONNX runtime as a module for a page: checks and times a graph inside a browser.
+//! The ONNX runtime as a module for a page: opens a graph, runs, times and checks it inside a browser.
 
 #[cfg(target_arch = "wasm32")]
-mod page;
+mod compare;
+#[cfg(target_arch = "wasm32")]
+mod engine;
+#[cfg(target_arch = "wasm32")]
+mod json;

@@ -12,41 +12,67 @@ use crate::process::{capture, find_program, run};
 use crate::stamp::hex_sha256;
 use crate::workspace::Workspace;
 
-/// `end2end/node_modules`, as `end2end/package-lock.json` says.
-pub struct Packages<'a> {
-    /// The check-out.
-    pub workspace: &'a Workspace,
+/// The `node_modules` of a folder, as its `package-lock.json` says.
+pub struct Packages {
+    folder: PathBuf,
+    name: &'static str,
+    purpose: &'static str,
+    contents: &'static str,
+    /// A program among them whose version is shown.
+    program: Option<PathBuf>,
 }
 
-impl Packages<'_> {
+impl Packages {
+    /// Those of `end2end`.
+    pub fn tests(workspace: &Workspace) -> Self {
+        Packages {
+            folder: workspace.end2end(),
+            name: "npm packages",
+            purpose: "client, e2e",
+            contents: "binaryen, Playwright",
+            program: Some(program(workspace, "wasm-opt")),
+        }
+    }
+
+    /// Those of `bench/web`.
+    pub fn bench(workspace: &Workspace) -> Self {
+        Packages {
+            folder: workspace.root.join("bench/web"),
+            name: "npm packages of the bench",
+            purpose: "bench",
+            contents: "ONNX Runtime Web, Playwright",
+            program: None,
+        }
+    }
+
     fn stamp(&self) -> PathBuf {
-        self.workspace
-            .end2end()
-            .join("node_modules/.installed-from")
+        self.folder.join("node_modules/.installed-from")
     }
 
     fn wanted(&self) -> Result<String> {
-        let lock = self.workspace.end2end().join("package-lock.json");
+        let lock = self.folder.join("package-lock.json");
         Ok(hex_sha256(
             &fs::read(&lock).with_context(|| format!("reading {}", lock.display()))?,
         ))
     }
 }
 
-impl Tool for Packages<'_> {
+impl Tool for Packages {
     fn name(&self) -> String {
-        "npm packages".to_owned()
+        self.name.to_owned()
     }
 
     fn purpose(&self) -> &'static str {
-        "client, e2e"
+        self.purpose
     }
 
     fn probe(&self) -> Result<State> {
         match fs::read_to_string(self.stamp()) {
             Ok(found) if found == self.wanted()? => {
-                let version =
-                    capture(Command::new(program(self.workspace, "wasm-opt")).arg("--version"));
+                let Some(program) = &self.program else {
+                    return Ok(State::Ready(self.contents.to_owned()));
+                };
+                let version = capture(Command::new(program).arg("--version"));
                 Ok(version.map_or_else(|error| State::Missing(format!("{error:#}")), State::Ready))
             }
             Ok(_) => Ok(State::Missing(
@@ -59,7 +85,7 @@ impl Tool for Packages<'_> {
     }
 
     fn plan(&self) -> String {
-        "npm ci in end2end (binaryen, Playwright)".to_owned()
+        format!("npm ci in {} ({})", self.folder.display(), self.contents)
     }
 
     fn seconds(&self) -> u32 {
@@ -67,9 +93,7 @@ impl Tool for Packages<'_> {
     }
 
     fn install(&self) -> Result<()> {
-        run(Command::new("npm")
-            .arg("ci")
-            .current_dir(self.workspace.end2end()))?;
+        run(Command::new("npm").arg("ci").current_dir(&self.folder))?;
         fs::write(self.stamp(), self.wanted()?).context("noting the installation")
     }
 }

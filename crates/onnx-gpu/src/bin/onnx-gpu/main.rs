@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod files;
 mod info;
+mod lines;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +64,15 @@ enum Command {
         /// Also time each kernel family.
         #[arg(long)]
         profile: bool,
+    },
+    /// Runs once, writes the outputs, then runs for each line `run` on standard input; every answer is a line of JSON. For
+    /// programs that time several engines in turns.
+    Lines {
+        #[command(flatten)]
+        source: Source,
+        /// Folder for one NAME.npy per output of the first run.
+        #[arg(long)]
+        save: PathBuf,
     },
 }
 
@@ -149,6 +159,7 @@ fn dispatch(command: Command) -> Result<bool> {
             let given = files::inputs(&source.inputs)?;
             bench::print(&source, given, runs, profile)?;
         }
+        Command::Lines { source, save } => return Ok(lines::serve(&source, &save)),
     }
     Ok(true)
 }

@@ -1,0 +1,121 @@
+//! A session as an object of the page.
+
+use js_sys::{Array, Uint8Array};
+use onnx_gpu::{Dim, Gpu, Options, Result, Session, Tensor, ValueInfo, npy};
+use wasm_bindgen::prelude::*;
+
+use crate::json;
+
+/// A graph on the browser's GPU. Tensors cross the boundary as `.npy` files.
+#[wasm_bindgen]
+pub struct Engine(Session);
+
+fn thrown(error: onnx_gpu::Error) -> JsValue {
+    JsError::new(&error.to_string()).into()
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Parses a graph, opens the GPU, uploads the weights and, where every input shape is fixed, compiles.
+    ///
+    /// # Errors
+    /// An `Error` with a sentence: no adapter, an unreadable file, an unknown operator, too little memory.
+    pub async fn open(model: Uint8Array) -> std::result::Result<Engine, JsValue> {
+        console_error_panic_hook::set_once();
+        let gpu = Gpu::request(&onnx_gpu::AdapterChoice::Default)
+            .await
+            .map_err(thrown)?;
+        let options = Options {
+            gpu: Some(gpu),
+            ..Options::default()
+        };
+        Session::from_bytes(&model.to_vec(), options)
+            .await
+            .map(Engine)
+            .map_err(thrown)
+    }
+
+    /// JSON: `inputs` and `outputs`, each a list of `name`, `dtype` and `shape` (numbers, or names of free
+    /// dimensions, or null where the rank is open); `adapter`; whether it is `software`.
+    pub fn describe(&self) -> String {
+        let infos = |list: &[ValueInfo]| {
+            let items: Vec<String> = list.iter().map(info).collect();
+            format!("[{}]", items.join(","))
+        };
+        let adapter = self.0.gpu().info();
+        format!(
+            "{{\"inputs\":{},\"outputs\":{},\"adapter\":{},\"software\":{}}}",
+            infos(self.0.inputs()),
+            infos(self.0.outputs()),
+            json::string(&adapter.name),
+            adapter.software
+        )
+    }
+
+    /// Runs once. `names` and `inputs` (`Uint8Array`s) go together; the answer alternates names and `.npy` files.
+    ///
+    /// # Errors
+    /// An `Error` with a sentence: a missing input, a wrong shape, a lost device.
+    pub async fn run(
+        &self,
+        names: Vec<String>,
+        inputs: Array,
+    ) -> std::result::Result<Array, JsValue> {
+        let inputs = tensors(&names, &inputs).map_err(thrown)?;
+        let outputs = self.0.run(&inputs).await.map_err(thrown)?;
+        let answer = Array::new();
+        for (name, tensor) in outputs {
+            answer.push(&JsValue::from(name));
+            answer.push(&Uint8Array::from(npy::write(&tensor).as_slice()));
+        }
+        Ok(answer)
+    }
+
+    /// JSON: numbers on the plan of the last run.
+    pub fn stats(&self) -> String {
+        let stats = self.0.stats();
+        format!(
+            "{{\"nodes\":{},\"dispatches\":{},\"pipelines\":{},\"weight_bytes\":{},\"peak_bytes\":{}}}",
+            stats.nodes, stats.dispatches, stats.pipelines, stats.weight_bytes, stats.peak_bytes
+        )
+    }
+}
+
+/// The inputs of a run by name.
+pub(crate) fn tensors<'a>(names: &'a [String], files: &Array) -> Result<Vec<(&'a str, Tensor)>> {
+    names
+        .iter()
+        .zip(files.iter())
+        .map(|(name, file)| {
+            let file: Uint8Array = file.unchecked_into();
+            Ok((name.as_str(), npy::read(&file.to_vec())?))
+        })
+        .collect()
+}
+
+fn info(info: &ValueInfo) -> String {
+    let shape = match &info.shape {
+        None => "null".to_owned(),
+        Some(dims) => {
+            let dims: Vec<String> = dims
+                .iter()
+                .map(|dim| match dim {
+                    Dim::Fixed(size) => size.to_string(),
+                    Dim::Symbol(name) => json::string(name),
+                })
+                .collect();
+            format!("[{}]", dims.join(","))
+        }
+    };
+    format!(
+        "{{\"name\":{},\"dtype\":\"{}\",\"shape\":{shape}}}",
+        json::string(&info.name),
+        info.dtype
+    )
+}
+
+/// Version of the runtime.
+#[wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
