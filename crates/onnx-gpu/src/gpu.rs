@@ -7,6 +7,7 @@ mod adapter;
 mod clock;
 mod recording;
 mod signal;
+mod upload;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use adapter::{AdapterChoice, AdapterSummary};
 pub use recording::Recording;
+pub(crate) use upload::Uploader;
 pub use wgpu::Buffer;
 
 use crate::kernels::AdapterClass;
@@ -22,8 +24,6 @@ use signal::signal;
 
 /// Bytes per `writeBuffer` of an upload.
 const UPLOAD_CHUNK: usize = 4 << 20;
-/// Bytes of an upload in flight before the queue is awaited.
-const UPLOAD_WINDOW: usize = 64 << 20;
 /// Buffers are whole `vec4`s, see [`crate::kernels`].
 const BUFFER_ALIGNMENT: u64 = 16;
 
@@ -188,22 +188,20 @@ impl Gpu {
 
     /// A new buffer that holds `data`.
     ///
-    /// Written in chunks, with a pause for the queue every 64 MiB.
+    /// Written in chunks, with a pause for the queue every 32 MiB.
     pub async fn upload(&self, data: &[u8]) -> Result<Buffer> {
-        let (buffer, error) = self.scoped(|| self.buffer(data.len() as u64, "upload"));
+        let buffer = self.allocate(data.len() as u64, "upload").await?;
+        let mut uploader = Uploader::new(self);
+        uploader.write(&buffer, 0, data).await?;
+        uploader.flush().await?;
+        Ok(buffer)
+    }
+
+    /// [`Gpu::buffer`], known to exist: memory that the device cannot provide is [`ErrorKind::OutOfMemory`] in a browser, too.
+    pub async fn allocate(&self, bytes: u64, label: &str) -> Result<Buffer> {
+        let (buffer, error) = self.scoped(|| self.buffer(bytes, label));
         let buffer = buffer?;
         error.await?;
-        let mut offset = 0;
-        for window in data.chunks(UPLOAD_WINDOW) {
-            let ((), error) = self.scoped(|| self.write_at(&buffer, offset, window));
-            offset += window.len() as u64;
-            error.await?;
-            if (offset as usize) < data.len() {
-                self.0.queue.submit([]);
-                self.idle().await?;
-            }
-        }
-        self.check()?;
         Ok(buffer)
     }
 

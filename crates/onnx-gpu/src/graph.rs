@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use crate::error::{Result, invalid_model, unsupported};
 use crate::proto::{self, Attribute, ValueInfo};
-use crate::tensor::Tensor;
+use crate::proto::{Contents, Initializer, Storage};
+use crate::tensor::{DType, Tensor};
+use crate::weights::{Constants, MAX_HOST_BYTES, Weight};
 
 /// Index of a value in its graph.
 pub(crate) type ValueId = usize;
@@ -64,7 +66,10 @@ impl Node {
 pub(crate) struct Graph {
     pub opset: i64,
     pub nodes: Vec<Node>,
+    /// Constants in main memory.
     pub constants: HashMap<ValueId, Tensor>,
+    /// Constants on the device only.
+    pub weights: HashMap<ValueId, Weight>,
     pub inputs: Vec<(ValueId, ValueInfo)>,
     pub outputs: Vec<(ValueId, ValueInfo)>,
     pub values: usize,
@@ -99,14 +104,17 @@ impl Graph {
     /// # Errors
     /// [`crate::ErrorKind::InvalidModel`] where the graph breaks the ONNX rules, [`crate::ErrorKind::UnsupportedOp`] for an
     /// operator set out of range.
-    pub fn new(model: proto::Model) -> Result<Self> {
+    pub fn new(model: proto::Model, known: Constants) -> Result<Self> {
         let opset = opset(&model)?;
         let mut names = Names::default();
         let mut constants = HashMap::new();
         let mut inputs = Vec::new();
-        for (name, tensor) in model.graph.initializers {
-            let id = names.define(&name)?;
-            constants.insert(id, tensor);
+        for (name, tensor) in known.host {
+            constants.insert(names.define(&name)?, tensor);
+        }
+        let mut weights = HashMap::new();
+        for (name, weight) in known.device {
+            weights.insert(names.define(&name)?, weight);
         }
         for info in model.graph.inputs {
             // Files older than IR version 4 list initializers among the inputs.
@@ -161,6 +169,7 @@ impl Graph {
             opset,
             nodes,
             constants,
+            weights,
             inputs,
             outputs,
             values: names.ids.len(),
@@ -169,7 +178,49 @@ impl Graph {
         graph.fold();
         graph.fuse();
         graph.remove_dead();
+        graph.evict();
         Ok(graph)
+    }
+
+    /// Turns large constants that folding or the file's own lists of numbers left in main memory into weights.
+    fn evict(&mut self) {
+        let large =
+            |tensor: &Tensor| (tensor.len() * tensor.dtype().size()) as u64 > MAX_HOST_BYTES;
+        let ids: Vec<ValueId> = self
+            .constants
+            .iter()
+            .filter(|(_, t)| t.dtype().is_float() && large(t))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ids {
+            let Some(tensor) = self.constants.remove(&id) else {
+                continue;
+            };
+            let contents = Initializer {
+                name: format!("value {id}"),
+                shape: tensor.shape().to_vec(),
+                storage: if tensor.dtype() == DType::F16 {
+                    Storage::F16
+                } else {
+                    Storage::F32
+                },
+                contents: Contents::Known(tensor),
+            };
+            self.weights.insert(id, Weight::new(contents));
+        }
+    }
+
+    /// Drops what main memory still holds of the weights, once they are on the device.
+    pub fn forget_contents(&mut self) {
+        for weight in self.weights.values_mut() {
+            weight.forget();
+        }
+    }
+
+    /// Shape of a constant, wherever it lives.
+    pub(super) fn constant_shape(&self, id: ValueId) -> Option<&[usize]> {
+        let host = self.constants.get(&id).map(Tensor::shape);
+        host.or_else(|| Some(&self.weights.get(&id)?.shape))
     }
 
     /// Keeps what the outputs depend on.
@@ -190,6 +241,7 @@ impl Graph {
         kept.reverse();
         self.nodes = kept;
         self.constants.retain(|&id, _| live[id]);
+        self.weights.retain(|&id, _| live[id]);
     }
 
     /// How many nodes read each value; a graph output counts as a reader.

@@ -30,6 +30,7 @@ pub mod scatter;
 pub mod softmax;
 pub mod strided_copy;
 pub mod top_k;
+pub mod unpack;
 mod workgroup;
 
 pub use activation::Activation;

@@ -12,6 +12,7 @@ mod plan;
 pub mod proto;
 mod session;
 pub mod tensor;
+pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::{AdapterChoice, AdapterSummary, Gpu};
@@ -20,3 +21,4 @@ pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
 pub use session::{Options, Session, Stats};
 pub use tensor::{DType, Tensor};
+pub use weights::WeightSource;

@@ -1,17 +1,22 @@
 //! One walk over the graph for concrete input shapes: shape inference, constant folding and lowering to launches.
 
 mod context;
+mod hoist;
 
 pub(crate) use context::{Cx, MAX_FOLDED, axes, axis, broadcast, split_at_axis};
+pub(crate) use hoist::Recipe;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, invalid_model};
 use crate::graph::attributes::Attributes;
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, ValueId};
+use crate::kernels::unpack::unpack;
 use crate::kernels::{AdapterClass, Elem, Launch};
 use crate::ops;
 use crate::tensor::{DType, Tensor, elements, with_data};
+use crate::weights::Packing;
 
 /// Index of a buffer in a [`Program`].
 pub(crate) type BufferId = usize;
@@ -31,6 +36,8 @@ pub(crate) struct Device {
     pub buffer: BufferId,
     pub shape: Vec<usize>,
     pub dtype: DType,
+    /// How the elements lie in the buffer; [`Packing::Words`] for everything but weights.
+    pub packing: Packing,
 }
 
 impl Value {
@@ -83,6 +90,10 @@ pub(crate) enum Source {
     Input,
     /// Uploaded once.
     Constant(Tensor),
+    /// On the device since the model was loaded.
+    Weight(ValueId),
+    /// Written once, by [`Program::prepare`]; equal recipes give equal contents.
+    Prepared(Option<Arc<Recipe>>),
 }
 
 /// A buffer of a program.
@@ -104,6 +115,8 @@ pub(crate) struct Step {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub buffers: Vec<BufferInfo>,
+    /// Launches that read nothing but constants: run once, before the first run.
+    pub prepare: Vec<Step>,
     pub steps: Vec<Step>,
     /// Per graph input; `None` for one without elements.
     pub inputs: Vec<Option<BufferId>>,
@@ -118,6 +131,8 @@ pub(crate) struct Lowering {
     buffers: Vec<BufferInfo>,
     steps: Vec<Step>,
     uploaded: HashMap<(usize, usize), BufferId>,
+    /// The buffer of 32-bit words made from a packed one.
+    unpacked: HashMap<BufferId, BufferId>,
 }
 
 impl Lowering {
@@ -129,6 +144,7 @@ impl Lowering {
             buffers: Vec::new(),
             steps: Vec::new(),
             uploaded: HashMap::new(),
+            unpacked: HashMap::new(),
         }
     }
 
@@ -147,12 +163,33 @@ impl Lowering {
                 "not computed on the CPU",
             ));
         }
-        let bytes = elements(shape)?.max(1) as u64 * 4;
+        let bytes = Packing::Words.bytes(elements(shape)?);
         self.buffers.push(BufferInfo { bytes, source });
         Ok(self.buffers.len() - 1)
     }
 
-    /// The buffer of a value; a constant is uploaded once.
+    /// The buffer of a value in 32-bit words; a packed weight is unpacked once.
+    fn words(&mut self, value: &Value) -> Result<BufferId> {
+        let Value::Device(device) = value else {
+            return self.resident(value);
+        };
+        if device.packing == Packing::Words {
+            return Ok(device.buffer);
+        }
+        if let Some(&id) = self.unpacked.get(&device.buffer) {
+            return Ok(id);
+        }
+        let output = self.buffer(&device.shape, Source::Scratch)?;
+        self.steps.push(Step {
+            launch: unpack(device.packing, elements(&device.shape)?)?,
+            inputs: vec![device.buffer],
+            output,
+        });
+        self.unpacked.insert(device.buffer, output);
+        Ok(output)
+    }
+
+    /// The buffer of a value as it lies there; a constant is uploaded once.
     fn resident(&mut self, value: &Value) -> Result<BufferId> {
         match value {
             Value::Device(device) => Ok(device.buffer),
@@ -197,6 +234,18 @@ pub(crate) fn lower_graph(
     for (&id, tensor) in &graph.constants {
         values[id] = Some(Value::Const(tensor.clone()));
     }
+    for (&id, weight) in &graph.weights {
+        lowering.buffers.push(BufferInfo {
+            bytes: weight.bytes(),
+            source: Source::Weight(id),
+        });
+        values[id] = Some(Value::Device(Device {
+            buffer: lowering.buffers.len() - 1,
+            shape: weight.shape.clone(),
+            dtype: weight.dtype,
+            packing: weight.packing,
+        }));
+    }
     let mut inputs = Vec::new();
     for ((id, info), shape) in graph.inputs.iter().zip(shapes) {
         if elements(shape)? == 0 {
@@ -210,6 +259,7 @@ pub(crate) fn lower_graph(
             buffer,
             shape: shape.clone(),
             dtype: info.dtype,
+            packing: Packing::Words,
         }));
     }
     for node in &graph.nodes {
@@ -230,19 +280,25 @@ pub(crate) fn lower_graph(
             }
         }
     }
-    let outputs = graph
-        .outputs
-        .iter()
-        .map(|(id, info)| {
-            values[*id]
-                .clone()
-                .ok_or_else(|| invalid_model(format!("output '{}' has no value", info.name)))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Program {
+    let mut outputs = Vec::with_capacity(graph.outputs.len());
+    for (id, info) in &graph.outputs {
+        let mut value = values[*id]
+            .clone()
+            .ok_or_else(|| invalid_model(format!("output '{}' has no value", info.name)))?;
+        let buffer = lowering.words(&value);
+        if let Value::Device(device) = &mut value {
+            device.buffer = buffer?;
+            device.packing = Packing::Words;
+        }
+        outputs.push(value);
+    }
+    let mut program = Program {
         buffers: lowering.buffers,
+        prepare: Vec::new(),
         steps: lowering.steps,
         inputs,
         outputs,
-    })
+    };
+    hoist::hoist(&mut program, graph);
+    Ok(program)
 }

@@ -6,6 +6,8 @@ use crate::lower::{BufferId, Program, Source, Step, Value};
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub steps: Vec<Step>,
+    /// Launches that run once before the others.
+    pub prepare: Vec<Step>,
     /// Slot per buffer; `None` for inputs, constants and buffers that nothing writes any more.
     pub slots: Vec<Option<usize>>,
     /// Bytes per slot.
@@ -30,6 +32,7 @@ impl Plan {
             &outputs,
             program.buffers.len(),
         );
+        let (prepare, used) = live_from(std::mem::take(&mut program.prepare), used);
         let mut last = vec![0; program.buffers.len()];
         for (i, step) in steps.iter().enumerate() {
             last[step.output] = i;
@@ -71,6 +74,7 @@ impl Plan {
         }
         Self {
             steps,
+            prepare,
             slots,
             slot_bytes,
             used,
@@ -96,6 +100,11 @@ fn live(steps: Vec<Step>, outputs: &[BufferId], buffers: usize) -> (Vec<Step>, V
     for &output in outputs {
         used[output] = true;
     }
+    live_from(steps, used)
+}
+
+/// [`live`] given what is used already.
+fn live_from(steps: Vec<Step>, mut used: Vec<bool>) -> (Vec<Step>, Vec<bool>) {
     let mut kept: Vec<Step> = Vec::with_capacity(steps.len());
     for step in steps.into_iter().rev() {
         if used[step.output] {
@@ -161,11 +170,13 @@ mod tests {
                     output: *output,
                 })
                 .collect(),
+            prepare: vec![],
             inputs: vec![Some(0)],
             outputs: vec![Value::Device(Device {
                 buffer: output,
                 shape: vec![1],
                 dtype: DType::F32,
+                packing: Default::default(),
             })],
         }
     }

@@ -9,6 +9,7 @@ mod model;
 mod tensor;
 
 pub use model::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo};
+pub use tensor::{Contents, Initializer, Location, Storage};
 
 use crate::error::{Error, ErrorKind, Result};
 

@@ -4,14 +4,16 @@ mod compile;
 mod inputs;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
+use crate::gpu::Uploader;
 use crate::gpu::{AdapterChoice, Buffer, Gpu};
-use crate::graph::Graph;
-use crate::lower::data_key;
+use crate::graph::{Graph, ValueId};
+use crate::lower::{Recipe, data_key};
 use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::Tensor;
+use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
 
 /// Sets of input shapes whose plans are kept.
@@ -50,9 +52,12 @@ pub struct Session {
     graph: Graph,
     inputs: Vec<ValueInfo>,
     outputs: Vec<ValueInfo>,
-    /// Constants of the graph, which every plan shares.
+    /// Small constants of the graph, which every plan shares.
     shared: HashSet<(usize, usize)>,
-    weights: Mutex<HashMap<(usize, usize), Buffer>>,
+    constants: Mutex<HashMap<(usize, usize), Buffer>>,
+    /// The other constants of the graph.
+    weights: HashMap<ValueId, Buffer>,
+    prepared: Mutex<HashMap<Arc<Recipe>, Buffer>>,
     plans: Mutex<Vec<(Vec<Vec<usize>>, Compiled)>>,
     stats: Mutex<Stats>,
 }
@@ -69,27 +74,75 @@ impl Session {
     /// [`crate::ErrorKind::Parse`], [`crate::ErrorKind::InvalidModel`] and [`crate::ErrorKind::UnsupportedOp`] for the file,
     /// [`crate::ErrorKind::NoAdapter`], [`crate::ErrorKind::Limit`] and [`crate::ErrorKind::OutOfMemory`] for the device.
     pub async fn from_bytes(bytes: &[u8], options: Options) -> Result<Self> {
-        let graph = Graph::new(Model::parse(bytes)?)?;
+        Self::load(bytes, &Bytes::new(), options).await
+    }
+
+    /// Opens a model whose graph is in memory and whose weights, or some of them, are in the files of `source`. They are
+    /// streamed to the device; see [`crate::weights`] for how much main memory that takes.
+    ///
+    /// # Errors
+    /// As [`Session::from_bytes`]; [`crate::ErrorKind::InvalidModel`] for a path that leaves the model's folder,
+    /// [`crate::ErrorKind::Io`] and what else the source reports.
+    pub async fn load(graph: &[u8], source: &dyn WeightSource, options: Options) -> Result<Self> {
+        let mut model = Model::parse(graph)?;
+        let origin = Origin {
+            graph,
+            files: source,
+        };
+        let initializers = std::mem::take(&mut model.graph.initializers);
+        let known = read_small(initializers, &origin).await?;
+        let graph = Graph::new(model, known)?;
         let gpu = match options.gpu {
             Some(gpu) => gpu,
             None => Gpu::request(&options.adapter).await?,
         };
-        let infos = |list: &[(usize, ValueInfo)]| list.iter().map(|(_, i)| i.clone()).collect();
-        let session = Self {
-            gpu,
-            inputs: infos(&graph.inputs),
-            outputs: infos(&graph.outputs),
-            shared: graph.constants.values().map(data_key).collect(),
-            graph,
-            weights: Mutex::default(),
-            plans: Mutex::default(),
-            stats: Mutex::default(),
-        };
+        let mut session = Self::unloaded(graph, gpu);
+        session.stream(&origin).await?;
         if let Some(shapes) = session.fixed_shapes() {
             let compiled = session.compile(&shapes).await?;
             session.keep(shapes, compiled);
         }
         Ok(session)
+    }
+
+    /// Opens the model in the file `model` of `source`, reading the graph without the weights that lie in the same file.
+    ///
+    /// # Errors
+    /// As [`Session::load`].
+    pub async fn open(source: &dyn WeightSource, model: &str, options: Options) -> Result<Self> {
+        let graph = skeleton(source, model).await?;
+        Self::load(&graph, source, options).await
+    }
+
+    fn unloaded(graph: Graph, gpu: Gpu) -> Self {
+        let infos = |list: &[(usize, ValueInfo)]| list.iter().map(|(_, i)| i.clone()).collect();
+        Self {
+            gpu,
+            inputs: infos(&graph.inputs),
+            outputs: infos(&graph.outputs),
+            shared: graph.constants.values().map(data_key).collect(),
+            graph,
+            constants: Mutex::default(),
+            weights: HashMap::new(),
+            prepared: Mutex::default(),
+            plans: Mutex::default(),
+            stats: Mutex::default(),
+        }
+    }
+
+    /// Brings the large constants to the device, in the order in which they lie in their files.
+    async fn stream(&mut self, origin: &Origin<'_>) -> Result<()> {
+        let mut weights: Vec<_> = self.graph.weights.iter().collect();
+        weights.sort_by_key(|(id, weight)| (weight.location(), **id));
+        let mut uploader = Uploader::new(&self.gpu);
+        for (&id, weight) in weights {
+            let buffer = self.gpu.allocate(weight.bytes(), "weight").await?;
+            weight.load(origin, &buffer, &mut uploader).await?;
+            self.weights.insert(id, buffer);
+        }
+        uploader.flush().await?;
+        self.graph.forget_contents();
+        Ok(())
     }
 
     /// The declared shape of every input, if all are fixed.
@@ -191,6 +244,29 @@ impl Session {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_bytes_blocking(bytes: &[u8], options: Options) -> Result<Self> {
         pollster::block_on(Self::from_bytes(bytes, options))
+    }
+
+    /// [`Session::load`] for callers without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Session::load`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_blocking(
+        graph: &[u8],
+        source: &dyn WeightSource,
+        options: Options,
+    ) -> Result<Self> {
+        pollster::block_on(Self::load(graph, source, options))
+    }
+
+    /// Opens a model file, and the files beside it that hold its weights, for callers without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_blocking(path: &std::path::Path, options: Options) -> Result<Self> {
+        let (folder, name) = crate::weights::Folder::of(path)?;
+        pollster::block_on(Self::open(&folder, &name, options))
     }
 
     /// [`Session::run`] for callers without an async runtime.

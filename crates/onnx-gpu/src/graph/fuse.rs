@@ -69,6 +69,10 @@ impl<'a> View<'a> {
         self.graph.constants.get(&id)
     }
 
+    fn constant_shape(&self, id: ValueId) -> Option<&'a [usize]> {
+        self.graph.constant_shape(id)
+    }
+
     /// Whether a value is a constant of one element close to `wanted`.
     fn is_scalar(&self, id: ValueId, wanted: f32) -> bool {
         self.constant(id).is_some_and(|t| {

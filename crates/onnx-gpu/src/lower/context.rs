@@ -8,6 +8,7 @@ use crate::graph::attributes::Attributes;
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
 use crate::kernels::{Activation, AdapterClass, Launch};
 use crate::tensor::{DType, Tensor, elements};
+use crate::weights::Packing;
 
 /// Most elements of a constant computed on the CPU (256 MiB of `f32`).
 pub(crate) const MAX_FOLDED: usize = 1 << 26;
@@ -130,6 +131,7 @@ impl<'a> Cx<'a> {
             buffer: self.lowering.buffer(shape, Source::Scratch)?,
             shape: shape.to_vec(),
             dtype,
+            packing: Packing::Words,
         })
     }
 
@@ -137,7 +139,7 @@ impl<'a> Cx<'a> {
     pub fn push(&mut self, launch: Launch, inputs: &[&Value], output: &Device) -> Result<()> {
         let inputs = inputs
             .iter()
-            .map(|value| self.lowering.resident(value))
+            .map(|value| self.lowering.words(value))
             .collect::<Result<Vec<_>>>()?;
         if inputs.contains(&output.buffer) {
             return Err(Error::new(

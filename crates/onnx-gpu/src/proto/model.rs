@@ -1,6 +1,6 @@
 //! `ModelProto`, `GraphProto`, `NodeProto`, `AttributeProto` and `ValueInfoProto`.
 
-use super::tensor::parse_tensor;
+use super::tensor::{Contents, Initializer, parse_tensor};
 use super::{Reader, Wire, malformed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{DType, Tensor};
@@ -24,7 +24,7 @@ pub struct Graph {
     /// Nodes in file order.
     pub nodes: Vec<Node>,
     /// Named constants.
-    pub initializers: Vec<(String, Tensor)>,
+    pub initializers: Vec<Initializer>,
     /// Declared inputs; older files list initializers here as well.
     pub inputs: Vec<ValueInfo>,
     /// Declared outputs.
@@ -103,11 +103,11 @@ pub struct ValueInfo {
 }
 
 impl Model {
-    /// Parses a file.
+    /// Parses a file. Raw data of initializers are not copied: each says where in `bytes`, or in which other file, they lie.
     ///
     /// # Errors
-    /// [`ErrorKind::Parse`] for malformed bytes, [`ErrorKind::UnsupportedOp`] for model-local functions, external data and
-    /// element types this crate does not compute with.
+    /// [`ErrorKind::Parse`] for malformed bytes, [`ErrorKind::InvalidModel`] for external data outside the model's folder,
+    /// [`ErrorKind::UnsupportedOp`] for model-local functions and element types this crate does not compute with.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut ir_version, mut producer, mut opsets, mut graph) =
             (0, String::new(), vec![], None);
@@ -116,7 +116,7 @@ impl Model {
             match number {
                 1 => ir_version = wire.int()?,
                 2 => producer = wire.text()?,
-                7 => graph = Some(parse_graph(wire.bytes()?)?),
+                7 => graph = Some(parse_graph(wire.bytes()?, bytes)?),
                 8 => opsets.push(parse_opset(wire.bytes()?)?),
                 25 => {
                     return Err(Error::new(
@@ -150,13 +150,13 @@ fn parse_opset(bytes: &[u8]) -> Result<(String, i64)> {
     Ok((domain, version))
 }
 
-fn parse_graph(bytes: &[u8]) -> Result<Graph> {
+fn parse_graph(bytes: &[u8], file: &[u8]) -> Result<Graph> {
     let mut graph = Graph::default();
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
         match number {
-            1 => graph.nodes.push(parse_node(wire.bytes()?)?),
-            5 => graph.initializers.push(parse_tensor(wire.bytes()?)?),
+            1 => graph.nodes.push(parse_node(wire.bytes()?, file)?),
+            5 => graph.initializers.push(parse_tensor(wire.bytes()?, file)?),
             11 => graph.inputs.push(parse_value_info(wire.bytes()?)?),
             12 => graph.outputs.push(parse_value_info(wire.bytes()?)?),
             15 => {
@@ -171,7 +171,7 @@ fn parse_graph(bytes: &[u8]) -> Result<Graph> {
     Ok(graph)
 }
 
-fn parse_node(bytes: &[u8]) -> Result<Node> {
+fn parse_node(bytes: &[u8], file: &[u8]) -> Result<Node> {
     let mut node = Node::default();
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
@@ -180,7 +180,7 @@ fn parse_node(bytes: &[u8]) -> Result<Node> {
             2 => node.outputs.push(wire.text()?),
             3 => node.name = wire.text()?,
             4 => node.op = wire.text()?,
-            5 => node.attributes.push(parse_attribute(wire.bytes()?)?),
+            5 => node.attributes.push(parse_attribute(wire.bytes()?, file)?),
             7 => node.domain = wire.text()?,
             _ => {}
         }
@@ -188,7 +188,7 @@ fn parse_node(bytes: &[u8]) -> Result<Node> {
     Ok(node)
 }
 
-fn parse_attribute(bytes: &[u8]) -> Result<Attribute> {
+fn parse_attribute(bytes: &[u8], file: &[u8]) -> Result<Attribute> {
     let mut name = String::new();
     let (mut kind, mut float, mut int, mut text, mut tensor) = (None, None, None, None, None);
     let (mut floats, mut ints, mut texts) = (vec![], vec![], vec![]);
@@ -199,7 +199,7 @@ fn parse_attribute(bytes: &[u8]) -> Result<Attribute> {
             2 => float = Some(wire.float()?),
             3 => int = Some(wire.int()?),
             4 => text = Some(lossy(wire)?),
-            5 => tensor = Some(parse_tensor(wire.bytes()?)?.1),
+            5 => tensor = Some(attribute_tensor(parse_tensor(wire.bytes()?, file)?, file)?),
             7 => wire.floats_into(&mut floats)?,
             8 => wire.ints_into(&mut ints)?,
             9 => texts.push(lossy(wire)?),
@@ -236,6 +236,26 @@ fn parse_attribute(bytes: &[u8]) -> Result<Attribute> {
         },
     };
     Ok(Attribute { name, value })
+}
+
+/// The elements of a tensor that has to be inside the file.
+fn attribute_tensor(initializer: Initializer, file: &[u8]) -> Result<Tensor> {
+    match initializer.contents {
+        Contents::Known(tensor) => Ok(tensor),
+        Contents::Stored(location) if location.file.is_none() => {
+            let end = location.offset.saturating_add(location.length);
+            let raw = usize::try_from(location.offset)
+                .ok()
+                .zip(usize::try_from(end).ok())
+                .and_then(|(start, end)| file.get(start..end))
+                .ok_or_else(|| malformed("an attribute's tensor ends beyond the file"))?;
+            initializer.storage.tensor(&initializer.shape, raw)
+        }
+        Contents::Stored(_) => Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            "an attribute keeps its tensor in another file; make it an initializer",
+        )),
+    }
 }
 
 fn lossy(wire: Wire<'_>) -> Result<String> {

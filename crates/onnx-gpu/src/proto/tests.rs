@@ -59,10 +59,18 @@ fn reads_a_hand_encoded_model() {
         parsed.graph.nodes[0].attributes[0].value,
         AttributeValue::Int(1)
     ));
+    let weight = &parsed.graph.initializers[0];
     assert_eq!(
-        parsed.graph.initializers[0].1.as_f32().unwrap(),
-        &[1.0, -2.0]
+        (weight.name.as_str(), weight.shape.as_slice()),
+        ("w", &[2][..])
     );
+    let Contents::Stored(location) = &weight.contents else {
+        panic!("{weight:?}")
+    };
+    let file = model(&graph);
+    let raw = &file[location.offset as usize..][..location.length as usize];
+    let tensor = weight.storage.tensor(&weight.shape, raw).unwrap();
+    assert_eq!(tensor.as_f32().unwrap(), &[1.0, -2.0]);
     assert_eq!(
         parsed.graph.inputs[0].shape.as_deref().unwrap(),
         [Dim::Fixed(2), Dim::Symbol("n".into())]
@@ -108,12 +116,73 @@ fn huge_and_negative_dimensions_are_refused_before_allocation() {
     assert_eq!(error.kind(), ErrorKind::Parse);
 }
 
+/// A tensor of two floats in another file.
+fn external(entries: &[(&str, &str)]) -> Vec<u8> {
+    let mut tensor = [int(1, 2), int(2, 1), field(8, b"big"), int(14, 1)].concat();
+    for (key, value) in entries {
+        let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
+        tensor.extend(field(13, &entry));
+    }
+    model(&field(5, &tensor))
+}
+
 #[test]
-fn external_data_and_functions_are_named() {
-    let tensor = [int(1, 1), int(2, 1), field(8, b"big"), int(14, 1)].concat();
-    let error = Model::parse(&model(&field(5, &tensor))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UnsupportedOp);
-    assert!(error.to_string().contains("'big'"));
+fn external_data_are_located() {
+    let file = external(&[("location", "a/w.bin"), ("offset", "64"), ("length", "8")]);
+    let parsed = Model::parse(&file).unwrap();
+    let Contents::Stored(location) = &parsed.graph.initializers[0].contents else {
+        panic!("not external")
+    };
+    assert_eq!(location.file.as_deref(), Some("a/w.bin"));
+    assert_eq!((location.offset, location.length), (64, 8));
+}
+
+#[test]
+fn external_data_outside_the_folder_or_of_another_size_are_refused() {
+    for path in [
+        "",
+        "/etc/passwd",
+        "../w",
+        "a/../../w",
+        "a/..",
+        "..",
+        "a//b",
+        "a\\..\\w",
+        "C:w",
+        "http://x/w",
+        "w?x",
+        "w#x",
+        "%2e%2e/w",
+        "w\0",
+    ] {
+        let error = Model::parse(&external(&[("location", path)])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidModel, "{path:?}");
+        assert!(error.to_string().contains("'big'"), "{error}");
+    }
+    let location = ("location", "w");
+    for entries in [
+        vec![],
+        vec![location, ("length", "9")],
+        vec![location, ("length", "-8")],
+        vec![location, ("offset", "18446744073709551615")],
+        vec![location, ("offset", "1e3")],
+    ] {
+        let error = Model::parse(&external(&entries)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Parse, "{entries:?}");
+    }
+}
+
+#[test]
+fn four_bit_integers_are_two_per_byte_low_half_first() {
+    let tensor = Storage::I4.tensor(&[3], &[0x7f, 0x08]).unwrap();
+    assert_eq!(tensor.as_i8().unwrap(), &[-1, 7, -8]);
+    let tensor = Storage::U4.tensor(&[3], &[0x7f, 0x08]).unwrap();
+    assert_eq!(tensor.as_u8().unwrap(), &[15, 7, 8]);
+    assert!(Storage::U4.tensor(&[3], &[0]).is_err());
+}
+
+#[test]
+fn functions_are_refused() {
     let functions = [vec![0xca, 0x01, 0], model(&[])].concat();
     let error = Model::parse(&functions).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnsupportedOp);

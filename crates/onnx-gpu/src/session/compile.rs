@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{Session, Stats, lock};
 use crate::error::{Result, invalid_model};
 use crate::gpu::{Buffer, Gpu, Recording};
-use crate::lower::{Source, Value, data_key, lower_graph};
+use crate::lower::{Source, Step, Value, data_key, lower_graph};
 use crate::plan::Plan;
 use crate::tensor::{DType, Tensor};
 
@@ -36,6 +36,7 @@ impl Session {
             .map(|&bytes| self.gpu.buffer(bytes, "scratch"))
             .collect::<Result<Vec<_>>>()?;
         let mut weight_bytes = 0;
+        let mut missing = HashSet::new();
         let mut buffers: Vec<Option<Buffer>> = Vec::with_capacity(program.buffers.len());
         for (id, info) in program.buffers.iter().enumerate() {
             buffers.push(match &info.source {
@@ -46,6 +47,28 @@ impl Session {
                     weight_bytes += info.bytes;
                     Some(self.constant(tensor).await?)
                 }
+                Source::Weight(value) => {
+                    weight_bytes += info.bytes;
+                    Some(
+                        self.weights
+                            .get(value)
+                            .cloned()
+                            .ok_or_else(|| invalid_model("a weight is read that was not loaded"))?,
+                    )
+                }
+                Source::Prepared(recipe) => {
+                    weight_bytes += info.bytes;
+                    let known = recipe
+                        .as_ref()
+                        .and_then(|recipe| lock(&self.prepared).get(recipe).cloned());
+                    Some(match known {
+                        Some(buffer) => buffer,
+                        None => {
+                            missing.insert(id);
+                            self.gpu.allocate(info.bytes, "prepared").await?
+                        }
+                    })
+                }
             });
         }
         let buffer = |id: usize| {
@@ -54,15 +77,29 @@ impl Session {
                 .ok_or_else(|| invalid_model("a value is read that nothing computes"))
         };
         let peak_bytes = plan.working_bytes(&program);
-        let mut steps = Vec::with_capacity(plan.steps.len());
-        for step in plan.steps {
-            let mut bound = Vec::with_capacity(step.inputs.len() + 1);
-            for id in step.inputs {
-                bound.push(buffer(id)?);
-            }
-            bound.push(buffer(step.output)?);
-            steps.push((step.launch, bound));
+        let bind = |steps: Vec<Step>| {
+            steps
+                .into_iter()
+                .map(|step| {
+                    let ids = step.inputs.into_iter().chain([step.output]);
+                    Ok((step.launch, ids.map(buffer).collect::<Result<Vec<_>>>()?))
+                })
+                .collect::<Result<Vec<_>>>()
+        };
+        let mut prepare = plan.prepare;
+        prepare.retain(|step| missing.contains(&step.output));
+        let prepare = bind(prepare)?;
+        if !prepare.is_empty() {
+            Recording::new(&self.gpu, &prepare).await?.execute().await?;
         }
+        for id in missing {
+            if let (Source::Prepared(Some(recipe)), Some(buffer)) =
+                (&program.buffers[id].source, &buffers[id])
+            {
+                lock(&self.prepared).insert(recipe.clone(), buffer.clone());
+            }
+        }
+        let steps = bind(plan.steps)?;
         let keys: HashSet<&str> = steps
             .iter()
             .map(|(launch, _)| launch.key.as_str())
@@ -105,13 +142,13 @@ impl Session {
     async fn constant(&self, tensor: &Tensor) -> Result<Buffer> {
         let key = data_key(tensor);
         let shared = self.shared.contains(&key);
-        let known = lock(&self.weights).get(&key).cloned();
+        let known = lock(&self.constants).get(&key).cloned();
         if let Some(buffer) = known.filter(|_| shared) {
             return Ok(buffer);
         }
         let buffer = self.gpu.upload(&tensor.to_gpu_bytes()?).await?;
         if shared {
-            lock(&self.weights).insert(key, buffer.clone());
+            lock(&self.constants).insert(key, buffer.clone());
         }
         Ok(buffer)
     }

@@ -18,7 +18,7 @@ pub fn print(bytes: &[u8]) -> Result<()> {
         );
     }
     let graph = &model.graph;
-    let constants: Vec<&str> = graph.initializers.iter().map(|(n, _)| n.as_str()).collect();
+    let constants: Vec<&str> = graph.initializers.iter().map(|i| i.name.as_str()).collect();
     for info in &graph.inputs {
         if !constants.contains(&info.name.as_str()) {
             println!("input {}", declaration(info));
@@ -27,7 +27,7 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     for info in &graph.outputs {
         println!("output {}", declaration(info));
     }
-    let elements: usize = graph.initializers.iter().map(|(_, t)| t.len()).sum();
+    let elements: usize = graph.initializers.iter().map(|i| i.elements()).sum();
     println!(
         "{} nodes, {} initializers of {elements} elements",
         graph.nodes.len(),

@@ -10,12 +10,11 @@ pub(super) fn bias(view: &View<'_>, node: &Node) -> Option<Node> {
     }
     either(node).find_map(|[product, row]| {
         let matmul = view.sole_op(product, "MatMul")?;
-        let weight = view.constant((*matmul.inputs.get(1)?)?)?;
-        let columns = match weight.shape() {
+        let columns = match view.constant_shape((*matmul.inputs.get(1)?)?)? {
             [_, columns] => *columns,
             _ => return None,
         };
-        let fits = view.constant(row)?.shape() == [columns];
+        let fits = view.constant_shape(row)? == [columns];
         fits.then(|| Node {
             outputs: node.outputs.clone(),
             epilogue: Epilogue {
@@ -34,7 +33,7 @@ pub(super) fn residual(view: &View<'_>, node: &Node) -> Option<Node> {
     }
     either(node).find_map(|[out, other]| {
         let conv = view.sole_op(out, "Conv")?;
-        if view.constant(other).is_some() || other == out {
+        if view.constant_shape(other).is_some() || other == out {
             return None;
         }
         Some(Node {

@@ -1,0 +1,96 @@
+//! Takes launches that depend on constants alone out of a program: they run once, on the device.
+
+use std::sync::Arc;
+
+use super::{Program, Source, Step, data_key};
+use crate::graph::{Graph, ValueId};
+
+/// Largest growth of a constant by a hoisted launch: beyond, recomputing is cheaper than keeping the result.
+const MAX_GROWTH: u64 = 8;
+
+/// How the contents of a prepared buffer came about; equal recipes give equal contents in every plan of a graph.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Recipe(Vec<Write>);
+
+/// Shader, parameters and inputs of a launch.
+type Write = (String, Vec<u32>, Vec<Ingredient>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Ingredient {
+    Weight(ValueId),
+    /// A constant of the graph, by [`data_key`].
+    Constant((usize, usize)),
+    Prepared(Arc<Recipe>),
+}
+
+pub(super) fn hoist(program: &mut Program, graph: &Graph) {
+    let constant = constant_buffers(program);
+    let shared: std::collections::HashSet<_> = graph.constants.values().map(data_key).collect();
+    let (prepare, steps): (Vec<Step>, Vec<Step>) = std::mem::take(&mut program.steps)
+        .into_iter()
+        .partition(|step| constant[step.output]);
+    program.steps = steps;
+    let mut writes: Vec<Option<Vec<Write>>> = vec![Some(Vec::new()); program.buffers.len()];
+    let mut last = vec![0; program.buffers.len()];
+    for (index, step) in prepare.iter().enumerate() {
+        last[step.output] = index;
+    }
+    for (index, step) in prepare.iter().enumerate() {
+        let ingredients: Option<Vec<Ingredient>> = step
+            .inputs
+            .iter()
+            .map(|&input| match &program.buffers[input].source {
+                Source::Weight(id) => Some(Ingredient::Weight(*id)),
+                Source::Constant(tensor) => {
+                    let key = data_key(tensor);
+                    shared.contains(&key).then_some(Ingredient::Constant(key))
+                }
+                Source::Prepared(recipe) => recipe.clone().map(Ingredient::Prepared),
+                Source::Scratch | Source::Input => None,
+            })
+            .collect();
+        let list = &mut writes[step.output];
+        match (list.as_mut(), ingredients) {
+            (Some(list), Some(ingredients)) => list.push((
+                step.launch.key.clone(),
+                step.launch.params.clone(),
+                ingredients,
+            )),
+            _ => *list = None,
+        }
+        if last[step.output] == index {
+            let recipe = writes[step.output].take().map(|w| Arc::new(Recipe(w)));
+            program.buffers[step.output].source = Source::Prepared(recipe);
+        }
+    }
+    program.prepare = prepare;
+}
+
+/// Which buffers hold the same in every run: constants, and what is written from nothing else.
+fn constant_buffers(program: &Program) -> Vec<bool> {
+    let mut constant: Vec<bool> = program
+        .buffers
+        .iter()
+        .map(|buffer| !matches!(buffer.source, Source::Input))
+        .collect();
+    for step in &program.steps {
+        let read: u64 = step
+            .inputs
+            .iter()
+            .map(|&input| program.buffers[input].bytes)
+            .sum();
+        let small = program.buffers[step.output].bytes <= read.saturating_mul(MAX_GROWTH);
+        // Steps are in order: every input has its final say, unless a later step writes to it again.
+        constant[step.output] &= small && step.inputs.iter().all(|&input| constant[input]);
+    }
+    // A buffer that a later step spoils spoils what was read from it before.
+    loop {
+        let before = constant.clone();
+        for step in &program.steps {
+            constant[step.output] &= step.inputs.iter().all(|&input| constant[input]);
+        }
+        if before == constant {
+            return constant;
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Where weights come from, and how they reach the device without passing through main memory as a whole.
+//!
+//! A model's graph is parsed without its raw data. Constants of up to [`MAX_HOST_BYTES`] are read into main memory, where
+//! shapes and attributes are computed from them; every other constant is read in chunks of [`CHUNK`] bytes straight into its
+//! buffer on the device and kept there as it lies in the file: 16-bit floats stay 16 bits wide, quantised integers stay packed.
+//! While a model loads, main memory holds the graph, the small constants and at most two chunks.
+
+mod bytes;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
+#[cfg(target_arch = "wasm32")]
+mod http;
+mod packing;
+mod skeleton;
+mod small;
+
+use std::borrow::Cow;
+use std::pin::Pin;
+
+pub use bytes::Bytes;
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::Folder;
+#[cfg(target_arch = "wasm32")]
+pub use http::HttpRanges;
+pub(crate) use packing::{Packing, device_chunk};
+pub(crate) use skeleton::skeleton;
+pub(crate) use small::{Constants, read_small};
+
+use crate::error::Result;
+use crate::gpu::{Buffer, Uploader};
+use crate::proto::{Contents, Initializer, Location};
+use crate::tensor::{DType, Tensor};
+
+/// Largest constant that is kept in main memory, in bytes; integers, which describe shapes, may be sixteen times as large.
+pub const MAX_HOST_BYTES: u64 = 64 << 10;
+/// Bytes of a weight that are read at a time.
+pub const CHUNK: usize = 4 << 20;
+
+/// What a [`WeightSource`] promises; futures are `Send` except in a browser.
+#[cfg(not(target_arch = "wasm32"))]
+pub type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+/// What a [`WeightSource`] promises; futures are `Send` except in a browser.
+#[cfg(target_arch = "wasm32")]
+pub type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
+
+/// Files that can be read by ranges: the model's folder on a disk, on a web server or in memory.
+///
+/// Paths are relative, use `/`, and never leave the folder: the parser refuses a model that asks for such a path.
+pub trait WeightSource: wgpu::WasmNotSendSync {
+    /// Size of a file in bytes.
+    fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64>;
+
+    /// Exactly `length` bytes from `offset` on; a file that ends before is an error.
+    fn read<'a>(&'a self, file: &'a str, offset: u64, length: usize) -> Reading<'a, Cow<'a, [u8]>>;
+}
+
+/// A graph's own bytes and the files beside it.
+pub(crate) struct Origin<'a> {
+    pub graph: &'a [u8],
+    pub files: &'a dyn WeightSource,
+}
+
+impl<'a> Origin<'a> {
+    /// `length` bytes of a location from `skip` on.
+    pub async fn read(
+        &self,
+        location: &'a Location,
+        skip: u64,
+        length: usize,
+    ) -> Result<Cow<'a, [u8]>> {
+        let offset = location.offset + skip;
+        match &location.file {
+            None => bytes::slice(self.graph, "the model", offset, length).map(Cow::Borrowed),
+            Some(file) => {
+                let data = self.files.read(file, offset, length).await?;
+                if data.len() == length {
+                    Ok(data)
+                } else {
+                    Err(ended(file, offset, length))
+                }
+            }
+        }
+    }
+}
+
+fn ended(file: &str, offset: u64, length: usize) -> crate::Error {
+    crate::Error::new(
+        crate::ErrorKind::Io,
+        format!("{file} ends before the {length} bytes at {offset}"),
+    )
+}
+
+/// A constant that lives on the device only.
+#[derive(Clone, Debug)]
+pub(crate) struct Weight {
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+    pub packing: Packing,
+    contents: Initializer,
+}
+
+impl Weight {
+    pub fn new(contents: Initializer) -> Self {
+        // A parsed tensor has the computing type already.
+        let packing = match &contents.contents {
+            Contents::Known(_) => Packing::of_tensor(contents.storage),
+            Contents::Stored(_) => Packing::of(contents.storage),
+        };
+        Self {
+            shape: contents.shape.clone(),
+            dtype: contents.storage.dtype(),
+            packing,
+            contents,
+        }
+    }
+
+    /// Drops the elements, where main memory holds them.
+    pub fn forget(&mut self) {
+        if let Contents::Known(_) = self.contents.contents {
+            self.contents.contents = Contents::Stored(Location {
+                file: None,
+                offset: 0,
+                length: 0,
+            });
+        }
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.packing.bytes(self.contents.elements())
+    }
+
+    /// Position in the files, for reading in order.
+    pub fn location(&self) -> Option<(&Option<String>, u64)> {
+        match &self.contents.contents {
+            Contents::Known(_) => None,
+            Contents::Stored(location) => Some((&location.file, location.offset)),
+        }
+    }
+
+    /// Reads the elements into `buffer`, chunk by chunk.
+    ///
+    /// # Errors
+    /// Whatever the source or the device reports, [`crate::ErrorKind::Limit`] for an int64 beyond 32 bits.
+    pub async fn load(
+        &self,
+        origin: &Origin<'_>,
+        buffer: &Buffer,
+        uploader: &mut Uploader,
+    ) -> Result<()> {
+        let name = &self.contents.name;
+        let fail = |e: crate::Error| crate::Error::new(e.kind(), format!("weight '{name}': {e}"));
+        let location = match &self.contents.contents {
+            Contents::Known(tensor) => {
+                let data = known(tensor)?;
+                return uploader.write(buffer, 0, &data).await.map_err(fail);
+            }
+            Contents::Stored(location) => location,
+        };
+        let (mut at, mut to) = (0, 0);
+        while at < location.length {
+            let length = (location.length - at).min(CHUNK as u64) as usize;
+            let raw = origin.read(location, at, length).await.map_err(fail)?;
+            let data = device_chunk(self.contents.storage, raw).map_err(fail)?;
+            uploader.write(buffer, to, &data).await.map_err(fail)?;
+            at += length as u64;
+            to += data.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A tensor in main memory as [`Packing::of_tensor`] says.
+fn known(tensor: &Tensor) -> Result<Cow<'_, [u8]>> {
+    use crate::tensor::Data;
+    Ok(match tensor.data() {
+        Data::F32(v) => Cow::Borrowed(bytemuck::cast_slice(v)),
+        Data::F16(v) => Cow::Borrowed(bytemuck::cast_slice(v)),
+        _ => Cow::Owned(tensor.to_gpu_bytes()?),
+    })
+}
