@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, invalid_model};
 use crate::graph::attributes::Attributes;
 use crate::graph::{Graph, Node, ValueId};
 use crate::kernels::unpack::unpack;
-use crate::kernels::{AdapterClass, Elem, Launch};
+use crate::kernels::{AdapterClass, Elem, Format, Launch};
 use crate::ops;
 use crate::tensor::{DType, Tensor, elements, with_data};
 use crate::weights::Packing;
@@ -67,6 +67,16 @@ impl Value {
         match self {
             Self::Const(t) => Some(t),
             Self::Device(_) => None,
+        }
+    }
+}
+
+impl Value {
+    /// How a launch that reads any [`Format`] finds the elements.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Device(device) if device.packing == Packing::F16 => Format::F16,
+            _ => Format::F32,
         }
     }
 }

@@ -22,7 +22,8 @@ pub use bytes::Bytes;
 pub use folder::Folder;
 #[cfg(target_arch = "wasm32")]
 pub use http::HttpRanges;
-pub(crate) use packing::{Packing, device_chunk};
+pub use packing::Packing;
+pub(crate) use packing::device_chunk;
 pub(crate) use skeleton::skeleton;
 pub(crate) use small::{Constants, read_small};
 

@@ -10,6 +10,7 @@ use onnx_gpu::kernels::elementwise::{BinaryOp, UnaryOp, binary, cast, select, un
 use onnx_gpu::kernels::gather::{Gather, gather, gather_elements, gather_nd};
 use onnx_gpu::kernels::matmul::{Bias, MatMul, matmul};
 use onnx_gpu::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
+use onnx_gpu::kernels::operand::Blocks;
 use onnx_gpu::kernels::pool::{Pool, PoolOp, pool};
 use onnx_gpu::kernels::reduce::{Reduce, ReduceOp, reduce};
 use onnx_gpu::kernels::resize::{CoordinateMode, Interpolation, NearestMode, Resize, resize};
@@ -19,7 +20,9 @@ use onnx_gpu::kernels::softmax::{Softmax, softmax};
 use onnx_gpu::kernels::strided_copy::{
     Pad, PadMode, StridedCopy, Trilu, fill, pad, strided_copy, trilu,
 };
+use onnx_gpu::kernels::unpack::unpack;
 use onnx_gpu::kernels::{Activation, AdapterClass, Elem, Format, Launch};
+use onnx_gpu::weights::Packing;
 
 const CLASSES: [AdapterClass; 2] = [AdapterClass::Software, AdapterClass::Hardware];
 
@@ -225,6 +228,61 @@ fn products(all: &mut Vec<Launch>) {
     }
 }
 
+const PACKED: [Format; 4] = [
+    Format::F16,
+    Format::Blocks(Blocks { bits: 4, size: 16 }),
+    Format::Blocks(Blocks { bits: 4, size: 128 }),
+    Format::Blocks(Blocks { bits: 8, size: 32 }),
+];
+
+fn packed(all: &mut Vec<Launch>) {
+    for packing in [
+        Packing::Words,
+        Packing::F16,
+        Packing::U8,
+        Packing::I8,
+        Packing::U4,
+        Packing::I4,
+    ] {
+        all.push(unpack(packing, 9).unwrap());
+    }
+    let rows = Gather {
+        outer: 1,
+        axis: 3,
+        inner: 4,
+        indices: 2,
+    };
+    for format in PACKED {
+        all.push(gather(&rows, format).unwrap());
+        for class in CLASSES {
+            for m in [1, 9] {
+                let mut g = MatMul::new(m, 5, 32);
+                (g.b_format, g.trans_b) = (format, true);
+                all.push(matmul(&g, class).unwrap());
+            }
+            for kernel in [1, 3] {
+                let g = Conv2d {
+                    batch: 1,
+                    in_channels: 4,
+                    in_h: 8,
+                    in_w: 8,
+                    out_channels: 32,
+                    kernel: [kernel; 2],
+                    strides: [1; 2],
+                    pads: [0; 4],
+                    dilations: [1; 2],
+                    groups: 1,
+                    bias: true,
+                    residual: false,
+                    activation: Activation::None,
+                    weights: format,
+                };
+                all.push(conv2d(&g, class).unwrap());
+            }
+        }
+    }
+}
+
 fn rows(all: &mut Vec<Launch>) {
     let ops = [
         ReduceOp::Sum,
@@ -341,12 +399,15 @@ fn moves(all: &mut Vec<Launch>) {
         };
         all.push(strided_copy(&copy).unwrap());
         all.push(
-            gather(&Gather {
-                outer: 2,
-                axis: 3,
-                inner,
-                indices: 2,
-            })
+            gather(
+                &Gather {
+                    outer: 2,
+                    axis: 3,
+                    inner,
+                    indices: 2,
+                },
+                Format::F32,
+            )
             .unwrap(),
         );
     }
@@ -433,6 +494,7 @@ fn every_launch() -> BTreeMap<String, Launch> {
     let mut all = Vec::new();
     elementwise(&mut all);
     products(&mut all);
+    packed(&mut all);
     rows(&mut all);
     moves(&mut all);
     let mut by_key: BTreeMap<String, Launch> = BTreeMap::new();

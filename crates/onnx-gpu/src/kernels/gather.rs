@@ -3,7 +3,7 @@
 //! ONNX forbids indices out of range, a shader cannot report one: its result is the word `0x7fc0_0000`, which is NaN as a float
 //! and 2 143 289 344 as an integer, never another element.
 
-use super::{Launch, cover, elements, pad16, render, row_major, signed, table, word};
+use super::{Format, Launch, cover, elements, pad16, render, row_major, signed, table, word};
 use crate::{Error, ErrorKind, Result};
 
 /// ONNX `Gather` on data `[outer, axis, inner]`; the output is `[outer, indices, inner]`.
@@ -19,12 +19,12 @@ pub struct Gather {
     pub indices: usize,
 }
 
-/// Inputs data, indices.
-pub fn gather(geometry: &Gather) -> Result<Launch> {
+/// Inputs data, indices; data of another format than [`Format::F32`] are widened to `f32`.
+pub fn gather(geometry: &Gather, format: Format) -> Result<Launch> {
     let g = geometry;
     elements(&[g.outer, g.axis, g.inner])?;
     elements(&[g.outer, g.indices, g.inner])?;
-    let (item, inner) = if g.inner.is_multiple_of(4) {
+    let (item, inner) = if g.inner.is_multiple_of(4) && format == Format::F32 {
         ("vec4<u32>", g.inner / 4)
     } else {
         ("u32", g.inner)
@@ -32,11 +32,31 @@ pub fn gather(geometry: &Gather) -> Result<Launch> {
     let len = elements(&[g.outer, g.indices, inner])?;
     Ok(Launch {
         label: "gather",
-        key: format!("gather-{item}"),
-        wgsl: render(include_str!("gather/axis.wgsl"), &[("item", item)]),
+        key: format!("gather-{item}{}", format.key()),
+        wgsl: render(
+            include_str!("gather/axis.wgsl"),
+            &[("item", item), ("data", &data(item, format))],
+        ),
         params: vec![word(len)?, word(g.axis)?, word(inner)?, word(g.indices)?],
         workgroups: cover(len)?,
     })
+}
+
+/// The data binding and `fn load_x(at: u32) -> {item}`.
+fn data(item: &str, format: Format) -> String {
+    if format == Format::F32 {
+        return format!(
+            "@group(0) @binding(1) var<storage, read> in_x: array<{item}>;
+fn load_x(at: u32) -> {item} {{
+    return in_x[at];
+}}
+"
+        );
+    }
+    let widened = format.wgsl("packed", 1);
+    format!(
+        "{widened}fn load_x(at: u32) -> u32 {{\n    return bitcast<u32>(load_packed(at));\n}}\n"
+    )
 }
 
 /// Inputs data of shape `data`, indices of shape `indices`; the output has the shape `indices`.
@@ -172,9 +192,12 @@ mod tests {
             inner: 768,
             indices: 77,
         };
-        assert_eq!(gather(&geometry).unwrap().key, "gather-vec4<u32>");
+        assert_eq!(
+            gather(&geometry, Format::F32).unwrap().key,
+            "gather-vec4<u32>"
+        );
         geometry.inner = 3;
-        assert_eq!(gather(&geometry).unwrap().key, "gather-u32");
+        assert_eq!(gather(&geometry, Format::F32).unwrap().key, "gather-u32");
     }
 
     #[test]

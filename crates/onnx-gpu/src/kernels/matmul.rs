@@ -50,6 +50,8 @@ pub struct MatMul {
     pub a_format: Format,
     /// How B is stored.
     pub b_format: Format,
+    /// Elements from one column of a transposed B to the next, at least `k`; `None` for `k`.
+    pub b_pitch: Option<usize>,
 }
 
 impl MatMul {
@@ -70,6 +72,7 @@ impl MatMul {
             activation: Activation::None,
             a_format: Format::F32,
             b_format: Format::F32,
+            b_pitch: None,
         }
     }
 }
@@ -186,7 +189,8 @@ fn params(g: &MatMul) -> Result<Vec<u32>> {
         if transposed { (1, rows) } else { (cols, 1) }
     };
     let (a_row, a_k) = steps(g.m, g.k, g.trans_a);
-    let (b_k, b_col) = steps(g.k, g.n, g.trans_b);
+    let (b_k, b_col) = steps(g.b_pitch.unwrap_or(g.k), g.n, g.trans_b);
+    elements(&[b_col, g.n])?;
     for size in [g.m, g.n, g.k, dims.len(), a_row, a_k, b_k, b_col] {
         params.push(word(size)?);
     }

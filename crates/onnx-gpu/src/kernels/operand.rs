@@ -9,19 +9,64 @@ pub enum Format {
     /// 32-bit floats.
     #[default]
     F32,
+    /// 16-bit floats, two per word; needs no `shader-f16`.
+    F16,
+    /// Quantised blocks as [`super::blocks::pack`] writes them.
+    Blocks(Blocks),
+}
+
+/// Blocks of unsigned integers with a scale and a zero point each: `(q - zero point) · scale`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Blocks {
+    /// Bits of an element, 4 or 8.
+    pub bits: u32,
+    /// Elements per block, a power of two from 16 on.
+    pub size: u32,
+}
+
+impl Blocks {
+    /// Words of one block: scale, zero point, elements.
+    pub const fn words(self) -> u32 {
+        2 + self.size * self.bits / 32
+    }
 }
 
 impl Format {
     /// Name for pipeline keys; empty for [`Format::F32`].
-    pub(super) const fn key(self) -> &'static str {
+    pub(super) fn key(self) -> String {
         match self {
-            Self::F32 => "",
+            Self::F32 => String::new(),
+            Self::F16 => "-f16".to_owned(),
+            Self::Blocks(Blocks { bits, size }) => format!("-q{bits}x{size}"),
         }
     }
 
     /// The binding `in_{name}` and its two load functions.
     pub(super) fn wgsl(self, name: &str, binding: usize) -> String {
         match self {
+            Self::F16 => format!(
+                "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
+fn load_{name}(at: u32) -> f32 {{
+    return unpack2x16float(in_{name}[at / 2u])[at % 2u];
+}}
+{}",
+                four(name)
+            ),
+            Self::Blocks(blocks) => format!(
+                "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
+fn load_{name}(at: u32) -> f32 {{
+    let block = at / {size}u * {words}u;
+    let i = at % {size}u;
+    let q = extractBits(in_{name}[block + 2u + i / {per_word}u], i % {per_word}u * {bits}u, {bits}u);
+    return (f32(q) - bitcast<f32>(in_{name}[block + 1u])) * bitcast<f32>(in_{name}[block]);
+}}
+{four}",
+                size = blocks.size,
+                words = blocks.words(),
+                per_word = 32 / blocks.bits,
+                bits = blocks.bits,
+                four = four(name)
+            ),
             Self::F32 => format!(
                 "@group(0) @binding({binding}) var<storage, read> in_{name}: array<f32>;
 fn load_{name}(at: u32) -> f32 {{
@@ -34,4 +79,14 @@ fn load4_{name}(at: vec4<u32>) -> vec4<f32> {{
             ),
         }
     }
+}
+
+/// `load4_{name}` by way of `load_{name}`.
+fn four(name: &str) -> String {
+    format!(
+        "fn load4_{name}(at: vec4<u32>) -> vec4<f32> {{
+    return vec4<f32>(load_{name}(at.x), load_{name}(at.y), load_{name}(at.z), load_{name}(at.w));
+}}
+"
+    )
 }

@@ -6,7 +6,7 @@ use crate::eval;
 use crate::graph::Node;
 use crate::graph::attributes::Attributes;
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
-use crate::kernels::{Activation, AdapterClass, Launch};
+use crate::kernels::{Activation, AdapterClass, Format, Launch};
 use crate::tensor::{DType, Tensor, elements};
 use crate::weights::Packing;
 
@@ -137,9 +137,27 @@ impl<'a> Cx<'a> {
 
     /// Records a launch into `output`.
     pub fn push(&mut self, launch: Launch, inputs: &[&Value], output: &Device) -> Result<()> {
+        self.push_packed(launch, inputs, &[], output)
+    }
+
+    /// [`Cx::push`] for a launch that reads the inputs of the indices `packed` as they lie in their buffers.
+    pub fn push_packed(
+        &mut self,
+        launch: Launch,
+        inputs: &[&Value],
+        packed: &[usize],
+        output: &Device,
+    ) -> Result<()> {
         let inputs = inputs
             .iter()
-            .map(|value| self.lowering.words(value))
+            .enumerate()
+            .map(|(index, value)| {
+                if packed.contains(&index) {
+                    self.lowering.resident(value)
+                } else {
+                    self.lowering.words(value)
+                }
+            })
             .collect::<Result<Vec<_>>>()?;
         if inputs.contains(&output.buffer) {
             return Err(Error::new(
@@ -168,6 +186,28 @@ impl<'a> Cx<'a> {
         }
         let output = self.allocate(shape, dtype)?;
         self.push(launch()?, inputs, &output)?;
+        Ok(Value::Device(output))
+    }
+
+    /// [`Cx::launch`] for a launch that reads the inputs of the indices `packed` in their [`Value::format`].
+    pub fn launch_packed(
+        &mut self,
+        launch: impl FnOnce() -> Result<Launch>,
+        inputs: &[&Value],
+        packed: &[usize],
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Value> {
+        if elements(shape)? == 0 {
+            return Ok(Value::Const(Tensor::zeros(dtype, shape)?));
+        }
+        let formatted: Vec<usize> = packed
+            .iter()
+            .copied()
+            .filter(|&index| inputs[index].format() != Format::F32)
+            .collect();
+        let output = self.allocate(shape, dtype)?;
+        self.push_packed(launch()?, inputs, &formatted, &output)?;
         Ok(Value::Device(output))
     }
 

@@ -5,10 +5,10 @@ use super::contrib;
 use super::elementwise::{activate, binary};
 use super::window::{Window, image_shape};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::kernels::Activation;
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use crate::kernels::conv2d::{Conv2d, conv2d};
 use crate::kernels::elementwise::BinaryOp;
-use crate::kernels::{Activation, Format};
 use crate::lower::{Cx, Value};
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
@@ -135,7 +135,7 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
         bias: bias.is_some(),
         residual: false,
         activation,
-        weights: Format::F32,
+        weights: weight.format(),
     };
     let shape = output_shape(&x, batch, out_channels, geometry.output()?);
     geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
@@ -148,7 +148,13 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
     if geometry.residual {
         inputs.extend(residual.as_ref());
     }
-    let mut out = cx.launch(|| conv2d(&geometry, class), &inputs, &shape, x.dtype())?;
+    let mut out = cx.launch_packed(
+        || conv2d(&geometry, class),
+        &inputs,
+        &[1],
+        &shape,
+        x.dtype(),
+    )?;
     if let Some(residual) = residual.filter(|_| separate) {
         let sum = binary(cx, BinaryOp::Add, &out, &residual)?;
         out = activate(cx, activation, sum)?;

@@ -94,9 +94,11 @@ pub(super) fn gather_value(
                 inner,
                 indices: indices.elements(),
             };
-            cx.launch(
-                || kernel::gather(&geometry),
+            let format = data.format();
+            cx.launch_packed(
+                || kernel::gather(&geometry, format),
                 &[data, indices],
+                &[0],
                 &shape,
                 data.dtype(),
             )

@@ -130,11 +130,18 @@ fn finish(
     };
     geometry.activation = cx.activation();
     let class = cx.class();
+    (geometry.a_format, geometry.b_format) = (a.format(), b.format());
     let inputs: Vec<&Value> = [a, b].into_iter().chain(c.as_ref()).collect();
     let out = if geometry.k == 0 {
         return Err(unsupported("a sum over no element"));
     } else {
-        cx.launch(|| kernel(&geometry, class), &inputs, shape, a.dtype())?
+        cx.launch_packed(
+            || kernel(&geometry, class),
+            &inputs,
+            &[0, 1],
+            shape,
+            a.dtype(),
+        )?
     };
     cx.set(0, out);
     Ok(())

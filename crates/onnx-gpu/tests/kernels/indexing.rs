@@ -1,7 +1,7 @@
-use onnx_gpu::kernels::Elem;
 use onnx_gpu::kernels::gather::{Gather, gather, gather_elements, gather_nd};
 use onnx_gpu::kernels::scan::{CumSum, cumsum, range};
 use onnx_gpu::kernels::scatter::{scatter_elements, scatter_nd};
+use onnx_gpu::kernels::{Elem, Format};
 
 use crate::harness::{
     Data, assert_close, flat, floats, indices, ints, noise, run, run_onto, run_words,
@@ -35,7 +35,7 @@ fn gather_takes_slices_along_an_axis() {
             .map(|i| x[flat(&[i[0], wrap(picks[i[1]], 5), i[2]], &[2, 5, inner])])
             .collect();
         let got = run_words(
-            gather(&g).unwrap(),
+            gather(&g, Format::F32).unwrap(),
             &[Data::I(&x), Data::I(&picks)],
             expected.len(),
         );

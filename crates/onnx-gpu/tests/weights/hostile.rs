@@ -87,13 +87,10 @@ fn raw_data_of_another_length_are_malformed() {
 fn nesting_costs_no_stack() {
     // Subgraphs in subgraphs, as attributes (field 6 of AttributeProto) of nodes.
     let mut graph = node("Relu", &["x"], "y");
-    for _ in 0..20_000 {
+    for _ in 0..2_000 {
         let attribute = [field(1, b"body"), field(6, &graph), vec![0xa0, 1, 5]].concat();
         let body = [field(4, b"Loop"), field(2, b"y"), field(5, &attribute)].concat();
         graph = field(1, &body);
-        if graph.len() > 4 << 20 {
-            break;
-        }
     }
     let error = refused(&model(&[graph, info(12, "y", 1, &[1])]));
     assert_eq!(error.kind(), ErrorKind::UnsupportedOp);

@@ -6,8 +6,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> in_x: array<{{item}}>;
-@group(0) @binding(2) var<storage, read> in_indices: array<i32>;
+{{data}}@group(0) @binding(2) var<storage, read> in_indices: array<i32>;
 @group(0) @binding(3) var<storage, read_write> out: array<{{item}}>;
 
 @compute @workgroup_size(64)
@@ -26,6 +25,6 @@ fn main(
     let size = i32(params.axis);
     let index = select(wanted, wanted + size, wanted < 0);
     let safe = clamp(index, 0, size - 1);
-    let value = in_x[(outer * params.axis + u32(safe)) * params.inner + i - row * params.inner];
+    let value = load_x((outer * params.axis + u32(safe)) * params.inner + i - row * params.inner);
     out[i] = select({{item}}(0x7fc00000u), value, index == safe);
 }
