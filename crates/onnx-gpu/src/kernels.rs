@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use crate::{Error, ErrorKind, Result};
 
 pub mod activation;
+pub mod blocks;
 pub mod conv2d;
 pub mod conv_transpose2d;
 pub mod elementwise;

@@ -81,6 +81,16 @@ impl Value {
     }
 }
 
+impl Value {
+    /// How the elements lie in their buffer.
+    pub fn packing(&self) -> Packing {
+        match self {
+            Self::Const(_) => Packing::Words,
+            Self::Device(device) => device.packing,
+        }
+    }
+}
+
 /// How the device holds a type.
 pub(crate) fn elem(dtype: DType) -> Elem {
     match dtype {

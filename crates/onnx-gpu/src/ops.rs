@@ -10,6 +10,7 @@ mod elementwise;
 mod gather;
 mod matmul;
 mod movement;
+mod nbits;
 mod norm;
 mod pad;
 mod pool;

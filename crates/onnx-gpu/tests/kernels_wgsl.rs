@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use onnx_gpu::kernels::blocks::{ZeroPoints, pack};
 use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
 use onnx_gpu::kernels::elementwise::{BinaryOp, UnaryOp, binary, cast, select, unary};
@@ -252,6 +253,13 @@ fn packed(all: &mut Vec<Launch>) {
         inner: 4,
         indices: 2,
     };
+    for zero_points in [ZeroPoints::Middle, ZeroPoints::Bytes, ZeroPoints::Floats] {
+        for bits in [4, 8] {
+            for packing in [Packing::U8, Packing::Words] {
+                all.push(pack(Blocks { bits, size: 32 }, 3, 2, zero_points, packing).unwrap());
+            }
+        }
+    }
     for format in PACKED {
         all.push(gather(&rows, format).unwrap());
         for class in CLASSES {
@@ -514,9 +522,13 @@ fn every_shader_validates_and_fits_its_bindings() {
     for (key, launch) in &launches {
         let module = naga::front::wgsl::parse_str(&launch.wgsl)
             .unwrap_or_else(|error| panic!("{key}: {}", error.emit_to_string(&launch.wgsl)));
-        Validator::new(ValidationFlags::all(), Capabilities::empty())
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{key}: {}", error.emit_to_string(&launch.wgsl)));
+        // Every Vulkan, Metal, DX12 and WebGPU device unpacks 16-bit floats.
+        Validator::new(
+            ValidationFlags::all(),
+            Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        )
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{key}: {}", error.emit_to_string(&launch.wgsl)));
         assert!(
             module.entry_points.iter().any(|e| e.name == "main"),
             "{key}"

@@ -7,7 +7,7 @@ mod norm;
 use super::elementwise::{activate, binary, unary};
 use super::matmul::transposed_product;
 use super::movement::{part, permuted};
-use super::{Lower, attention, conv, rotary};
+use super::{Lower, attention, conv, nbits, rotary};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Activation;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
@@ -27,6 +27,7 @@ pub(super) fn find(op: &str) -> Option<Lower> {
         "FusedMatMul" => fused_matmul,
         "Gelu" => |cx| biased_unary(cx, UnaryOp::Gelu),
         "GroupNorm" => norm::group,
+        "MatMulNBits" => nbits::matmul_nbits,
         "MultiHeadAttention" => attention::contrib::multi_head,
         "NhwcConv" => conv::nhwc_conv,
         "QuickGelu" => quick_gelu,

@@ -2,10 +2,10 @@
 //! a product with a matrix of 4- or 8-bit blocks, widened inside the kernel.
 
 use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::kernels::Format;
 use crate::kernels::blocks::{ZeroPoints, pack};
 use crate::kernels::matmul::{Bias, MatMul, matmul};
 use crate::kernels::operand::Blocks;
-use crate::kernels::Format;
 use crate::lower::{Cx, Value};
 use crate::tensor::{DType, elements};
 
@@ -73,10 +73,22 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     let packed = cx.allocate(&[words], DType::U8)?;
     let launch = pack(blocks, n, per_row, zeros, packing)?;
     cx.push_packed(launch, &inputs, &[0], &packed)?;
-    product(cx, &a, &Value::Device(packed), blocks, [k, n, per_row * block])
+    product(
+        cx,
+        &a,
+        &Value::Device(packed),
+        blocks,
+        [k, n, per_row * block],
+    )
 }
 
-fn product(cx: &mut Cx<'_>, a: &Value, b: &Value, blocks: Blocks, [k, n, pitch]: [usize; 3]) -> Result<()> {
+fn product(
+    cx: &mut Cx<'_>,
+    a: &Value,
+    b: &Value,
+    blocks: Blocks,
+    [k, n, pitch]: [usize; 3],
+) -> Result<()> {
     let mut geometry = MatMul::new(a.elements() / k, n, k);
     geometry.trans_b = true;
     geometry.b_format = Format::Blocks(blocks);
