@@ -16,6 +16,7 @@ pub mod activation;
 pub mod blocks;
 pub mod conv2d;
 pub mod conv_transpose2d;
+pub mod dequantize;
 pub mod elementwise;
 pub mod gather;
 mod math;

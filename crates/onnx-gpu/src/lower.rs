@@ -124,7 +124,7 @@ pub(crate) struct BufferInfo {
 }
 
 /// One launch with its buffers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub launch: Launch,
     pub inputs: Vec<BufferId>,

@@ -6,7 +6,7 @@ use crate::lower::{BufferId, Program, Source, Step, Value};
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub steps: Vec<Step>,
-    /// Launches that run once before the others.
+    /// Launches that may have to run once before the others; what they write is used if a step reads it.
     pub prepare: Vec<Step>,
     /// Slot per buffer; `None` for inputs, constants and buffers that nothing writes any more.
     pub slots: Vec<Option<usize>>,
@@ -32,7 +32,6 @@ impl Plan {
             &outputs,
             program.buffers.len(),
         );
-        let (prepare, used) = live_from(std::mem::take(&mut program.prepare), used);
         let mut last = vec![0; program.buffers.len()];
         for (i, step) in steps.iter().enumerate() {
             last[step.output] = i;
@@ -74,7 +73,7 @@ impl Plan {
         }
         Self {
             steps,
-            prepare,
+            prepare: std::mem::take(&mut program.prepare),
             slots,
             slot_bytes,
             used,
@@ -100,11 +99,6 @@ fn live(steps: Vec<Step>, outputs: &[BufferId], buffers: usize) -> (Vec<Step>, V
     for &output in outputs {
         used[output] = true;
     }
-    live_from(steps, used)
-}
-
-/// [`live`] given what is used already.
-fn live_from(steps: Vec<Step>, mut used: Vec<bool>) -> (Vec<Step>, Vec<bool>) {
     let mut kept: Vec<Step> = Vec::with_capacity(steps.len());
     for step in steps.into_iter().rev() {
         if used[step.output] {

@@ -100,6 +100,10 @@ impl Session {
         session.stream(&origin).await?;
         if let Some(shapes) = session.fixed_shapes() {
             let compiled = session.compile(&shapes).await?;
+            // No other shapes will come: what was only needed to prepare other buffers may go.
+            session
+                .weights
+                .retain(|id, _| compiled.weights.contains(id));
             session.keep(shapes, compiled);
         }
         Ok(session)

@@ -8,6 +8,8 @@ mod encode;
 mod hostile;
 #[path = "weights/load.rs"]
 mod load;
+#[path = "weights/quantised.rs"]
+mod quantised;
 
 use std::sync::OnceLock;
 

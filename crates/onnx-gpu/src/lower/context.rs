@@ -135,6 +135,23 @@ impl<'a> Cx<'a> {
         })
     }
 
+    /// A new buffer of packed elements.
+    pub fn allocate_packed(
+        &mut self,
+        shape: &[usize],
+        dtype: DType,
+        packing: Packing,
+    ) -> Result<Device> {
+        let buffer = self.lowering.buffer(shape, Source::Scratch)?;
+        self.lowering.buffers[buffer].bytes = packing.bytes(elements(shape)?);
+        Ok(Device {
+            buffer,
+            shape: shape.to_vec(),
+            dtype,
+            packing,
+        })
+    }
+
     /// Records a launch into `output`.
     pub fn push(&mut self, launch: Launch, inputs: &[&Value], output: &Device) -> Result<()> {
         self.push_packed(launch, inputs, &[], output)

@@ -11,11 +11,13 @@ use super::movement::{part, strided};
 use super::reduce::reduce_value;
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Activation;
+use crate::kernels::dequantize::{Dequantize, dequantize};
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::row_major;
-use crate::lower::{Cx, Value, axis};
+use crate::lower::{Cx, Value, axis, split_at_axis};
 use crate::tensor::{DType, Tensor};
+use crate::weights::Packing;
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
@@ -85,6 +87,11 @@ fn dequantize_linear(cx: &mut Cx<'_>) -> Result<()> {
         code => DType::from_onnx(code)?,
     };
     let shape = x.shape().to_vec();
+    if let Some(out) = packed_weight(cx, &x, &scale, [along, block as i64])? {
+        let out = cast_value(cx, &out, dtype)?;
+        cx.set(0, out);
+        return Ok(());
+    }
     let mut whole = cast_value(cx, &x, DType::I32)?;
     if let Some(zero) = cx.optional(2) {
         let zero = cast_value(cx, &zero, DType::I32)?;
@@ -98,6 +105,55 @@ fn dequantize_linear(cx: &mut Cx<'_>) -> Result<()> {
     let out = cast_value(cx, &out, dtype)?;
     cx.set(0, out);
     Ok(())
+}
+
+/// A packed weight as 16-bit floats, computed once and read by products, convolutions and gathers as it is.
+fn packed_weight(
+    cx: &mut Cx<'_>,
+    x: &Value,
+    scale: &Value,
+    [along, block]: [i64; 2],
+) -> Result<Option<Value>> {
+    if matches!(x.packing(), Packing::Words | Packing::F16) {
+        return Ok(None);
+    }
+    let zero = cx.optional(2);
+    let mut geometry = Dequantize {
+        packing: x.packing(),
+        len: x.elements(),
+        axis: 1,
+        inner: x.elements(),
+        block: 0,
+        zero_points: zero.is_some(),
+    };
+    let mut scales = vec![1];
+    if scale.elements() != 1 || block > 0 {
+        let at = axis(along, x.rank())?;
+        let (_, length, inner) = split_at_axis(x.shape(), at);
+        (geometry.axis, geometry.inner) = (length, inner);
+        geometry.block = block as usize;
+        scales = vec![length];
+        if block > 0 {
+            scales = x.shape().to_vec();
+            scales[at] = length.div_ceil(block as usize);
+        }
+    }
+    let fits = |value: &Value| value.elements() == scales.iter().product::<usize>();
+    if !fits(scale)
+        || zero
+            .as_ref()
+            .is_some_and(|z| !fits(z) || z.dtype() != x.dtype())
+    {
+        return Err(mismatch(format!(
+            "scales {:?} and zero points do not fit {:?} along axis {along}",
+            scale.shape(),
+            x.shape()
+        )));
+    }
+    let output = cx.allocate_packed(x.shape(), DType::F16, Packing::F16)?;
+    let inputs: Vec<&Value> = [x, scale].into_iter().chain(&zero).collect();
+    cx.push_packed(dequantize(&geometry)?, &inputs, &[0], &output)?;
+    Ok(Some(Value::Device(output)))
 }
 
 fn quantize_linear(cx: &mut Cx<'_>) -> Result<()> {

@@ -1,11 +1,13 @@
 //! Makes the buffers and the recording of one plan, and runs it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{Session, Stats, lock};
 use crate::error::{Result, invalid_model};
 use crate::gpu::{Buffer, Gpu, Recording};
-use crate::lower::{Source, Step, Value, data_key, lower_graph};
+use crate::graph::ValueId;
+use crate::lower::{BufferId, Program, Recipe, Source, Step, Value, data_key, lower_graph};
 use crate::plan::Plan;
 use crate::tensor::{DType, Tensor};
 
@@ -15,6 +17,16 @@ pub(super) struct Compiled {
     inputs: Vec<Option<Buffer>>,
     outputs: Vec<Output>,
     pub stats: Stats,
+    /// Weights that this plan, or another one for the same shapes, needs.
+    pub weights: HashSet<ValueId>,
+}
+
+/// What has to be computed before a plan's first run.
+struct Missing {
+    /// Buffers to write.
+    outputs: HashSet<BufferId>,
+    /// Those and what is read for them.
+    touched: HashSet<BufferId>,
 }
 
 enum Output {
@@ -36,11 +48,14 @@ impl Session {
             .map(|&bytes| self.gpu.buffer(bytes, "scratch"))
             .collect::<Result<Vec<_>>>()?;
         let mut weight_bytes = 0;
-        let mut missing = HashSet::new();
+        let Missing {
+            outputs: missing,
+            touched,
+        } = self.missing(&program, &plan);
         let mut buffers: Vec<Option<Buffer>> = Vec::with_capacity(program.buffers.len());
         for (id, info) in program.buffers.iter().enumerate() {
             buffers.push(match &info.source {
-                _ if !plan.used[id] => None,
+                _ if !plan.used[id] && !touched.contains(&id) => None,
                 Source::Scratch => plan.slots[id].map(|slot| slots[slot].clone()),
                 Source::Input => Some(self.gpu.buffer(info.bytes, "input")?),
                 Source::Constant(tensor) => {
@@ -48,7 +63,9 @@ impl Session {
                     Some(self.constant(tensor).await?)
                 }
                 Source::Weight(value) => {
-                    weight_bytes += info.bytes;
+                    if plan.used[id] {
+                        weight_bytes += info.bytes;
+                    }
                     Some(
                         self.weights
                             .get(value)
@@ -57,16 +74,12 @@ impl Session {
                     )
                 }
                 Source::Prepared(recipe) => {
-                    weight_bytes += info.bytes;
-                    let known = recipe
-                        .as_ref()
-                        .and_then(|recipe| lock(&self.prepared).get(recipe).cloned());
-                    Some(match known {
+                    if plan.used[id] {
+                        weight_bytes += info.bytes;
+                    }
+                    Some(match self.prepared(recipe) {
                         Some(buffer) => buffer,
-                        None => {
-                            missing.insert(id);
-                            self.gpu.allocate(info.bytes, "prepared").await?
-                        }
+                        None => self.gpu.allocate(info.bytes, "prepared").await?,
                     })
                 }
             });
@@ -86,19 +99,35 @@ impl Session {
                 })
                 .collect::<Result<Vec<_>>>()
         };
-        let mut prepare = plan.prepare;
-        prepare.retain(|step| missing.contains(&step.output));
-        let prepare = bind(prepare)?;
+        let prepare = bind(
+            plan.prepare
+                .iter()
+                .filter(|step| missing.contains(&step.output))
+                .cloned()
+                .collect(),
+        )?;
         if !prepare.is_empty() {
             Recording::new(&self.gpu, &prepare).await?.execute().await?;
         }
-        for id in missing {
+        // What only led to other prepared buffers is not kept.
+        for id in missing.into_iter().filter(|&id| plan.used[id]) {
             if let (Source::Prepared(Some(recipe)), Some(buffer)) =
                 (&program.buffers[id].source, &buffers[id])
             {
                 lock(&self.prepared).insert(recipe.clone(), buffer.clone());
             }
         }
+        let again = self.missing(&program, &plan).touched;
+        let weights = program
+            .buffers
+            .iter()
+            .enumerate()
+            .filter(|(id, _)| plan.used[*id] || again.contains(id))
+            .filter_map(|(_, info)| match info.source {
+                Source::Weight(value) => Some(value),
+                _ => None,
+            })
+            .collect();
         let steps = bind(plan.steps)?;
         let keys: HashSet<&str> = steps
             .iter()
@@ -135,7 +164,36 @@ impl Session {
             inputs,
             outputs,
             stats,
+            weights,
         })
+    }
+
+    fn prepared(&self, recipe: &Option<Arc<Recipe>>) -> Option<Buffer> {
+        lock(&self.prepared).get(recipe.as_ref()?).cloned()
+    }
+
+    /// Buffers that launches of [`Plan::prepare`] have to write: those that the plan reads and no other plan has left behind,
+    /// and what they are made of.
+    fn missing(&self, program: &Program, plan: &Plan) -> Missing {
+        let unknown = |id: &BufferId| match &program.buffers[*id].source {
+            Source::Prepared(recipe) => self.prepared(recipe).is_none(),
+            Source::Scratch => true,
+            _ => false,
+        };
+        let mut outputs: HashSet<BufferId> = plan
+            .prepare
+            .iter()
+            .map(|step| step.output)
+            .filter(|id| plan.used[*id] && unknown(id))
+            .collect();
+        let mut touched = outputs.clone();
+        for step in plan.prepare.iter().rev() {
+            if outputs.contains(&step.output) {
+                outputs.extend(step.inputs.iter().copied().filter(|id| unknown(id)));
+                touched.extend(step.inputs.iter().copied().chain([step.output]));
+            }
+        }
+        Missing { outputs, touched }
     }
 
     /// Uploads a constant; those of the graph are shared by all plans.

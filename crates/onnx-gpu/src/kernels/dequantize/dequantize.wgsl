@@ -1,0 +1,48 @@
+// Every invocation writes two elements.
+struct Params {
+    len: u32,
+    words: u32,
+    axis: u32,
+    inner: u32,
+    block: u32,
+    blocks: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> in_q: array<u32>;
+@group(0) @binding(2) var<storage, read> in_scale: array<f32>;
+{{zero_binding}}@group(0) @binding({{out}}) var<storage, read_write> out: array<u32>;
+
+fn element(at: u32) -> f32 {
+    return f32({{element}});
+}
+
+fn zero_point(at: u32) -> f32 {
+    return {{zero}};
+}
+
+fn value(i: u32) -> f32 {
+    if (i >= params.len) {
+        return 0.0;
+    }
+    let rest = i / params.inner;
+    let outer = rest / params.axis;
+    var at = rest - outer * params.axis;
+    if (params.block > 0u) {
+        at = (outer * params.blocks + at / params.block) * params.inner + i - rest * params.inner;
+    }
+    return (element(i) - zero_point(at)) * in_scale[at];
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lid: u32,
+) {
+    let index = (wid.y * groups.x + wid.x) * 64u + lid;
+    if (index >= params.words) {
+        return;
+    }
+    out[index] = pack2x16float(vec2<f32>(value(2u * index), value(2u * index + 1u)));
+}
