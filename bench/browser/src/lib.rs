@@ -6,3 +6,5 @@ mod compare;
 mod engine;
 #[cfg(target_arch = "wasm32")]
 mod json;
+#[cfg(target_arch = "wasm32")]
+mod ranges;

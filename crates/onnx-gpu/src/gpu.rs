@@ -147,6 +147,14 @@ impl Gpu {
         }
     }
 
+    /// Gives the device's memory back at once, also what clones and sessions still hold. Everything that is under way or
+    /// follows fails with [`ErrorKind::DeviceLost`].
+    pub fn destroy(&self) {
+        lock(&self.0.failed)
+            .get_or_insert((ErrorKind::DeviceLost, "the device was destroyed".to_owned()));
+        self.0.device.destroy();
+    }
+
     /// A buffer of at least `bytes`, rounded up to 16, zeroed.
     ///
     /// [`ErrorKind::Limit`] where the adapter cannot bind that much. Memory that the device cannot provide shows
@@ -319,13 +327,20 @@ impl Gpu {
         let validation = validation.pop();
         let memory = memory.pop();
         let internal = internal.pop();
+        let failed = Arc::clone(&self.0.failed);
         let caught = async move {
             // Every scope is awaited even if an earlier one caught something.
             let errors = [memory.await, validation.await, internal.await];
-            match errors.iter().flatten().next() {
-                Some(error) => Err(typed(error)),
-                None => Ok(()),
-            }
+            let Some(error) = errors.iter().flatten().next() else {
+                return Ok(());
+            };
+            // A lost device refuses everything; that is not what is wrong with it.
+            Err(match &*lock(&failed) {
+                Some((ErrorKind::DeviceLost, message)) => {
+                    Error::new(ErrorKind::DeviceLost, message.clone())
+                }
+                _ => typed(error),
+            })
         };
         (value, Box::pin(caught))
     }

@@ -19,6 +19,6 @@ pub use gpu::{AdapterChoice, AdapterSummary, Gpu};
 pub use graph::OPSETS;
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
-pub use session::{Options, Session, Stats};
+pub use session::{Options, Session, Stats, dry_run};
 pub use tensor::{DType, Tensor};
 pub use weights::WeightSource;

@@ -116,6 +116,16 @@ pub(crate) enum Source {
     Prepared(Option<Arc<Recipe>>),
 }
 
+impl Source {
+    /// Whether the contents are the same in every run.
+    pub fn is_constant(&self) -> bool {
+        matches!(
+            self,
+            Self::Constant(_) | Self::Weight(_) | Self::Prepared(_)
+        )
+    }
+}
+
 /// A buffer of a program.
 #[derive(Clone, Debug)]
 pub(crate) struct BufferInfo {

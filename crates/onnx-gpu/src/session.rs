@@ -1,6 +1,7 @@
 //! A model on a device.
 
 mod compile;
+mod dry;
 mod inputs;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,7 @@ use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::Tensor;
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
+pub use dry::dry_run;
 
 /// Sets of input shapes whose plans are kept.
 const MAX_PLANS: usize = 8;
@@ -290,6 +292,16 @@ impl Session {
     pub fn profile_blocking(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(&'static str, f64)>> {
         pollster::block_on(self.profile(inputs))
     }
+}
+
+/// The declared shape of an input, with 1 for what is open; a scalar where not even the rank is known.
+fn fixed_or_one(info: &ValueInfo) -> Vec<usize> {
+    let size = |dim: &Dim| match dim {
+        Dim::Fixed(size) => *size,
+        Dim::Symbol(_) => 1,
+    };
+    let dims = info.shape.as_deref().unwrap_or_default();
+    dims.iter().map(size).collect()
 }
 
 impl std::fmt::Debug for Session {

@@ -1,0 +1,46 @@
+/** Encodes the few protobuf messages of ONNX that a matrix product needs. */
+
+function varint(value: number): Buffer {
+  const out: number[] = [];
+  let rest = BigInt(value);
+  do {
+    const low = Number(rest & 0x7fn);
+    rest >>= 7n;
+    out.push(rest > 0n ? low | 0x80 : low);
+  } while (rest > 0n);
+  return Buffer.from(out);
+}
+
+const int = (number: number, value: number) => Buffer.concat([Buffer.from([number << 3]), varint(value)]);
+
+function field(number: number, payload: Buffer | string): Buffer {
+  const body = Buffer.from(payload as string);
+  return Buffer.concat([Buffer.from([(number << 3) | 2]), varint(body.length), body]);
+}
+
+const entry = (key: string, value: string | number) => field(13, Buffer.concat([field(1, key), field(2, String(value))]));
+
+/** An initializer whose data lie in another file; `type` is ONNX's number of the element type. */
+export function external(name: string, dims: number[], type: number, location: string, offset: number, length: number): Buffer {
+  const shape = dims.map((d) => int(1, d));
+  const data = [entry("location", location), entry("offset", offset), entry("length", length)];
+  return field(5, Buffer.concat([...shape, int(2, type), field(8, name), ...data, int(14, 1)]));
+}
+
+/** A node; `attributes` are integers. */
+export function node(op: string, inputs: string[], output: string, attributes: Record<string, number> = {}): Buffer {
+  const listed = Object.entries(attributes).map(([name, value]) =>
+    field(5, Buffer.concat([field(1, name), int(3, value), Buffer.from([0xa0, 1, 2])])),
+  );
+  return field(1, Buffer.concat([...inputs.map((i) => field(1, i)), field(2, output), field(4, op), ...listed]));
+}
+
+/** A float input (11) or output (12) of the graph. */
+export function value(number: 11 | 12, name: string, dims: number[]): Buffer {
+  const shape = field(2, Buffer.concat(dims.map((d) => field(1, int(1, d)))));
+  return field(number, Buffer.concat([field(1, name), field(2, field(1, Buffer.concat([int(1, 1), shape])))]));
+}
+
+/** A model of graph fields. */
+export const model = (graph: Buffer[]) =>
+  Buffer.concat([int(1, 9), field(7, Buffer.concat(graph)), field(8, int(2, 18))]);
