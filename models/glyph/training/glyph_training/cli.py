@@ -38,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--package", type=_named, action="append", default=[], metavar="NAME=FOLDER",
                           help="also an exported package, at guidance 3 and 8 steps; the card shows"
                                " 'version 0', and 'int8' beside 'half' and 'full', of which 'full' comes first")  # fmt: skip
+    pack = commands.add_parser("pack", help="a checkpoint's averaged weights as an f16 file, to carry elsewhere")
+    pack.add_argument("checkpoint", help="such as autoencoder.pt, of the run's folder")
+    pack.add_argument("file", type=Path)
+    unpack = commands.add_parser("unpack", help="the other way round")
+    unpack.add_argument("file", type=Path)
+    unpack.add_argument("checkpoint")
     card = commands.add_parser("card", help="write evaluation.json into the model card's marked sections")
     card.add_argument("card", type=Path)
     card.add_argument("--package", type=_named, action="append", default=[], metavar="NAME=FOLDER")
@@ -148,6 +154,14 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
             if settings_ := [(g, s) for g in arguments.guidance for s in arguments.steps]:
                 makers.append(Maker("run", Sampler.load(config, arguments.checkpoint), settings_))
             evaluate(config, makers, arguments.limit)
+        case "pack":
+            from .weights import pack
+
+            print(f"{pack(config.folder / arguments.checkpoint, arguments.file) / 1e6:.2f} MB")
+        case "unpack":
+            from .weights import unpack
+
+            unpack(arguments.file, config.folder / arguments.checkpoint)
         case "card":
             import json
 

@@ -55,7 +55,8 @@ class Trainer:
         state = checkpoint.load(self.path)
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+        # Weights that came from another machine come without.
+        for optimizer, saved in zip(self.optimizers, state.get("optimizers", ()), strict="optimizers" in state):
             optimizer.load_state_dict(saved)
         self.step, self.samples, self.extra = state["step"], state["samples"], state["extra"]
 
