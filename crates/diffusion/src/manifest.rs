@@ -127,6 +127,9 @@ pub struct Manifest {
     pub tokenizer: TokenizerSettings,
     /// How the steps are taken.
     pub scheduler: SchedulerKind,
+    /// Whether the negative prompt has an effect; false for models whose guidance was distilled into one evaluation.
+    #[serde(default = "yes")]
+    pub negative_prompt: bool,
     /// The ONNX graphs.
     pub components: Components,
     /// Values where a request leaves them open.
@@ -302,6 +305,10 @@ impl Manifest {
             &[("image", Float32, &[1, 3, height, width])],
         )
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<()> {

@@ -141,3 +141,23 @@ fn requests_outside_the_limits_are_refused() {
         assert_eq!(*error.kind(), ErrorKind::InvalidRequest, "{error}");
     }
 }
+
+#[test]
+fn a_model_without_negative_prompts_refuses_them_rather_than_ignoring_them() {
+    let read = |name: &str| std::fs::read(format!("{PACKAGE}/{name}")).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&read("manifest.json")).unwrap();
+    manifest["negative_prompt"] = false.into();
+    let files = manifest["files"].as_array().unwrap().iter();
+    let files = files.map(|file| file["name"].as_str().unwrap().to_owned());
+    let files = files.map(|name| (name.clone(), read(&name))).collect();
+    let package = Package::from_files(manifest.to_string().as_bytes(), files).unwrap();
+    let pipeline = pollster::block_on(Pipeline::load(package, &CpuEngine::new())).unwrap();
+
+    let mut request = request();
+    let picture = make(&pipeline, &request).unwrap();
+    assert_eq!((picture.width, picture.height), (64, 64));
+    request.negative_prompt = "leaf".into();
+    let error = make(&pipeline, &request).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::InvalidRequest);
+    assert!(error.to_string().contains("negative prompt"), "{error}");
+}

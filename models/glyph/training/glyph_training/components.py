@@ -9,10 +9,14 @@ from .text import TOKENS
 
 
 class TextComponent(nn.Module):
-    """input_ids, attention_mask int64 [n,16] -> last_hidden_state f32 [n,16,384]; `kept` rows of the word table."""
+    """input_ids, attention_mask int64 [2,16] -> last_hidden_state f32 [2,16,384]; `kept` rows of the word table.
 
-    def __init__(self, model: nn.Module, kept: list[int]):
+    With `first_only` the second text, the negative prompt, is not read: its row repeats the first.
+    """
+
+    def __init__(self, model: nn.Module, kept: list[int], first_only: bool):
         super().__init__()
+        self.first_only = first_only
         self.model = copy.deepcopy(model)
         embeddings = self.model.embeddings
         embeddings.word_embeddings = nn.Embedding.from_pretrained(embeddings.word_embeddings.weight[kept].clone())
@@ -20,6 +24,9 @@ class TextComponent(nn.Module):
         embeddings.position_embeddings = nn.Embedding.from_pretrained(places)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        if self.first_only:
+            hidden = self.model(input_ids=input_ids[:1], attention_mask=attention_mask[:1]).last_hidden_state
+            return torch.cat([hidden, hidden])
         return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
 
@@ -30,8 +37,24 @@ class DenoiserComponent(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, latents: Tensor, t: Tensor, text: Tensor, text_mask: Tensor, *guidance: Tensor) -> Tensor:
-        return self.model(latents, t, text, text_mask > 0.5, *guidance)
+    def forward(self, latents: Tensor, t: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        return self.model(latents, t, text, text_mask > 0.5)
+
+
+class GuidedComponent(nn.Module):
+    """A guided denoiser behind the same inputs and outputs, at half the work.
+
+    The first row is evaluated alone; the second is its velocity without the difference that the prompt makes,
+    so that a reader's classifier-free guidance between the rows is the student's own.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, latents: Tensor, t: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        velocity, difference = self.model.both(latents[:1], t[:1], text[:1], text_mask[:1] > 0.5)
+        return torch.cat([velocity, velocity - difference])
 
 
 class DecoderComponent(nn.Module):

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from . import manifest
-from .components import DecoderComponent, DenoiserComponent, TextComponent
+from .components import DecoderComponent, DenoiserComponent, GuidedComponent, TextComponent
 from .config import Config
 from .latents import stats
 from .quantise import store_half, store_int8
@@ -88,28 +88,24 @@ def write_tokenizer(sampler: Sampler, captions: list[str], path: Path) -> list[i
 
 
 def parts(sampler: Sampler, config: Config, kept: list[int]) -> dict[str, Part]:
-    """The components with the prompt as their input: alone when guidance is embedded, else above the empty prompt."""
-    embedded = sampler.denoiser.guided
-    texts = [PROMPT] if embedded else [PROMPT, ""]
-    rows = len(texts)
+    """The components with their inputs: the prompt above the empty prompt."""
+    guided = sampler.denoiser.guided
+    texts = [PROMPT, ""]
     tokens = sampler.encoder.tokenizer(texts, padding="max_length", truncation=True, max_length=TOKENS,
                                        return_tensors="pt")  # fmt: skip
     place = {old: new for new, old in enumerate(kept)}
     ids = torch.tensor([[place[i] for i in row] for row in tokens.input_ids.tolist()])
     hidden, mask = sampler.encoder(texts)
-    latents = torch.randn(rows, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-    noise = {
-        "latents": latents, "t": torch.full((rows,), 0.75), "text": hidden, "text_mask": mask.float(),
-        **({"guidance": torch.tensor([3.0])} if embedded else {}),
-    }  # fmt: skip
+    latents = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1)
+    noise = {"latents": latents, "t": torch.full((2,), 0.75), "text": hidden, "text_mask": mask.float()}
     clean = {"latents": sampler.latents([PROMPT], 3.0, 8, initial_noise(1, 0)).cpu().float()}
     return {
         "text_encoder": Part(
-            TextComponent(sampler.encoder.model, kept),
+            TextComponent(sampler.encoder.model, kept, first_only=guided),
             {"input_ids": ids, "attention_mask": tokens.attention_mask},
             "last_hidden_state",
         ),
-        "denoiser": Part(DenoiserComponent(sampler.denoiser), noise, "velocity"),
+        "denoiser": Part((GuidedComponent if guided else DenoiserComponent)(sampler.denoiser), noise, "velocity"),
         "decoder": Part(DecoderComponent(sampler.autoencoder, *stats(config.folder)), clean, "image"),
     }
 
@@ -127,5 +123,5 @@ def export(config: Config, out: Path, stored: str = "int8", checkpoint: str = "d
     for name, part in parts(sampler, config, kept).items():
         golden = export_component(name, part, stored, out / f"{name}.onnx")
         np.savez_compressed(out / "golden" / f"{name}.npz", **golden)
-    written = manifest.write(out, TOKENS, sampler.denoiser.guided)
+    written = manifest.write(out, TOKENS, negative_prompt=not sampler.denoiser.guided)
     print(f"{sum(f['bytes'] for f in written['files']) / 1e6:.2f} MB in all")

@@ -31,25 +31,19 @@ class PackageSampler:
             )
             for name in COMPONENTS
         }
-        self.embedded = self.manifest.get("guidance") == "embedded"
 
     def latents(self, caption: str, guidance: float, steps: int, noise: np.ndarray) -> np.ndarray:
         """f32 [1,c,h,w] of one caption, from such noise."""
-        codes = self.tokenizer.encode_batch([caption] if self.embedded else [caption, ""])
+        codes = self.tokenizer.encode_batch([caption, ""])
         ids = np.array([c.ids for c in codes])
         mask = np.array([c.attention_mask for c in codes])
         (text,) = self.sessions["text_encoder"].run(None, {"input_ids": ids, "attention_mask": mask})
-        fixed = {"text": text, "text_mask": mask.astype(np.float32)}
-        if self.embedded:
-            fixed["guidance"] = np.array([guidance], np.float32)
-        x, rows = noise, len(codes)
+        fixed, x = {"text": text, "text_mask": mask.astype(np.float32)}, noise
         for now, following in pairwise(np.linspace(1, 0, steps + 1, dtype=np.float32)):
-            inputs = fixed | {"latents": np.repeat(x, rows, 0), "t": np.full(rows, now)}
+            inputs = fixed | {"latents": np.repeat(x, 2, 0), "t": np.full(2, now)}
             (velocity,) = self.sessions["denoiser"].run(None, inputs)
-            if not self.embedded:
-                prompted, empty = velocity[:1], velocity[1:]
-                velocity = empty + np.float32(guidance) * (prompted - empty)
-            x = x + (following - now) * velocity
+            prompted, empty = velocity[:1], velocity[1:]
+            x = x + (following - now) * (empty + np.float32(guidance) * (prompted - empty))
         return x
 
     def __call__(self, captions: list[str], guidance: float = 3.0, steps: int = 8, seed: int = 0) -> np.ndarray:

@@ -44,9 +44,8 @@ def test_the_package_draws_what_pytorch_draws(run, tmp_path, checkpoint, stored,
         data = (out / entry["name"]).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
     assert manifest["image"] == {"width": 128, "height": 128} and manifest["latents"] == [16, 8, 8]
-    assert manifest.get("guidance") == ("embedded" if checkpoint == "student.pt" else None)
-    rows = 1 if checkpoint == "student.pt" else 2
-    assert manifest["components"]["denoiser"]["inputs"][0]["shape"] == [rows, 16, 8, 8]
+    assert manifest.get("negative_prompt", True) == (checkpoint == "denoiser.pt")
+    assert manifest["components"]["denoiser"]["inputs"][0]["shape"] == [2, 16, 8, 8]
 
     for name in manifest["components"]:
         golden = dict(np.load(out / "golden" / f"{name}.npz"))
