@@ -17,6 +17,8 @@ mod harness;
 mod indexing;
 #[path = "kernels/matmul.rs"]
 mod matmul;
+#[path = "kernels/properties.rs"]
+mod properties;
 #[path = "kernels/rows.rs"]
 mod rows;
 #[path = "kernels/spatial.rs"]

@@ -14,13 +14,17 @@ use onnx_gpu::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, laye
 use onnx_gpu::kernels::operand::Blocks;
 use onnx_gpu::kernels::pool::{Pool, PoolOp, pool};
 use onnx_gpu::kernels::reduce::{Reduce, ReduceOp, reduce};
+use onnx_gpu::kernels::resample::{Resample, resample};
 use onnx_gpu::kernels::resize::{CoordinateMode, Interpolation, NearestMode, Resize, resize};
 use onnx_gpu::kernels::scan::{CumSum, cumsum, range};
-use onnx_gpu::kernels::scatter::{scatter_elements, scatter_nd};
+use onnx_gpu::kernels::scatter::{
+    Reduction, scatter_elements, scatter_elements_with, scatter_nd, scatter_nd_with,
+};
 use onnx_gpu::kernels::softmax::{Softmax, softmax};
 use onnx_gpu::kernels::strided_copy::{
     Pad, PadMode, StridedCopy, Trilu, fill, pad, strided_copy, trilu,
 };
+use onnx_gpu::kernels::top_k::{TopK, top_k};
 use onnx_gpu::kernels::unpack::unpack;
 use onnx_gpu::kernels::{Activation, AdapterClass, Elem, Format, Launch};
 use onnx_gpu::weights::Packing;
@@ -449,7 +453,35 @@ fn moves(all: &mut Vec<Launch>) {
         scatter_elements(&[3], &[2], 0).unwrap(),
         scatter_nd(&[3], &[2, 1]).unwrap(),
     ]);
+    for elem in [Elem::F32, Elem::I32, Elem::U32] {
+        let g = TopK {
+            elem,
+            outer: 1,
+            axis: 3,
+            inner: 1,
+            k: 2,
+            largest: true,
+        };
+        all.push(top_k(&g).unwrap());
+    }
+    let g = Resample {
+        outer: 1,
+        input: 3,
+        output: 2,
+        inner: 1,
+        taps: 4,
+    };
+    all.push(resample(&g).unwrap());
     for elem in [Elem::F32, Elem::I32] {
+        for reduction in [
+            Reduction::Add,
+            Reduction::Mul,
+            Reduction::Max,
+            Reduction::Min,
+        ] {
+            all.push(scatter_elements_with(reduction, elem, &[3], &[2], 0).unwrap());
+            all.push(scatter_nd_with(reduction, elem, &[3], &[2, 1]).unwrap());
+        }
         all.push(range(elem, 3, 0, 1).unwrap());
         let g = CumSum {
             elem,

@@ -1,11 +1,12 @@
 //! [`MaxPool`](https://onnx.ai/onnx/operators/onnx__MaxPool.html), `AveragePool`, `GlobalAveragePool`, `GlobalMaxPool`.
 
+use super::elementwise::cast_value;
 use super::reduce::reduce_value;
 use super::window::{Window, image_shape};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::pool::{Pool, PoolOp, pool as kernel};
 use crate::kernels::reduce::ReduceOp;
-use crate::lower::Cx;
+use crate::lower::{Cx, Value};
 
 pub(super) fn max(cx: &mut Cx<'_>) -> Result<()> {
     cx.attributes.ignore(&["storage_order"]);
@@ -37,14 +38,29 @@ fn length(input: usize, window: &Window, axis: usize, ceil: bool) -> Result<usiz
 
 fn pool(cx: &mut Cx<'_>, op: PoolOp) -> Result<()> {
     let x = cx.input(0)?;
+    let narrow = matches!(x.dtype(), crate::DType::U8 | crate::DType::I8);
+    if op == PoolOp::Max && narrow {
+        // 8 bits are exact in a float.
+        let wide = cast_value(cx, &x, crate::DType::F32)?;
+        let out = pooled(cx, op, &wide)?;
+        let out = cast_value(cx, &out, x.dtype())?;
+        cx.set(0, out);
+        return Ok(());
+    }
     if !x.dtype().is_float() {
         return Err(unsupported(format!(
             "an input of {} is not supported",
             x.dtype()
         )));
     }
-    let [n, c, h, w] = image_shape(&x)?;
-    let window = Window::read(cx, &x, None)?;
+    let out = pooled(cx, op, &x)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+fn pooled(cx: &mut Cx<'_>, op: PoolOp, x: &Value) -> Result<Value> {
+    let [n, c, h, w] = image_shape(x)?;
+    let window = Window::read(cx, x, None)?;
     let ceil = cx.attributes.flag("ceil_mode", false)?;
     let output = [length(h, &window, 0, ceil)?, length(w, &window, 1, ceil)?];
     let mut pads = [0; 4];
@@ -67,9 +83,7 @@ fn pool(cx: &mut Cx<'_>, op: PoolOp) -> Result<()> {
     } else {
         vec![n, c, output[0], output[1]]
     };
-    let out = cx.launch(|| kernel(&geometry), &[&x], &shape, x.dtype())?;
-    cx.set(0, out);
-    Ok(())
+    cx.launch(|| kernel(&geometry), &[x], &shape, x.dtype())
 }
 
 pub(super) fn global_average(cx: &mut Cx<'_>) -> Result<()> {

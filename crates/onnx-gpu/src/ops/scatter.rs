@@ -1,12 +1,14 @@
-//! [`ScatterElements`](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and `ScatterND`, without reduction.
+//! [`ScatterElements`](https://onnx.ai/onnx/operators/onnx__ScatterElements.html) and `ScatterND`.
+//!
+//! Opset notes: `reduction` came with 16, `max` and `min` with 18.
 
 use super::gather::{check_indices, check_range, check_tuples};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Launch;
 use crate::kernels::row_major;
-use crate::kernels::scatter as kernel;
+use crate::kernels::scatter::{self as kernel, Reduction};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
-use crate::lower::{Cx, Value, axis};
+use crate::lower::{Cx, Value, axis, elem};
 
 pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
     let (data, indices, updates) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
@@ -14,9 +16,13 @@ pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
     let fits = indices.rank() == data.rank()
         && indices.shape() == updates.shape()
         && (0..data.rank()).all(|i| i == along || indices.shape()[i] <= data.shape()[i]);
-    check(cx, fits, &data, &indices, &updates)?;
+    let reduction = check(cx, fits, &data, &indices, &updates)?;
     check_range(&indices, data.shape()[along])?;
-    let launch = kernel::scatter_elements(data.shape(), indices.shape(), along)?;
+    let (to, at) = (data.shape(), indices.shape());
+    let launch = match reduction {
+        None => kernel::scatter_elements(to, at, along)?,
+        Some(r) => kernel::scatter_elements_with(r, elem(data.dtype()), to, at, along)?,
+    };
     run(cx, launch, &data, &indices, &updates)
 }
 
@@ -31,24 +37,39 @@ pub(super) fn scatter_nd(cx: &mut Cx<'_>) -> Result<()> {
                 &data.shape()[depth..],
             ]
             .concat();
-    check(cx, fits, &data, &indices, &updates)?;
+    let reduction = check(cx, fits, &data, &indices, &updates)?;
     check_tuples(&indices, data.shape())?;
-    let launch = kernel::scatter_nd(data.shape(), indices.shape())?;
+    let (to, at) = (data.shape(), indices.shape());
+    let launch = match reduction {
+        None => kernel::scatter_nd(to, at)?,
+        Some(r) => kernel::scatter_nd_with(r, elem(data.dtype()), to, at)?,
+    };
     run(cx, launch, &data, &indices, &updates)
 }
 
-fn check(cx: &Cx<'_>, fits: bool, data: &Value, indices: &Value, updates: &Value) -> Result<()> {
+/// The reduction, if the shapes and types fit.
+fn check(
+    cx: &Cx<'_>,
+    fits: bool,
+    data: &Value,
+    indices: &Value,
+    updates: &Value,
+) -> Result<Option<Reduction>> {
     check_indices(indices)?;
-    match cx.attributes.text("reduction", "none")? {
-        "none" => {}
+    let reduction = match cx.attributes.text("reduction", "none")? {
+        "none" => None,
+        "add" => Some(Reduction::Add),
+        "mul" => Some(Reduction::Mul),
+        "max" => Some(Reduction::Max),
+        "min" => Some(Reduction::Min),
         other => {
             return Err(unsupported(format!(
                 "attribute 'reduction' = \"{other}\" is not supported"
             )));
         }
-    }
+    };
     if fits && data.dtype() == updates.dtype() {
-        return Ok(());
+        return Ok(reduction);
     }
     Err(mismatch(format!(
         "updates {:?} of {} and indices {:?} do not fit data {:?} of {}",

@@ -45,7 +45,7 @@ fn reference(g: &Conv2d, x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) -
     out
 }
 
-fn check(g: Conv2d) {
+pub fn check(g: Conv2d) {
     let [oh, ow] = g.output().unwrap();
     let x = noise(g.batch * g.in_channels * g.in_h * g.in_w, 1);
     let w = noise(
@@ -69,7 +69,7 @@ fn check(g: Conv2d) {
     }
 }
 
-const BASE: Conv2d = Conv2d {
+pub const BASE: Conv2d = Conv2d {
     batch: 2,
     in_channels: 3,
     in_h: 7,

@@ -44,7 +44,7 @@ fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f64>
         .collect()
 }
 
-fn check(g: &MatMul, bias_len: usize) {
+pub fn check(g: &MatMul, bias_len: usize) {
     let matrices = |batch: &[usize]| batch.iter().product::<usize>();
     let a = noise(matrices(&g.a_batch) * g.m * g.k, 1);
     let b = noise(matrices(&g.b_batch) * g.k * g.n, 2);

@@ -7,7 +7,7 @@ use crate::harness::{
     CLASSES, Data, assert_close, flat, floats, indices, ints, noise, run, run_words,
 };
 
-fn softmax_reference(g: &Softmax, x: &[f32]) -> Vec<f64> {
+pub fn softmax_reference(g: &Softmax, x: &[f32]) -> Vec<f64> {
     let shape = [g.outer, g.axis, g.inner];
     indices(&shape)
         .iter()
@@ -97,7 +97,7 @@ fn softmax_of_masked_rows() {
     assert_close(&got, &expected, 1e-6, 1e-6, "columns");
 }
 
-fn reduce_reference(g: &Reduce, x: &[f32]) -> Vec<f64> {
+pub fn reduce_reference(g: &Reduce, x: &[f32]) -> Vec<f64> {
     let kept: Vec<usize> = (0..g.shape.len()).filter(|a| !g.axes.contains(a)).collect();
     let kept_shape: Vec<usize> = kept.iter().map(|&a| g.shape[a]).collect();
     let mut lines: Vec<Vec<f64>> = vec![Vec::new(); kept_shape.iter().product()];
