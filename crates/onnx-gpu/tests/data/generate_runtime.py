@@ -381,14 +381,126 @@ def random_graphs(count, seed):
         CASES.append(records_of(f"random_{seed}_{number:03}", m, (1e-3, 1e-4), inputs, dict(zip(outputs, expected))))
 
 
+def random_images(count, seed):
+    """What UNets and autoencoders are made of, joined at random: the patterns that fusion and layout passes rewrite."""
+    rng = np.random.default_rng(seed)
+
+    def chance(share=0.5):
+        return bool(rng.random() < share)
+
+    for number in range(count):
+        nodes, constants = [], {}
+        n, c = int(rng.integers(1, 3)), int(rng.choice([4, 6, 8]))
+        h, w = (int(v) for v in rng.integers(3, 8, 2))
+        inputs = {"x": rng.standard_normal((n, c, h, w)).astype(np.float32), "t": rng.standard_normal((n, 5)).astype(np.float32)}
+
+        def weight(*shape):
+            name = f"w{len(constants)}"
+            constants[name] = (rng.standard_normal(shape) / np.sqrt(max(np.prod(shape[1:]), 1))).astype(np.float32)
+            return name
+
+        def known(values):
+            name = f"k{len(constants)}"
+            constants[name] = np.array(values)
+            return name
+
+        def add(op, *operands, **attributes):
+            name = f"v{len(nodes)}"
+            nodes.append(helper.make_node(op, list(operands), [name], **attributes))
+            return name
+
+        def norm(x, c, h, w):
+            groups = int(rng.choice([g for g in (1, 2, 3, 4, c) if c % g == 0]))
+            view = add("Reshape", x, known([0, groups, -1]))
+            ones, zeros = known(np.ones(groups, np.float32)), known(np.zeros(groups, np.float32))
+            normal = add("InstanceNormalization", view, ones, zeros, epsilon=1e-5)
+            back = add("Reshape", normal, known([n, c, h, w]))
+            shape = (c, 1, 1) if chance() else (1, c, 1, 1)
+            return add("Add", add("Mul", back, weight(*shape)), weight(*shape))
+
+        def silu(x):
+            gate = add("Sigmoid", x)
+            return add("Mul", x, gate) if chance() else add("Mul", gate, x)
+
+        def tokens(x, c, h, w):
+            flat = add("Transpose", add("Reshape", x, known([n, c, h * w])), perm=[0, 2, 1])
+            y = add("LayerNormalization", flat, weight(c), weight(c), axis=-1)
+            if chance():
+                y = attend(y, c, h * w)
+            else:
+                wide = add("Add", add("MatMul", y, weight(c, 2 * c)), weight(2 * c))
+                erf = add("Erf", add("Div", wide, known(np.float32(np.sqrt(2)))))
+                gelu = add("Mul", add("Mul", wide, add("Add", erf, known(np.float32(1)))), known(np.float32(0.5)))
+                y = add("MatMul", gelu, weight(2 * c, c))
+            y = add("Add", y, flat) if chance() else add("Add", flat, y)
+            return add("Reshape", add("Transpose", y, perm=[0, 2, 1]), known([n, c, h, w]))
+
+        def attend(y, c, length):
+            heads = 2
+            parts = []
+            for perm in ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]):
+                line = add("Reshape", add("MatMul", y, weight(c, c)), known([n, length, heads, c // heads]))
+                parts.append(add("Transpose", line, perm=perm))
+            scores = add("Mul", add("MatMul", parts[0], parts[1]), known(np.float32((c // heads) ** -0.5)))
+            out = add("MatMul", add("Softmax", scores, axis=-1), parts[2])
+            joined = add("Reshape", add("Transpose", out, perm=[0, 2, 1, 3]), known([n, length, c]))
+            return add("Add", add("MatMul", joined, weight(c, c)), weight(c))
+
+        x, kept = "x", []
+        for _ in range(int(rng.integers(3, 7))):
+            match int(rng.integers(8)):
+                case 0 | 1:
+                    out = int(rng.choice([3, 4, 6, 8]))
+                    kernel = int(rng.choice([1, 3]))
+                    operands = [x, weight(out, c, kernel, kernel)] + ([weight(out)] if chance(0.8) else [])
+                    y = add("Conv", *operands, pads=[kernel // 2] * 4, kernel_shape=[kernel] * 2)
+                    if out == c and chance():
+                        y = add("Add", y, x)
+                    x, c = silu(y) if chance() else y, out
+                case 2:
+                    x = norm(x, c, h, w)
+                    x = silu(x) if chance(0.7) else x
+                case 3:
+                    if h * w < 80:
+                        x = add("Resize", x, "", known(np.array([1, 1, 2, 2], np.float32)), mode="nearest",
+                                coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+                        h, w = 2 * h, 2 * w
+                        if chance(0.7):
+                            x = add("Conv", x, weight(c, c, 3, 3), weight(c), pads=[1] * 4)
+                case 4:
+                    x = tokens(x, c, h, w) if c % 2 == 0 else x
+                case 5:
+                    t = add("Gemm", silu("t"), weight(c, 5), weight(c), transB=1)
+                    x = add("Add", x, add("Unsqueeze", t, known([2, 3])))
+                case 6:
+                    kept.append((x, c, h, w))
+                    if chance():
+                        x = add("Conv", x, weight(c, c, 3, 3), weight(c), pads=[1] * 4, strides=[2, 2])
+                        h, w = (h + 1) // 2, (w + 1) // 2
+                case 7:
+                    match = [k for k in kept if k[2:] == (h, w)]
+                    if match and c + match[-1][1] <= 16:
+                        x, c = add("Concat", x, match[-1][0], axis=1), c + match[-1][1]
+        if not nodes:
+            continue
+        used = {name for node in nodes for name in node.input}
+        outputs = {node.output[0]: FLOAT for node in nodes if node.output[0] not in used or rng.random() < 0.05}
+        used = {k: v for k, v in inputs.items() if k in used}
+        m = model(nodes, used, outputs, constants)
+        expected = run(m, used)
+        CASES.append(records_of(f"image_{seed}_{number:03}", m, (1e-3, 1e-4), used, dict(zip(outputs, expected))))
+
+
 def main():
     if len(sys.argv) == 3:
         random_graphs(int(sys.argv[2]), int(sys.argv[1]))
+        random_images(int(sys.argv[2]), int(sys.argv[1]))
         print(f"{len(CASES)} random graphs, {write('runtime_cases.pack', CASES)} bytes")
         return
     for part in (activations, norms, products, attentions, einsums, special_values, quantised, spatial):
         part()
     random_graphs(30, 1)
+    random_images(40, 1)
     print(f"{len(CASES)} cases, {write('runtime_cases.pack', CASES)} bytes")
 
 
