@@ -42,3 +42,17 @@ export function base64(file) {
   for (let i = 0; i < file.length; i += 8192) text += String.fromCharCode(...file.subarray(i, i + 8192));
   return btoa(text);
 }
+
+const OF_DTYPE = { float32: "float32", float16: "float16", int64: "int64", int32: "int32", uint8: "uint8", bool: "bool" };
+
+/** A file whose elements `value(whether they are floats)` gives, one call each; `dtype` as the runtime names it. */
+export function filled(dtype, shape, value) {
+  const type = OF_DTYPE[dtype];
+  // Half floats are not made here: few browsers have the arithmetic.
+  if (!type || type === "float16") throw new Error(`an input of type ${dtype} has to come from a file`);
+  const [, Data] = Object.values(TYPES).find(([name]) => name === type);
+  const data = new Data(shape.reduce((product, size) => product * size, 1));
+  const make = type === "int64" ? () => BigInt(value(false)) : () => value(type === "float32");
+  for (let i = 0; i < data.length; i++) data[i] = type === "bool" ? make() & 1 : make();
+  return write(type, data, shape);
+}

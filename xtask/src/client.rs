@@ -12,7 +12,7 @@ use crate::process::{run, step};
 use crate::tools::wasm::Route;
 use crate::tools::{self, npm};
 use crate::workspace::Workspace;
-use crate::{dist, stamp};
+use crate::{dist, engine_page, stamp};
 
 /// How much is done to make the client small and fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,14 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// The profile of cargo.
+    pub fn cargo(self) -> &'static str {
+        match self {
+            Profile::Dev => "wasm-dev",
+            Profile::Release => "wasm-release",
+        }
+    }
+
     /// Name for messages and folders.
     pub fn name(self) -> &'static str {
         match self {
@@ -66,9 +74,12 @@ pub fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
             run(&mut trunk(workspace, profile, route, &staging)?)
         },
     )?;
+    let engine = engine_page::build(workspace, profile)?;
     step("client: finish dist", || {
         let optimise = (profile == Profile::Release).then(|| npm::program(workspace, "wasm-opt"));
-        dist::assemble(&staging, &dist, optimise.as_deref())
+        dist::assemble(&staging, &dist, optimise.as_deref(), |new, css| {
+            engine_page::place(&workspace.root, &engine, css, new)
+        })
     })?;
     fs::write(&note, format!("{wanted}\n{}", dist::fingerprint(&dist)?))
         .context("noting the build")?;
@@ -114,6 +125,9 @@ fn sources(workspace: &Workspace) -> Result<Vec<String>> {
         "app/index.html",
         "app/src",
         "app/style",
+        "bench/browser",
+        "bench/web/npy.js",
+        "xtask/src/engine_page.rs",
         "xtask/src/client.rs",
         "xtask/src/dist.rs",
         "xtask/src/compress.rs",

@@ -13,7 +13,7 @@ use crate::process::run;
 use crate::stamp::{hash_tree, hex_sha256};
 
 /// Features of WebAssembly that the compiler uses; wasm-opt must accept and may use them.
-const WASM_FEATURES: [&str; 7] = [
+pub const WASM_FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
     "--enable-multivalue",
     "--enable-mutable-globals",
@@ -34,8 +34,14 @@ struct Assets {
 }
 
 /// Makes `dist` from Trunk's output, at once: readers see the old or the new folder, never a mixture.
-/// With a path to wasm-opt the modules are optimised and everything is compressed.
-pub fn assemble(staging: &Path, dist: &Path, wasm_opt: Option<&Path>) -> Result<()> {
+/// With a path to wasm-opt the modules are optimised and everything is compressed. `more` adds files to the new
+/// folder, given the address of the style sheet.
+pub fn assemble(
+    staging: &Path,
+    dist: &Path,
+    wasm_opt: Option<&Path>,
+    more: impl FnOnce(&Path, &str) -> Result<()>,
+) -> Result<()> {
     let new = dist.with_extension("new");
     clear(&new)?;
     fs::create_dir_all(&new)?;
@@ -48,6 +54,7 @@ pub fn assemble(staging: &Path, dist: &Path, wasm_opt: Option<&Path>) -> Result<
         bundle(staging, &new, "render-worker", wasm_opt, "-O3", start)?;
     let css = read(&staging.join("main.css"))?;
     assets.css = write_hashed(&new, "style", "css", &css)?;
+    more(&new, &assets.css)?;
     let done = [
         "client.js",
         "client_bg.wasm",
@@ -159,14 +166,15 @@ fn bundle(
 }
 
 /// Writes `name-<hash>.extension`; returns its address.
-fn write_hashed(folder: &Path, name: &str, extension: &str, bytes: &[u8]) -> Result<String> {
+pub fn write_hashed(folder: &Path, name: &str, extension: &str, bytes: &[u8]) -> Result<String> {
     let hash = hex_sha256(bytes);
     let file = format!("{name}-{}.{extension}", &hash[..16]);
     fs::write(folder.join(&file), bytes).with_context(|| format!("writing {file}"))?;
     Ok(format!("/{file}"))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// A file's bytes.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
@@ -229,7 +237,7 @@ mod tests {
     fn names_follow_content_and_scripts_name_their_modules() {
         let folder = tempfile::tempdir().unwrap();
         let dist = folder.path().join("dist");
-        assemble(&staging(folder.path(), "one"), &dist, None).unwrap();
+        assemble(&staging(folder.path(), "one"), &dist, None, |_, _| Ok(())).unwrap();
         let first = assets(&dist);
         assert!(
             first.client_wasm.starts_with("/client-"),
@@ -253,7 +261,7 @@ mod tests {
         assert!(!dist.join("index.html").exists());
 
         let before = fingerprint(&dist).unwrap();
-        assemble(&staging(folder.path(), "two"), &dist, None).unwrap();
+        assemble(&staging(folder.path(), "two"), &dist, None, |_, _| Ok(())).unwrap();
         let second = assets(&dist);
         assert_ne!(first.client_wasm, second.client_wasm);
         assert_ne!(first.client_js, second.client_js);
@@ -267,10 +275,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dist = folder.path().join("dist");
         let staging = staging(folder.path(), "one");
-        assemble(&staging, &dist, None).unwrap();
+        assemble(&staging, &dist, None, |_, _| Ok(())).unwrap();
         let before = fingerprint(&dist).unwrap();
         fs::remove_file(staging.join("render-worker_bg.wasm")).unwrap();
-        assert!(assemble(&staging, &dist, None).is_err());
+        assert!(assemble(&staging, &dist, None, |_, _| Ok(())).is_err());
         assert_eq!(fingerprint(&dist).unwrap(), before);
     }
 }

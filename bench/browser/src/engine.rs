@@ -1,5 +1,7 @@
 //! A session as an object of the page.
 
+use std::collections::BTreeMap;
+
 use js_sys::{Array, Uint8Array};
 use onnx_gpu::{Dim, Gpu, Options, Result, Session, Tensor, ValueInfo, npy};
 use wasm_bindgen::prelude::*;
@@ -71,6 +73,20 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Runs once, kernel by kernel. JSON: `kernels`, the slowest first, each with `label`, `calls` and `ms`.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn profile(
+        &self,
+        names: Vec<String>,
+        inputs: Array,
+    ) -> std::result::Result<String, JsValue> {
+        let inputs = tensors(&names, &inputs).map_err(thrown)?;
+        let times = self.0.profile(&inputs).await.map_err(thrown)?;
+        Ok(kernels(&times))
+    }
+
     /// JSON: numbers on the plan of the last run.
     pub fn stats(&self) -> String {
         let stats = self.0.stats();
@@ -91,6 +107,27 @@ pub(crate) fn tensors<'a>(names: &'a [String], files: &Array) -> Result<Vec<(&'a
             Ok((name.as_str(), npy::read(&file.to_vec())?))
         })
         .collect()
+}
+
+fn kernels(times: &[(&str, f64)]) -> String {
+    let mut families: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    for (label, seconds) in times {
+        let entry = families.entry(label).or_default();
+        *entry = (entry.0 + 1, entry.1 + seconds);
+    }
+    let mut rows: Vec<_> = families.into_iter().collect();
+    rows.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    let rows: Vec<String> = rows
+        .into_iter()
+        .map(|(label, (calls, seconds))| {
+            format!(
+                "{{\"label\":{},\"calls\":{calls},\"ms\":{}}}",
+                json::string(label),
+                seconds * 1e3
+            )
+        })
+        .collect();
+    format!("{{\"kernels\":[{}]}}", rows.join(","))
 }
 
 fn info(info: &ValueInfo) -> String {

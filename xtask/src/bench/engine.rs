@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::model::Model;
 use super::size::{Sizes, brotli_bytes};
+use crate::client::Profile;
 use crate::engine_page;
 use crate::process::{run, step};
 use crate::tools::npm;
@@ -160,7 +161,7 @@ impl Builds {
         for &engine in engines {
             match engine {
                 Engine::Web => {
-                    engine_page::build(workspace)?;
+                    engine_page::build(workspace, Profile::Release)?;
                 }
                 Engine::Native => cargo(&workspace.root, "onnx-gpu", &workspace.target)?,
                 Engine::Rten => cargo(&peers, "bench-rten", &builds.peers)?,

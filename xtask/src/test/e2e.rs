@@ -18,7 +18,7 @@ pub fn run_all(workspace: &Workspace, grep: Option<&str>) -> Result<()> {
     let fixtures = fixtures::ensure(workspace)?;
     let server = serve::server(workspace, false)?;
     client::build(workspace, Profile::Release)?;
-    let engine_page = engine_page::build(workspace)?;
+    let engine_page = engine_page::build(workspace, Profile::Release)?;
     let end2end = workspace.end2end();
     step("e2e: types", || {
         run(Command::new(npm::program(workspace, "tsc"))
