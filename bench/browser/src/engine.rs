@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use js_sys::{Array, Uint8Array};
+use onnx_gpu::weights::HttpRanges;
 use onnx_gpu::{Dim, Gpu, Options, Result, Session, Tensor, ValueInfo, npy};
 use wasm_bindgen::prelude::*;
 
@@ -32,6 +33,19 @@ impl Engine {
             ..Options::default()
         };
         Session::from_bytes(&model.to_vec(), options)
+            .await
+            .map(Engine)
+            .map_err(thrown)
+    }
+
+    /// As [`Engine::open`], for the file `model` below the URL `base`: weights, in the file or in files beside it, are
+    /// fetched by HTTP ranges and pass through the module's memory in chunks.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; a server without ranges.
+    pub async fn fetch(base: String, model: String) -> std::result::Result<Engine, JsValue> {
+        console_error_panic_hook::set_once();
+        Session::open(&HttpRanges::new(base), &model, Options::default())
             .await
             .map(Engine)
             .map_err(thrown)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use onnx_gpu::{DType, Dim, Error, ErrorKind, Result, Tensor, ValueInfo};
 
-use super::{Source, files};
+use super::{Source, files, memory};
 
 /// Prints times and sizes.
 pub fn print(
@@ -49,6 +49,7 @@ pub fn print(
         stats.weight_bytes as f64 / 1e6,
         stats.peak_bytes as f64 / 1e6
     );
+    memory::print();
     if profile {
         let mut families: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
         for (label, seconds) in session.profile_blocking(&inputs)? {

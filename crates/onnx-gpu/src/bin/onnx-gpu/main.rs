@@ -5,6 +5,7 @@ mod compare;
 mod files;
 mod info;
 mod lines;
+mod memory;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -95,7 +96,7 @@ impl Source {
             adapter: self.adapter.clone(),
             ..Options::default()
         };
-        let session = Session::from_bytes_blocking(&files::bytes(&self.model)?, options)?;
+        let session = Session::open_blocking(&self.model, options)?;
         let info = session.gpu().info();
         eprintln!("adapter: {} ({})", info.name, info.backend);
         Ok(session)
@@ -138,6 +139,7 @@ fn dispatch(command: Command) -> Result<bool> {
                     files::save(folder, &name, &tensor)?;
                 }
             }
+            memory::print();
         }
         Command::Compare {
             source,
