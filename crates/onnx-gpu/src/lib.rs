@@ -1,4 +1,29 @@
 //! An ONNX runtime on [wgpu](https://wgpu.rs): one graph on Vulkan, Metal, DX12 and on WebGPU in the browser.
+//!
+//! A [`Session`] is a model on a device. It parses the file, folds what is constant, fuses what one kernel computes in one
+//! dispatch, uploads the weights, plans memory and records the dispatches once for each set of input shapes; a run replays them.
+//!
+//! ```no_run
+//! use onnx_gpu::{Options, Session, Tensor};
+//!
+//! # fn main() -> onnx_gpu::Result<()> {
+//! let session = Session::open_blocking("model.onnx".as_ref(), Options::default())?;
+//! let x = Tensor::f32([1, 3, 64, 64], vec![0.5; 3 * 64 * 64])?;
+//! for (name, y) in session.run_blocking(&[("x", x)])? {
+//!     println!("{name}: {:?}", y.shape());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Where it runs**: [`Options::adapter`] picks an adapter; sessions that share a [`Gpu`] share its pipelines.
+//! - **In a browser** the `async` methods are the interface; there is nothing that blocks.
+//! - **Large models**: a [`WeightSource`] streams weights to the device in chunks, see [`weights`].
+//! - **Errors** have an [`ErrorKind`] and name the node. An operator, attribute or type that is not supported is an error,
+//!   never a wrong result; so are a lost device and memory that the device does not have.
+//! - **Operators**: [`is_supported`] tells, for the operator sets [`OPSETS`]. The README says which numbers each type is
+//!   computed with.
+//! - **Numbers on a plan**: [`Session::stats`]; **time per kernel**: [`Session::profile`].
 
 pub mod error;
 mod eval;
@@ -22,3 +47,8 @@ pub use proto::{Dim, ValueInfo};
 pub use session::{Options, Session, Stats, dry_run};
 pub use tensor::{DType, Tensor};
 pub use weights::WeightSource;
+
+/// The examples of the README, compiled as tests.
+#[cfg(all(doctest, not(target_arch = "wasm32")))]
+#[doc = include_str!("../README.md")]
+struct Readme;
