@@ -6,6 +6,7 @@ mod hoist;
 pub(crate) use context::{Cx, MAX_FOLDED, axes, axis, broadcast, split_at_axis};
 pub(crate) use hoist::Recipe;
 
+use context::MAX_FOLDED_IN_ALL;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -163,6 +164,8 @@ pub(crate) struct Lowering {
     uploaded: HashMap<(usize, usize), BufferId>,
     /// The buffer of 32-bit words made from a packed one.
     unpacked: HashMap<BufferId, BufferId>,
+    /// Elements of constants computed so far.
+    folded: usize,
 }
 
 impl Lowering {
@@ -175,6 +178,7 @@ impl Lowering {
             steps: Vec::new(),
             uploaded: HashMap::new(),
             unpacked: HashMap::new(),
+            folded: 0,
         }
     }
 
@@ -248,9 +252,23 @@ pub(crate) fn lower_node(
     inputs: Vec<Option<Value>>,
 ) -> Result<Vec<Option<Value>>> {
     let mut cx = Cx::new(lowering, node, Attributes::new(&node.attributes), inputs);
-    ops::lower(&mut cx)
+    let lowered = ops::lower(&mut cx);
+    let folded = cx.folded();
+    let outputs = lowered
         .and_then(|()| cx.finish())
-        .map_err(|e| e.in_node(node.label(), &node.op))
+        .map_err(|e| e.in_node(node.label(), &node.op))?;
+    // A file's own constants take no more memory than the file.
+    if node.op != "Constant" {
+        lowering.folded = lowering.folded.saturating_add(folded);
+    }
+    if lowering.folded > MAX_FOLDED_IN_ALL {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            format!("constants of more than {MAX_FOLDED_IN_ALL} elements have to be computed"),
+        )
+        .in_node(node.label(), &node.op));
+    }
+    Ok(outputs)
 }
 
 /// Lowers a graph for input shapes in the order of its inputs.

@@ -9,6 +9,7 @@ impl Graph {
     /// the node's name, when a plan is made.
     pub(super) fn fold(&mut self) {
         let nodes = std::mem::take(&mut self.nodes);
+        let mut lowering = Lowering::fold_only(self.opset, AdapterClass::Hardware);
         for node in nodes {
             let inputs: Option<Vec<Option<Value>>> = node
                 .inputs
@@ -22,10 +23,7 @@ impl Graph {
                         .map(|t| Some(Value::Const(t))),
                 })
                 .collect();
-            let folded = inputs.and_then(|inputs| {
-                let mut lowering = Lowering::fold_only(self.opset, AdapterClass::Hardware);
-                lower_node(&mut lowering, &node, inputs).ok()
-            });
+            let folded = inputs.and_then(|inputs| lower_node(&mut lowering, &node, inputs).ok());
             match folded {
                 Some(outputs) => {
                     for (id, value) in node.outputs.iter().zip(outputs) {

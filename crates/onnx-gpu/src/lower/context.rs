@@ -1,6 +1,6 @@
 //! What an operator's lowering sees: its inputs, its attributes, and ways to compute.
 
-use super::{Device, Lowering, Source, Step, Value};
+use super::{Device, Lowering, Source, Step, Value, data_key};
 use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
 use crate::eval;
 use crate::graph::Node;
@@ -10,8 +10,10 @@ use crate::kernels::{Activation, AdapterClass, Format, Launch};
 use crate::tensor::{DType, Tensor, elements};
 use crate::weights::Packing;
 
-/// Most elements of a constant computed on the CPU (256 MiB of `f32`).
-pub(crate) const MAX_FOLDED: usize = 1 << 26;
+/// Most elements of a constant computed on the CPU (128 MiB of `f32`).
+pub(crate) const MAX_FOLDED: usize = 1 << 25;
+/// Most elements of all constants computed on the CPU in one walk.
+pub(super) const MAX_FOLDED_IN_ALL: usize = 1 << 26;
 
 /// The lowering of one node.
 pub(crate) struct Cx<'a> {
@@ -36,6 +38,24 @@ impl<'a> Cx<'a> {
             inputs,
             outputs: vec![None; node.outputs.len()],
         }
+    }
+
+    /// Elements of the constants that this node made; a constant passed on or seen under another shape counts nothing.
+    pub fn folded(&self) -> usize {
+        let passed: Vec<_> = self
+            .inputs
+            .iter()
+            .flatten()
+            .filter_map(Value::constant)
+            .map(data_key)
+            .collect();
+        self.outputs
+            .iter()
+            .flatten()
+            .filter_map(Value::constant)
+            .filter(|tensor| !passed.contains(&data_key(tensor)))
+            .map(Tensor::len)
+            .sum()
     }
 
     /// Checks that every attribute was read and every wanted output set.

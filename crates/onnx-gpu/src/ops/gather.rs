@@ -75,7 +75,11 @@ pub(super) fn gather_value(
     along: usize,
 ) -> Result<Value> {
     check_indices(indices)?;
-    check_range(indices, data.shape()[along])?;
+    let length = data.shape().get(along).copied();
+    check_range(
+        indices,
+        length.ok_or_else(|| mismatch("a scalar has no entries"))?,
+    )?;
     let shape = [
         &data.shape()[..along],
         indices.shape(),

@@ -45,12 +45,12 @@ pub(super) fn padded(cx: &mut Cx<'_>, mask: Value, keys: usize) -> Result<Value>
         return Ok(mask);
     }
     let shape = [lead, &[keys - have]].concat();
-    let n = crate::tensor::elements(&shape)?;
-    let rest = if mask.dtype() == DType::Bool {
-        Tensor::bool(shape, vec![false; n])?
+    let one = if mask.dtype() == DType::Bool {
+        Tensor::bool([], vec![false])?
     } else {
-        Tensor::f32(shape, vec![f32::NEG_INFINITY; n])?.cast(mask.dtype())
+        Tensor::f32([], vec![f32::NEG_INFINITY])?.cast(mask.dtype())
     };
+    let rest = crate::eval::splat(&one, &shape)?;
     let axis = lead.len();
     join(cx, &[mask, Value::Const(rest)], axis)
 }

@@ -1,7 +1,8 @@
 //! Interpolation along one axis as taps: which input entries an output entry mixes, and with what weights.
 
-use crate::error::{Result, unsupported};
+use crate::error::{Error, ErrorKind, Result, unsupported};
 use crate::kernels::resize::{CoordinateMode, NearestMode};
+use crate::lower::MAX_FOLDED;
 
 /// How the weights follow from the distance.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,6 +101,18 @@ impl Axis {
 
     /// The taps of every output entry.
     pub fn taps(&self) -> Result<Taps> {
+        let shrink = if self.antialias {
+            self.scale.min(1.0)
+        } else {
+            1.0
+        };
+        let count = self.output as f64 * 4.0 / shrink;
+        if !(0.0..=MAX_FOLDED as f64).contains(&count) {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("an axis resized to {} takes {count} weights", self.output),
+            ));
+        }
         let last = self.input as i64 - 1;
         let mut rows: Vec<Vec<(f32, i32)>> = Vec::with_capacity(self.output);
         for at in 0..self.output {
