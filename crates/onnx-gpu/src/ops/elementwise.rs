@@ -155,6 +155,15 @@ pub(super) fn unary(cx: &mut Cx<'_>, op: UnaryOp, x: &Value) -> Result<Value> {
     {
         return Ok(Value::Const(folded?));
     }
+    if matches!(x.dtype(), DType::I8 | DType::U8) && x.constant().is_none() {
+        let out = unary(cx, op, &named(x, DType::I32))?;
+        // These alone may leave the 8 bits.
+        return if matches!(op, UnaryOp::Neg | UnaryOp::Abs) {
+            wrapped(cx, out, x.dtype())
+        } else {
+            Ok(named(&out, x.dtype()))
+        };
+    }
     let dtype = match op {
         UnaryOp::IsNan | UnaryOp::IsInf { .. } => DType::Bool,
         _ => x.dtype(),

@@ -75,10 +75,20 @@ pub(super) fn reduce_value(
     if x.elements() == 0 {
         return Err(unsupported("a reduction over no element is not supported"));
     }
-    if x.dtype() == DType::Bool && matches!(op, ReduceOp::Max | ReduceOp::Min) {
+    let index = matches!(op, ReduceOp::ArgMax { .. } | ReduceOp::ArgMin { .. });
+    let narrow = match x.dtype() {
+        DType::Bool => matches!(op, ReduceOp::Max | ReduceOp::Min),
+        DType::U8 | DType::I8 => true,
+        _ => false,
+    };
+    if narrow {
         let wide = cast_value(cx, x, DType::I32)?;
         let out = reduce_value(cx, op, &wide, which, keep)?;
-        return cast_value(cx, &out, DType::Bool);
+        return if index {
+            Ok(out)
+        } else {
+            cast_value(cx, &out, x.dtype())
+        };
     }
     if !matches!(x.dtype(), DType::F32 | DType::F16 | DType::I64 | DType::I32) {
         return Err(unsupported(format!(

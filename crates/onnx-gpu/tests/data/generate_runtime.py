@@ -252,6 +252,16 @@ def special_values():
     wide = np.array([0, 1, -1, 127, 128, 255, 256, -129, 1000], np.int32)
     for name, kind in [("int8", TensorProto.INT8), ("uint8", TensorProto.UINT8), ("bool", TensorProto.BOOL), ("float", FLOAT)]:
         case(f"special_cast_int_{name}", "Cast", {"x": wide}, to=kind, types=[kind])
+    ends = np.array([0, 1, -1, 127, -128, 100], np.int8)
+    for op in ["Neg", "Abs", "Sign"]:
+        case(f"special_int8_{op.lower()}", op, {"x": ends}, types=[TensorProto.INT8])
+    for op in ["Add", "Sub", "Mul", "Min", "Max"]:
+        for array in (ends, ends.astype(np.uint8)):
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            case(f"special_{array.dtype}_{op.lower()}", op, {"a": np.repeat(array, 6), "b": np.tile(array, 6)}, types=[kind])
+    for op in ["ReduceMax", "ReduceMin"]:
+        case(f"special_int8_{op.lower()}", op, {"x": ends.reshape(2, 3)}, constants={"axes": np.array([1])}, types=[TensorProto.INT8])
+    case("special_int8_arg_max", "ArgMax", {"x": ends.reshape(2, 3)}, axis=1, types=[TensorProto.INT64])
     case("special_gather_negative", "Gather", {"x": floats(4, 3), "i": np.array([[-1, 0], [-4, 3]])}, axis=0)
     case("special_clip", "Clip", {"x": odd[odd == odd]}, constants={"lo": np.float32(-2), "hi": np.float32(INF)})
 
