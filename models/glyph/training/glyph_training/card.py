@@ -18,6 +18,8 @@ def replaced(text: str, section: str, body: str) -> str:
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
     """A Markdown table; columns after the first are right-aligned."""
+    if not rows:
+        return "Not measured for this version.\n"
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 

@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--steps", type=int, default=8)
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--checkpoint", choices=DENOISERS, default="denoiser.pt")
+    sample.add_argument("--package", type=Path, help="an exported package in place of the run's own models")
     sample.add_argument("--out", type=Path)
     return top
 
@@ -138,7 +139,12 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
         case "sample":
             from .sample import Sampler, prompts, sheet
 
-            sampler = Sampler.load(config, arguments.checkpoint)
+            if arguments.package:
+                from .package_sampler import PackageSampler
+
+                sampler = PackageSampler(arguments.package)
+            else:
+                sampler = Sampler.load(config, arguments.checkpoint)
             pictures = sampler(prompts(), arguments.guidance, arguments.steps, arguments.seed)
             sheet(pictures, prompts(), 10, arguments.out or config.folder / "samples.png")
         case "train-evaluator":

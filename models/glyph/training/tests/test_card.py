@@ -20,6 +20,7 @@ def test_tables_hold_the_numbers_and_the_share_of_the_ceiling():
     assert "| real pictures | 80.0 % |" in precision(results)
     assert settings(results).index("| 1, 8 | 31.0 %") < settings(results).index("| 3, 8 | 61.0 %")
     assert "| int8 | 38.5 | 60.0 %, 33.2 dB |" in quantisation(results, {"int8": 38_500_000, "unknown": 1})
+    assert quantisation(results, {}) == "Not measured for this version.\n"
     assert "| int8 | 0.0123 |" in closeness(results) and "| int8 | 25 % |" in closeness(results)
 
 
