@@ -6,6 +6,8 @@ from pathlib import Path
 SPLITS = ("seen", "held-out", "composition")
 SHIPPED = "int8"
 SETTING = (3.0, 8)
+CHAPTER = Path(__file__).parent / "measured.md"
+LIMITS = "## Limits\n"
 
 
 def replaced(text: str, section: str, body: str) -> str:
@@ -100,8 +102,16 @@ def closeness(results: Results) -> str:
 
 
 def write(card: Path, entries: list[dict], sizes: dict[str, int]) -> None:
-    """Replaces the sections precision, settings, quantisation and closeness of the card."""
+    """Replaces the sections precision, settings, quantisation and closeness of the card.
+
+    A card without them gets the chapter of `measured.md` before its limits.
+    """
     results, text = Results(entries), card.read_text()
+    if "<!-- precision -->" not in text:
+        before, heading, after = text.partition(LIMITS)
+        if not heading:
+            raise ValueError(f"the card has no heading {LIMITS!r} to put the measurements before")
+        text = before + CHAPTER.read_text() + heading + after
     bodies = {
         "precision": precision(results), "settings": settings(results),
         "quantisation": quantisation(results, sizes), "closeness": closeness(results),

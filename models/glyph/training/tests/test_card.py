@@ -34,5 +34,17 @@ def test_only_marked_sections_change(tmp_path):
     assert once.startswith("# Title\nbefore precision\n") and once.endswith("after\n") and "old" not in once
     write(card, ENTRIES, {})
     assert card.read_text() == once
+
+
+def test_a_card_without_measurements_gets_the_chapter(tmp_path):
+    card = tmp_path / "README.md"
+    card.write_text("# Title\n## Limits\n- many\n")
+    write(card, ENTRIES, {"int8": 38_500_000})
+    text = card.read_text()
+    assert text.startswith("# Title\n## Measured\n") and text.endswith("## Limits\n- many\n")
+    assert "| this model | 60.0 %" in text and "| int8 | 38.5 | 60.0 %" in text
     with pytest.raises(ValueError, match="no section"):
         replaced("text", "precision", "body")
+    card.write_text("# Title\n")
+    with pytest.raises(ValueError, match="no heading"):
+        write(card, ENTRIES, {})
