@@ -70,11 +70,6 @@ impl Catalog {
         self.entries.iter().map(|e| e.summary.clone()).collect()
     }
 
-    /// Ids of all models, the default one first.
-    pub fn ids(&self) -> Vec<String> {
-        self.entries.iter().map(|e| e.summary.id.clone()).collect()
-    }
-
     /// The package of that id.
     pub fn get(&self, id: &str) -> Option<&CatalogEntry> {
         self.entries.iter().find(|e| e.summary.id == id)

@@ -1,10 +1,14 @@
 //! Every option of the server: flag, environment variable and default in one place.
 
+mod jobs;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use jobs::{QueueConfig, WorkerConfig};
 
 /// Demo Hub: text-to-image models in the browser, with a server behind them.
 #[derive(Parser, Debug)]
@@ -20,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve pages, API, jobs and pictures.
     Serve(Box<ServeConfig>),
+    /// Make pictures of jobs from NATS; any number of workers on any machines.
+    Worker(Box<WorkerConfig>),
     /// Make one picture with the server's pipeline and write it as PNG.
     Generate(GenerateConfig),
 }
@@ -51,13 +57,9 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
     pub renderer: RendererChoice,
 
-    /// Jobs that may wait or be made; one more is refused with status 429.
-    #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub queue_capacity: u32,
-
-    /// Seconds that a finished job can still be asked for.
-    #[arg(long, env = "DEMO_HUB_JOB_RETENTION_SECONDS", default_value_t = 3600)]
-    pub job_retention_seconds: u64,
+    /// Whether this process makes pictures itself; default: only without NATS.
+    #[arg(long, env = "DEMO_HUB_EMBEDDED_WORKER", action = clap::ArgAction::Set)]
+    pub embedded_worker: Option<bool>,
 
     /// Seconds that a presigned URL is valid, 300 at most.
     #[arg(long, env = "DEMO_HUB_UPLOAD_EXPIRY_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=300))]
@@ -66,6 +68,10 @@ pub struct ServeConfig {
     /// Seconds that open requests get to finish when the server is asked to stop.
     #[arg(long, env = "DEMO_HUB_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
     pub shutdown_grace_seconds: u64,
+
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueConfig,
 
     /// The picture store.
     #[command(flatten)]
@@ -190,6 +196,11 @@ impl std::str::FromStr for Secret {
 }
 
 impl ServeConfig {
+    /// Time that open requests, and a job in hand that can be handed back, get when the server stops.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_seconds)
+    }
+
     /// How long presigned URLs are valid.
     pub fn upload_expiry(&self) -> Duration {
         Duration::from_secs(self.upload_expiry_seconds.into())

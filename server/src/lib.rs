@@ -11,5 +11,6 @@ pub mod render;
 pub mod serve;
 pub mod storage;
 pub mod web;
+pub mod work;
 
 pub use serve::{Running, start};

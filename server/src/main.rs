@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use server::config::{Cli, Command, ServeConfig};
+use server::config::{Cli, Command, ServeConfig, WorkerConfig};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = init_logging().and_then(|()| match cli.command {
         Command::Serve(config) => serve(*config),
+        Command::Worker(config) => work(*config),
         Command::Generate(config) => {
             server::generate::run(config, &mut std::io::stdout()).map(|_| ())
         }
@@ -59,6 +61,20 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     stop_signal().await?;
     tracing::info!("stopping");
     running.stop().await
+}
+
+#[tokio::main]
+async fn work(config: WorkerConfig) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        if let Err(error) = stop_signal().await {
+            tracing::error!("{error:#}");
+        }
+        tracing::info!("stopping");
+        stopping.cancel();
+    });
+    server::work::run(config, stop).await
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! What makes a picture from a request on this machine.
 
 mod local;
+mod warm;
 
 use diffusion::Cancel;
 use protocol::{GenerationRequest, Progress, Recipe};

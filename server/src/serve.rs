@@ -12,11 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Hub;
 use crate::catalog::Catalog;
-use crate::config::ServeConfig;
+use crate::config::{S3Config, ServeConfig};
 use crate::images::Images;
 use crate::jobs::worker::{Worker, WorkerOptions};
-use crate::jobs::{MemoryQueue, Queue};
-use crate::render::LocalRenderer;
+use crate::jobs::{MemoryQueue, NatsQueue, Queue, Role};
 use crate::storage::{Store, StoreSettings, credentials, embedded};
 use crate::web::{self, PageData};
 
@@ -30,9 +29,9 @@ pub struct Running {
     grace: Duration,
     stop: CancellationToken,
     stop_store: CancellationToken,
-    queue: MemoryQueue,
+    memory: Option<MemoryQueue>,
     web: JoinHandle<std::io::Result<()>>,
-    worker: JoinHandle<()>,
+    worker: Option<JoinHandle<()>>,
     store: Option<embedded::Embedded>,
 }
 
@@ -62,24 +61,30 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())?;
     sweep(images.clone(), stop.clone());
 
-    let queue = MemoryQueue::new(
-        usize::try_from(config.queue_capacity)?,
-        Duration::from_secs(config.job_retention_seconds),
-    );
-    let (packages, choice) = (Arc::clone(&catalog), config.renderer);
-    let worker = Worker::new(
-        WorkerOptions {
-            id: format!("serve-{}", std::process::id()),
-            models: catalog.ids(),
-            stall: Duration::from_secs(300),
-            grace: Duration::ZERO,
-        },
-        Arc::new(queue.clone()),
-        images.clone(),
-        Box::new(move || Box::new(LocalRenderer::new(Arc::clone(&packages), choice))),
-    )
-    .context("starting the worker")?;
-    let worker = tokio::spawn(worker.run(stop.clone()));
+    let (queue, memory) = open_queue(&config).await?;
+    let embedded_worker = config.embedded_worker.unwrap_or(memory.is_some());
+    let worker = if embedded_worker {
+        let worker = Worker::new(
+            WorkerOptions {
+                id: format!("serve-{}", hex::encode(crate::random::bytes::<4>()?)),
+                models: crate::work::fitting(&catalog.summaries(), None),
+                stall: config.queue.stall(),
+                // An in-process queue ends with the process: there is nothing to finish for.
+                grace: if memory.is_some() {
+                    Duration::ZERO
+                } else {
+                    config.grace()
+                },
+            },
+            Arc::clone(&queue),
+            images.clone(),
+            crate::work::renderer_factory(Arc::clone(&catalog), config.renderer, None),
+        )
+        .context("starting the worker")?;
+        Some(tokio::spawn(worker.run(stop.clone())))
+    } else {
+        None
+    };
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -92,7 +97,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let hub = Hub {
         catalog,
         images,
-        queue: Arc::new(queue.clone()) as Arc<dyn Queue>,
+        queue,
         stopping: stop.clone(),
     };
     let context = SsrContext {
@@ -111,10 +116,10 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     Ok(Running {
         addr,
         storage_origin,
-        grace: Duration::from_secs(config.shutdown_grace_seconds),
+        grace: config.grace(),
         stop,
         stop_store,
-        queue,
+        memory,
         web,
         worker,
         store: embedded,
@@ -132,13 +137,15 @@ impl Running {
         &self.storage_origin
     }
 
-    /// Stops: no new requests, waiting jobs fail, the running one is cancelled, open requests get the grace
-    /// time.
+    /// Stops: no new requests; open ones get the grace time. In an in-process queue waiting jobs fail and the
+    /// running one is cancelled; with NATS the jobs stay, and one in hand is finished or handed back.
     ///
     /// # Errors
     /// When a listener ended with an error.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.queue.close();
+        if let Some(queue) = &self.memory {
+            queue.close();
+        }
         self.stop.cancel();
         let deadline = tokio::time::Instant::now() + self.grace;
         let abort = self.web.abort_handle();
@@ -151,9 +158,11 @@ impl Running {
         }
         // The worker may be storing a finished picture, so the store ends after it.
         let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(1));
-        match tokio::time::timeout_at(deadline, self.worker).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!("the worker was left behind"),
+        if let Some(worker) = self.worker {
+            match tokio::time::timeout_at(deadline, worker).await {
+                Ok(ended) => ended?,
+                Err(_) => tracing::warn!("the worker was left behind"),
+            }
         }
         self.stop_store.cancel();
         if let Some(store) = self.store {
@@ -167,34 +176,25 @@ impl Running {
     }
 }
 
+/// The queue, and once more if it is this process's own.
+async fn open_queue(config: &ServeConfig) -> anyhow::Result<(Arc<dyn Queue>, Option<MemoryQueue>)> {
+    if let Some(options) = config.queue.nats() {
+        let queue = NatsQueue::connect(options, Role::App).await?;
+        return Ok((Arc::new(queue), None));
+    }
+    let capacity = usize::try_from(config.queue.queue_capacity)?;
+    let queue = MemoryQueue::new(capacity, config.queue.retention());
+    Ok((Arc::new(queue.clone()), Some(queue)))
+}
+
 async fn open_store(
     config: &ServeConfig,
     stop: CancellationToken,
 ) -> anyhow::Result<(StoreSettings, Option<embedded::Embedded>)> {
     let s3 = &config.s3;
-    if let Some(bucket) = &s3.s3_bucket {
-        let missing = |name: &str| format!("with --s3-bucket, {name} is needed too");
-        let settings = StoreSettings {
-            endpoint: s3.s3_endpoint.clone(),
-            public_endpoint: s3.s3_public_endpoint.clone(),
-            bucket: bucket.clone(),
-            region: s3.s3_region.clone(),
-            access_key_id: s3
-                .s3_access_key_id
-                .clone()
-                .with_context(|| missing("--s3-access-key-id"))?,
-            secret_access_key: s3
-                .s3_secret_access_key
-                .clone()
-                .with_context(|| missing("DEMO_HUB_S3_SECRET_ACCESS_KEY"))?,
-            path_style: s3.s3_path_style,
-        };
+    if let Some(settings) = other_store(s3)? {
         return Ok((settings, None));
     }
-    anyhow::ensure!(
-        s3.s3_endpoint.is_none() && s3.s3_access_key_id.is_none(),
-        "an S3 endpoint or key is given but no bucket: --s3-bucket names it"
-    );
     let keys = credentials::load_or_create(&config.data)?;
     let store = embedded::start(&config.data.join("s3"), s3.s3_listen, &keys, stop).await?;
     let settings = StoreSettings {
@@ -207,6 +207,36 @@ async fn open_store(
         path_style: true,
     };
     Ok((settings, Some(store)))
+}
+
+/// Settings of a store that this process does not run itself, if one is named.
+///
+/// # Errors
+/// A sentence when options are missing or contradict each other.
+pub fn other_store(s3: &S3Config) -> anyhow::Result<Option<StoreSettings>> {
+    let Some(bucket) = &s3.s3_bucket else {
+        anyhow::ensure!(
+            s3.s3_endpoint.is_none() && s3.s3_access_key_id.is_none(),
+            "an S3 endpoint or key is given but no bucket: --s3-bucket names it"
+        );
+        return Ok(None);
+    };
+    let missing = |name: &str| format!("with --s3-bucket, {name} is needed too");
+    Ok(Some(StoreSettings {
+        endpoint: s3.s3_endpoint.clone(),
+        public_endpoint: s3.s3_public_endpoint.clone(),
+        bucket: bucket.clone(),
+        region: s3.s3_region.clone(),
+        access_key_id: s3
+            .s3_access_key_id
+            .clone()
+            .with_context(|| missing("--s3-access-key-id"))?,
+        secret_access_key: s3
+            .s3_secret_access_key
+            .clone()
+            .with_context(|| missing("DEMO_HUB_S3_SECRET_ACCESS_KEY"))?,
+        path_style: s3.s3_path_style,
+    }))
 }
 
 /// An address that can be connected to, where the listener takes every interface.

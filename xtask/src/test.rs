@@ -40,6 +40,9 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
     if wanted(Part::Unit) {
         lint(workspace)?;
     }
+    if wanted(Part::Server) {
+        tools::ensure(&tools::for_server_tests(workspace))?;
+    }
     if wanted(Part::Gpu) {
         tools::ensure(&tools::for_gpu(workspace))?;
     }

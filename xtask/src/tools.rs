@@ -43,6 +43,13 @@ pub fn for_server(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools
 }
 
+/// What the server's tests need beyond the compiler.
+pub fn for_server_tests(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
+    let mut tools = for_server(workspace);
+    tools.extend(apt::nats());
+    tools
+}
+
 /// Everything that is needed to build the client.
 pub fn for_client(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_server(workspace);
@@ -90,6 +97,7 @@ pub fn for_bench(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
 pub fn all(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_bench(workspace);
     add_new(&mut tools, for_training(workspace));
+    add_new(&mut tools, for_server_tests(workspace));
     tools
 }
 

@@ -8,16 +8,20 @@ use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
 use protocol::GenerationRequest;
 
+use super::warm::Warm;
 use super::{RenderError, Rendered, Renderer, Report};
 use crate::catalog::Catalog;
 use crate::config::RendererChoice;
 
-/// Runs `diffusion` in the calling thread and keeps the last package loaded.
+/// Previews per picture.
+const PREVIEWS: u32 = 3;
+
+/// Runs `diffusion` in the calling thread and keeps packages loaded.
 pub struct LocalRenderer {
     catalog: Arc<Catalog>,
     choice: RendererChoice,
     engine: Option<Box<dyn Engine>>,
-    loaded: Option<(String, Pipeline)>,
+    warm: Warm<Pipeline>,
 }
 
 impl LocalRenderer {
@@ -27,18 +31,25 @@ impl LocalRenderer {
             catalog,
             choice,
             engine: None,
-            loaded: None,
+            warm: Warm::new(None),
         }
     }
 
+    /// Keeps packages of `budget` bytes loaded instead of the last one alone.
+    #[must_use]
+    pub fn keeping(mut self, budget: Option<u64>) -> Self {
+        self.warm = Warm::new(budget);
+        self
+    }
+
     fn pipeline(&mut self, model: &str) -> Result<&Pipeline, RenderError> {
-        if self.loaded.as_ref().is_none_or(|(id, _)| id != model) {
-            // Frees the other package's memory before this one's is taken.
-            self.loaded = None;
+        if self.warm.get(model).is_none() {
             let entry = self
                 .catalog
                 .get(model)
                 .ok_or_else(|| RenderError::UnknownModel(model.to_owned()))?;
+            let bytes = entry.summary.needs.memory_bytes;
+            self.warm.make_room(bytes);
             let package = Package::from_dir(&entry.dir)?;
             let engine = match self.engine.take() {
                 Some(engine) => engine,
@@ -52,12 +63,11 @@ impl LocalRenderer {
                 adapter = pipeline.adapter(),
                 "package loaded"
             );
-            self.loaded = Some((model.to_owned(), pipeline));
+            self.warm.insert(model.to_owned(), bytes, pipeline);
         }
-        match &self.loaded {
-            Some((_, pipeline)) => Ok(pipeline),
-            None => Err(RenderError::UnknownModel(model.to_owned())),
-        }
+        self.warm
+            .get(model)
+            .ok_or_else(|| RenderError::UnknownModel(model.to_owned()))
     }
 
     fn run(
@@ -69,9 +79,18 @@ impl LocalRenderer {
         let pipeline = self.pipeline(&request.model)?;
         report(Report::Backend(pipeline.backend()));
         let started = Instant::now();
-        let picture = block_on(pipeline.generate(
+        let picture = block_on(pipeline.generate_with_previews(
             request,
-            &mut |progress| report(Report::Step(progress)),
+            PREVIEWS,
+            &mut |step| {
+                report(Report::Step(step.progress));
+                let preview = step.preview.as_ref().map(png::encode_plain);
+                match preview {
+                    Some(Ok(png)) => report(Report::Preview(step.progress, png)),
+                    Some(Err(error)) => tracing::warn!(%error, "no preview"),
+                    None => {}
+                }
+            },
             cancel,
         ))?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -93,7 +112,7 @@ impl Renderer for LocalRenderer {
             && !error.is_cancelled()
         {
             // A lost device or a graph in an unknown state must not serve the next job.
-            self.loaded = None;
+            self.warm.clear();
             self.engine = None;
         }
         result

@@ -62,7 +62,7 @@ impl Folders {
         args.extend(extra);
         match Cli::parse_from(args).command {
             Command::Serve(config) => *config,
-            Command::Generate(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 }
@@ -101,6 +101,14 @@ impl Hub {
 
     pub fn storage_origin(&self) -> &str {
         self.running.storage_origin()
+    }
+
+    pub fn data(&self) -> &Path {
+        self.folders.data.path()
+    }
+
+    pub fn site(&self) -> &Path {
+        self.folders.site.path()
     }
 
     pub async fn get(&self, path: &str) -> Response {

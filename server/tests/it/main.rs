@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+mod cluster;
+mod faults;
 mod gallery;
 mod generate;
 mod hub;
 mod jobs;
+mod measure;
+mod nats;
 mod outage;
+mod queue;
 mod site;
 mod store;
 mod uploads;

@@ -45,6 +45,23 @@ pub fn node() -> Vec<Box<dyn Tool>> {
     })]
 }
 
+/// A NATS server; Debian keeps it where only administrators' PATH looks.
+pub fn nats() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "nats-server",
+        purpose: "server tests",
+        packages: &["nats-server"],
+        seconds: 10,
+        probe: || {
+            let debian = Path::new("/usr/sbin/nats-server");
+            if debian.exists() {
+                return State::Ready(debian.display().to_string());
+            }
+            program("nats-server")
+        },
+    })]
+}
+
 /// A Vulkan driver that needs no GPU; only Linux has it.
 pub fn vulkan() -> Vec<Box<dyn Tool>> {
     if !cfg!(target_os = "linux") {

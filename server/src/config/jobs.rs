@@ -1,0 +1,116 @@
+//! Options of queue and worker.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{RendererChoice, S3Config};
+use crate::jobs::NatsOptions;
+
+/// Options of the queue. Without `--nats-url` it lives in the server's memory.
+#[derive(Args, Clone, Debug)]
+pub struct QueueConfig {
+    /// NATS servers with JetStream, separated by commas, such as `nats://user:password@queue:4222`.
+    #[arg(long, env = "DEMO_HUB_NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<String>,
+
+    /// First part of all names in NATS, so that several hubs can share it: letters, digits, `-` and `_`.
+    #[arg(long, env = "DEMO_HUB_NATS_PREFIX", default_value = "demo-hub", value_parser = prefix)]
+    pub nats_prefix: String,
+
+    /// Copies of every message in a NATS cluster.
+    #[arg(long, env = "DEMO_HUB_NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub nats_replicas: u8,
+
+    /// Seconds of a worker's silence after which its job is handed out again.
+    #[arg(long, env = "DEMO_HUB_ACK_WAIT_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub ack_wait_seconds: u32,
+
+    /// Jobs that may wait or be made; one more is refused with status 429.
+    #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub queue_capacity: u32,
+
+    /// Seconds that a job can still be asked for after its last change.
+    #[arg(long, env = "DEMO_HUB_JOB_RETENTION_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub job_retention_seconds: u32,
+
+    /// Seconds without a step after which a job counts as stuck and is handed out again.
+    #[arg(long, env = "DEMO_HUB_STALL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub stall_seconds: u32,
+}
+
+/// Options of `demo-hub worker`.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerConfig {
+    /// Name of this worker; default: a random one.
+    #[arg(long, env = "DEMO_HUB_WORKER_NAME")]
+    pub worker_name: Option<String>,
+
+    /// Folder whose subfolders are model packages.
+    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
+    pub models_dir: PathBuf,
+
+    /// Engine.
+    #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
+    pub renderer: RendererChoice,
+
+    /// Memory for models in MiB: larger models are left to other workers, and models are dropped, those used
+    /// longest ago first, to make room; default: no limit.
+    #[arg(long, env = "DEMO_HUB_MEMORY_BUDGET_MIB")]
+    pub memory_budget_mib: Option<u64>,
+
+    /// Seconds that the job in hand gets to finish when the worker is asked to stop; then it is handed back.
+    #[arg(long, env = "DEMO_HUB_DRAIN_SECONDS", default_value_t = 20)]
+    pub drain_seconds: u64,
+
+    /// The queue; `--nats-url` is needed here.
+    #[command(flatten)]
+    pub queue: QueueConfig,
+
+    /// The picture store; `--s3-bucket` is needed here.
+    #[command(flatten)]
+    pub s3: S3Config,
+}
+
+impl QueueConfig {
+    /// How to use NATS, where it is used.
+    pub fn nats(&self) -> Option<NatsOptions> {
+        let url = self.nats_url.clone()?;
+        Some(NatsOptions {
+            url,
+            prefix: self.nats_prefix.clone(),
+            capacity: self.queue_capacity as usize,
+            retention: self.retention(),
+            ack_wait: Duration::from_secs(self.ack_wait_seconds.into()),
+            replicas: self.nats_replicas.into(),
+        })
+    }
+
+    /// How long a finished job can be asked for.
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(self.job_retention_seconds.into())
+    }
+
+    /// Time without a step after which a job counts as stuck.
+    pub fn stall(&self) -> Duration {
+        Duration::from_secs(self.stall_seconds.into())
+    }
+}
+
+impl WorkerConfig {
+    /// Memory for models in bytes.
+    pub fn memory_budget(&self) -> Option<u64> {
+        self.memory_budget_mib
+            .map(|mib| mib.saturating_mul(1 << 20))
+    }
+}
+
+fn prefix(value: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    if !value.is_empty() && value.bytes().all(plain) {
+        Ok(value.to_owned())
+    } else {
+        Err("only letters, digits, '-' and '_' are accepted".to_owned())
+    }
+}

@@ -1,0 +1,213 @@
+//! The queue over NATS JetStream: any number of app replicas and workers on any number of machines.
+//!
+//! `PREFIX-queue` is a work-queue stream with one message per unfinished job on `PREFIX.queue.CLASS.ID`; a
+//! full stream refuses new messages. The state of a job lies in the key-value bucket `PREFIX-jobs` and changes
+//! by compare-and-set alone, so that every job ends once whoever believes to hold it. `PREFIX.events.ID`,
+//! `PREFIX.cancel.ID` and `PREFIX.workers` are core subjects: what they carry speeds things up and may be lost.
+
+mod claim;
+mod connect;
+mod events;
+mod lines;
+mod pull;
+mod records;
+mod submit;
+mod workers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::{self, kv, stream::Stream};
+use async_trait::async_trait;
+use protocol::{GenerationRequest, JobCreated, JobStatus, JobView, Problem, ProblemCode};
+use serde::{Deserialize, Serialize};
+
+use self::lines::Lines;
+use self::workers::Workers;
+use super::queue::{Claim, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job};
+use super::record::JobRecord;
+
+pub use connect::{NatsOptions, Role};
+
+/// A queue in JetStream; clones share the connection.
+#[derive(Clone)]
+pub struct NatsQueue(Arc<Shared>);
+
+struct Shared {
+    options: NatsOptions,
+    client: async_nats::Client,
+    context: jetstream::Context,
+    queue: Stream,
+    jobs: kv::Store,
+    keys: kv::Store,
+    durations: kv::Store,
+    consumers: tokio::sync::Mutex<HashMap<String, PullConsumer>>,
+    lines: Lines,
+    workers: Workers,
+}
+
+/// The message that stands for an unfinished job.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    id: String,
+    request: GenerationRequest,
+}
+
+impl Shared {
+    fn order_subject(&self, model: &str, id: &str) -> String {
+        format!("{}.queue.{}.{id}", self.options.prefix, class(model))
+    }
+
+    fn events_subject(&self, id: &str) -> String {
+        format!("{}.events.{id}", self.options.prefix)
+    }
+
+    fn cancel_subject(&self, id: &str) -> String {
+        format!("{}.cancel.{id}", self.options.prefix)
+    }
+
+    fn workers_subject(&self) -> String {
+        format!("{}.workers", self.options.prefix)
+    }
+
+    /// Fails at once where the connection is known to be down, since a request would only wait for its time-out.
+    fn connected(&self) -> Result<(), Problem> {
+        match self.client.connection_state() {
+            State::Connected => Ok(()),
+            State::Pending | State::Disconnected => {
+                Err(unavailable("connection", &"there is no connection"))
+            }
+        }
+    }
+
+    /// The state as clients see it, with position and estimate.
+    async fn shown(&self, record: &JobRecord) -> JobView {
+        let mut view = record.view.clone();
+        if view.status.is_final() {
+            return view;
+        }
+        match self.line(&view.request.model).await {
+            Ok(line) => {
+                let ahead = line.ahead(&view.id);
+                if view.status == JobStatus::Queued {
+                    view.queue_position = u32::try_from(ahead).ok();
+                }
+                view.eta_ms = line.load.eta_ms(&view, ahead);
+            }
+            Err(problem) => tracing::debug!(%problem, "no position"),
+        }
+        view
+    }
+}
+
+#[async_trait]
+impl Queue for NatsQueue {
+    async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem> {
+        self.0.submit(submission).await
+    }
+
+    async fn get(&self, id: &str) -> Result<JobView, Problem> {
+        self.0.connected()?;
+        let (record, _) = self.0.load(id).await?.ok_or_else(no_such_job)?;
+        Ok(self.0.shown(&record).await)
+    }
+
+    async fn cancel(&self, id: &str) -> Result<JobView, Problem> {
+        self.0.connected()?;
+        let current = self.0.load(id).await?.ok_or_else(no_such_job)?;
+        let mut held = Some(current);
+        let changed = self.0.change(id, &mut held, JobRecord::cancel).await?;
+        let (record, _) = held.ok_or_else(no_such_job)?;
+        if changed {
+            self.0.tell_state(&record).await;
+            if record.view.status == JobStatus::Cancelled {
+                self.0.remove_order(&record).await;
+            } else {
+                self.0.publish(self.0.cancel_subject(id), Vec::new()).await;
+            }
+        }
+        Ok(self.0.shown(&record).await)
+    }
+
+    async fn events(&self, id: &str) -> Result<JobEvents, Problem> {
+        events::follow(Arc::clone(&self.0), id).await
+    }
+
+    async fn pull(
+        &self,
+        models: &[String],
+        wait: Duration,
+    ) -> Result<Option<Box<dyn Claim>>, Problem> {
+        pull::pull(&self.0, models, wait).await
+    }
+
+    async fn heartbeat(&self, worker: &WorkerStatus) {
+        self.0.announce(worker, false).await;
+    }
+
+    async fn leave(&self, worker: &str) {
+        let status = WorkerStatus {
+            id: worker.to_owned(),
+            models: Vec::new(),
+            job: None,
+        };
+        self.0.announce(&status, true).await;
+    }
+
+    async fn status(&self) -> QueueStatus {
+        let reachable = self.0.connected().is_ok() && self.0.queue.get_info().await.is_ok();
+        QueueStatus {
+            reachable,
+            workers: self.0.workers.count(None),
+            workers_optional: true,
+        }
+    }
+}
+
+/// A model id as one token of a subject: bytes other than letters, digits, `-` and `_` become `=` and two hex
+/// digits, `demo-hub/glyph` thus `demo-hub=2Fglyph`.
+pub fn class(model: &str) -> String {
+    let mut token = String::with_capacity(model.len() + 4);
+    for byte in model.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            token.push(char::from(byte));
+        } else {
+            token.push_str(&format!("={byte:02X}"));
+        }
+    }
+    token
+}
+
+fn unavailable(operation: &'static str, error: &dyn std::fmt::Display) -> Problem {
+    tracing::warn!(operation, %error, "NATS");
+    let mut problem = Problem::new(
+        ProblemCode::QueueUnavailable,
+        "the job queue cannot be reached",
+    )
+    .with_hint("Try again in a moment, or make the picture in your browser.");
+    problem.retry_after = Some(5);
+    problem
+}
+
+fn broken(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(%error, "job");
+    Problem::new(
+        ProblemCode::Internal,
+        "the job could not be read or written",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::class;
+
+    #[test]
+    fn classes_are_single_tokens_and_differ() {
+        assert_eq!(class("demo-hub/glyph"), "demo-hub=2Fglyph");
+        assert_eq!(class("a/b.c"), "a=2Fb=2Ec");
+        assert_ne!(class("a/b"), class("a=2Fb"));
+    }
+}

@@ -1,0 +1,180 @@
+//! A job from the stream in a worker's hands.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::Subscriber;
+use async_nats::jetstream::{AckKind, Message};
+use async_trait::async_trait;
+use diffusion::Cancel;
+use futures::StreamExt;
+use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, Progress};
+use tokio::sync::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::super::queue::{Claim, HandBack, Outcome};
+use super::super::record::JobRecord;
+use super::Shared;
+use super::pull::settle;
+use super::records::Held;
+
+/// How long the end of a job is tried to be written while NATS is away.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub struct NatsClaim {
+    queue: Arc<Shared>,
+    message: Message,
+    id: String,
+    request: GenerationRequest,
+    number: u64,
+    cancel: Cancel,
+    started: Instant,
+    held: Mutex<Option<Held>>,
+    /// Ends the task that listens for a wish to cancel.
+    _listening: DropGuard,
+}
+
+impl NatsClaim {
+    pub fn new(queue: Arc<Shared>, message: Message, held: Held, mut cancels: Subscriber) -> Self {
+        let cancel = Cancel::default();
+        let listening = CancellationToken::new();
+        let (heard, until) = (cancel.clone(), listening.clone());
+        tokio::spawn(async move {
+            if let Some(Some(_)) = until.run_until_cancelled(cancels.next()).await {
+                heard.cancel();
+            }
+        });
+        let record = &held.0;
+        Self {
+            queue,
+            message,
+            id: record.view.id.clone(),
+            request: record.view.request.clone(),
+            number: record.claim,
+            cancel,
+            started: Instant::now(),
+            held: Mutex::new(Some(held)),
+            _listening: listening.drop_guard(),
+        }
+    }
+
+    /// Writes a change and tells of it; sets the cancel flag when the job shall stop or has passed on.
+    async fn change(&self, change: impl FnMut(&mut JobRecord) -> bool) {
+        let mut held = self.held.lock().await;
+        let mut known = held.clone();
+        match self.queue.change(&self.id, &mut known, change).await {
+            Ok(changed) => {
+                match &known {
+                    Some((record, _)) => {
+                        if changed {
+                            self.queue.tell_state(record).await;
+                        }
+                        if record.cancel_requested || !record.is_held(self.number) {
+                            self.cancel.cancel();
+                        }
+                    }
+                    None => self.cancel.cancel(),
+                }
+                *held = known;
+            }
+            // The next step tells the same and more.
+            Err(problem) => tracing::debug!(%problem, id = self.id, "a step is not told"),
+        }
+    }
+
+    async fn acknowledge(&self, kind: AckKind) {
+        if let Err(error) = self.message.ack_with(kind).await {
+            tracing::debug!(%error, id = self.id, "not acknowledged");
+        }
+    }
+}
+
+#[async_trait]
+impl Claim for NatsClaim {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn request(&self) -> &GenerationRequest {
+        &self.request
+    }
+
+    fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    async fn keep(&self) {
+        self.acknowledge(AckKind::Progress).await;
+    }
+
+    fn keep_interval(&self) -> Duration {
+        self.queue.options.ack_wait / 3
+    }
+
+    async fn backend(&self, backend: &str) {
+        self.change(|record| record.backend(self.number, backend))
+            .await;
+    }
+
+    async fn step(&self, progress: Progress) {
+        self.keep().await;
+        self.change(|record| record.step(self.number, progress))
+            .await;
+    }
+
+    async fn preview(&self, preview: JobPreview) {
+        self.queue.tell_preview(&self.id, preview).await;
+    }
+
+    async fn finish(self: Box<Self>, outcome: Outcome) -> Result<bool, Problem> {
+        let completed = matches!(outcome, Outcome::Completed(_));
+        let mut held = self.held.lock().await;
+        let ended = self
+            .queue
+            .change_surely(&self.id, &mut held, PATIENCE, |record| {
+                record.finish(self.number, outcome.clone())
+            })
+            .await?;
+        let Some((record, _)) = held.as_ref() else {
+            settle(&self.message).await;
+            return Ok(false);
+        };
+        if ended {
+            self.queue.tell_state(record).await;
+        }
+        if record.view.status.is_final() {
+            settle(&self.message).await;
+        }
+        if ended && completed {
+            let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.queue.note_duration(&self.request.model, elapsed).await;
+        }
+        Ok(ended)
+    }
+
+    async fn hand_back(self: Box<Self>, reason: HandBack) -> Result<(), Problem> {
+        let mut held = self.held.lock().await;
+        let changed = self
+            .queue
+            .change_surely(&self.id, &mut held, PATIENCE, |record| {
+                record.hand_back(self.number, reason.clone())
+            })
+            .await?;
+        match held.as_ref() {
+            Some((record, _)) if changed => {
+                self.queue.tell_state(record).await;
+                if record.view.status == JobStatus::Queued {
+                    self.acknowledge(AckKind::Nak(None)).await;
+                    // The process may end now.
+                    if let Err(error) = self.queue.client.flush().await {
+                        tracing::debug!(%error, id = self.id, "goes back when its time is up");
+                    }
+                } else {
+                    settle(&self.message).await;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

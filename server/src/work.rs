@@ -1,0 +1,101 @@
+//! `demo-hub worker`: makes pictures of jobs from NATS and puts them into S3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use protocol::ModelSummary;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::config::{RendererChoice, WorkerConfig};
+use crate::images::Images;
+use crate::jobs::worker::{RendererFactory, Worker, WorkerOptions};
+use crate::jobs::{NatsQueue, Role};
+use crate::render::LocalRenderer;
+use crate::storage::Store;
+
+/// Longest validity of the URL that a worker uploads to.
+const UPLOAD_EXPIRY: Duration = Duration::from_secs(300);
+
+/// Works until `stop` is cancelled.
+///
+/// # Errors
+/// A sentence when an option is missing, the queue cannot be reached or no model fits.
+pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Result<()> {
+    let nats = config
+        .queue
+        .nats()
+        .context("a worker needs the queue's address: --nats-url")?;
+    let settings = crate::serve::other_store(&config.s3)?
+        .context("a worker needs the picture store that the app uses: --s3-bucket")?;
+    let models_dir = config.models_dir.clone();
+    let catalog = tokio::task::spawn_blocking(move || Catalog::open(&models_dir))
+        .await
+        .context("reading the models folder")??;
+    let catalog = Arc::new(catalog);
+    let budget = config.memory_budget();
+    let models = fitting(&catalog.summaries(), budget);
+    anyhow::ensure!(!models.is_empty(), "no model fits this worker's memory");
+    let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY)?;
+    let queue = tokio::select! {
+        queue = NatsQueue::connect(nats, Role::Worker) => queue?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let id = match config.worker_name {
+        Some(name) => name,
+        None => format!("worker-{}", hex::encode(crate::random::bytes::<4>()?)),
+    };
+    let options = WorkerOptions {
+        id,
+        models,
+        stall: config.queue.stall(),
+        grace: Duration::from_secs(config.drain_seconds),
+    };
+    let factory = renderer_factory(catalog, config.renderer, budget);
+    let worker = Worker::new(options, Arc::new(queue), images, factory)?;
+    worker.run(stop).await;
+    Ok(())
+}
+
+/// Ids of the models that need at most `budget` bytes of memory.
+pub fn fitting(models: &[ModelSummary], budget: Option<u64>) -> Vec<String> {
+    models
+        .iter()
+        .filter(|model| {
+            let fits = budget.is_none_or(|budget| model.needs.memory_bytes <= budget);
+            if !fits {
+                tracing::info!(model = model.id, "left to workers with more memory");
+            }
+            fits
+        })
+        .map(|model| model.id.clone())
+        .collect()
+}
+
+/// What makes this machine's renderers; models are kept loaded within `budget` bytes.
+pub fn renderer_factory(
+    catalog: Arc<Catalog>,
+    choice: RendererChoice,
+    budget: Option<u64>,
+) -> RendererFactory {
+    Box::new(move || Box::new(LocalRenderer::new(Arc::clone(&catalog), choice).keeping(budget)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn models_that_are_too_large_are_left_to_others() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+        let models = Catalog::open(&dir).unwrap().summaries();
+        let needed = models[0].needs.memory_bytes;
+        assert_eq!(fitting(&models, None).len(), models.len());
+        assert!(fitting(&models, Some(needed)).contains(&models[0].id));
+        assert!(!fitting(&models, Some(needed - 1)).contains(&models[0].id));
+    }
+}
