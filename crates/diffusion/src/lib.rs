@@ -25,6 +25,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
 pub use picture::{Picture, TOLERANCE};
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Step};
 pub use protocol::{GenerationRequest, Progress, Recipe};
 pub use tensor::Tensor;

@@ -26,6 +26,15 @@ pub struct Pipeline {
     adapter: String,
 }
 
+/// A step that is done.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Steps done.
+    pub progress: Progress,
+    /// What the picture would be if the rest went straight on, where a preview was due.
+    pub preview: Option<Picture>,
+}
+
 /// What the denoiser sees of the two prompts.
 struct Conditioning {
     text: Tensor,
@@ -112,6 +121,23 @@ impl Pipeline {
         on_step: &mut dyn FnMut(Progress),
         cancel: &Cancel,
     ) -> Result<Picture> {
+        let on_step = &mut |step: Step| on_step(step.progress);
+        self.generate_with_previews(request, 0, on_step, cancel)
+            .await
+    }
+
+    /// [`Self::generate`] with `previews` pictures on the way, evenly spread over the steps. Each costs one run of
+    /// the decoder; none is made of the last step, which the picture itself follows.
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    pub async fn generate_with_previews(
+        &self,
+        request: &GenerationRequest,
+        previews: u32,
+        on_step: &mut dyn FnMut(Step),
+        cancel: &Cancel,
+    ) -> Result<Picture> {
         let (seed, steps, guidance_scale) = self.settings(request)?;
         cancel.check()?;
         let conditioning = self.encode(request).await?;
@@ -134,14 +160,21 @@ impl Pipeline {
             let port = &self.manifest.components.denoiser.outputs[0];
             let velocity = run(&*self.denoiser, inputs, port).await?.into_f32()?;
             let (prompt, negative) = velocity.split_at(n);
-            scheduler.step(
-                index,
-                &mut latents,
-                &guide(prompt, negative, guidance_scale),
-            );
-            on_step(Progress {
-                step: index + 1,
-                total_steps: steps,
+            let velocity = guide(prompt, negative, guidance_scale);
+            scheduler.step(index, &mut latents, &velocity);
+            let due = preview_due(index + 1, steps, previews);
+            let preview = if due && !cancel.is_cancelled() {
+                let denoised = scheduler.denoised(index, &latents, &velocity);
+                Some(self.decode(denoised).await?)
+            } else {
+                None
+            };
+            on_step(Step {
+                progress: Progress {
+                    step: index + 1,
+                    total_steps: steps,
+                },
+                preview,
             });
             pause(cancel).await?;
         }
@@ -206,6 +239,12 @@ impl Pipeline {
     }
 }
 
+/// Whether one of `previews` pictures is shown after `step`: after those closest above equal parts of the steps.
+fn preview_due(step: u32, steps: u32, previews: u32) -> bool {
+    let part = |step: u32| u64::from(step) * (u64::from(previews) + 1) / u64::from(steps.max(1));
+    step < steps && part(step) > part(step.saturating_sub(1))
+}
+
 async fn load(
     package: &mut Package,
     engine: &dyn Engine,
@@ -241,4 +280,23 @@ async fn run(model: &dyn Model, inputs: Vec<(&str, Tensor)>, port: &Port) -> Res
         )));
     }
     Ok(tensor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::preview_due;
+
+    #[test]
+    fn previews_are_spread_evenly() {
+        let due = |steps, previews| -> Vec<u32> {
+            (1..=steps)
+                .filter(|&step| preview_due(step, steps, previews))
+                .collect()
+        };
+        assert_eq!(due(8, 3), [2, 4, 6]);
+        assert_eq!(due(50, 3), [13, 25, 38]);
+        assert_eq!(due(3, 3), [1, 2]);
+        assert_eq!(due(8, 0), [] as [u32; 0]);
+        assert_eq!(due(1, 3), [] as [u32; 0]);
+    }
 }

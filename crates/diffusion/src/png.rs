@@ -21,10 +21,7 @@ pub const RECIPE_KEYWORD: &str = "demo-hub";
 /// [`ErrorKind::Png`] when the picture's size and data do not fit each other.
 pub fn encode(picture: &Picture, recipe: &Recipe) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    let mut encoder = ::png::Encoder::new(&mut out, picture.width, picture.height);
-    encoder.set_color(::png::ColorType::Rgb);
-    encoder.set_depth(::png::BitDepth::Eight);
-    encoder.set_source_srgb(::png::SrgbRenderingIntent::Perceptual);
+    let mut encoder = encoder(&mut out, picture);
     let text = parameters(recipe, picture.width, picture.height);
     if is_latin1(&text) {
         encoder.add_text_chunk(PARAMETERS_KEYWORD.to_owned(), text)
@@ -36,10 +33,35 @@ pub fn encode(picture: &Picture, recipe: &Recipe) -> Result<Vec<u8>> {
     encoder
         .add_itxt_chunk(RECIPE_KEYWORD.to_owned(), json)
         .map_err(fail)?;
+    write(encoder, picture)?;
+    Ok(out)
+}
+
+/// Encodes a picture that is not the result of a recipe, such as a preview.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_plain(picture: &Picture) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    write(encoder(&mut out, picture), picture)?;
+    Ok(out)
+}
+
+fn encoder<'a>(
+    out: &'a mut Vec<u8>,
+    picture: &Picture,
+) -> ::png::Encoder<'static, &'a mut Vec<u8>> {
+    let mut encoder = ::png::Encoder::new(out, picture.width, picture.height);
+    encoder.set_color(::png::ColorType::Rgb);
+    encoder.set_depth(::png::BitDepth::Eight);
+    encoder.set_source_srgb(::png::SrgbRenderingIntent::Perceptual);
+    encoder
+}
+
+fn write(encoder: ::png::Encoder<'_, &mut Vec<u8>>, picture: &Picture) -> Result<()> {
     let mut writer = encoder.write_header().map_err(fail)?;
     writer.write_image_data(&picture.rgb).map_err(fail)?;
-    writer.finish().map_err(fail)?;
-    Ok(out)
+    writer.finish().map_err(fail)
 }
 
 /// The A1111 text of a recipe: prompt, `Negative prompt:` line where there is one, then the settings.

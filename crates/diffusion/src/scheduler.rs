@@ -46,6 +46,17 @@ impl FlowMatchEuler {
             *x += dt * v;
         }
     }
+
+    /// The data that the flow would reach from `latents` after step `index` if it went on straight along
+    /// `velocity`: `x - t_next v`.
+    pub fn denoised(&self, index: u32, latents: &[f32], velocity: &[f32]) -> Vec<f32> {
+        let t = self.timestep(index + 1);
+        latents
+            .iter()
+            .zip(velocity)
+            .map(|(x, v)| x - t * v)
+            .collect()
+    }
 }
 
 /// Classifier-free guidance (Ho & Salimans, arXiv:2207.12598): `u + scale (c - u)` of a conditional answer `c`
@@ -75,6 +86,14 @@ mod tests {
                 scheduler.step(i, &mut x, &[noise - data]);
             }
             assert!((x[0] - data).abs() < 1e-5, "{x:?} after {steps} steps");
+
+            // A straight flow shows where it ends after every step.
+            let mut x = [noise];
+            for i in 0..steps {
+                scheduler.step(i, &mut x, &[noise - data]);
+                let shown = scheduler.denoised(i, &x, &[noise - data]);
+                assert!((shown[0] - data).abs() < 1e-5, "{shown:?} after step {i}");
+            }
         }
     }
 
