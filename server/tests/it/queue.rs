@@ -527,6 +527,13 @@ async fn jobs_outlast_a_restart_of_nats() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     nats.restart();
     assert!(finishing.await.unwrap().unwrap());
+    // The app's own connection may come back a little later.
+    let back = async {
+        while !app.status().await.reachable {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, back).await.unwrap();
     assert_eq!(
         app.get(&waiting).await.unwrap().status,
         JobStatus::Completed
