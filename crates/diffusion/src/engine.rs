@@ -4,8 +4,13 @@
 pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+mod step;
+mod value;
 
 use async_trait::async_trait;
+
+pub use step::{HostStepper, Stepper};
+pub use value::Value;
 
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -25,6 +30,11 @@ pub trait Engine {
     /// [`crate::ErrorKind::InvalidModel`] when the bytes are no graph that this engine runs; a device kind
     /// (out of memory, lost) when the device is at fault.
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>>;
+
+    /// The arithmetic between runs, where this engine's models leave their outputs.
+    fn stepper(&self) -> Box<dyn Stepper> {
+        Box::new(HostStepper)
+    }
 }
 
 /// A loaded graph.
@@ -36,4 +46,20 @@ pub trait Model {
     /// [`crate::ErrorKind::Engine`] when names, types or shapes do not fit the graph; a device kind when the
     /// device is at fault.
     async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>>;
+
+    /// [`Model::run`] whose inputs may be on the engine's device already and whose outputs stay there.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    async fn run_values(&self, inputs: Vec<(&str, Value)>) -> Result<Vec<(String, Value)>> {
+        let mut read = Vec::with_capacity(inputs.len());
+        for (name, value) in inputs {
+            read.push((name, value.into_tensor().await?));
+        }
+        let outputs = self.run(read).await?;
+        Ok(outputs
+            .into_iter()
+            .map(|(name, tensor)| (name, Value::Host(tensor)))
+            .collect())
+    }
 }

@@ -20,7 +20,7 @@ pub use cancel::Cancel;
 pub use engine::cpu::CpuEngine;
 #[cfg(feature = "gpu")]
 pub use engine::gpu::GpuEngine;
-pub use engine::{Engine, Model};
+pub use engine::{Engine, Model, Stepper, Value};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest::{FileEntry, Manifest};
 pub use package::Package;

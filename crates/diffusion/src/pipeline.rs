@@ -3,13 +3,13 @@
 use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
 
 use crate::cancel::Cancel;
-use crate::engine::{Engine, Model};
+use crate::engine::{Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Component, Manifest, Port};
 use crate::noise::randn;
 use crate::package::Package;
 use crate::picture::Picture;
-use crate::scheduler::{FlowMatchEuler, SchedulerKind, guide};
+use crate::scheduler::{FlowMatchEuler, SchedulerKind};
 use crate::tensor::Tensor;
 use crate::tokenizer::Tokenizer;
 use crate::yielding::yield_now;
@@ -22,6 +22,7 @@ pub struct Pipeline {
     text_encoder: Box<dyn Model>,
     denoiser: Box<dyn Model>,
     decoder: Box<dyn Model>,
+    stepper: Box<dyn Stepper>,
     backend: String,
     adapter: String,
 }
@@ -37,8 +38,8 @@ pub struct Step {
 
 /// What the denoiser sees of the two prompts.
 struct Conditioning {
-    text: Tensor,
-    mask: Tensor,
+    text: Value,
+    mask: Value,
 }
 
 impl Pipeline {
@@ -67,6 +68,7 @@ impl Pipeline {
             text_encoder,
             denoiser,
             decoder,
+            stepper: engine.stepper(),
             backend: engine.backend(),
             adapter: engine.adapter(),
         })
@@ -144,28 +146,36 @@ impl Pipeline {
         pause(cancel).await?;
 
         let [c, h, w] = self.manifest.latents;
-        let n = c * h * w;
-        let mut latents = randn(seed, 0, n);
+        let noise = randn(seed, 0, c * h * w);
+        let mut latents = self
+            .stepper
+            .upload(Tensor::f32(&[2, c, h, w], noise.repeat(2))?)
+            .await?;
         let scheduler = match self.manifest.scheduler {
             SchedulerKind::FlowMatchEuler => FlowMatchEuler::new(steps),
         };
         for index in 0..steps {
             let t = scheduler.timestep(index);
             let inputs = vec![
-                ("latents", Tensor::f32(&[2, c, h, w], latents.repeat(2))?),
-                ("t", Tensor::f32(&[2], vec![t; 2])?),
+                ("latents", latents.clone()),
+                ("t", Tensor::f32(&[2], vec![t; 2])?.into()),
                 ("text", conditioning.text.clone()),
                 ("text_mask", conditioning.mask.clone()),
             ];
             let port = &self.manifest.components.denoiser.outputs[0];
-            let velocity = run(&*self.denoiser, inputs, port).await?.into_f32()?;
-            let (prompt, negative) = velocity.split_at(n);
-            let velocity = guide(prompt, negative, guidance_scale);
-            scheduler.step(index, &mut latents, &velocity);
+            let velocity = run(&*self.denoiser, inputs, port).await?;
+            latents = self
+                .stepper
+                .step(&latents, &velocity, guidance_scale, scheduler.dt(index))
+                .await?;
             let due = preview_due(index + 1, steps, previews);
             let preview = if due && !cancel.is_cancelled() {
-                let denoised = scheduler.denoised(index, &latents, &velocity);
-                Some(self.decode(denoised).await?)
+                let rest = scheduler.dt_to_data(index + 1);
+                let denoised = self
+                    .stepper
+                    .step(&latents, &velocity, guidance_scale, rest)
+                    .await?;
+                Some(self.decode(&denoised).await?)
             } else {
                 None
             };
@@ -179,7 +189,7 @@ impl Pipeline {
             pause(cancel).await?;
         }
         drop(conditioning);
-        self.decode(latents).await
+        self.decode(&latents).await
     }
 
     fn settings(&self, request: &GenerationRequest) -> Result<(u64, u32, f32)> {
@@ -212,8 +222,8 @@ impl Pipeline {
         let mask = [prompt.mask, negative.mask].concat();
         let float_mask = mask.iter().map(|&x| x as f32).collect();
         let inputs = vec![
-            ("input_ids", Tensor::i64(&[2, length], ids)?),
-            ("attention_mask", Tensor::i64(&[2, length], mask)?),
+            ("input_ids", Tensor::i64(&[2, length], ids)?.into()),
+            ("attention_mask", Tensor::i64(&[2, length], mask)?.into()),
         ];
         let outputs = &self.manifest.components.text_encoder.outputs;
         let port = outputs
@@ -222,15 +232,18 @@ impl Pipeline {
             .ok_or_else(|| Error::package("the text encoder has no last_hidden_state"))?;
         Ok(Conditioning {
             text: run(&*self.text_encoder, inputs, port).await?,
-            mask: Tensor::f32(&[2, length], float_mask)?,
+            mask: self
+                .stepper
+                .upload(Tensor::f32(&[2, length], float_mask)?)
+                .await?,
         })
     }
 
-    async fn decode(&self, latents: Vec<f32>) -> Result<Picture> {
-        let [c, h, w] = self.manifest.latents;
-        let inputs = vec![("latents", Tensor::f32(&[1, c, h, w], latents)?)];
+    async fn decode(&self, latents: &Value) -> Result<Picture> {
+        let inputs = vec![("latents", self.stepper.first(latents).await?)];
         let port = &self.manifest.components.decoder.outputs[0];
-        let image = run(&*self.decoder, inputs, port).await?.into_f32()?;
+        let image = run(&*self.decoder, inputs, port).await?;
+        let image = image.into_tensor().await?.into_f32()?;
         Picture::from_planar(
             self.manifest.image.width,
             self.manifest.image.height,
@@ -264,22 +277,22 @@ async fn pause(cancel: &Cancel) -> Result<()> {
 }
 
 /// Runs a model and takes the output that `port` declares, of the declared shape.
-async fn run(model: &dyn Model, inputs: Vec<(&str, Tensor)>, port: &Port) -> Result<Tensor> {
-    let (_, tensor) = model
-        .run(inputs)
+async fn run(model: &dyn Model, inputs: Vec<(&str, Value)>, port: &Port) -> Result<Value> {
+    let (_, value) = model
+        .run_values(inputs)
         .await?
         .into_iter()
         .find(|(name, _)| *name == port.name)
         .ok_or_else(|| Error::engine(format!("the model gave no output {}", port.name)))?;
-    if tensor.shape() != port.shape {
+    if value.shape() != port.shape {
         return Err(Error::engine(format!(
             "output {} has shape {:?}, the manifest says {:?}",
             port.name,
-            tensor.shape(),
+            value.shape(),
             port.shape
         )));
     }
-    Ok(tensor)
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -39,23 +39,21 @@ impl FlowMatchEuler {
         (1.0 - f64::from(index) / f64::from(self.steps)) as f32
     }
 
-    /// Moves `latents` through step `index` along `velocity`.
-    pub fn step(&self, index: u32, latents: &mut [f32], velocity: &[f32]) {
-        let dt = self.timestep(index + 1) - self.timestep(index);
-        for (x, v) in latents.iter_mut().zip(velocity) {
-            *x += dt * v;
-        }
+    /// How far step `index` goes; negative, because time runs down.
+    pub fn dt(&self, index: u32) -> f32 {
+        self.timestep(index + 1) - self.timestep(index)
     }
 
-    /// The data that the flow would reach from `latents` after step `index` if it went on straight along
-    /// `velocity`: `x - t_next v`.
-    pub fn denoised(&self, index: u32, latents: &[f32], velocity: &[f32]) -> Vec<f32> {
-        let t = self.timestep(index + 1);
-        latents
-            .iter()
-            .zip(velocity)
-            .map(|(x, v)| x - t * v)
-            .collect()
+    /// How far it is from the start of step `index` to the data, if the flow goes on straight.
+    pub fn dt_to_data(&self, index: u32) -> f32 {
+        -self.timestep(index)
+    }
+}
+
+/// Moves `latents` by `dt` along `velocity`.
+pub fn euler(latents: &mut [f32], velocity: &[f32], dt: f32) {
+    for (x, v) in latents.iter_mut().zip(velocity) {
+        *x += dt * v;
     }
 }
 
@@ -83,15 +81,16 @@ mod tests {
             assert_eq!(scheduler.timestep(steps), 0.0);
             let mut x = [noise];
             for i in 0..steps {
-                scheduler.step(i, &mut x, &[noise - data]);
+                euler(&mut x, &[noise - data], scheduler.dt(i));
             }
             assert!((x[0] - data).abs() < 1e-5, "{x:?} after {steps} steps");
 
             // A straight flow shows where it ends after every step.
             let mut x = [noise];
             for i in 0..steps {
-                scheduler.step(i, &mut x, &[noise - data]);
-                let shown = scheduler.denoised(i, &x, &[noise - data]);
+                euler(&mut x, &[noise - data], scheduler.dt(i));
+                let mut shown = x;
+                euler(&mut shown, &[noise - data], scheduler.dt_to_data(i + 1));
                 assert!((shown[0] - data).abs() < 1e-5, "{shown:?} after step {i}");
             }
         }
@@ -104,7 +103,7 @@ mod tests {
         let mut x = [1.0f32];
         for i in 0..8 {
             let velocity = x;
-            scheduler.step(i, &mut x, &velocity);
+            euler(&mut x, &velocity, scheduler.dt(i));
         }
         assert!((x[0] - 0.875f32.powi(8)).abs() < 1e-6);
     }

@@ -53,6 +53,28 @@ fn one_seed_makes_one_picture_on_both_engines() {
 }
 
 #[test]
+fn nothing_is_read_back_between_steps() {
+    let engine = gpu();
+    let package = Package::from_dir(PACKAGE.as_ref()).unwrap();
+    let pipeline = block_on(Pipeline::load(package, &engine)).unwrap();
+    let before = engine.gpu().stats();
+    let mut after_step = Vec::new();
+    let mut note = |_| after_step.push(engine.gpu().stats());
+    let request = request("red apple, flat style", 1);
+    block_on(pipeline.generate(&request, &mut note, &Cancel::default())).unwrap();
+    assert_eq!(after_step.len(), 8);
+    for stats in &after_step {
+        assert_eq!(stats.read_backs, before.read_backs);
+        assert!(stats.dispatches > before.dispatches);
+    }
+    // The picture itself.
+    let end = engine.gpu().stats();
+    assert_eq!(end.read_backs, before.read_backs + 1);
+    assert_eq!(end.read_bytes, before.read_bytes + 3 * 64 * 64 * 4);
+    println!("read-backs between steps: 0; {end:?}");
+}
+
+#[test]
 fn decoders_agree_before_rounding() {
     let onnx = std::fs::read(format!("{PACKAGE}/decoder.onnx")).unwrap();
     let decode = |engine: &dyn Engine| {

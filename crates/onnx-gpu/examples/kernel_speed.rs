@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use onnx_gpu::Result;
 use onnx_gpu::gpu::{Buffer, Gpu, Recording};
-use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
+use onnx_gpu::kernels::conv2d::{Conv2d, Residual, conv2d};
 use onnx_gpu::kernels::matmul::{MatMul, matmul};
 use onnx_gpu::kernels::{Activation, AdapterClass, Format, Launch};
 
@@ -51,7 +51,8 @@ fn convolution(channels: usize, size: usize, kernel: usize) -> Conv2d {
         dilations: [1; 2],
         groups: 1,
         bias: false,
-        residual: false,
+        residual: Residual::None,
+        upsample: false,
         activation: Activation::None,
         weights: Format::F32,
     }

@@ -4,9 +4,12 @@
 //! remembered: a failure is an [`Error`], never a buffer of zeros.
 
 mod adapter;
+mod buffer;
 mod clock;
+mod pipelines;
 mod recording;
 mod signal;
+mod timing;
 mod upload;
 
 use std::collections::HashMap;
@@ -14,12 +17,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use adapter::{AdapterChoice, AdapterSummary};
+pub use buffer::{Buffer, GpuStats};
 pub use recording::Recording;
+pub use timing::KernelTime;
 pub(crate) use upload::Uploader;
-pub use wgpu::Buffer;
+pub use wgpu::Limits;
 
 use crate::kernels::AdapterClass;
 use crate::{Error, ErrorKind, Result};
+use buffer::Counters;
 use signal::signal;
 
 /// Bytes per `writeBuffer` of an upload.
@@ -39,6 +45,7 @@ struct Inner {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     cache: Mutex<Cache>,
+    counters: Arc<Counters>,
     /// Why the device can no longer be used: it was lost, or failed outside an error scope.
     failed: Arc<Mutex<Option<(ErrorKind, String)>>>,
 }
@@ -73,11 +80,34 @@ impl Gpu {
         )
     )]
     pub async fn request(choice: &AdapterChoice) -> Result<Self> {
+        Self::request_within(choice, &wgpu::Limits::unlimited()).await
+    }
+
+    /// [`Gpu::request`] with the buffer sizes and bindings of `ceiling` where the adapter has more.
+    ///
+    /// # Errors
+    /// As [`Gpu::request`].
+    #[cfg_attr(
+        target_arch = "wasm32",
+        allow(
+            clippy::arc_with_non_send_sync,
+            reason = "a browser's device stays on its thread; elsewhere it is shared"
+        )
+    )]
+    pub async fn request_within(choice: &AdapterChoice, ceiling: &wgpu::Limits) -> Result<Self> {
         let adapter = adapter::select(&instance(), choice).await?;
         let mut limits = adapter.limits();
+        limits.max_buffer_size = limits.max_buffer_size.min(ceiling.max_buffer_size);
+        limits.max_storage_buffer_binding_size = limits
+            .max_storage_buffer_binding_size
+            .min(ceiling.max_storage_buffer_binding_size);
+        limits.max_storage_buffers_per_shader_stage = limits
+            .max_storage_buffers_per_shader_stage
+            .min(ceiling.max_storage_buffers_per_shader_stage);
         let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("onnx-gpu"),
             required_limits: limits.clone(),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
@@ -116,6 +146,7 @@ impl Gpu {
             queue,
             limits,
             cache: Mutex::default(),
+            counters: Arc::default(),
             failed,
         })))
     }
@@ -137,6 +168,16 @@ impl Gpu {
     /// The class that kernels are chosen by.
     pub fn class(&self) -> AdapterClass {
         self.0.summary.class()
+    }
+
+    /// Whether this is the same open device.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What the device has done since it was opened.
+    pub fn stats(&self) -> GpuStats {
+        self.0.counters.snapshot()
     }
 
     /// Fails if the device was lost or an error happened outside every error scope.
@@ -174,14 +215,15 @@ impl Gpu {
             ));
         }
         let create = || {
-            self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
                 size,
                 usage: wgpu::BufferUsages::STORAGE
                     | wgpu::BufferUsages::COPY_SRC
                     | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
-            })
+            });
+            Buffer::new(raw, &self.0.counters)
         };
         #[cfg(not(target_arch = "wasm32"))]
         let buffer = {
@@ -232,6 +274,7 @@ impl Gpu {
 
     /// `offset` is a multiple of 4; a ragged end is filled up with zeros.
     fn write_at(&self, buffer: &Buffer, offset: u64, data: &[u8]) {
+        Counters::add(&self.0.counters.uploaded_bytes, data.len());
         let mut at = offset;
         for chunk in data.chunks(UPLOAD_CHUNK) {
             let whole = chunk.len() & !3;
@@ -247,6 +290,29 @@ impl Gpu {
         }
     }
 
+    /// Copies the first `bytes` of one buffer to the start of another, after everything submitted so far.
+    ///
+    /// `bytes` is a multiple of 4.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Validation`] where they do not fit.
+    pub async fn copy(&self, from: &Buffer, to: &Buffer, bytes: u64) -> Result<()> {
+        self.check()?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        let ((), error) = self.scoped(|| {
+            let mut encoder = self
+                .0
+                .device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
+            self.0.queue.submit([encoder.finish()]);
+        });
+        error.await?;
+        self.check()
+    }
+
     /// The first `bytes` of a buffer, after everything submitted so far.
     pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
         self.check()?;
@@ -259,6 +325,8 @@ impl Gpu {
         if bytes == 0 {
             return Ok(Vec::new());
         }
+        Counters::add(&self.0.counters.read_backs, 1);
+        Counters::add(&self.0.counters.read_bytes, bytes as usize);
         let size = bytes.next_multiple_of(4);
         let (staging, error) = self.scoped(|| {
             let staging = self.0.device.create_buffer(&wgpu::BufferDescriptor {

@@ -1,10 +1,16 @@
 //! The graph in the form that is walked: values by index, nodes in topological order, constants folded, dead code gone.
 
 pub(crate) mod attributes;
+mod cse;
 mod fold;
 mod fuse;
+mod passes;
+mod report;
 
 use std::collections::HashMap;
+
+pub use passes::{Pass, Passes};
+pub use report::Report;
 
 use crate::error::{Result, invalid_model, unsupported};
 use crate::proto::{self, Attribute, ValueInfo};
@@ -73,6 +79,7 @@ pub(crate) struct Graph {
     pub inputs: Vec<(ValueId, ValueInfo)>,
     pub outputs: Vec<(ValueId, ValueInfo)>,
     pub values: usize,
+    pub passes: Passes,
 }
 
 /// Version of the ONNX operator set that a model imports.
@@ -99,12 +106,12 @@ pub(crate) fn is_onnx(domain: &str) -> bool {
 }
 
 impl Graph {
-    /// Checks a parsed model (single assignment, topological order), drops dead code and folds constants.
+    /// Checks a parsed model (single assignment, topological order) and runs the passes.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidModel`] where the graph breaks the ONNX rules, [`crate::ErrorKind::UnsupportedOp`] for an
     /// operator set out of range.
-    pub fn new(model: proto::Model, known: Constants) -> Result<Self> {
+    pub fn new(model: proto::Model, known: Constants, passes: Passes) -> Result<Self> {
         let opset = opset(&model)?;
         let mut names = Names::default();
         let mut constants = HashMap::new();
@@ -173,9 +180,15 @@ impl Graph {
             inputs,
             outputs,
             values: names.ids.len(),
+            passes,
         };
         graph.remove_dead();
-        graph.fold();
+        if passes.contains(Pass::Constants) {
+            graph.fold();
+        }
+        if passes.contains(Pass::CommonSubexpressions) {
+            graph.share_common();
+        }
         graph.fuse();
         graph.remove_dead();
         graph.evict();
@@ -225,6 +238,9 @@ impl Graph {
 
     /// Keeps what the outputs depend on.
     pub(super) fn remove_dead(&mut self) {
+        if !self.passes.contains(Pass::DeadCode) {
+            return;
+        }
         let mut live = vec![false; self.values];
         for &(id, _) in &self.outputs {
             live[id] = true;

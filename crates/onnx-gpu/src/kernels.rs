@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use crate::{Error, ErrorKind, Result};
 
 pub mod activation;
+pub mod attention;
 pub mod blocks;
 pub mod conv2d;
 pub mod conv_transpose2d;
@@ -96,6 +97,16 @@ impl Launch {
     /// How many buffers the shader binds besides the uniform: its inputs and the output.
     pub fn bindings(&self) -> usize {
         self.wgsl.matches("var<storage").count()
+    }
+
+    /// Multiplications and additions of a product, a convolution or attention; 0 for other kernels.
+    pub fn flops(&self) -> u64 {
+        match self.label {
+            "matmul" => matmul::flops(&self.params),
+            "attention" => attention::flops(&self.params),
+            "conv2d" => conv2d::flops(&self.params, self.workgroups[2]),
+            _ => 0,
+        }
     }
 }
 

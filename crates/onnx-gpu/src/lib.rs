@@ -40,11 +40,11 @@ pub mod tensor;
 pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
-pub use gpu::{AdapterChoice, AdapterSummary, Gpu};
-pub use graph::OPSETS;
+pub use gpu::{AdapterChoice, AdapterSummary, Gpu, GpuStats, KernelTime};
+pub use graph::{OPSETS, Pass, Passes, Report};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
-pub use session::{Options, Session, Stats, dry_run};
+pub use session::{GpuTensor, Options, Session, Stats, Value, dry_run};
 pub use tensor::{DType, Tensor};
 pub use weights::WeightSource;
 

@@ -2,9 +2,11 @@
 
 mod context;
 mod hoist;
+mod layout;
 
 pub(crate) use context::{Cx, MAX_FOLDED, axes, axis, broadcast, split_at_axis};
 pub(crate) use hoist::Recipe;
+pub(crate) use layout::{Layout, Run, refine};
 
 use context::MAX_FOLDED_IN_ALL;
 use std::collections::HashMap;
@@ -12,9 +14,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, invalid_model};
 use crate::graph::attributes::Attributes;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Graph, Node, Passes, ValueId};
+use crate::kernels::strided_copy::{StridedCopy, strided_copy};
 use crate::kernels::unpack::unpack;
-use crate::kernels::{AdapterClass, Elem, Format, Launch};
+use crate::kernels::{AdapterClass, Elem, Format, Launch, row_major};
 use crate::ops;
 use crate::tensor::{DType, Tensor, elements, with_data};
 use crate::weights::Packing;
@@ -39,6 +42,9 @@ pub(crate) struct Device {
     pub dtype: DType,
     /// How the elements lie in the buffer; [`Packing::Words`] for everything but weights.
     pub packing: Packing,
+    /// Where the elements are if not row by row; only where they are words. Whoever binds the buffer itself has to look at this;
+    /// [`Cx::push`] copies the elements into order first.
+    pub layout: Option<Arc<Layout>>,
 }
 
 impl Value {
@@ -158,6 +164,7 @@ pub(crate) struct Program {
 pub(crate) struct Lowering {
     pub opset: i64,
     pub class: AdapterClass,
+    pub passes: Passes,
     fold_only: bool,
     buffers: Vec<BufferInfo>,
     steps: Vec<Step>,
@@ -166,19 +173,23 @@ pub(crate) struct Lowering {
     unpacked: HashMap<BufferId, BufferId>,
     /// Elements of constants computed so far.
     folded: usize,
+    /// Copies that put the elements of a buffer into order.
+    ordered: HashMap<(BufferId, Arc<Layout>), BufferId>,
 }
 
 impl Lowering {
-    fn new(opset: i64, class: AdapterClass) -> Self {
+    fn new(opset: i64, class: AdapterClass, passes: Passes) -> Self {
         Self {
             opset,
             class,
+            passes,
             fold_only: false,
             buffers: Vec::new(),
             steps: Vec::new(),
             uploaded: HashMap::new(),
             unpacked: HashMap::new(),
             folded: 0,
+            ordered: HashMap::new(),
         }
     }
 
@@ -186,7 +197,7 @@ impl Lowering {
     pub fn fold_only(opset: i64, class: AdapterClass) -> Self {
         Self {
             fold_only: true,
-            ..Self::new(opset, class)
+            ..Self::new(opset, class, Passes::ALL)
         }
     }
 
@@ -208,7 +219,7 @@ impl Lowering {
             return self.resident(value);
         };
         if device.packing == Packing::Words {
-            return Ok(device.buffer);
+            return self.resident(value);
         }
         if let Some(&id) = self.unpacked.get(&device.buffer) {
             return Ok(id);
@@ -226,7 +237,10 @@ impl Lowering {
     /// The buffer of a value as it lies there; a constant is uploaded once.
     fn resident(&mut self, value: &Value) -> Result<BufferId> {
         match value {
-            Value::Device(device) => Ok(device.buffer),
+            Value::Device(device) => match &device.layout {
+                None => Ok(device.buffer),
+                Some(layout) => self.in_order(device, layout),
+            },
             Value::Const(tensor) => {
                 let key = data_key(tensor);
                 if let Some(&id) = self.uploaded.get(&key) {
@@ -236,6 +250,47 @@ impl Lowering {
                 self.uploaded.insert(key, id);
                 Ok(id)
             }
+        }
+    }
+}
+
+impl Lowering {
+    /// A buffer with the elements of `device` row by row.
+    fn in_order(&mut self, device: &Device, layout: &Arc<Layout>) -> Result<BufferId> {
+        let key = (device.buffer, Arc::clone(layout));
+        if let Some(&id) = self.ordered.get(&key) {
+            return Ok(id);
+        }
+        let id = self.buffer(&device.shape, Source::Scratch)?;
+        let copy = StridedCopy {
+            shape: layout.dims.clone(),
+            in_offset: layout.offset,
+            in_strides: layout.strides.clone(),
+            out_offset: 0,
+            out_strides: row_major(&layout.dims),
+        };
+        self.steps.push(Step {
+            launch: strided_copy(&copy)?,
+            inputs: vec![device.buffer],
+            output: id,
+        });
+        self.ordered.insert(key, id);
+        Ok(id)
+    }
+
+    /// The same value in words, row by row.
+    fn dense(&mut self, value: Value) -> Result<Value> {
+        match value {
+            Value::Device(device) => {
+                let buffer = self.words(&Value::Device(device.clone()))?;
+                Ok(Value::Device(Device {
+                    buffer,
+                    packing: Packing::Words,
+                    layout: None,
+                    ..device
+                }))
+            }
+            other => Ok(other),
         }
     }
 }
@@ -277,7 +332,7 @@ pub(crate) fn lower_graph(
     shapes: &[Vec<usize>],
     class: AdapterClass,
 ) -> Result<Program> {
-    let mut lowering = Lowering::new(graph.opset, class);
+    let mut lowering = Lowering::new(graph.opset, class, graph.passes);
     let mut values: Vec<Option<Value>> = vec![None; graph.values];
     for (&id, tensor) in &graph.constants {
         values[id] = Some(Value::Const(tensor.clone()));
@@ -292,6 +347,7 @@ pub(crate) fn lower_graph(
             shape: weight.shape.clone(),
             dtype: weight.dtype,
             packing: weight.packing,
+            layout: None,
         }));
     }
     let mut inputs = Vec::new();
@@ -308,6 +364,7 @@ pub(crate) fn lower_graph(
             shape: shape.clone(),
             dtype: info.dtype,
             packing: Packing::Words,
+            layout: None,
         }));
     }
     for node in &graph.nodes {
@@ -330,15 +387,10 @@ pub(crate) fn lower_graph(
     }
     let mut outputs = Vec::with_capacity(graph.outputs.len());
     for (id, info) in &graph.outputs {
-        let mut value = values[*id]
+        let value = values[*id]
             .clone()
             .ok_or_else(|| invalid_model(format!("output '{}' has no value", info.name)))?;
-        let buffer = lowering.words(&value);
-        if let Value::Device(device) = &mut value {
-            device.buffer = buffer?;
-            device.packing = Packing::Words;
-        }
-        outputs.push(value);
+        outputs.push(lowering.dense(value)?);
     }
     let mut program = Program {
         buffers: lowering.buffers,

@@ -7,6 +7,7 @@ mod contrib;
 mod conv;
 mod einsum;
 mod elementwise;
+mod flash;
 mod gather;
 mod matmul;
 mod movement;
@@ -82,7 +83,9 @@ pub(crate) fn lower(cx: &mut Cx<'_>) -> Result<()> {
     let lower = if is_onnx(domain) {
         find(&cx.node.op)
     } else if domain == FUSED_DOMAIN {
-        elementwise::find_fused(&cx.node.op).or_else(|| norm::find_fused(&cx.node.op))
+        elementwise::find_fused(&cx.node.op)
+            .or_else(|| norm::find_fused(&cx.node.op))
+            .or_else(|| flash::find_fused(&cx.node.op))
     } else if domain == contrib::DOMAIN {
         contrib::find(&cx.node.op)
     } else {

@@ -171,6 +171,7 @@ mod tests {
                 shape: vec![1],
                 dtype: DType::F32,
                 packing: Default::default(),
+                layout: None,
             })],
         }
     }

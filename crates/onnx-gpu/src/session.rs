@@ -3,20 +3,22 @@
 mod compile;
 mod dry;
 mod inputs;
+mod value;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Result;
-use crate::gpu::Uploader;
-use crate::gpu::{AdapterChoice, Buffer, Gpu};
-use crate::graph::{Graph, ValueId};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{AdapterChoice, Buffer, Gpu, KernelTime, Uploader};
+use crate::graph::{Graph, Passes, ValueId};
 use crate::lower::{Recipe, data_key};
 use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::Tensor;
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
 pub use dry::dry_run;
+pub(crate) use dry::planned;
+pub use value::{GpuTensor, Value};
 
 /// Sets of input shapes whose plans are kept.
 const MAX_PLANS: usize = 8;
@@ -28,6 +30,8 @@ pub struct Options {
     pub gpu: Option<Gpu>,
     /// Which adapter to open.
     pub adapter: AdapterChoice,
+    /// Which optimisations to make.
+    pub passes: Passes,
 }
 
 /// Numbers on the plan that was made or run last.
@@ -93,7 +97,7 @@ impl Session {
         };
         let initializers = std::mem::take(&mut model.graph.initializers);
         let known = read_small(initializers, &origin).await?;
-        let graph = Graph::new(model, known)?;
+        let graph = Graph::new(model, known, options.passes)?;
         let gpu = match options.gpu {
             Some(gpu) => gpu,
             None => Gpu::request(&options.adapter).await?,
@@ -192,25 +196,49 @@ impl Session {
     /// [`crate::ErrorKind::InvalidInput`] for a missing, unknown or wrongly typed input,
     /// [`crate::ErrorKind::ShapeMismatch`] for one whose shape does not fit, and whatever the device reports.
     pub async fn run(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(String, Tensor)>> {
-        let inputs = inputs::check(&self.inputs, inputs)?;
+        let given = on_host(inputs);
+        let inputs = inputs::check(&self.inputs, &given)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
         let result = compiled.run(&self.gpu, &inputs).await;
         self.keep(shapes, compiled);
-        Ok(self
-            .outputs
-            .iter()
-            .map(|info| info.name.clone())
-            .zip(result?)
-            .collect())
+        Ok(self.named(result?))
     }
 
-    /// Seconds per dispatch of one run, with each kernel family's name. Dispatches run one at a time, so the sum is larger
-    /// than the time of [`Session::run`].
+    /// [`Session::run`] without a read-back: inputs may be on this session's device already, and every output stays there.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; [`crate::ErrorKind::InvalidInput`] for a tensor of another device.
+    pub async fn run_gpu(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, GpuTensor)>> {
+        for (name, value) in inputs {
+            if let Value::Device(tensor) = value
+                && !tensor.gpu().is(&self.gpu)
+            {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("input '{name}' is on another device"),
+                ));
+            }
+        }
+        let inputs = inputs::check(&self.inputs, inputs)?;
+        let (shapes, compiled) = self.checkout(&inputs).await?;
+        let result = compiled.run_gpu(&self.gpu, &inputs).await;
+        self.keep(shapes, compiled);
+        Ok(self.named(result?))
+    }
+
+    fn named<T>(&self, values: Vec<T>) -> Vec<(String, T)> {
+        let names = self.outputs.iter().map(|info| info.name.clone());
+        names.zip(values).collect()
+    }
+
+    /// The time, bytes and floating-point operations of every dispatch of one run, in order. Dispatches run one at a time, so
+    /// the sum is larger than the time of [`Session::run`].
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub async fn profile(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(&'static str, f64)>> {
-        let inputs = inputs::check(&self.inputs, inputs)?;
+    pub async fn profile(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<KernelTime>> {
+        let given = on_host(inputs);
+        let inputs = inputs::check(&self.inputs, &given)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
         let result = compiled.profile(&self.gpu, &inputs).await;
         self.keep(shapes, compiled);
@@ -218,7 +246,7 @@ impl Session {
     }
 
     /// Takes the plan for these inputs out of the cache, or makes one.
-    async fn checkout(&self, inputs: &[&Tensor]) -> Result<(Vec<Vec<usize>>, Compiled)> {
+    async fn checkout(&self, inputs: &[&Value]) -> Result<(Vec<Vec<usize>>, Compiled)> {
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
         let cached = {
             let mut plans = lock(&self.plans);
@@ -289,7 +317,7 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn profile_blocking(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(&'static str, f64)>> {
+    pub fn profile_blocking(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<KernelTime>> {
         pollster::block_on(self.profile(inputs))
     }
 }
@@ -302,6 +330,13 @@ fn fixed_or_one(info: &ValueInfo) -> Vec<usize> {
     };
     let dims = info.shape.as_deref().unwrap_or_default();
     dims.iter().map(size).collect()
+}
+
+fn on_host<'a>(inputs: &[(&'a str, Tensor)]) -> Vec<(&'a str, Value)> {
+    inputs
+        .iter()
+        .map(|(name, tensor)| (*name, Value::Host(tensor.clone())))
+        .collect()
 }
 
 impl std::fmt::Debug for Session {

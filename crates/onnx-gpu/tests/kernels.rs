@@ -3,6 +3,8 @@
 //! Needs a Vulkan, Metal or DX12 adapter; Mesa's lavapipe will do. `ONNX_GPU_ADAPTER` chooses one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "kernels/attention.rs"]
+mod attention;
 #[path = "kernels/conv.rs"]
 mod conv;
 #[path = "kernels/copies.rs"]

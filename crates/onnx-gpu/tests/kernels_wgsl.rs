@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use onnx_gpu::kernels::attention::{Attention, attention};
 use onnx_gpu::kernels::blocks::{ZeroPoints, pack};
 use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
-use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
-use onnx_gpu::kernels::elementwise::{BinaryOp, UnaryOp, binary, cast, select, unary};
+use onnx_gpu::kernels::conv2d::{Conv2d, Residual, conv2d};
+use onnx_gpu::kernels::elementwise::{
+    BinaryOp, Operand, UnaryOp, binary, cast, mul_add, select, unary,
+};
 use onnx_gpu::kernels::gather::{Gather, gather, gather_elements, gather_nd};
-use onnx_gpu::kernels::matmul::{Bias, MatMul, matmul};
+use onnx_gpu::kernels::matmul::{Bias, MatMul, Strides, matmul};
 use onnx_gpu::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
 use onnx_gpu::kernels::operand::Blocks;
 use onnx_gpu::kernels::pool::{Pool, PoolOp, pool};
@@ -158,6 +161,11 @@ fn elementwise(all: &mut Vec<Launch>) {
     for from in ELEMS {
         all.extend(ELEMS.map(|to| cast(from, to, 9).unwrap()));
     }
+    for out in [&[4][..], &[3, 8], &[3, 5]] {
+        let (whole, row) = (Operand::from(out), Operand::from(&out[out.len() - 1..]));
+        all.push(mul_add(whole, whole, whole, out).unwrap());
+        all.push(mul_add(whole, row, row, out).unwrap());
+    }
     all.push(select(&[4], &[4], &[4], &[4]).unwrap());
     all.push(select(&[3, 1], &[8], &[1], &[3, 8]).unwrap());
     all.push(select(&[3, 1], &[5], &[1], &[3, 5]).unwrap());
@@ -171,12 +179,19 @@ fn products(all: &mut Vec<Launch>) {
     };
     for class in CLASSES {
         for activation in ACTIVATIONS {
-            for bias in [None, Some(bias)] {
+            let epilogues = [
+                (None, false),
+                (Some(bias), false),
+                (None, true),
+                (Some(bias), true),
+            ];
+            for (bias, residual) in epilogues {
                 for m in [1, 4, 9] {
                     all.push(
                         matmul(
                             &MatMul {
                                 bias,
+                                residual,
                                 activation,
                                 ..MatMul::new(m, 5, 7)
                             },
@@ -187,8 +202,8 @@ fn products(all: &mut Vec<Launch>) {
                 }
             }
             for (out_channels, kernel) in [(1, 3), (4, 3), (32, 3), (32, 1)] {
-                for (bias, residual) in [(false, false), (true, false), (false, true), (true, true)]
-                {
+                let kinds = [Residual::None, Residual::Full, Residual::Channel];
+                for (bias, residual) in kinds.into_iter().flat_map(|r| [(false, r), (true, r)]) {
                     let g = Conv2d {
                         batch: 1,
                         in_channels: 4,
@@ -202,11 +217,38 @@ fn products(all: &mut Vec<Launch>) {
                         groups: 1,
                         bias,
                         residual,
+                        upsample: false,
                         activation,
                         weights: Format::F32,
                     };
                     all.push(conv2d(&g, class).unwrap());
                 }
+            }
+        }
+    }
+    for class in CLASSES {
+        for depth in [8, 16, 40, 64, 160] {
+            for (masked, guarded) in [(false, false), (true, false), (false, true), (true, true)] {
+                let place = Strides {
+                    row: depth,
+                    col: 1,
+                    ..Strides::default()
+                };
+                let g = Attention {
+                    batch: vec![],
+                    m: 3,
+                    n: 5,
+                    d: depth,
+                    e: depth,
+                    scale: 1.0,
+                    guarded,
+                    q: place.clone(),
+                    k: place.clone(),
+                    v: place.clone(),
+                    mask: masked.then(|| place.clone()),
+                    out: place,
+                };
+                all.push(attention(&g, class).unwrap());
             }
         }
     }
@@ -285,7 +327,8 @@ fn packed(all: &mut Vec<Launch>) {
                     dilations: [1; 2],
                     groups: 1,
                     bias: true,
-                    residual: false,
+                    residual: Residual::None,
+                    upsample: false,
                     activation: Activation::None,
                     weights: format,
                 };

@@ -1,9 +1,11 @@
 //! The `onnx-gpu` engine: Vulkan, Metal, DX12 and the browser's WebGPU.
 
-use async_trait::async_trait;
-use onnx_gpu::{AdapterChoice, Gpu, Options, Session};
+mod step;
 
-use super::{Engine, Model};
+use async_trait::async_trait;
+use onnx_gpu::{AdapterChoice, Gpu, GpuTensor, Options, Session};
+
+use super::{Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{Data, Tensor};
 
@@ -65,6 +67,10 @@ impl Engine for GpuEngine {
             session,
         }))
     }
+
+    fn stepper(&self) -> Box<dyn Stepper> {
+        Box::new(step::GpuStepper(self.0.clone()))
+    }
 }
 
 struct GpuModel {
@@ -78,31 +84,58 @@ impl Model for GpuModel {
         let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
         let inputs = inputs
             .into_iter()
-            .map(|(name, tensor)| {
-                let (shape, data) = tensor.into_parts();
-                let tensor = match data {
-                    Data::F32(v) => onnx_gpu::Tensor::f32(shape, v),
-                    Data::I64(v) => onnx_gpu::Tensor::i64(shape, v),
-                };
-                Ok((name, tensor.map_err(fail)?))
-            })
+            .map(|(name, tensor)| Ok((name, to_gpu(tensor).map_err(fail)?)))
             .collect::<Result<Vec<_>>>()?;
         self.session
             .run(&inputs)
             .await
             .map_err(fail)?
             .into_iter()
-            .map(|(name, tensor)| {
-                let tensor = match tensor.dtype() {
-                    onnx_gpu::DType::I64 => {
-                        Tensor::i64(tensor.shape(), tensor.as_i64().map_err(fail)?.to_vec())
-                    }
-                    _ => Tensor::f32(tensor.shape(), tensor.as_f32().map_err(fail)?.to_vec()),
-                };
-                Ok((name, tensor?))
-            })
+            .map(|(name, tensor)| Ok((name, from_gpu(&tensor)?)))
             .collect()
     }
+
+    async fn run_values(&self, inputs: Vec<(&str, Value)>) -> Result<Vec<(String, Value)>> {
+        let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
+        let inputs = inputs
+            .into_iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    Value::Host(tensor) => to_gpu(tensor).map_err(fail)?.into(),
+                    Value::Gpu(tensor) => tensor.into(),
+                };
+                Ok((name, value))
+            })
+            .collect::<Result<Vec<(&str, onnx_gpu::Value)>>>()?;
+        let outputs = self.session.run_gpu(&inputs).await.map_err(fail)?;
+        Ok(outputs
+            .into_iter()
+            .map(|(name, tensor)| (name, Value::Gpu(tensor)))
+            .collect())
+    }
+}
+
+fn to_gpu(tensor: Tensor) -> onnx_gpu::Result<onnx_gpu::Tensor> {
+    let (shape, data) = tensor.into_parts();
+    match data {
+        Data::F32(v) => onnx_gpu::Tensor::f32(shape, v),
+        Data::I64(v) => onnx_gpu::Tensor::i64(shape, v),
+    }
+}
+
+fn from_gpu(tensor: &onnx_gpu::Tensor) -> Result<Tensor> {
+    let fail = |error: onnx_gpu::Error| fail("an output", &error);
+    match tensor.dtype() {
+        onnx_gpu::DType::I64 => {
+            Tensor::i64(tensor.shape(), tensor.as_i64().map_err(fail)?.to_vec())
+        }
+        _ => Tensor::f32(tensor.shape(), tensor.as_f32().map_err(fail)?.to_vec()),
+    }
+}
+
+pub(super) async fn read(tensor: &GpuTensor) -> Result<Tensor> {
+    let tensor = tensor.read().await.map_err(|e| fail("reading back", &e))?;
+    from_gpu(&tensor)
 }
 
 fn load_error(component: &str, error: &onnx_gpu::Error) -> Error {

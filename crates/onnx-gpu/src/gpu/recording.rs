@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::buffer::Counters;
 use super::{Buffer, Gpu, lock};
 use crate::kernels::{AdapterClass, Launch};
 use crate::{Error, ErrorKind, Result};
@@ -11,17 +12,29 @@ const HARDWARE_BATCH: usize = 64;
 /// Most dispatches per submit on a CPU, where each may take long.
 const SOFTWARE_BATCH: usize = 16;
 
-struct Step {
-    label: &'static str,
+pub(super) struct Step {
+    pub label: &'static str,
+    pub key: String,
+    pub bytes: u64,
+    pub flops: u64,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     workgroups: [u32; 3],
 }
 
+impl Step {
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y, z] = self.workgroups;
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 /// A list of dispatches, ready to run any number of times.
 pub struct Recording {
-    gpu: Gpu,
-    steps: Vec<Step>,
+    pub(super) gpu: Gpu,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Recording {
@@ -33,6 +46,7 @@ impl Recording {
         for (launch, buffers) in steps {
             check(gpu, launch, buffers)?;
         }
+        gpu.warm(steps)?;
         let mut fresh = HashMap::new();
         let (built, error) = gpu.scoped(|| {
             let uniforms = gpu.uniforms(steps);
@@ -45,6 +59,9 @@ impl Recording {
                         gpu.bind_group(launch, &layout, &uniforms.buffer, offset, buffers);
                     Step {
                         label: launch.label,
+                        key: launch.key.clone(),
+                        bytes: buffers.iter().map(|b| b.size()).sum(),
+                        flops: launch.flops(),
                         pipeline,
                         bind_group,
                         workgroups: launch.workgroups,
@@ -79,33 +96,17 @@ impl Recording {
         self.gpu.idle().await
     }
 
-    fn submit(&self, steps: &[Step]) {
+    pub(super) fn submit(&self, steps: &[Step]) {
         let device = &self.gpu.0.device;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for step in steps {
-                let [x, y, z] = step.workgroups;
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                pass.dispatch_workgroups(x, y, z);
+                step.encode(&mut pass);
             }
         }
         self.gpu.0.queue.submit([encoder.finish()]);
-    }
-
-    /// Runs the dispatches one by one and gives each one's label and seconds, submit and wait included.
-    pub async fn profile(&self) -> Result<Vec<(&'static str, f64)>> {
-        self.gpu.check()?;
-        let mut times = Vec::with_capacity(self.steps.len());
-        for step in self.steps.chunks(1) {
-            let clock = super::clock::Clock::start();
-            let ((), error) = self.gpu.scoped(|| self.submit(step));
-            error.await?;
-            self.gpu.idle().await?;
-            times.extend(step.iter().map(|s| (s.label, clock.seconds())));
-        }
-        Ok(times)
+        Counters::add(&self.gpu.0.counters.dispatches, steps.len());
     }
 
     /// Number of dispatches.
@@ -190,55 +191,15 @@ impl Gpu {
             words.resize(words.len().next_multiple_of(4), 0);
         }
         let bytes: &[u8] = bytemuck::cast_slice(&words);
-        let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+        let raw = self.0.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params"),
             size: (bytes.len() as u64).max(16),
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
+        let buffer = Buffer::new(raw, &self.0.counters);
         self.write_at(&buffer, 0, bytes);
         Uniforms { buffer, offsets }
-    }
-
-    /// The layout for `bindings` storage buffers and the launch's pipeline, from the cache where they are known.
-    fn pipeline(
-        &self,
-        launch: &Launch,
-        bindings: usize,
-        fresh: &mut HashMap<String, wgpu::ComputePipeline>,
-    ) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
-        let device = &self.0.device;
-        let mut cache = lock(&self.0.cache);
-        let (layout, pipeline_layout) = cache
-            .layouts
-            .entry(bindings)
-            .or_insert_with(|| layouts(device, bindings))
-            .clone();
-        let known = cache
-            .pipelines
-            .get(&launch.key)
-            .or_else(|| fresh.get(&launch.key))
-            .cloned();
-        let pipeline = known.unwrap_or_else(|| {
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&launch.key),
-                source: wgpu::ShaderSource::Wgsl(launch.wgsl.clone()),
-            });
-            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(&launch.key),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
-                    ..Default::default()
-                },
-                cache: None,
-            });
-            fresh.insert(launch.key.clone(), pipeline.clone());
-            pipeline
-        });
-        (layout, pipeline)
     }
 
     fn bind_group(
@@ -274,36 +235,4 @@ impl Gpu {
             entries: &entries,
         })
     }
-}
-
-/// Uniform, `bindings - 1` read-only buffers, one output.
-fn layouts(
-    device: &wgpu::Device,
-    bindings: usize,
-) -> (wgpu::BindGroupLayout, wgpu::PipelineLayout) {
-    let entry = |binding: usize, ty| wgpu::BindGroupLayoutEntry {
-        binding: binding as u32,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
-        count: None,
-    };
-    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
-    entries.extend((1..=bindings).map(|binding| {
-        let read_only = binding < bindings;
-        entry(binding, wgpu::BufferBindingType::Storage { read_only })
-    }));
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some("onnx-gpu"),
-        entries: &entries,
-    });
-    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some("onnx-gpu"),
-        bind_group_layouts: &[Some(&layout)],
-        immediate_size: 0,
-    });
-    (layout, pipeline_layout)
 }

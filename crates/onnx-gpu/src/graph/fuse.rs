@@ -4,24 +4,52 @@
 //! where a rewrite depends on them, the lowering of the fused node checks and computes the parts if they do not fit.
 
 mod activation;
+mod attention;
 mod epilogue;
 mod group_norm;
+mod layer_norm;
+mod mul_add;
 
-use super::{Epilogue, FUSED_DOMAIN, Graph, Node, ValueId, is_onnx};
+use super::{Epilogue, FUSED_DOMAIN, Graph, Node, Pass, ValueId, is_onnx};
 use crate::tensor::Tensor;
+
+/// The node that takes the place of one whose pattern is known.
+type Rule = fn(&View<'_>, &Node) -> Option<Node>;
 
 impl Graph {
     /// Applies every rewrite.
     pub(super) fn fuse(&mut self) {
-        self.rewrite(group_norm::matches);
-        self.rewrite(activation::matches);
-        self.rewrite(epilogue::bias);
-        self.rewrite(epilogue::residual);
-        self.rewrite(epilogue::activation);
+        let has = |pass| self.passes.contains(pass);
+        let mut rules: Vec<Rule> = Vec::new();
+        if has(Pass::GroupNorm) {
+            rules.push(group_norm::matches);
+        }
+        if has(Pass::LayerNorm) {
+            rules.push(layer_norm::matches);
+        }
+        if has(Pass::Activation) {
+            rules.push(activation::matches);
+        }
+        if has(Pass::Attention) {
+            rules.push(attention::matches);
+        }
+        if has(Pass::Epilogue) {
+            rules.extend([
+                epilogue::bias as Rule,
+                epilogue::residual,
+                epilogue::activation,
+            ]);
+        }
+        if has(Pass::MulAdd) {
+            rules.push(mul_add::matches);
+        }
+        for rule in rules {
+            self.rewrite(rule);
+        }
     }
 
     /// Replaces every node for which `rule` gives a new one.
-    fn rewrite(&mut self, rule: fn(&View<'_>, &Node) -> Option<Node>) {
+    fn rewrite(&mut self, rule: Rule) {
         let readers = self.readers();
         let mut producers = vec![None; self.values];
         for (index, node) in self.nodes.iter().enumerate() {
@@ -69,17 +97,24 @@ impl<'a> View<'a> {
         self.graph.constants.get(&id)
     }
 
+    /// Shape of a constant, also of one that a cast widens on the device.
     fn constant_shape(&self, id: ValueId) -> Option<&'a [usize]> {
-        self.graph.constant_shape(id)
+        self.graph.constant_shape(id).or_else(|| {
+            let cast = self.producer(id).filter(|node| is_op(node, "Cast"))?;
+            self.graph.constant_shape((*cast.inputs.first()?)?)
+        })
+    }
+
+    /// The element of a float constant that has just one.
+    fn scalar(&self, id: ValueId) -> Option<f32> {
+        let constant = self.constant(id)?;
+        (constant.dtype().is_float() && constant.len() == 1).then(|| constant.to_f32_vec()[0])
     }
 
     /// Whether a value is a constant of one element close to `wanted`.
     fn is_scalar(&self, id: ValueId, wanted: f32) -> bool {
-        self.constant(id).is_some_and(|t| {
-            t.dtype().is_float()
-                && t.len() == 1
-                && (t.to_f32_vec()[0] - wanted).abs() <= 1e-3 * wanted.abs()
-        })
+        self.scalar(id)
+            .is_some_and(|x| (x - wanted).abs() <= 1e-3 * wanted.abs())
     }
 }
 

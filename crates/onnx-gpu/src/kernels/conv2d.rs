@@ -1,6 +1,6 @@
 //! 2-D convolution, NCHW, as an implicit matrix product; 1×1 convolutions are matrix products outright.
 
-use super::matmul::{self, Bias, MatMul, Order, rows_per_invocation};
+use super::matmul::{self, Bias, MatMul, Order, Strides, rows_per_invocation};
 use super::{
     Activation, AdapterClass, Format, Launch, elements, groups_in, pad16, render, signed, word,
 };
@@ -31,12 +31,26 @@ pub struct Conv2d {
     pub groups: usize,
     /// A third input `[out_channels]`.
     pub bias: bool,
-    /// A last input of the output's shape, added before the activation.
-    pub residual: bool,
+    /// A last input, added before the activation.
+    pub residual: Residual,
+    /// X is stored at half the height and width; each of its elements stands for 2×2 of `in_h`×`in_w`.
+    pub upsample: bool,
     /// Applied last.
     pub activation: Activation,
     /// How the weights are stored.
     pub weights: Format,
+}
+
+/// What a convolution adds to its sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Residual {
+    /// Nothing.
+    #[default]
+    None,
+    /// A tensor of the output's shape.
+    Full,
+    /// One value per image and channel, `[N, M]`.
+    Channel,
 }
 
 impl Conv2d {
@@ -78,8 +92,14 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
     }
     elements(&[g.batch, g.in_channels, g.in_h, g.in_w])?;
     elements(&[g.batch, g.out_channels, out_h, out_w])?;
+    if g.upsample && !(g.in_h.is_multiple_of(2) && g.in_w.is_multiple_of(2)) {
+        return Err(Error::new(
+            ErrorKind::ShapeMismatch,
+            format!("{}×{} is not twice a size", g.in_h, g.in_w),
+        ));
+    }
     if g.is_matmul() {
-        return as_matmul(g, class);
+        return as_matmul(g, class, None);
     }
     let [in_group, out_group] = [g.in_channels / g.groups, g.out_channels / g.groups];
     elements(&[g.out_channels, in_group, g.kernel[0], g.kernel[1]])?;
@@ -107,7 +127,12 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
     ] {
         params.push(word(size)?);
     }
-    params.extend([signed(g.pads[0])?, signed(g.pads[1])?, word(g.groups)?]);
+    params.extend([
+        signed(g.pads[0])?,
+        signed(g.pads[1])?,
+        word(g.groups)?,
+        u32::from(g.upsample),
+    ]);
     let variant = if direct {
         format!("direct{rows}")
     } else {
@@ -119,7 +144,11 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
             "conv2d-{variant}{}-{}{}-{}",
             g.weights.key(),
             if g.bias { "bias" } else { "plain" },
-            if g.residual { "-residual" } else { "" },
+            match g.residual {
+                Residual::None => "",
+                Residual::Full => "-residual",
+                Residual::Channel => "-channel",
+            },
             g.activation.key()
         ),
         wgsl: shader(g, direct, rows),
@@ -132,18 +161,37 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
     })
 }
 
+/// Operations of a launch with these parameters for `images` groups of channels in images.
+pub(super) fn flops(params: &[u32], images: u32) -> u64 {
+    let sizes = [2, 3, 6, 7, 8, 9].map(|at| params.get(at).map_or(0, |&w| u64::from(w)));
+    2 * u64::from(images) * sizes.iter().product::<u64>()
+}
+
 impl Conv2d {
-    fn is_matmul(&self) -> bool {
+    /// Whether this is a product of the weights and the image.
+    pub(crate) fn is_matmul(&self) -> bool {
         self.kernel == [1, 1]
             && self.strides == [1, 1]
             && self.pads == [0; 4]
             && self.groups == 1
-            && !self.residual
+            && !self.upsample
+            && self.residual != Residual::Channel
     }
 }
 
+/// [`conv2d`] of an image that lies as `[N, C, H·W]` with other steps: images, channels as rows, pixels as columns.
+pub(crate) fn of_view(g: &Conv2d, image: Strides, class: AdapterClass) -> Result<Launch> {
+    if !g.is_matmul() {
+        return Err(Error::new(
+            ErrorKind::ShapeMismatch,
+            "only products read strided images",
+        ));
+    }
+    as_matmul(g, class, Some(image))
+}
+
 /// `[M, C] × [C, H·W]` per image.
-fn as_matmul(g: &Conv2d, class: AdapterClass) -> Result<Launch> {
+fn as_matmul(g: &Conv2d, class: AdapterClass, image: Option<Strides>) -> Result<Launch> {
     let mut product = MatMul::new(g.out_channels, g.in_h * g.in_w, g.in_channels);
     product.batch = vec![g.batch];
     product.b_batch = vec![g.batch];
@@ -153,6 +201,8 @@ fn as_matmul(g: &Conv2d, class: AdapterClass) -> Result<Launch> {
         col_stride: 0,
     });
     product.activation = g.activation;
+    product.residual = g.residual == Residual::Full;
+    product.b_strides = image;
     product.a_format = g.weights;
     matmul::plan(&product, class, Order::Ba)
 }
@@ -163,11 +213,20 @@ const RESIDUAL: &str = "    let at = base + min(pixels, vec4<u32>(size - 1u));
     value += vec4<f32>(in_residual[at.x], in_residual[at.y], in_residual[at.z], in_residual[at.w]);
 ";
 
+const CHANNEL: &str = "    value += in_residual[image * params.out_channels + channel];\n";
+
 fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, str> {
     let mut bindings = String::new();
     let mut epilogue = String::new();
     let mut next = 3;
-    for (present, name, text) in [(g.bias, "bias", BIAS), (g.residual, "residual", RESIDUAL)] {
+    let residual = match g.residual {
+        Residual::Channel => CHANNEL,
+        _ => RESIDUAL,
+    };
+    for (present, name, text) in [
+        (g.bias, "bias", BIAS),
+        (g.residual != Residual::None, "residual", residual),
+    ] {
         if present {
             bindings +=
                 &format!("@group(0) @binding({next}) var<storage, read> in_{name}: array<f32>;\n");
@@ -194,8 +253,8 @@ fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, st
             "    var acc{row} = vec4<f32>(0.0);\n    let w{row} = (first_weight + min(channel0 + {row}u, last)) * weights;\n"
         );
         text[1] += &format!("                acc{row} += load_w(w{row} + tap) * v;\n");
-        text[2] += &format!("    store(image, channel0 + {row}u, pixels, acc{row});\n");
     }
+    text[2] = matmul::stores(rows, "acc", "store(image, channel0 + i, pixels, ");
     render(
         include_str!("conv2d/direct.wgsl"),
         &[
@@ -227,7 +286,8 @@ mod tests {
             dilations: [1; 2],
             groups: 1,
             bias: true,
-            residual: false,
+            residual: Residual::None,
+            upsample: false,
             activation: Activation::None,
             weights: Format::F32,
         }
@@ -236,6 +296,8 @@ mod tests {
     #[test]
     fn output_size_is_the_onnx_formula() {
         assert_eq!(same(3).output().unwrap(), [7, 9]);
+        let launch = conv2d(&same(3), AdapterClass::Software).unwrap();
+        assert_eq!(launch.flops(), 2 * 2 * 8 * 32 * 63 * 9);
         let strided = Conv2d {
             strides: [2, 3],
             pads: [0, 1, 1, 0],

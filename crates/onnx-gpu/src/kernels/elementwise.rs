@@ -146,8 +146,41 @@ fn unsupported(what: &str, elem: Elem) -> Error {
     )
 }
 
+/// An input: its shape and, unless it lies row by row, its first element and the step per axis.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a> {
+    /// Dimensions, broadcast to the output's.
+    pub shape: &'a [usize],
+    /// Where the elements are.
+    pub steps: Option<(usize, &'a [i64])>,
+}
+
+impl<'a> From<&'a [usize]> for Operand<'a> {
+    fn from(shape: &'a [usize]) -> Self {
+        Self { shape, steps: None }
+    }
+}
+
+impl Operand<'_> {
+    fn strides(&self, out: &[usize]) -> Result<Vec<i64>> {
+        let mut strides = broadcast_strides(self.shape, out)?;
+        if let Some((_, steps)) = self.steps {
+            let lead = out.len() - self.shape.len();
+            for ((stride, &step), &dim) in strides[lead..].iter_mut().zip(steps).zip(self.shape) {
+                *stride = if dim == 1 { 0 } else { step };
+            }
+        }
+        Ok(strides)
+    }
+}
+
 /// One input of `len` elements of `elem`, one output.
 pub fn unary(op: UnaryOp, elem: Elem, len: usize) -> Result<Launch> {
+    unary_of(op, elem, (&[len][..]).into())
+}
+
+/// [`unary`] of an input that need not lie row by row.
+pub fn unary_of(op: UnaryOp, elem: Elem, x: Operand<'_>) -> Result<Launch> {
     let spec = op.spec();
     let (text, scalar) = match elem {
         Elem::F32 => (spec.float, "f32"),
@@ -164,20 +197,31 @@ pub fn unary(op: UnaryOp, elem: Elem, len: usize) -> Result<Launch> {
         "{}\nfn apply(x: vec4<{scalar}>) -> vec4<{to}> {{\n    let p = bitcast<vec2<{scalar}>>(params.op.xy);\n    return {text};\n}}\n",
         math::helpers(text)
     );
-    let [x, y] = spec.params;
+    let [p, q] = spec.params;
     Map {
         label: "unary",
         name: format!("{}-{elem:?}", spec.name),
         function,
-        inputs: &[("x", scalar, &[len])],
+        inputs: &[("x", scalar, x)],
         to,
-        op: [x, y, 0, 0],
+        op: [p, q, 0, 0],
     }
-    .launch(&[len])
+    .launch(x.shape)
 }
 
 /// Inputs A, B of `elem`; the output has the broadcast shape `out`.
 pub fn binary(op: BinaryOp, elem: Elem, a: &[usize], b: &[usize], out: &[usize]) -> Result<Launch> {
+    binary_of(op, elem, a.into(), b.into(), out)
+}
+
+/// [`binary`] of inputs that need not lie row by row.
+pub fn binary_of(
+    op: BinaryOp,
+    elem: Elem,
+    a: Operand<'_>,
+    b: Operand<'_>,
+    out: &[usize],
+) -> Result<Launch> {
     let spec = op.spec();
     let is_logic = matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Xor);
     let text = match elem {
@@ -216,13 +260,30 @@ pub fn binary(op: BinaryOp, elem: Elem, a: &[usize], b: &[usize], out: &[usize])
     .launch(out)
 }
 
+/// `a · b + c` of floats, broadcast to `out`.
+pub fn mul_add(a: Operand<'_>, b: Operand<'_>, c: Operand<'_>, out: &[usize]) -> Result<Launch> {
+    Map {
+        label: "mul_add",
+        name: "f32".to_owned(),
+        function: "fn apply(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {\n    return a * b + c;\n}\n".to_owned(),
+        inputs: &[("a", "f32", a), ("b", "f32", b), ("c", "f32", c)],
+        to: "f32",
+        op: [0; 4],
+    }
+    .launch(out)
+}
+
 /// ONNX `Where`: inputs condition (`Bool`), X, Y (any 32-bit element), broadcast to `out`.
 pub fn select(cond: &[usize], x: &[usize], y: &[usize], out: &[usize]) -> Result<Launch> {
     Map {
         label: "select",
         name: "where".to_owned(),
         function: "fn apply(c: vec4<u32>, x: vec4<u32>, y: vec4<u32>) -> vec4<u32> {\n    return select(y, x, c != vec4<u32>(0u));\n}\n".to_owned(),
-        inputs: &[("c", "u32", cond), ("x", "u32", x), ("y", "u32", y)],
+        inputs: &[
+            ("c", "u32", cond.into()),
+            ("x", "u32", x.into()),
+            ("y", "u32", y.into()),
+        ],
         to: "u32",
         op: [0; 4],
     }
@@ -249,7 +310,7 @@ pub fn cast(from: Elem, to: Elem, len: usize) -> Result<Launch> {
             from.wgsl(),
             to.wgsl()
         ),
-        inputs: &[("x", from.wgsl(), &[len])],
+        inputs: &[("x", from.wgsl(), (&[len][..]).into())],
         to: to.wgsl(),
         op: [0; 4],
     }
@@ -261,8 +322,8 @@ struct Map<'a> {
     label: &'static str,
     name: String,
     function: String,
-    /// Name, WGSL scalar and shape.
-    inputs: &'a [(&'a str, &'a str, &'a [usize])],
+    /// Name, WGSL scalar and place.
+    inputs: &'a [(&'a str, &'a str, Operand<'a>)],
     to: &'a str,
     op: [u32; 4],
 }
@@ -281,13 +342,13 @@ impl Map<'_> {
     fn launch(self, out: &[usize]) -> Result<Launch> {
         let len = elements(out)?;
         let mut strides = Vec::new();
-        for (_, _, shape) in self.inputs {
-            strides.push(broadcast_strides(shape, out)?);
+        for (_, _, operand) in self.inputs {
+            strides.push(operand.strides(out)?);
         }
-        let flat = strides
-            .iter()
-            .zip(self.inputs)
-            .all(|(s, (_, _, shape))| elements(shape).is_ok_and(|n| n == 1) || *s == dense(out));
+        let flat = strides.iter().zip(self.inputs).all(|(s, (_, _, operand))| {
+            operand.steps.is_none()
+                && (elements(operand.shape).is_ok_and(|n| n == 1) || *s == dense(out))
+        });
         let (dims, strides) = coalesce(out, &strides);
         let access = if flat {
             Access::Flat
@@ -300,10 +361,13 @@ impl Map<'_> {
         let mut scalar = [0u32; 4];
         if access == Access::Flat {
             params.resize(MAX_RANK * 4, 0);
-            for (flag, (_, _, shape)) in scalar.iter_mut().zip(self.inputs) {
-                *flag = u32::from(elements(shape)? == 1);
+            for (flag, (_, _, operand)) in scalar.iter_mut().zip(self.inputs) {
+                *flag = u32::from(elements(operand.shape)? == 1);
             }
         } else {
+            for (start, (_, _, operand)) in scalar.iter_mut().zip(self.inputs) {
+                *start = word(operand.steps.map_or(0, |(offset, _)| offset))?;
+            }
             let dims: Vec<u32> = dims.iter().map(|&d| word(d)).collect::<Result<_>>()?;
             params.extend(table(&dims, 1)?);
             for operand in 0..3 {

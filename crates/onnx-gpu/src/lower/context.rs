@@ -1,12 +1,14 @@
 //! What an operator's lowering sees: its inputs, its attributes, and ways to compute.
 
-use super::{Device, Lowering, Source, Step, Value, data_key};
+use std::sync::Arc;
+
+use super::{Device, Layout, Lowering, Source, Step, Value, data_key};
 use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
 use crate::eval;
-use crate::graph::Node;
 use crate::graph::attributes::Attributes;
+use crate::graph::{Node, Pass};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
-use crate::kernels::{Activation, AdapterClass, Format, Launch};
+use crate::kernels::{Activation, AdapterClass, Format, Launch, row_major};
 use crate::tensor::{DType, Tensor, elements};
 use crate::weights::Packing;
 
@@ -152,6 +154,7 @@ impl<'a> Cx<'a> {
             shape: shape.to_vec(),
             dtype,
             packing: Packing::Words,
+            layout: None,
         })
     }
 
@@ -169,7 +172,41 @@ impl<'a> Cx<'a> {
             shape: shape.to_vec(),
             dtype,
             packing,
+            layout: None,
         })
+    }
+
+    /// Where the elements of a value are in the buffer that [`Cx::base`] names.
+    pub fn layout(&self, value: &Value) -> Layout {
+        match value {
+            Value::Device(Device {
+                layout: Some(layout),
+                ..
+            }) => Layout::clone(layout),
+            other => Layout::dense(other.shape()),
+        }
+    }
+
+    /// The value as a kernel binds it that reads through [`Cx::layout`].
+    pub fn base(&self, value: &Value) -> Value {
+        match value {
+            Value::Device(device) => Value::Device(Device {
+                layout: None,
+                ..device.clone()
+            }),
+            constant => constant.clone(),
+        }
+    }
+
+    /// A value whose elements lie in `device` as `layout` says.
+    pub fn arranged(&self, device: Device, layout: Layout) -> Value {
+        let layout = (!layout.is_dense()).then(|| Arc::new(layout));
+        Value::Device(Device { layout, ..device })
+    }
+
+    /// Whether an optimisation of the lowering is wanted.
+    pub fn has(&self, pass: Pass) -> bool {
+        self.lowering.passes.contains(pass)
     }
 
     /// Records a launch into `output`.
@@ -248,7 +285,8 @@ impl<'a> Cx<'a> {
         Ok(Value::Device(output))
     }
 
-    /// Fills a new tensor by strided copies that together cover it: on the CPU if every source is known.
+    /// Fills a new tensor by strided copies that together cover it: on the CPU if every source is known. One copy that fills
+    /// it row by row is only noted, and made when a kernel needs the elements in order.
     pub fn copies(
         &mut self,
         shape: &[usize],
@@ -266,10 +304,35 @@ impl<'a> Cx<'a> {
         if n == 0 {
             return Ok(Value::Const(Tensor::zeros(dtype, shape)?));
         }
+        if self.has(Pass::Views)
+            && let [(Value::Device(device), copy)] = pieces
+            && device.packing == Packing::Words
+            && !self.lowering.buffers[device.buffer].source.is_constant()
+            && elements(&copy.shape)? == n
+            && copy.out_offset == 0
+            && copy.out_strides == row_major(&copy.shape)
+        {
+            let source = self.layout(pieces[0].0);
+            if let Some(read) = source.compose(copy) {
+                let viewed = Device {
+                    shape: shape.to_vec(),
+                    dtype,
+                    ..device.clone()
+                };
+                return Ok(self.arranged(viewed, Layout::of_copy(&read)));
+            }
+        }
         let output = self.allocate(shape, dtype)?;
         for (value, copy) in pieces {
-            if elements(&copy.shape)? > 0 {
-                self.push(strided_copy(copy)?, &[value], &output)?;
+            if elements(&copy.shape)? == 0 {
+                continue;
+            }
+            match self.layout(value).compose(copy) {
+                Some(read) => {
+                    let base = self.base(value);
+                    self.push(strided_copy(&read)?, &[&base], &output)?;
+                }
+                None => self.push(strided_copy(copy)?, &[value], &output)?,
             }
         }
         Ok(Value::Device(output))

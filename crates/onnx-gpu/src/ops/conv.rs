@@ -7,8 +7,9 @@ use super::window::{Window, image_shape};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::Activation;
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
-use crate::kernels::conv2d::{Conv2d, conv2d};
+use crate::kernels::conv2d::{Conv2d, Residual, conv2d, of_view};
 use crate::kernels::elementwise::BinaryOp;
+use crate::kernels::matmul::Strides;
 use crate::lower::{Cx, Value};
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
@@ -133,33 +134,83 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
         dilations: window.dilations,
         groups,
         bias: bias.is_some(),
-        residual: false,
+        residual: Residual::None,
+        upsample: false,
         activation,
         weights: weight.format(),
     };
     let shape = output_shape(&x, batch, out_channels, geometry.output()?);
-    geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
-    let separate = residual.is_some() && !geometry.residual;
+    geometry.residual = match residual.as_ref().map(Value::shape) {
+        Some(r) if r == shape => Residual::Full,
+        Some(&[n, c, ref ones @ ..])
+            if ones.len() + 2 == x.rank()
+                && (n, c) == (batch, out_channels)
+                && ones.iter().all(|&d| d == 1) =>
+        {
+            Residual::Channel
+        }
+        _ => Residual::None,
+    };
+    let separate = residual.is_some() && geometry.residual == Residual::None;
     if separate {
         geometry.activation = Activation::None;
     }
     let class = cx.class();
-    let mut inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();
-    if geometry.residual {
+    let (image, strides) = image(cx, &mut geometry, &x);
+    let mut inputs: Vec<&Value> = [&image, &weight].into_iter().chain(bias.as_ref()).collect();
+    if !separate {
         inputs.extend(residual.as_ref());
     }
-    let mut out = cx.launch_packed(
-        || conv2d(&geometry, class),
-        &inputs,
-        &[1],
-        &shape,
-        x.dtype(),
-    )?;
+    let launch = || match strides {
+        Some(strides) => of_view(&geometry, strides, class),
+        None => conv2d(&geometry, class),
+    };
+    let mut out = cx.launch_packed(launch, &inputs, &[1], &shape, x.dtype())?;
     if let Some(residual) = residual.filter(|_| separate) {
         let sum = binary(cx, BinaryOp::Add, &out, &residual)?;
         out = activate(cx, activation, sum)?;
     }
     Ok(out)
+}
+
+/// The image as the kernel binds it: before its upsampling, through strides, or in order.
+fn image(cx: &Cx<'_>, g: &mut Conv2d, x: &Value) -> (Value, Option<Strides>) {
+    let layout = cx.layout(x);
+    if layout.is_dense() {
+        return (x.clone(), None);
+    }
+    let planes = g.batch * g.in_channels;
+    if g.in_h.is_multiple_of(2) && g.in_w.is_multiple_of(2) {
+        let (h, w) = (g.in_h / 2, g.in_w / 2);
+        let doubled = layout.steps(&[planes, h, 2, w, 2]);
+        let stored = [h * w, w, 0, 1, 0].map(|step| step as i64);
+        let fits = doubled.is_some_and(|steps| {
+            let dims = [planes, h, 2, w, 2];
+            (0..5).all(|i| dims[i] == 1 || steps[i] == stored[i])
+        });
+        if layout.offset == 0 && fits {
+            g.upsample = true;
+            return (cx.base(x), None);
+        }
+    }
+    let steps = if g.is_matmul() {
+        layout.steps(&[g.batch, g.in_channels, g.in_h * g.in_w])
+    } else {
+        None
+    };
+    let strides = steps.and_then(|steps| {
+        let at = |i: usize| usize::try_from(steps[i]).ok();
+        Some(Strides {
+            offset: usize::try_from(layout.offset).ok()?,
+            batch: vec![at(0)?],
+            row: at(1)?,
+            col: at(2)?,
+        })
+    });
+    match strides {
+        Some(strides) => (cx.base(x), Some(strides)),
+        None => (x.clone(), None),
+    }
 }
 
 fn float(x: &Value) -> Result<()> {

@@ -6,7 +6,7 @@ use super::Lower;
 use crate::error::{Result, mismatch, unsupported};
 use crate::eval;
 use crate::kernels::elementwise::{self as kernel, BinaryOp, UnaryOp};
-use crate::kernels::{Activation, Elem};
+use crate::kernels::{Activation, Elem, MAX_RANK};
 use crate::lower::{Cx, MAX_FOLDED, Value, broadcast, elem};
 use crate::tensor::DType;
 
@@ -45,6 +45,7 @@ pub(super) fn find_fused(op: &str) -> Option<Lower> {
         "Silu" => |cx| unary_as(cx, UnaryOp::Silu),
         "Gelu" => |cx| unary_as(cx, UnaryOp::Gelu),
         "QuickGelu" => |cx| unary_as(cx, UnaryOp::QuickGelu(1.702)),
+        "MulAdd" => mul_add,
         _ => return None,
     })
 }
@@ -148,6 +149,42 @@ fn unary_as(cx: &mut Cx<'_>, op: UnaryOp) -> Result<()> {
     Ok(())
 }
 
+/// A value as the elementwise kernels bind it.
+struct Placed {
+    value: Value,
+    steps: Option<(usize, Vec<i64>)>,
+}
+
+impl Placed {
+    /// Through strides where every axis has one, otherwise copied into order.
+    fn of(cx: &Cx<'_>, value: &Value) -> Self {
+        let dense = Self {
+            value: value.clone(),
+            steps: None,
+        };
+        let Value::Device(device) = value else {
+            return dense;
+        };
+        let Some(layout) = &device.layout else {
+            return dense;
+        };
+        match (layout.steps(value.shape()), usize::try_from(layout.offset)) {
+            (Some(steps), Ok(offset)) if value.rank() <= MAX_RANK => Self {
+                value: cx.base(value),
+                steps: Some((offset, steps)),
+            },
+            _ => dense,
+        }
+    }
+
+    fn operand<'a>(&'a self, value: &'a Value) -> kernel::Operand<'a> {
+        kernel::Operand {
+            shape: value.shape(),
+            steps: self.steps.as_ref().map(|(start, s)| (*start, s.as_slice())),
+        }
+    }
+}
+
 /// Applies a function of one value.
 pub(super) fn unary(cx: &mut Cx<'_>, op: UnaryOp, x: &Value) -> Result<Value> {
     if let Some(known) = x.constant().filter(|t| t.len() <= MAX_FOLDED)
@@ -168,8 +205,9 @@ pub(super) fn unary(cx: &mut Cx<'_>, op: UnaryOp, x: &Value) -> Result<Value> {
         UnaryOp::IsNan | UnaryOp::IsInf { .. } => DType::Bool,
         _ => x.dtype(),
     };
-    let launch = || kernel::unary(op, elem(x.dtype()), x.elements());
-    cx.launch(launch, &[x], x.shape(), dtype)
+    let placed = Placed::of(cx, x);
+    let launch = || kernel::unary_of(op, elem(x.dtype()), placed.operand(x));
+    cx.launch(launch, &[&placed.value], x.shape(), dtype)
 }
 
 /// Applies an activation after an operator whose kernel has no epilogue.
@@ -220,8 +258,13 @@ pub(super) fn binary(cx: &mut Cx<'_>, op: BinaryOp, a: &Value, b: &Value) -> Res
         | BinaryOp::GreaterOrEqual => DType::Bool,
         _ => a.dtype(),
     };
-    let launch = || kernel::binary(op, elem(a.dtype()), a.shape(), b.shape(), &shape);
-    let out = cx.launch(launch, &[a, b], &shape, dtype)?;
+    let elem_of = elem(a.dtype());
+    let (at_a, at_b) = (Placed::of(cx, a), Placed::of(cx, b));
+    let launch = || {
+        let (a, b) = (at_a.operand(a), at_b.operand(b));
+        kernel::binary_of(op, elem_of, a, b, &shape)
+    };
+    let out = cx.launch(launch, &[&at_a.value, &at_b.value], &shape, dtype)?;
     let leaves = matches!(
         op,
         BinaryOp::Add
@@ -235,6 +278,28 @@ pub(super) fn binary(cx: &mut Cx<'_>, op: BinaryOp, a: &Value, b: &Value) -> Res
         return wrapped(cx, out, dtype);
     }
     Ok(out)
+}
+
+/// The product and sum that fusion joined.
+fn mul_add(cx: &mut Cx<'_>) -> Result<()> {
+    let (a, b, c) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let values = [&a, &b, &c];
+    let one_type = values
+        .iter()
+        .all(|v| v.dtype() == a.dtype() && v.dtype().is_float());
+    let known = a.constant().is_some() && b.constant().is_some();
+    if !one_type || known {
+        let product = binary(cx, BinaryOp::Mul, &a, &b)?;
+        let sum = binary(cx, BinaryOp::Add, &product, &c)?;
+        cx.set(0, sum);
+        return Ok(());
+    }
+    let shape = broadcast(&broadcast(a.shape(), b.shape())?, c.shape())?;
+    let [x, y, z] = values.map(|value| Placed::of(cx, value));
+    let launch = || kernel::mul_add(x.operand(&a), y.operand(&b), z.operand(&c), &shape);
+    let out = cx.launch(launch, &[&x.value, &y.value, &z.value], &shape, a.dtype())?;
+    cx.set(0, out);
+    Ok(())
 }
 
 /// Since opset 12 the exponent may have a type of its own; the result has the base's.

@@ -1,7 +1,9 @@
 //! [`MatMul`](https://onnx.ai/onnx/operators/onnx__MatMul.html) and [`Gemm`](https://onnx.ai/onnx/operators/onnx__Gemm.html).
 
+use super::elementwise::{activate, binary};
 use crate::error::{Result, mismatch, unsupported};
-use crate::kernels::matmul::{Bias, MatMul, matmul as kernel};
+use crate::kernels::elementwise::BinaryOp;
+use crate::kernels::matmul::{Bias, MatMul, Strides, matmul as kernel};
 use crate::lower::{Cx, Value, broadcast};
 use crate::tensor::elements;
 
@@ -19,7 +21,14 @@ fn floats(a: &Value, b: &Value) -> Result<()> {
 
 pub(super) fn matmul(cx: &mut Cx<'_>) -> Result<()> {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    floats(&a, &b)?;
+    let out = with_epilogue(cx, &a, &b)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// The product with the batch axes of `MatMul` and what fusion put behind the node.
+fn with_epilogue(cx: &mut Cx<'_>, a: &Value, b: &Value) -> Result<Value> {
+    floats(a, b)?;
     // A vector on the left is a row, on the right a column; the added axis is dropped from the result.
     let (sa, sb) = match (a.shape(), b.shape()) {
         ([], _) | (_, []) => return Err(mismatch("a scalar has no matrix product")),
@@ -49,11 +58,12 @@ pub(super) fn matmul(cx: &mut Cx<'_>) -> Result<()> {
     if elements(b_batch)? == 1 {
         // One right matrix for all: the left ones are one tall matrix.
         geometry.m = elements(&batch)? * m;
+        (geometry.a_batch, geometry.b_batch) = (Vec::new(), Vec::new());
     } else {
         (geometry.a_batch, geometry.b_batch) = (a_batch.to_vec(), b_batch.to_vec());
         geometry.batch = batch;
     }
-    finish(cx, geometry, &a, &b, None, &shape)
+    finish(cx, geometry, a, b, None, &shape)
 }
 
 /// The product of the last two axes, batched over broadcast leading axes; `b` may be stored transposed.
@@ -98,8 +108,10 @@ pub(super) fn transposed_product(
         (geometry.a_batch, geometry.b_batch) = (a_batch.to_vec(), b_batch.to_vec());
         geometry.batch = batch;
     }
+    let (base_a, base_b) = place(cx, &mut geometry, a, b);
     let class = cx.class();
-    cx.launch(|| kernel(&geometry, class), &[a, b], &shape, a.dtype())
+    let launch = || kernel(&geometry, class);
+    cx.launch(launch, &[&base_a, &base_b], &shape, a.dtype())
 }
 
 fn matrix(shape: &[usize]) -> Result<(&[usize], [usize; 2])> {
@@ -109,6 +121,51 @@ fn matrix(shape: &[usize]) -> Result<(&[usize], [usize; 2])> {
     }
 }
 
+/// Reads operands that do not lie row by row through strides where the product has one matrix or one step per axis.
+fn place(cx: &Cx<'_>, geometry: &mut MatMul, a: &Value, b: &Value) -> (Value, Value) {
+    let strides = |value: &Value, batch: &[usize], rows: usize, cols: usize, transposed: bool| {
+        let Value::Device(device) = value else {
+            return None;
+        };
+        let layout = device.layout.as_ref()?;
+        let stored = if transposed {
+            [cols, rows]
+        } else {
+            [rows, cols]
+        };
+        let steps = layout.steps(&[batch, &stored].concat())?;
+        let steps: Vec<usize> = steps
+            .into_iter()
+            .map(|s| usize::try_from(s).ok())
+            .collect::<Option<_>>()?;
+        let (outer, inner) = steps.split_at(batch.len());
+        let mut spread = vec![0; geometry.batch.len() - batch.len()];
+        spread.extend(outer);
+        let (row, col) = if transposed {
+            (inner[1], inner[0])
+        } else {
+            (inner[0], inner[1])
+        };
+        Some(Strides {
+            offset: usize::try_from(layout.offset).ok()?,
+            batch: spread,
+            row,
+            col,
+        })
+    };
+    let g = &*geometry;
+    let a_strides = strides(a, &g.a_batch, g.m, g.k, g.trans_a);
+    let b_strides = strides(b, &g.b_batch, g.k, g.n, g.trans_b);
+    let base = |value: &Value, strides: &Option<Strides>| match strides {
+        Some(_) => cx.base(value),
+        None => value.clone(),
+    };
+    let bases = (base(a, &a_strides), base(b, &b_strides));
+    geometry.a_strides = a_strides;
+    geometry.b_strides = b_strides;
+    bases
+}
+
 fn finish(
     cx: &mut Cx<'_>,
     mut geometry: MatMul,
@@ -116,7 +173,7 @@ fn finish(
     b: &Value,
     c: Option<Value>,
     shape: &[usize],
-) -> Result<()> {
+) -> Result<Value> {
     let c = match cx.fused_bias() {
         Some(bias) => {
             geometry.bias = Some(Bias {
@@ -128,23 +185,34 @@ fn finish(
         }
         None => c,
     };
-    geometry.activation = cx.activation();
-    let class = cx.class();
-    (geometry.a_format, geometry.b_format) = (a.format(), b.format());
-    let inputs: Vec<&Value> = [a, b].into_iter().chain(c.as_ref()).collect();
-    let out = if geometry.k == 0 {
+    if geometry.k == 0 {
         return Err(unsupported("a sum over no element"));
-    } else {
-        cx.launch_packed(
-            || kernel(&geometry, class),
-            &inputs,
-            &[0, 1],
-            shape,
-            a.dtype(),
-        )?
-    };
-    cx.set(0, out);
-    Ok(())
+    }
+    let residual = cx.fused_residual();
+    geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
+    let separate = residual.as_ref().filter(|_| !geometry.residual);
+    if separate.is_none() {
+        geometry.activation = cx.activation();
+    }
+    (geometry.a_format, geometry.b_format) = (a.format(), b.format());
+    let (base_a, base_b) = place(cx, &mut geometry, a, b);
+    let class = cx.class();
+    let mut inputs: Vec<&Value> = [&base_a, &base_b].into_iter().chain(c.as_ref()).collect();
+    if geometry.residual {
+        inputs.extend(residual.as_ref());
+    }
+    let mut out = cx.launch_packed(
+        || kernel(&geometry, class),
+        &inputs,
+        &[0, 1],
+        shape,
+        a.dtype(),
+    )?;
+    if let Some(residual) = separate {
+        let sum = binary(cx, BinaryOp::Add, &out, residual)?;
+        out = activate(cx, cx.activation(), sum)?;
+    }
+    Ok(out)
 }
 
 pub(super) fn gemm(cx: &mut Cx<'_>) -> Result<()> {
@@ -192,5 +260,7 @@ pub(super) fn gemm(cx: &mut Cx<'_>) -> Result<()> {
             col_stride: usize::from(cols != 1),
         });
     }
-    finish(cx, geometry, &a, &b, c, &[m, n])
+    let out = finish(cx, geometry, &a, &b, c, &[m, n])?;
+    cx.set(0, out);
+    Ok(())
 }

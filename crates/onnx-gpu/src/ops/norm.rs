@@ -18,6 +18,7 @@ use crate::tensor::Tensor;
 pub(super) fn find_fused(op: &str) -> Option<Lower> {
     match op {
         "GroupNorm" => Some(fused_group),
+        "LayerNorm" => Some(layer),
         _ => None,
     }
 }

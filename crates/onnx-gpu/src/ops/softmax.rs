@@ -4,7 +4,7 @@
 
 use crate::error::{Result, unsupported};
 use crate::kernels::softmax::{Softmax, softmax as kernel};
-use crate::lower::{Cx, axis, split_at_axis};
+use crate::lower::{Cx, Value, axis, split_at_axis};
 
 pub(super) fn softmax(cx: &mut Cx<'_>) -> Result<()> {
     run(cx, false)
@@ -25,8 +25,15 @@ fn run(cx: &mut Cx<'_>, log: bool) -> Result<()> {
     let modern = cx.opset() >= 13;
     let at = cx.attributes.int("axis", if modern { -1 } else { 1 })?;
     let at = axis(at, x.rank())?;
+    let out = normalised(cx, &x, at, log)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// Normalises axis `at`; before opset 13 that axis and all after it.
+pub(super) fn normalised(cx: &mut Cx<'_>, x: &Value, at: usize, log: bool) -> Result<Value> {
     let (outer, mut length, mut inner) = split_at_axis(x.shape(), at);
-    if !modern {
+    if cx.opset() < 13 {
         (length, inner) = (length * inner, 1);
     }
     let geometry = Softmax {
@@ -37,7 +44,5 @@ fn run(cx: &mut Cx<'_>, log: bool) -> Result<()> {
         zero_if_empty: false,
     };
     let class = cx.class();
-    let out = cx.launch(|| kernel(&geometry, class), &[&x], x.shape(), x.dtype())?;
-    cx.set(0, out);
-    Ok(())
+    cx.launch(|| kernel(&geometry, class), &[x], x.shape(), x.dtype())
 }

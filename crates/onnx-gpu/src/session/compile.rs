@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Session, Stats, lock};
+use super::value::{self, GpuTensor};
+use super::{Session, Stats, Value as Input, lock};
 use crate::error::{Result, invalid_model};
-use crate::gpu::{Buffer, Gpu, Recording};
+use crate::gpu::{Buffer, Gpu, KernelTime, Recording};
 use crate::graph::ValueId;
 use crate::lower::{BufferId, Program, Recipe, Source, Step, Value, data_key, lower_graph};
 use crate::plan::Plan;
@@ -214,8 +215,8 @@ impl Session {
 
 impl Compiled {
     /// Writes the inputs, runs, reads the outputs back.
-    pub async fn run(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-        self.write(gpu, inputs)?;
+    pub async fn run(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<Vec<Tensor>> {
+        self.write(gpu, inputs).await?;
         self.recording.execute().await?;
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for output in &self.outputs {
@@ -226,23 +227,51 @@ impl Compiled {
                     shape,
                     dtype,
                 } => {
-                    let bytes = crate::tensor::elements(shape)? as u64 * 4;
-                    Tensor::from_gpu_bytes(*dtype, shape, &gpu.read(buffer, bytes).await?)?
+                    let data = gpu.read(buffer, value::bytes(shape)?).await?;
+                    Tensor::from_gpu_bytes(*dtype, shape, &data)?
                 }
             });
         }
         Ok(outputs)
     }
 
-    pub async fn profile(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<Vec<(&'static str, f64)>> {
-        self.write(gpu, inputs)?;
+    /// [`Compiled::run`] whose outputs stay on the device, in buffers of their own.
+    pub async fn run_gpu(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<Vec<GpuTensor>> {
+        self.write(gpu, inputs).await?;
+        self.recording.execute().await?;
+        let mut outputs = Vec::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            outputs.push(match output {
+                Output::Known(tensor) => GpuTensor::upload(gpu, tensor).await?,
+                Output::Read {
+                    buffer,
+                    shape,
+                    dtype,
+                } => {
+                    let bytes = value::bytes(shape)?;
+                    let own = gpu.buffer(bytes, "output")?;
+                    gpu.copy(buffer, &own, bytes).await?;
+                    GpuTensor::new(gpu, own, shape.clone(), *dtype)?
+                }
+            });
+        }
+        Ok(outputs)
+    }
+
+    pub async fn profile(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<Vec<KernelTime>> {
+        self.write(gpu, inputs).await?;
         self.recording.profile().await
     }
 
-    fn write(&self, gpu: &Gpu, inputs: &[&Tensor]) -> Result<()> {
-        for (buffer, tensor) in self.inputs.iter().zip(inputs) {
-            if let Some(buffer) = buffer {
-                gpu.write(buffer, &tensor.to_gpu_bytes()?)?;
+    async fn write(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<()> {
+        for (buffer, input) in self.inputs.iter().zip(inputs) {
+            let Some(buffer) = buffer else { continue };
+            match input {
+                Input::Host(tensor) => gpu.write(buffer, &tensor.to_gpu_bytes()?)?,
+                Input::Device(tensor) => {
+                    let bytes = value::bytes(tensor.shape())?;
+                    gpu.copy(tensor.buffer(), buffer, bytes).await?;
+                }
             }
         }
         Ok(())

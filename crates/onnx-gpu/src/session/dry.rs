@@ -5,11 +5,11 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Stats, fixed_or_one};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Passes};
 use crate::kernels::AdapterClass;
-use crate::lower::lower_graph;
+use crate::lower::{Program, lower_graph};
 use crate::plan::Plan;
-use crate::proto::Model;
+use crate::proto::{Dim, Model};
 use crate::weights::{Bytes, Origin, read_small};
 
 /// What a model would cost on a device of a class: parses, optimises, infers shapes and places buffers, without opening one.
@@ -19,27 +19,12 @@ use crate::weights::{Bytes, Origin, read_small};
 /// # Errors
 /// As [`crate::Session::from_bytes`], but for the device's own; a weight outside of `bytes` is not read.
 pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
-    let mut model = Model::parse(bytes)?;
-    let files = Bytes::new();
-    let origin = Origin {
-        graph: bytes,
-        files: &files,
-    };
-    let initializers = std::mem::take(&mut model.graph.initializers);
-    let reading = pin!(read_small(initializers, &origin));
-    // Bytes in memory are there at once.
-    let known = match reading.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(known) => known?,
-        Poll::Pending => return Err(Error::new(ErrorKind::Io, "bytes in memory are not ready")),
-    };
-    let graph = Graph::new(model, known)?;
-    let shapes: Vec<Vec<usize>> = graph
-        .inputs
-        .iter()
-        .map(|(_, info)| fixed_or_one(info))
-        .collect();
-    let mut program = lower_graph(&graph, &shapes, class)?;
-    let plan = Plan::new(&mut program);
+    let Planned {
+        graph,
+        program,
+        plan,
+        ..
+    } = planned(bytes, Passes::ALL, class)?;
     let keys: std::collections::HashSet<&str> =
         plan.steps.iter().map(|s| s.launch.key.as_str()).collect();
     Ok(Stats {
@@ -54,5 +39,44 @@ pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
             .map(|(buffer, _)| buffer.bytes)
             .sum(),
         nodes: graph.nodes.len(),
+    })
+}
+
+/// A model's graph, launches and buffers.
+pub(crate) struct Planned {
+    pub graph: Graph,
+    pub program: Program,
+    pub plan: Plan,
+    /// Whether the model leaves no dimension of its inputs open.
+    pub fixed: bool,
+}
+
+/// Parses, optimises and plans, with 1 for open dimensions.
+pub(crate) fn planned(bytes: &[u8], passes: Passes, class: AdapterClass) -> Result<Planned> {
+    let mut model = Model::parse(bytes)?;
+    let files = Bytes::new();
+    let origin = Origin {
+        graph: bytes,
+        files: &files,
+    };
+    let initializers = std::mem::take(&mut model.graph.initializers);
+    let reading = pin!(read_small(initializers, &origin));
+    // Bytes in memory are there at once.
+    let known = match reading.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(known) => known?,
+        Poll::Pending => return Err(Error::new(ErrorKind::Io, "bytes in memory are not ready")),
+    };
+    let graph = Graph::new(model, known, passes)?;
+    let inputs = || graph.inputs.iter().map(|(_, info)| info);
+    let is_fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
+    let fixed = inputs().all(|i| i.shape.as_ref().is_some_and(|s| s.iter().all(is_fixed)));
+    let shapes: Vec<Vec<usize>> = inputs().map(fixed_or_one).collect();
+    let mut program = lower_graph(&graph, &shapes, class)?;
+    let plan = Plan::new(&mut program);
+    Ok(Planned {
+        graph,
+        program,
+        plan,
+        fixed,
     })
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Value;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::{Dim, ValueInfo};
-use crate::tensor::Tensor;
 
 fn refuse(message: String) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
@@ -13,8 +13,8 @@ fn refuse(message: String) -> Error {
 /// The given tensors in the model's order.
 pub(super) fn check<'a>(
     declared: &[ValueInfo],
-    given: &'a [(&str, Tensor)],
-) -> Result<Vec<&'a Tensor>> {
+    given: &'a [(&str, Value)],
+) -> Result<Vec<&'a Value>> {
     for (i, (name, _)) in given.iter().enumerate() {
         if !declared.iter().any(|info| info.name == *name) {
             let known: Vec<&str> = declared.iter().map(|info| info.name.as_str()).collect();
@@ -78,7 +78,7 @@ fn show(dims: &[Dim]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::DType;
+    use crate::{DType, Tensor};
 
     fn declared() -> Vec<ValueInfo> {
         let info = |name: &str, dims: &[Dim]| ValueInfo {
@@ -93,8 +93,8 @@ mod tests {
         ]
     }
 
-    fn zeros(shape: &[usize]) -> Tensor {
-        Tensor::zeros(DType::F32, shape).unwrap()
+    fn zeros(shape: &[usize]) -> Value {
+        Tensor::zeros(DType::F32, shape).unwrap().into()
     }
 
     #[test]
@@ -106,14 +106,17 @@ mod tests {
 
     #[test]
     fn every_misuse_has_its_kind() {
-        let kind = |given: &[(&str, Tensor)]| check(&declared(), given).unwrap_err().kind();
+        let kind = |given: &[(&str, Value)]| check(&declared(), given).unwrap_err().kind();
         let (a, b) = (zeros(&[3, 2]), zeros(&[3, 9]));
         assert_eq!(kind(&[("a", a.clone())]), ErrorKind::InvalidInput);
         let unknown = [("a", a.clone()), ("b", b.clone()), ("c", b.clone())];
         assert_eq!(kind(&unknown), ErrorKind::InvalidInput);
         let twice = [("a", a.clone()), ("a", a.clone()), ("b", b.clone())];
         assert_eq!(kind(&twice), ErrorKind::InvalidInput);
-        let typed = [("a", a.cast(DType::I64)), ("b", b.clone())];
+        let typed = [
+            ("a", Tensor::zeros(DType::I64, [3, 2]).unwrap().into()),
+            ("b", b.clone()),
+        ];
         assert_eq!(kind(&typed), ErrorKind::InvalidInput);
         let symbol = [("a", zeros(&[4, 2])), ("b", b.clone())];
         assert_eq!(kind(&symbol), ErrorKind::ShapeMismatch);

@@ -1,5 +1,5 @@
 use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
-use onnx_gpu::kernels::conv2d::{Conv2d, conv2d};
+use onnx_gpu::kernels::conv2d::{Conv2d, Residual, conv2d};
 use onnx_gpu::kernels::{Activation, Format};
 
 use crate::harness::{CLASSES, assert_close, noise, run};
@@ -25,15 +25,22 @@ fn reference(g: &Conv2d, x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) -
                                 {
                                     continue;
                                 }
-                                let xi = (channel * g.in_h + y as usize) * g.in_w + x_at as usize;
+                                let (y, x_at) = (y as usize, x_at as usize);
+                                let xi = if g.upsample {
+                                    (channel * (g.in_h / 2) + y / 2) * (g.in_w / 2) + x_at / 2
+                                } else {
+                                    (channel * g.in_h + y) * g.in_w + x_at
+                                };
                                 let wi = ((m * ig + c) * g.kernel[0] + ky) * g.kernel[1] + kx;
                                 sum += f64::from(x[xi]) * f64::from(w[wi]);
                             }
                         }
                     }
-                    if g.residual {
-                        sum += f64::from(residual[out.len()]);
-                    }
+                    sum += match g.residual {
+                        Residual::None => 0.0,
+                        Residual::Full => f64::from(residual[out.len()]),
+                        Residual::Channel => f64::from(residual[n * g.out_channels + m]),
+                    };
                     if g.activation == Activation::Silu {
                         sum /= 1.0 + (-sum).exp();
                     }
@@ -61,7 +68,7 @@ pub fn check(g: Conv2d) {
         if g.bias {
             inputs.push(&bias);
         }
-        if g.residual {
+        if g.residual != Residual::None {
             inputs.push(&residual);
         }
         let got = run(conv2d(&g, class).unwrap(), &inputs, len);
@@ -81,7 +88,8 @@ pub const BASE: Conv2d = Conv2d {
     dilations: [1, 1],
     groups: 1,
     bias: true,
-    residual: false,
+    residual: Residual::None,
+    upsample: false,
     activation: Activation::None,
     weights: Format::F32,
 };
@@ -189,20 +197,61 @@ fn groups_and_depthwise() {
 }
 
 #[test]
+fn upsampled_images_are_read_at_half_size() {
+    for (in_h, in_w) in [(8, 12), (2, 2), (6, 14)] {
+        check(Conv2d {
+            in_h,
+            in_w,
+            upsample: true,
+            ..BASE
+        });
+        check(Conv2d {
+            in_h,
+            in_w,
+            in_channels: 4,
+            out_channels: 6,
+            groups: 2,
+            strides: [2, 1],
+            upsample: true,
+            ..BASE
+        });
+    }
+}
+
+#[test]
+fn residuals_per_channel() {
+    for (out_channels, groups) in [(5, 1), (33, 3), (64, 1)] {
+        check(Conv2d {
+            out_channels,
+            groups,
+            residual: Residual::Channel,
+            activation: Activation::Silu,
+            ..BASE
+        });
+    }
+    check(Conv2d {
+        kernel: [1, 1],
+        pads: [0; 4],
+        residual: Residual::Channel,
+        ..BASE
+    });
+}
+
+#[test]
 fn residual_and_activation() {
     check(Conv2d {
-        residual: true,
+        residual: Residual::Full,
         activation: Activation::Silu,
         ..BASE
     });
     check(Conv2d {
-        residual: true,
+        residual: Residual::Full,
         bias: false,
         out_channels: 33,
         ..BASE
     });
     check(Conv2d {
-        residual: true,
+        residual: Residual::Full,
         kernel: [1, 1],
         pads: [0; 4],
         ..BASE

@@ -112,7 +112,7 @@ fn recordings_replay_in_order() {
     assert!(
         times
             .iter()
-            .all(|(label, seconds)| *label == "unary" && *seconds > 0.0)
+            .all(|time| time.label == "unary" && time.seconds > 0.0 && time.bytes > 0)
     );
 }
 

@@ -1,9 +1,9 @@
 use onnx_gpu::kernels::Activation;
-use onnx_gpu::kernels::matmul::{Bias, MatMul, matmul};
+use onnx_gpu::kernels::matmul::{Bias, MatMul, Strides, matmul};
 
 use crate::harness::{CLASSES, assert_close, broadcast, flat, indices, noise, run};
 
-fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f64> {
+fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>, residual: &[f32]) -> Vec<f64> {
     let mut shape = g.batch.clone();
     shape.extend([g.m, g.n]);
     indices(&shape)
@@ -25,7 +25,9 @@ fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f64>
                 } else {
                     k * g.n + col
                 };
-                sum += f64::from(a[a0 + ai]) * f64::from(b[b0 + bi]);
+                let ai = placed(&g.a_strides, batch, row, k).unwrap_or(a0 + ai);
+                let bi = placed(&g.b_strides, batch, k, col).unwrap_or(b0 + bi);
+                sum += f64::from(a[ai]) * f64::from(b[bi]);
             }
             let mut value = f64::from(g.alpha) * sum;
             if let (Some(s), Some(bias)) = (g.bias, bias) {
@@ -33,6 +35,9 @@ fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f64>
                     + row * s.row_stride
                     + col * s.col_stride;
                 value += f64::from(g.beta) * f64::from(bias[at]);
+            }
+            if g.residual {
+                value += f64::from(residual[flat(index, &shape)]);
             }
             match g.activation {
                 Activation::None => value,
@@ -44,17 +49,34 @@ fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>) -> Vec<f64>
         .collect()
 }
 
+/// Position of element `(batch, row, col)` of an operand with strides.
+fn placed(strides: &Option<Strides>, batch: &[usize], row: usize, col: usize) -> Option<usize> {
+    let s = strides.as_ref()?;
+    let outer: usize = batch.iter().zip(&s.batch).map(|(i, step)| i * step).sum();
+    Some(s.offset + outer + row * s.row + col * s.col)
+}
+
 pub fn check(g: &MatMul, bias_len: usize) {
     let matrices = |batch: &[usize]| batch.iter().product::<usize>();
-    let a = noise(matrices(&g.a_batch) * g.m * g.k, 1);
-    let b = noise(matrices(&g.b_batch) * g.k * g.n, 2);
+    let length = |strides: &Option<Strides>, dense: usize, rows: usize, cols: usize| {
+        let last: Vec<usize> = g.batch.iter().map(|d| d - 1).collect();
+        placed(strides, &last, rows - 1, cols - 1).map_or(dense, |at| at + 1)
+    };
+    let a = matrices(&g.a_batch) * g.m * g.k;
+    let a = noise(length(&g.a_strides, a, g.m, g.k), 1);
+    let b = matrices(&g.b_batch) * g.k * g.n;
+    let b = noise(length(&g.b_strides, b, g.k, g.n), 2);
     let bias = noise(bias_len, 3);
     let len = matrices(&g.batch) * g.m * g.n;
-    let expected = reference(g, &a, &b, Some(&bias));
+    let residual = noise(len, 4);
+    let expected = reference(g, &a, &b, Some(&bias), &residual);
     for class in CLASSES {
         let mut inputs = vec![&a[..], &b[..]];
         if g.bias.is_some() {
             inputs.push(&bias);
+        }
+        if g.residual {
+            inputs.push(&residual);
         }
         let got = run(matmul(g, class).unwrap(), &inputs, len);
         assert_close(&got, &expected, 1e-5, 1e-5, &format!("{class:?} {g:?}"));
@@ -160,5 +182,56 @@ fn bias_alpha_beta_and_activation() {
                 len,
             );
         }
+    }
+}
+
+#[test]
+fn operands_lie_anywhere() {
+    // Three heads side by side in rows; B transposed and shared by the heads of an image.
+    let heads = Strides {
+        offset: 5,
+        batch: vec![9 * 33, 11],
+        row: 33,
+        col: 1,
+    };
+    let shared = Strides {
+        offset: 2,
+        batch: vec![80, 0],
+        row: 1,
+        col: 13,
+    };
+    for m in [1, 9] {
+        for residual in [false, true] {
+            check(
+                &MatMul {
+                    batch: vec![2, 3],
+                    a_strides: Some(heads.clone()),
+                    b_strides: Some(shared.clone()),
+                    residual,
+                    activation: Activation::Silu,
+                    ..MatMul::new(m, 5, 11)
+                },
+                0,
+            );
+        }
+    }
+}
+
+#[test]
+fn residuals_are_added_after_the_bias() {
+    for (m, n) in [(1, 3), (7, 65), (66, 70)] {
+        check(
+            &MatMul {
+                bias: Some(Bias {
+                    batch_stride: 0,
+                    row_stride: 0,
+                    col_stride: 1,
+                }),
+                residual: true,
+                activation: Activation::Relu,
+                ..MatMul::new(m, n, 10)
+            },
+            n,
+        );
     }
 }

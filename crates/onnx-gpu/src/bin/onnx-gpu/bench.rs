@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use onnx_gpu::{DType, Dim, Error, ErrorKind, Result, Tensor, ValueInfo};
+use onnx_gpu::{DType, Dim, Error, ErrorKind, KernelTime, Result, Tensor, ValueInfo};
 
 use super::{Source, files, memory};
 
@@ -51,18 +51,35 @@ pub fn print(
     );
     memory::print();
     if profile {
-        let mut families: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
-        for (label, seconds) in session.profile_blocking(&inputs)? {
-            let entry = families.entry(label).or_default();
-            *entry = (entry.0 + 1, entry.1 + seconds);
-        }
-        let mut rows: Vec<_> = families.into_iter().collect();
-        rows.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
-        for (label, (count, seconds)) in rows {
-            println!("{count:6}  {:10.3} ms  {label}", seconds * 1e3);
-        }
+        table(&session.profile_blocking(&inputs)?);
     }
     Ok(())
+}
+
+/// One line per kernel family, the slowest first.
+fn table(times: &[KernelTime]) {
+    let mut families: BTreeMap<&str, (usize, f64, u64, u64)> = BTreeMap::new();
+    for time in times {
+        let entry = families.entry(time.label).or_default();
+        entry.0 += 1;
+        entry.1 += time.seconds;
+        entry.2 += time.flops;
+        entry.3 += time.bytes;
+    }
+    let mut rows: Vec<_> = families.into_iter().collect();
+    rows.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    println!(" calls          ms   GFLOP/s          MB  kernel");
+    for (label, (calls, seconds, flops, bytes)) in rows {
+        let rate = match flops {
+            0 => "-".to_owned(),
+            _ => format!("{:.2}", flops as f64 / seconds / 1e9),
+        };
+        println!(
+            "{calls:6}  {:10.3}  {rate:>8}  {:10.3}  {label}",
+            seconds * 1e3,
+            bytes as f64 / 1e6
+        );
+    }
 }
 
 fn millis(time: Duration) -> f64 {

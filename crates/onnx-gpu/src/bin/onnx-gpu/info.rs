@@ -1,9 +1,10 @@
 //! `onnx-gpu info`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::proto::{Model, ValueInfo};
-use onnx_gpu::{OPSETS, Result, is_supported};
+use onnx_gpu::{OPSETS, Passes, Report, Result, is_supported};
 
 /// Prints what a model declares.
 pub fn print(bytes: &[u8]) -> Result<()> {
@@ -55,6 +56,40 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     }
     println!("unsupported operators: {missing}");
     Ok(())
+}
+
+/// Prints nodes and dispatches without any pass and with the given ones.
+pub fn print_fused(bytes: &[u8], passes: Passes) -> Result<()> {
+    let class = AdapterClass::Software;
+    let before = Report::new(bytes, Passes::NONE, class)?;
+    let after = Report::new(bytes, passes, class)?;
+    println!("{:>7} {:>7}  node", "before", "after");
+    rows(&before.operators, &after.operators);
+    println!("{:>7} {:>7}  nodes", before.nodes(), after.nodes());
+    if let (Some(was), Some(is)) = (&before.kernels, &after.kernels) {
+        println!("{:>7} {:>7}  dispatch", "before", "after");
+        rows(was, is);
+        let [was, is] = [was, is].map(|kernels| kernels.values().sum::<usize>());
+        println!("{was:>7} {is:>7}  dispatches per run");
+    } else {
+        println!("dispatches depend on the shapes of the inputs");
+    }
+    if let (Some(was), Some(is)) = (before.working_bytes, after.working_bytes) {
+        println!(
+            "{:>7.1} {:>7.1}  MB of inputs and intermediate results",
+            was as f64 / 1e6,
+            is as f64 / 1e6
+        );
+    }
+    Ok(())
+}
+
+fn rows<K: Ord + std::fmt::Display>(before: &BTreeMap<K, usize>, after: &BTreeMap<K, usize>) {
+    let names: BTreeSet<&K> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let count = |map: &BTreeMap<K, usize>| map.get(name).copied().unwrap_or(0);
+        println!("{:>7} {:>7}  {name}", count(before), count(after));
+    }
 }
 
 fn declaration(info: &ValueInfo) -> String {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use onnx_gpu::{AdapterChoice, Gpu, Options, Result, Session};
+use onnx_gpu::{AdapterChoice, Gpu, Options, Pass, Passes, Result, Session};
 
 /// Runs ONNX models on wgpu.
 #[derive(Parser)]
@@ -29,6 +29,12 @@ enum Command {
     Info {
         /// ONNX file.
         model: PathBuf,
+        /// Also show nodes and dispatches before and after the optimiser.
+        #[arg(long)]
+        fused: bool,
+        /// A pass to leave out; may be repeated.
+        #[arg(long, value_name = "PASS")]
+        without: Vec<Pass>,
     },
     /// Runs the model once and writes or summarises its outputs.
     Run {
@@ -88,12 +94,22 @@ struct Source {
     /// default, high, software, an index or a part of a name from `onnx-gpu adapters`.
     #[arg(long, default_value = "default")]
     adapter: AdapterChoice,
+    /// A pass of the optimiser to leave out; may be repeated.
+    #[arg(long, value_name = "PASS")]
+    without: Vec<Pass>,
+}
+
+fn passes(without: &[Pass]) -> Passes {
+    without
+        .iter()
+        .fold(Passes::ALL, |set, &pass| set.without(pass))
 }
 
 impl Source {
     fn open(&self) -> Result<Session> {
         let options = Options {
             adapter: self.adapter.clone(),
+            passes: passes(&self.without),
             ..Options::default()
         };
         let session = Session::open_blocking(&self.model, options)?;
@@ -129,7 +145,17 @@ fn dispatch(command: Command) -> Result<bool> {
                 );
             }
         }
-        Command::Info { model } => info::print(&files::bytes(&model)?)?,
+        Command::Info {
+            model,
+            fused,
+            without,
+        } => {
+            let bytes = files::bytes(&model)?;
+            info::print(&bytes)?;
+            if fused {
+                info::print_fused(&bytes, passes(&without))?;
+            }
+        }
         Command::Run { source, output } => {
             let inputs = files::inputs(&source.inputs)?;
             let session = source.open()?;

@@ -1,6 +1,6 @@
 //! Bias, residual and activation moved into the operator before them.
 
-use super::{Epilogue, FUSED_DOMAIN, Node, View, either, is_op};
+use super::{Epilogue, FUSED_DOMAIN, Node, View, either, is_onnx, is_op};
 use crate::kernels::Activation;
 
 /// `MatMul` by a constant matrix, then `Add` of a constant row.
@@ -26,23 +26,27 @@ pub(super) fn bias(view: &View<'_>, node: &Node) -> Option<Node> {
     })
 }
 
-/// `Conv`, then `Add` of a computed value.
+/// `Conv`, `MatMul` or `Gemm`, then `Add` of a computed value.
 pub(super) fn residual(view: &View<'_>, node: &Node) -> Option<Node> {
     if !is_op(node, "Add") {
         return None;
     }
     either(node).find_map(|[out, other]| {
-        let conv = view.sole_op(out, "Conv")?;
-        if view.constant_shape(other).is_some() || other == out {
+        let before = view.sole(out)?;
+        let takes = is_onnx(&before.domain)
+            && matches!(before.op.as_str(), "Conv" | "MatMul" | "Gemm")
+            && before.epilogue.residual.is_none()
+            && before.epilogue.activation == Activation::None;
+        if !takes || view.constant_shape(other).is_some() || other == out {
             return None;
         }
         Some(Node {
             outputs: node.outputs.clone(),
             epilogue: Epilogue {
                 residual: Some(other),
-                ..Epilogue::default()
+                ..before.epilogue.clone()
             },
-            ..conv.clone()
+            ..before.clone()
         })
     })
 }

@@ -14,7 +14,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let weights = params.in_channels * taps;
     let last = params.out_channels - 1u;
     let first_weight = (image % params.groups) * params.out_channels;
-    let plane = params.in_h * params.in_w;
+    let halvings = vec4<u32>(params.halvings);
+    let stored_w = params.in_w >> params.halvings;
+    let plane = (params.in_h >> params.halvings) * stored_w;
     let size = vec4<u32>(params.in_w);
 {{declare}}    for (var ky = 0u; ky < params.kernel_h; ky += 1u) {
         let y = y0 + i32(ky * params.dilation_h);
@@ -23,7 +25,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             let x = x0 + i32(kx * params.dilation_w);
             let inside = row_inside & (vec4<u32>(x) < size);
             // Padding reads any valid element and is masked.
-            var at = select(vec4<u32>(0u), vec4<u32>(y * i32(params.in_w) + x), inside);
+            var at = select(vec4<u32>(0u), vec4<u32>((y >> halvings) * i32(stored_w) + (x >> halvings)), inside);
             at += image * params.in_channels * plane;
             var tap = ky * params.kernel_w + kx;
             for (var c = 0u; c < params.in_channels; c += 1u) {

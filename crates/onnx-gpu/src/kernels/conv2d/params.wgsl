@@ -16,6 +16,8 @@ struct Params {
     pad_top: i32,
     pad_left: i32,
     groups: u32,
+    // 1 where x is stored at half the height and width.
+    halvings: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

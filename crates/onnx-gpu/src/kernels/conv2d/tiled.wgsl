@@ -23,7 +23,9 @@ fn main(
     let taps = params.kernel_h * params.kernel_w;
     let depth = params.in_channels * taps;
     let first_weight = (image % params.groups) * params.out_channels;
-    let plane = params.in_h * params.in_w;
+    let halvings = vec4<u32>(params.halvings);
+    let stored_w = params.in_w >> params.halvings;
+    let plane = (params.in_h >> params.halvings) * stored_w;
     let load_k = lane / 16u;
     // Neighbouring invocations load neighbouring pixels.
     let pixels = vec4<u32>(0u, 1u, 2u, 3u) + tile_pixel + (lane % 16u) * 4u;
@@ -58,7 +60,7 @@ fn main(
         let inside = valid & (vec4<u32>(y) < vec4<u32>(params.in_h))
             & (vec4<u32>(x) < vec4<u32>(params.in_w)) & vec4<bool>(k < depth);
         let at = select(vec4<u32>(0u),
-            vec4<u32>(y * i32(params.in_w) + x) + (image * params.in_channels + channel) * plane, inside);
+            vec4<u32>((y >> halvings) * i32(stored_w) + (x >> halvings)) + (image * params.in_channels + channel) * plane, inside);
         let loaded = vec4<f32>(in_x[at.x], in_x[at.y], in_x[at.z], in_x[at.w]);
         tile_x[load_k * 16u + lane % 16u] = select(vec4<f32>(0.0), loaded, inside);
         workgroupBarrier();

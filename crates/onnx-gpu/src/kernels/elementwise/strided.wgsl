@@ -14,7 +14,8 @@ struct Params {
 // Offset of output element `index` in each input.
 fn offsets(index: u32) -> vec3<u32> {
     var rest = min(index, params.len - 1u);
-    var sum = vec3<u32>(0u);
+    // The first elements of the inputs.
+    var sum = params.scalar.xyz;
     for (var axis = 7u; axis > 8u - params.rank; axis -= 1u) {
         let word = axis / 4u;
         let lane = axis % 4u;

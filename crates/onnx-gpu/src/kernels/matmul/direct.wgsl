@@ -16,6 +16,8 @@ struct Params {
     a_k: u32,
     b_k: u32,
     b_col: u32,
+    a_start: u32,
+    b_start: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

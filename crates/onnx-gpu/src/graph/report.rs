@@ -1,0 +1,58 @@
+//! What the optimiser makes of a model, without a device.
+
+use std::collections::BTreeMap;
+
+use super::{FUSED_DOMAIN, Passes};
+use crate::error::Result;
+use crate::kernels::AdapterClass;
+use crate::session::planned;
+
+/// A model after some passes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Nodes per operator; those that fusion introduces are in the domain `fused`.
+    pub operators: BTreeMap<String, usize>,
+    /// Dispatches per kernel family, if every input shape is fixed.
+    pub kernels: Option<BTreeMap<&'static str, usize>>,
+    /// Bytes of inputs and intermediate results, if every input shape is fixed.
+    pub working_bytes: Option<u64>,
+}
+
+impl Report {
+    /// Runs the passes and plans the dispatches for an adapter of the given class.
+    ///
+    /// # Errors
+    /// As [`crate::Session::from_bytes`] for the file.
+    pub fn new(onnx: &[u8], passes: Passes, class: AdapterClass) -> Result<Self> {
+        let planned = planned(onnx, passes, class)?;
+        let mut report = Self::default();
+        for node in &planned.graph.nodes {
+            let name = match node.domain.as_str() {
+                FUSED_DOMAIN => format!("fused::{}", node.op),
+                "" | "ai.onnx" => node.op.clone(),
+                domain => format!("{domain}::{}", node.op),
+            };
+            *report.operators.entry(name).or_default() += 1;
+        }
+        if !planned.fixed {
+            return Ok(report);
+        }
+        let mut kernels = BTreeMap::new();
+        for step in &planned.plan.steps {
+            *kernels.entry(step.launch.label).or_default() += 1;
+        }
+        report.kernels = Some(kernels);
+        report.working_bytes = Some(planned.plan.working_bytes(&planned.program));
+        Ok(report)
+    }
+
+    /// Number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.operators.values().sum()
+    }
+
+    /// Dispatches per run, if every input shape is fixed.
+    pub fn dispatches(&self) -> Option<usize> {
+        self.kernels.as_ref().map(|kernels| kernels.values().sum())
+    }
+}
