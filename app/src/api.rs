@@ -20,6 +20,19 @@ pub(crate) async fn post<T: DeserializeOwned>(
     read(request.send().await.map_err(unreachable)?).await
 }
 
+/// `POST` of a JSON body that counts once however often it is sent with the same `Idempotency-Key`.
+pub(crate) async fn post_once<T: DeserializeOwned>(
+    url: &str,
+    key: &str,
+    body: &impl Serialize,
+) -> Result<T, Problem> {
+    let request = Request::post(url)
+        .header("idempotency-key", key)
+        .json(body)
+        .map_err(unreadable)?;
+    read(request.send().await.map_err(unreachable)?).await
+}
+
 /// `DELETE`; the answer's body is not looked at.
 pub(crate) async fn delete(url: &str) -> Result<(), Problem> {
     let response = Request::delete(url).send().await.map_err(unreachable)?;

@@ -41,6 +41,7 @@ pub(crate) fn Home() -> impl IntoView {
                         match models.await {
                             Ok(models) => {
                                 fill(studio, &models, |name| query.get(name));
+                                studio.resume(&models);
                                 view! { <StudioView models /> }.into_any()
                             }
                             Err(problem) => {

@@ -1,5 +1,6 @@
 //! Running, stopping and saving in the browser's main thread; the model itself runs in the worker.
 
+mod kept;
 mod local;
 mod remote;
 pub(super) mod save;
@@ -77,15 +78,6 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
     studio.settings.update(|s| {
         s.seed = request.seed.map(|v| v.to_string()).unwrap_or_default();
     });
-    studio.run.set(Run::begin(request.clone()));
-    reveal_result();
-    let (cancel, cancelled) = oneshot::channel();
-    desk(|d| {
-        d.cancel = Some(cancel);
-        if let Some((_, url)) = d.picture.take() {
-            revoke(&url);
-        }
-    });
     let task = Task {
         studio,
         model,
@@ -93,14 +85,68 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
         policy: settings.policy,
         accept_software: settings.accept_software,
     };
+    start(task, None);
+    reveal_result();
+}
+
+/// Follows the job that was running on the server when the page was left, here or in another tab.
+pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
+    let idle = |run: &Run| run.phase == Phase::Idle;
+    if !studio.run.with_untracked(idle) {
+        return;
+    }
+    let Some(job) = kept::job() else { return };
+    let models = models.to_vec();
     spawn_local(async move {
-        let phase = match task.drive(cancelled.fuse()).await {
+        let Some(view) = remote::find(&job.id).await else {
+            kept::forget(&job.id);
+            return;
+        };
+        let model = models.into_iter().find(|m| m.id == view.request.model);
+        let (Some(model), true) = (model, studio.run.with_untracked(idle)) else {
+            return;
+        };
+        let task = Task {
+            studio,
+            model,
+            request: view.request,
+            policy: Policy::PreferServer,
+            accept_software: false,
+        };
+        start(task, Some(job));
+    });
+}
+
+/// Starts on a task, or goes on with its job on the server.
+fn start(task: Task, job: Option<kept::KeptJob>) {
+    let studio = task.studio;
+    studio.run.set(Run::begin(task.request.clone()));
+    let (cancel, cancelled) = oneshot::channel();
+    desk(|d| {
+        d.cancel = Some(cancel);
+        if let Some((_, url)) = d.picture.take() {
+            revoke(&url);
+        }
+    });
+    spawn_local(async move {
+        let mut cancelled = cancelled.fuse();
+        let made = match job {
+            None => task.drive(cancelled).await,
+            Some(job) => {
+                task.decide(&job.decision);
+                remote::follow(&task, &job.id, &mut cancelled).await
+            }
+        };
+        let phase = match made {
             Ok(done) => Phase::Done(Box::new(done)),
             Err(Stop::Cancelled) => Phase::Cancelled,
             Err(Stop::Failed(problem)) => Phase::Failed(problem),
         };
         desk(|d| d.cancel = None);
-        studio.run.update(|run| run.phase = phase);
+        studio.run.update(|run| {
+            run.preview = None;
+            run.phase = phase;
+        });
     });
 }
 
@@ -145,7 +191,7 @@ impl Task {
             }
         }
         self.decide(&decision);
-        remote::render(self, &mut cancelled).await
+        remote::render(self, decision, &mut cancelled).await
     }
 
     async fn probe(&self, cancelled: &mut Cancelled) -> Result<CapabilityReport, local::End> {

@@ -62,6 +62,14 @@ impl Studio {
         let _ = models;
     }
 
+    /// Finds the job again that this visitor left running on the server, if there is one.
+    pub(crate) fn resume(self, models: &[ModelSummary]) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::resume(self, models);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = models;
+    }
+
     /// Stops the run.
     pub(crate) fn cancel(self) {
         #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]

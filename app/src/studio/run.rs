@@ -25,6 +25,8 @@ pub enum Phase {
     Queued {
         /// Jobs ahead, where known.
         ahead: Option<u32>,
+        /// Milliseconds until the picture is likely to be there, where known.
+        eta_ms: Option<f64>,
     },
     /// Denoising.
     Generating {
@@ -84,6 +86,8 @@ pub struct Run {
     pub request: Option<GenerationRequest>,
     /// Where it runs and why, once decided.
     pub decision: Option<Decision>,
+    /// Address of what the picture looks like so far.
+    pub preview: Option<String>,
     clock: StepClock,
 }
 
@@ -108,10 +112,14 @@ impl Run {
     /// It runs at `decision.place` from now on.
     pub fn decide(&mut self, decision: Decision) {
         self.phase = match decision.place {
-            Place::Server => Phase::Queued { ahead: None },
+            Place::Server => Phase::Queued {
+                ahead: None,
+                eta_ms: None,
+            },
             Place::BrowserGpu | Place::BrowserCpu => Phase::Preparing,
         };
         self.clock = StepClock::default();
+        self.preview = None;
         self.decision = Some(decision);
     }
 
@@ -125,6 +133,13 @@ impl Run {
         };
     }
 
+    /// The server has the job and `ahead` go first; steps of an attempt that was given up no longer count.
+    pub fn queue(&mut self, ahead: Option<u32>, eta_ms: Option<f64>) {
+        self.clock = StepClock::default();
+        self.preview = None;
+        self.phase = Phase::Queued { ahead, eta_ms };
+    }
+
     /// The sentence for screen readers and everybody else.
     pub fn status(&self) -> String {
         match &self.phase {
@@ -136,11 +151,17 @@ impl Run {
                 format::megabytes(*total)
             ),
             Phase::Preparing => "Preparing the model…".into(),
-            Phase::Queued { ahead: None } => "Handing it to the server…".into(),
-            Phase::Queued { ahead: Some(0) } => "Next in line on the server…".into(),
-            Phase::Queued { ahead: Some(1) } => "Waiting on the server: 1 picture ahead".into(),
-            Phase::Queued { ahead: Some(n) } => {
-                format!("Waiting on the server: {n} pictures ahead")
+            Phase::Queued { ahead, eta_ms } => {
+                let line = match ahead {
+                    None => return "Handing it to the server…".into(),
+                    Some(0) => "Next in line on the server".to_owned(),
+                    Some(1) => "Waiting on the server: 1 picture ahead".to_owned(),
+                    Some(n) => format!("Waiting on the server: {n} pictures ahead"),
+                };
+                match eta_ms {
+                    Some(ms) => format!("{line}, done in about {}", format::duration(*ms)),
+                    None => line,
+                }
             }
             Phase::Generating {
                 step, total_steps, ..

@@ -53,7 +53,13 @@ fn a_hand_over_starts_the_clock_anew() {
     run.step(4, 8, 400_000.0);
     let decision = after_browser_failure(Policy::Auto, "the device was lost".into()).unwrap();
     run.decide(decision);
-    assert_eq!(run.phase, Phase::Queued { ahead: None });
+    assert_eq!(
+        run.phase,
+        Phase::Queued {
+            ahead: None,
+            eta_ms: None
+        }
+    );
     assert_eq!(
         run.where_and_why(),
         "Runs on the server, because it failed in this browser: the device was lost."
@@ -120,4 +126,34 @@ fn only_running_phases_are_active() {
         run.phase = phase;
         assert_eq!(run.is_active(), active, "{:?}", run.phase);
     }
+}
+
+#[test]
+fn a_queued_job_tells_place_and_time() {
+    let mut run = run();
+    for (ahead, eta_ms, status) in [
+        (None, None, "Handing it to the server…"),
+        (Some(0), None, "Next in line on the server"),
+        (Some(1), None, "Waiting on the server: 1 picture ahead"),
+        (
+            Some(3),
+            Some(12_000.0),
+            "Waiting on the server: 3 pictures ahead, done in about 12 s",
+        ),
+    ] {
+        run.queue(ahead, eta_ms);
+        assert_eq!(run.status(), status);
+    }
+}
+
+#[test]
+fn a_second_attempt_starts_the_clock_anew() {
+    let mut run = run();
+    run.step(1, 8, 0.0);
+    run.step(3, 8, 400_000.0);
+    run.preview = Some("data:".into());
+    run.queue(Some(0), None);
+    assert_eq!(run.preview, None);
+    run.step(1, 8, 500_000.0);
+    assert_eq!(run.status(), "Step 1 of 8");
 }

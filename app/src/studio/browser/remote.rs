@@ -1,55 +1,112 @@
 //! A run on the server: a job, followed by server-sent events and, where these fail, by asking.
 
-use futures::StreamExt;
 use futures::future::{Either, select};
+use futures::stream::{Select, StreamExt, select as merge};
 use gloo_net::eventsource::futures::{EventSource, EventSourceSubscription};
-use protocol::{JobCreated, JobStatus, JobView, Problem, ProblemCode};
+use protocol::{Decision, JobCreated, JobPreview, JobStatus, JobView, Problem, ProblemCode};
 
+use super::kept::{self, KeptJob};
 use super::{Cancelled, Stop, Task, time};
 use crate::api;
-use crate::studio::run::{Finished, Phase};
+use crate::studio::run::Finished;
 
 /// Without an event for this long the job is asked for.
 const SILENCE_MS: i32 = 15_000;
 /// Pause before asking again where events do not come.
 const PAUSE_MS: i32 = 1_000;
 /// Unanswered questions in a row after which the server counts as gone.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 30;
 
 /// Makes the picture on the server.
-pub(super) async fn render(task: &Task, cancelled: &mut Cancelled) -> Result<Finished, Stop> {
-    let job: JobCreated = api::post("/api/v1/jobs", &task.request)
-        .await
-        .map_err(Stop::Failed)?;
-    let url = format!("/api/v1/jobs/{}", job.id);
-    let mut follow = Follow::new(url.clone());
+pub(super) async fn render(
+    task: &Task,
+    decision: Decision,
+    cancelled: &mut Cancelled,
+) -> Result<Finished, Stop> {
+    let id = submit(task).await.map_err(Stop::Failed)?;
+    kept::keep(&KeptJob {
+        id: id.clone(),
+        decision,
+    });
+    follow(task, &id, cancelled).await
+}
+
+/// Hands the job over; sent again under the same key where the answer was lost, it is still one job.
+async fn submit(task: &Task) -> Result<String, Problem> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key).map_err(|error| {
+        Problem::new(
+            ProblemCode::Internal,
+            format!("the browser gave no random number: {error}"),
+        )
+    })?;
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut attempt = 0;
     loop {
-        let view = match select(std::pin::pin!(follow.next()), &mut *cancelled).await {
-            Either::Left((view, _)) => Some(view.map_err(Stop::Failed)?),
-            Either::Right(_) => None,
-        };
-        let Some(view) = view else {
-            return Err(match api::delete(&url).await {
-                Ok(()) => Stop::Cancelled,
-                // It finished first; the picture stays listed, but was not wanted.
-                Err(problem) if problem.code == ProblemCode::Conflict => Stop::Cancelled,
-                Err(problem) => Stop::Failed(problem),
-            });
-        };
-        if let Some(done) = apply(task, view)? {
-            return Ok(done);
+        attempt += 1;
+        match api::post_once::<JobCreated>("/api/v1/jobs", &key, &task.request).await {
+            Ok(job) => return Ok(job.id),
+            Err(problem) if attempt < 3 && may_pass(&problem) => time::sleep(PAUSE_MS).await,
+            Err(problem) => return Err(problem),
         }
     }
+}
+
+/// No answer, or one that says nothing about the request.
+fn may_pass(problem: &Problem) -> bool {
+    matches!(
+        problem.code,
+        ProblemCode::Internal | ProblemCode::QueueUnavailable
+    )
+}
+
+/// The state of a job, if there is one of that id.
+pub(super) async fn find(id: &str) -> Option<JobView> {
+    api::get(&format!("/api/v1/jobs/{id}")).await.ok()
+}
+
+/// Follows a job to its picture.
+pub(super) async fn follow(
+    task: &Task,
+    id: &str,
+    cancelled: &mut Cancelled,
+) -> Result<Finished, Stop> {
+    let url = format!("/api/v1/jobs/{id}");
+    let mut follow = Follow::new(url.clone());
+    let ended = loop {
+        let told = match select(std::pin::pin!(follow.next()), &mut *cancelled).await {
+            Either::Left((told, _)) => told,
+            Either::Right(_) => {
+                break Err(match api::delete(&url).await {
+                    Ok(()) => Stop::Cancelled,
+                    Err(problem) => Stop::Failed(problem),
+                });
+            }
+        };
+        match told {
+            Ok(Told::State(view)) => match apply(task, *view) {
+                Ok(None) => {}
+                Ok(Some(done)) => break Ok(done),
+                Err(stop) => break Err(stop),
+            },
+            Ok(Told::Preview(preview)) => task.update(|r| r.preview = Some(preview.image)),
+            // The job may still be made: a reload looks for it once more.
+            Err(problem) if problem.code != ProblemCode::NotFound => {
+                return Err(Stop::Failed(problem));
+            }
+            Err(problem) => break Err(Stop::Failed(problem)),
+        }
+    };
+    kept::forget(id);
+    ended
 }
 
 /// Shows a state; gives the picture when there is one.
 fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
     match view.status {
-        JobStatus::Queued => task.update(|r| {
-            r.phase = Phase::Queued {
-                ahead: view.queue_position,
-            };
-        }),
+        JobStatus::Queued => {
+            task.update(|r| r.queue(view.queue_position, view.eta_ms.map(|ms| ms as f64)));
+        }
         JobStatus::Generating => task.update(|r| {
             r.step(
                 view.progress.step,
@@ -85,32 +142,60 @@ fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
     Ok(None)
 }
 
-/// The states of a job, one after the other.
+/// What is told of a job.
+enum Told {
+    State(Box<JobView>),
+    Preview(JobPreview),
+}
+
+/// The states of a job, one after the other, and its previews.
 struct Follow {
     url: String,
-    events: Option<(EventSource, EventSourceSubscription)>,
+    events: Option<Events>,
     unanswered: u32,
+}
+
+/// An open stream of events; dropping the source closes it.
+struct Events {
+    _source: EventSource,
+    events: Select<EventSourceSubscription, EventSourceSubscription>,
+}
+
+impl Events {
+    /// `None`: without events the job is asked for, which is slower but sees the same.
+    fn open(url: &str) -> Option<Self> {
+        let mut source = EventSource::new(&format!("{url}/events")).ok()?;
+        let states = source.subscribe("state").ok()?;
+        let previews = source.subscribe("preview").ok()?;
+        Some(Self {
+            _source: source,
+            events: merge(states, previews),
+        })
+    }
 }
 
 impl Follow {
     fn new(url: String) -> Self {
-        let events = EventSource::new(&format!("{url}/events"))
-            .and_then(|mut source| source.subscribe("state").map(|events| (source, events)));
         Self {
+            events: Events::open(&url),
             url,
-            // Without events the job is asked for, which is slower but sees the same.
-            events: events.ok(),
             unanswered: 0,
         }
     }
 
-    async fn next(&mut self) -> Result<JobView, Problem> {
-        if let Some((_, events)) = &mut self.events {
-            match time::within(SILENCE_MS, events.next()).await {
-                Some(Some(Ok((_, event)))) => {
+    async fn next(&mut self) -> Result<Told, Problem> {
+        if let Some(open) = &mut self.events {
+            match time::within(SILENCE_MS, open.events.next()).await {
+                Some(Some(Ok((name, event)))) => {
                     let json = event.data().as_string().unwrap_or_default();
-                    if let Ok(view) = serde_json::from_str(&json) {
-                        return Ok(view);
+                    let told = if name == "preview" {
+                        serde_json::from_str(&json).map(Told::Preview)
+                    } else {
+                        serde_json::from_str(&json).map(Told::State)
+                    };
+                    if let Ok(told) = told {
+                        self.unanswered = 0;
+                        return Ok(told);
                     }
                     self.events = None;
                 }
@@ -127,7 +212,11 @@ impl Follow {
             match api::get(&self.url).await {
                 Ok(view) => {
                     self.unanswered = 0;
-                    return Ok(view);
+                    // Whoever answers can tell of events too, such as another replica.
+                    if self.events.is_none() {
+                        self.events = Events::open(&self.url);
+                    }
+                    return Ok(Told::State(view));
                 }
                 Err(problem) if problem.code == ProblemCode::NotFound => return Err(problem),
                 Err(problem) => {

@@ -28,15 +28,29 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
             _ => "active",
         })
     };
+    let preview = Memo::new(move |_| run.with(|r| r.preview.clone()));
     let size = models
         .with_value(|all| all.first().map(|m| (m.width, m.height)))
         .unwrap_or((64, 64));
     view! {
         <section id="result" class="result" aria-label="Result" data-state=state>
             <div class="stage">
-                {move || match done.get() {
-                    Some(done) => view! { <Shown done /> }.into_any(),
-                    None => {
+                {move || match (done.get(), preview.get()) {
+                    (Some(done), _) => view! { <Shown done /> }.into_any(),
+                    (None, Some(image)) => {
+                        view! {
+                            <img
+                                class="pixels preview"
+                                data-testid="preview"
+                                src=image
+                                alt="The picture so far"
+                                width=size.0
+                                height=size.1
+                            />
+                        }
+                            .into_any()
+                    }
+                    (None, None) => {
                         view! {
                             <p class="placeholder" aria-hidden="true">
                                 <span class="grain"></span>
