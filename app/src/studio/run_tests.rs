@@ -118,7 +118,13 @@ fn only_running_phases_are_active() {
     for (phase, active) in [
         (Phase::Idle, false),
         (Phase::Preparing, true),
-        (Phase::Queued { ahead: Some(2) }, true),
+        (
+            Phase::Queued {
+                ahead: Some(2),
+                eta_ms: None,
+            },
+            true,
+        ),
         (Phase::Cancelling, true),
         (Phase::Cancelled, false),
         (finished("", ""), false),
