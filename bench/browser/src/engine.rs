@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use js_sys::{Array, Uint8Array};
 use onnx_gpu::weights::HttpRanges;
-use onnx_gpu::{Dim, Gpu, Options, Result, Session, Tensor, ValueInfo, npy};
+use onnx_gpu::{Dim, Gpu, KernelTime, Options, Result, Session, Tensor, ValueInfo, npy};
 use wasm_bindgen::prelude::*;
 
 use crate::json;
@@ -123,19 +123,22 @@ pub(crate) fn tensors<'a>(names: &'a [String], files: &Array) -> Result<Vec<(&'a
         .collect()
 }
 
-fn kernels(times: &[(&str, f64)]) -> String {
-    let mut families: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
-    for (label, seconds) in times {
-        let entry = families.entry(label).or_default();
-        *entry = (entry.0 + 1, entry.1 + seconds);
+fn kernels(times: &[KernelTime]) -> String {
+    let mut families: BTreeMap<&str, (usize, f64, u64, u64)> = BTreeMap::new();
+    for time in times {
+        let entry = families.entry(time.label).or_default();
+        entry.0 += 1;
+        entry.1 += time.seconds;
+        entry.2 += time.flops;
+        entry.3 += time.bytes;
     }
     let mut rows: Vec<_> = families.into_iter().collect();
     rows.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
     let rows: Vec<String> = rows
         .into_iter()
-        .map(|(label, (calls, seconds))| {
+        .map(|(label, (calls, seconds, flops, bytes))| {
             format!(
-                "{{\"label\":{},\"calls\":{calls},\"ms\":{}}}",
+                "{{\"label\":{},\"calls\":{calls},\"ms\":{},\"flops\":{flops},\"bytes\":{bytes}}}",
                 json::string(label),
                 seconds * 1e3
             )
