@@ -19,6 +19,14 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// What a browser downloads for a model: `74.5 MB to download`, or that there is no package.
+pub fn download(model: &protocol::ModelSummary) -> String {
+    match model.package_url {
+        Some(_) => format!("{} to download", megabytes(model.download_bytes)),
+        None => "runs on the server".to_owned(),
+    }
+}
+
 /// A duration given in milliseconds: `0.8 s`, `42 s`, `3 min 5 s`.
 pub fn duration(ms: f64) -> String {
     let seconds = ms / 1e3;

@@ -178,7 +178,7 @@ mod tests {
                 summary: String::new(),
                 license: "Apache-2.0".into(),
                 paper: None,
-                package_url: String::new(),
+                package_url: None,
                 weights_digest: String::new(),
                 download_bytes: 0,
                 width: 64,

@@ -65,7 +65,7 @@ impl HubData for Fixed {
                 arxiv: "2209.03003".into(),
                 abstract_text: "We present rectified flow.".into(),
             }),
-            package_url: "/models/glyph/manifest.json".into(),
+            package_url: Some("/models/glyph/manifest.json".into()),
             weights_digest: "cd".repeat(32),
             download_bytes: 74_500_000,
             width: 64,

@@ -1,4 +1,4 @@
-//! The JSON API under `/api/v1`, and `/images`.
+//! The JSON API under `/api/v1` and `/v1`, and `/images`.
 
 mod error;
 mod extract;
@@ -6,14 +6,18 @@ mod health;
 mod images;
 mod jobs;
 mod models;
+mod openai;
+mod openapi;
 mod uploads;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::catalog::Catalog;
 use crate::images::Images;
@@ -33,25 +37,37 @@ pub struct Hub {
     pub images: Images,
     /// The jobs.
     pub queue: Arc<dyn Queue>,
+    /// Origin of the hub as visitors see it, without a slash at the end.
+    pub public_url: String,
     /// Cancelled when the server stops: open event streams end.
     pub stopping: CancellationToken,
 }
 
 /// The routes.
 pub fn routes(hub: Hub) -> Router {
-    Router::new()
-        .route("/api/v1/models", get(models::list))
-        .route("/api/v1/jobs", post(jobs::create))
-        .route("/api/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
-        .route("/api/v1/jobs/{id}/events", get(jobs::events))
-        .route("/api/v1/uploads", post(uploads::announce))
-        .route("/api/v1/uploads/{id}/commit", post(uploads::commit))
-        .route("/api/v1/images", get(images::list))
-        .route("/api/v1/images/{id}", get(images::show))
-        .route("/images/{file}", get(images::bytes))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    open_routes()
+        .split_for_parts()
+        .0
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(hub)
+}
+
+/// The routes with their description.
+fn open_routes() -> OpenApiRouter<Hub> {
+    OpenApiRouter::with_openapi(openapi::Base::openapi())
+        .routes(routes!(models::list))
+        .routes(routes!(jobs::create))
+        .routes(routes!(jobs::show, jobs::cancel))
+        .routes(routes!(jobs::events))
+        .routes(routes!(openai::create))
+        .routes(routes!(uploads::announce))
+        .routes(routes!(uploads::commit))
+        .routes(routes!(images::list))
+        .routes(routes!(images::show))
+        .routes(routes!(images::bytes))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi::document))
+        .routes(routes!(openapi::browse))
 }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use diffusion::manifest::MAX_MANIFEST_BYTES;
 use diffusion::{FileEntry, Manifest, package};
-use protocol::{GenerationRequest, ModelSummary, Problem, RequestError};
+use protocol::{GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError};
+
+use crate::render::hosted::config::EndpointConfig;
 
 /// Name of the manifest in a package folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -24,10 +26,18 @@ pub struct CatalogEntry {
     pub digests: HashMap<String, String>,
 }
 
-/// All packages, in the order of their folders' names.
+/// A model that an endpoint elsewhere runs.
+#[derive(Clone, Debug)]
+struct Hosted {
+    summary: ModelSummary,
+    negative_prompt: bool,
+}
+
+/// All packages, in the order of their folders' names, then the hosted models.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     entries: Vec<CatalogEntry>,
+    hosted: Vec<Hosted>,
 }
 
 impl Catalog {
@@ -62,12 +72,44 @@ impl Catalog {
                 }
             }
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries,
+            hosted: Vec::new(),
+        })
+    }
+
+    /// Adds the models of hosted endpoints.
+    ///
+    /// # Errors
+    /// When a package has the id of one.
+    pub fn with_endpoints(mut self, endpoints: &[EndpointConfig]) -> anyhow::Result<Self> {
+        for model in endpoints.iter().flat_map(|endpoint| &endpoint.models) {
+            anyhow::ensure!(
+                self.summary(&model.id).is_none(),
+                "both a package and an endpoint have the model {}",
+                model.id
+            );
+            self.hosted.push(Hosted {
+                summary: model.summary(),
+                negative_prompt: model.negative_prompt,
+            });
+        }
+        Ok(self)
     }
 
     /// Cards of all models, the default one first.
     pub fn summaries(&self) -> Vec<ModelSummary> {
-        self.entries.iter().map(|e| e.summary.clone()).collect()
+        self.all().cloned().collect()
+    }
+
+    /// Card of a model, wherever it runs.
+    pub fn summary(&self, id: &str) -> Option<&ModelSummary> {
+        self.all().find(|summary| summary.id == id)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &ModelSummary> {
+        let packages = self.entries.iter().map(|entry| &entry.summary);
+        packages.chain(self.hosted.iter().map(|hosted| &hosted.summary))
     }
 
     /// The package of that id.
@@ -90,11 +132,20 @@ impl Catalog {
     /// # Errors
     /// The first thing that is wrong, as a problem.
     pub fn resolve(&self, request: GenerationRequest) -> Result<GenerationRequest, Problem> {
-        let Some(entry) = self.get(&request.model) else {
+        let Some(summary) = self.summary(&request.model) else {
             let clipped = request.model.chars().take(80).collect();
             return Err(RequestError::UnknownModel(clipped).into());
         };
-        Ok(request.resolve(&entry.summary)?)
+        let unused =
+            |hosted: &Hosted| hosted.summary.id == request.model && !hosted.negative_prompt;
+        if !request.negative_prompt.is_empty() && self.hosted.iter().any(unused) {
+            return Err(Problem::new(
+                ProblemCode::OutOfRange,
+                "this model takes no negative_prompt",
+            )
+            .with_hint("Leave it empty, or choose another model."));
+        }
+        Ok(request.resolve(summary)?)
     }
 }
 

@@ -61,6 +61,10 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_EMBEDDED_WORKER", action = clap::ArgAction::Set)]
     pub embedded_worker: Option<bool>,
 
+    /// Hosted endpoints: path of their TOML list, or the list itself.
+    #[arg(long, env = "DEMO_HUB_ENDPOINTS", hide_env_values = true)]
+    pub endpoints: Option<String>,
+
     /// Seconds that a presigned URL is valid, 300 at most.
     #[arg(long, env = "DEMO_HUB_UPLOAD_EXPIRY_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub upload_expiry_seconds: u32,

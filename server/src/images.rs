@@ -84,6 +84,18 @@ impl Images {
             .await?)
     }
 
+    /// The bytes of a stored picture.
+    ///
+    /// # Errors
+    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
+    pub async fn png(&self, sha256: &str) -> Result<Vec<u8>, Problem> {
+        match self.store.get(&image_key(sha256), MAX_IMAGE_BYTES).await {
+            Ok(bytes) => Ok(bytes),
+            Err(StorageError::NotFound(_)) => Err(no_such_picture()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn find_record(&self, id: &ImageId) -> Result<Option<ImageRecord>, Problem> {
         match self.store.get(&record_key(id), MAX_RECORD_BYTES).await {
             Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| {

@@ -1,10 +1,14 @@
-//! What makes a picture from a request on this machine.
+//! What makes a picture from a request: this machine, or an endpoint elsewhere.
 
+pub mod hosted;
+pub mod lanes;
 mod local;
 mod warm;
 
-use diffusion::Cancel;
-use protocol::{GenerationRequest, Progress, Recipe};
+use diffusion::{Cancel, ErrorKind};
+use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe};
+
+use hosted::{EndpointError, EndpointErrorKind};
 
 pub use local::LocalRenderer;
 
@@ -37,19 +41,36 @@ pub enum RenderError {
     /// Package, engine or pipeline failed, or the job was cancelled.
     #[error(transparent)]
     Diffusion(#[from] diffusion::Error),
+    /// An endpoint gave no picture, or the job was cancelled.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 impl RenderError {
     /// Whether the work ended because it was asked to.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Diffusion(error) if error.is_cancelled())
+        match self {
+            Self::UnknownModel(_) => false,
+            Self::Diffusion(error) => error.is_cancelled(),
+            Self::Endpoint(error) => error.kind == EndpointErrorKind::Cancelled,
+        }
     }
 
     /// Whether another worker, or this one later, may succeed at the same request.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::UnknownModel(_) => false,
-            Self::Diffusion(error) => matches!(error.kind(), diffusion::ErrorKind::DeviceLost),
+            Self::Diffusion(error) => matches!(error.kind(), ErrorKind::DeviceLost),
+            Self::Endpoint(error) => error.may_repeat,
+        }
+    }
+
+    /// What the person who asked is told. Names of files and other inner matters stay in the log.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::UnknownModel(_) => failed("the model is no longer offered"),
+            Self::Diffusion(error) => failed(diffusion_detail(error)),
+            Self::Endpoint(error) => endpoint_problem(&error.kind),
         }
     }
 }
@@ -66,4 +87,62 @@ pub trait Renderer {
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError>;
+}
+
+fn failed(detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemCode::GenerationFailed, detail)
+        .with_hint("Try again; if it fails once more, make the picture in your browser.")
+}
+
+fn diffusion_detail(error: &diffusion::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidRequest | ErrorKind::Tokenizer => error.to_string(),
+        ErrorKind::NoAdapter => "the server has no GPU adapter".to_owned(),
+        ErrorKind::OutOfMemory => "the server's GPU has too little memory".to_owned(),
+        ErrorKind::DeviceLost => "the server's GPU went away".to_owned(),
+        ErrorKind::TruncatedModel { file } | ErrorKind::HashMismatch { file } => {
+            format!("the model's file {file} is damaged on the server")
+        }
+        ErrorKind::MissingFile { file } => {
+            format!("the model's file {file} is missing on the server")
+        }
+        ErrorKind::InvalidModel { component } => {
+            format!("the model's {component} cannot be run by the server")
+        }
+        _ => "the model failed while running".to_owned(),
+    }
+}
+
+fn endpoint_problem(kind: &EndpointErrorKind) -> Problem {
+    let unavailable = |detail: &str| {
+        let mut problem = Problem::new(ProblemCode::EndpointUnavailable, detail)
+            .with_hint("Try again in a moment, or choose another model.");
+        problem.retry_after = kind
+            .retry_after()
+            .map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1));
+        problem
+    };
+    match kind {
+        EndpointErrorKind::Unreachable => unavailable("the endpoint of this model does not answer"),
+        EndpointErrorKind::Busy { .. } => unavailable("the endpoint of this model is busy"),
+        EndpointErrorKind::LeftAlone { .. } => {
+            unavailable("the endpoint of this model failed several times in a row")
+        }
+        EndpointErrorKind::TimedOut => unavailable("the endpoint of this model took too long"),
+        EndpointErrorKind::Refused { message, .. } => Problem::new(
+            ProblemCode::RequestRefused,
+            format!("the endpoint of this model refused the request: {message}"),
+        )
+        .with_hint("Change the prompt or the settings."),
+        EndpointErrorKind::Credentials { .. } => {
+            failed("the hub may not use this model's endpoint")
+        }
+        EndpointErrorKind::BadAnswer { .. } => {
+            failed("the endpoint of this model sent something other than the picture")
+        }
+        EndpointErrorKind::BrokenOff | EndpointErrorKind::Failed { .. } => {
+            failed("the endpoint of this model failed")
+        }
+        EndpointErrorKind::Cancelled => failed("the job was cancelled"),
+    }
 }

@@ -9,6 +9,7 @@ use app::ssr::SsrContext;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::api::Hub;
 use crate::catalog::Catalog;
@@ -16,6 +17,8 @@ use crate::config::{S3Config, ServeConfig};
 use crate::images::Images;
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{MemoryQueue, NatsQueue, Queue, Role};
+use crate::render::hosted;
+use crate::render::lanes;
 use crate::storage::{Store, StoreSettings, credentials, embedded};
 use crate::web::{self, PageData};
 
@@ -31,7 +34,7 @@ pub struct Running {
     stop_store: CancellationToken,
     memory: Option<MemoryQueue>,
     web: JoinHandle<std::io::Result<()>>,
-    worker: Option<JoinHandle<()>>,
+    workers: TaskTracker,
     store: Option<embedded::Embedded>,
 }
 
@@ -40,14 +43,17 @@ pub struct Running {
 /// # Errors
 /// A sentence when a folder, a port or an option is not usable.
 pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
+    let endpoints = hosted::config::read_option(config.endpoints.as_deref())?;
     let assets = web::load_assets(&config.site_dir)?;
     let models_dir = config.models_dir.clone();
     let catalog = Arc::new(
         tokio::task::spawn_blocking(move || Catalog::open(&models_dir))
             .await
-            .context("reading the models folder")??,
+            .context("reading the models folder")??
+            .with_endpoints(&endpoints)?,
     );
-    if catalog.first().is_none() {
+    let endpoints = hosted::open(endpoints)?;
+    if catalog.summaries().is_empty() {
         tracing::warn!(folder = %config.models_dir.display(), "no model package found");
     }
     std::fs::create_dir_all(&config.data)
@@ -62,29 +68,31 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     sweep(images.clone(), stop.clone());
 
     let (queue, memory) = open_queue(&config).await?;
-    let embedded_worker = config.embedded_worker.unwrap_or(memory.is_some());
-    let worker = if embedded_worker {
-        let worker = Worker::new(
-            WorkerOptions {
-                id: format!("serve-{}", hex::encode(crate::random::bytes::<4>()?)),
-                models: crate::work::fitting(&catalog.summaries(), None),
-                stall: config.queue.stall(),
-                // An in-process queue ends with the process: there is nothing to finish for.
-                grace: if memory.is_some() {
-                    Duration::ZERO
-                } else {
-                    config.grace()
+    let workers = TaskTracker::new();
+    if config.embedded_worker.unwrap_or(memory.is_some()) {
+        let id = format!("serve-{}", hex::encode(crate::random::bytes::<4>()?));
+        for lane in lanes::of(&catalog, config.renderer, None, &endpoints) {
+            let worker = Worker::new(
+                WorkerOptions {
+                    id: format!("{id}{}", lane.suffix),
+                    models: lane.models,
+                    stall: config.queue.stall(),
+                    // An in-process queue ends with the process: there is nothing to finish for.
+                    grace: if memory.is_some() {
+                        Duration::ZERO
+                    } else {
+                        config.grace()
+                    },
                 },
-            },
-            Arc::clone(&queue),
-            images.clone(),
-            crate::work::renderer_factory(Arc::clone(&catalog), config.renderer, None),
-        )
-        .context("starting the worker")?;
-        Some(tokio::spawn(worker.run(stop.clone())))
-    } else {
-        None
-    };
+                Arc::clone(&queue),
+                images.clone(),
+                lane.factory,
+            )
+            .context("starting a worker")?;
+            workers.spawn(worker.run(stop.clone()));
+        }
+    }
+    workers.close();
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -98,6 +106,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         catalog,
         images,
         queue,
+        public_url: public_url.clone(),
         stopping: stop.clone(),
     };
     let context = SsrContext {
@@ -121,7 +130,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         stop_store,
         memory,
         web,
-        worker,
+        workers,
         store: embedded,
     })
 }
@@ -158,11 +167,11 @@ impl Running {
         }
         // The worker may be storing a finished picture, so the store ends after it.
         let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(1));
-        if let Some(worker) = self.worker {
-            match tokio::time::timeout_at(deadline, worker).await {
-                Ok(ended) => ended?,
-                Err(_) => tracing::warn!("the worker was left behind"),
-            }
+        if tokio::time::timeout_at(deadline, self.workers.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("a worker was left behind");
         }
         self.stop_store.cancel();
         if let Some(store) = self.store {

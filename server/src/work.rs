@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::future::join_all;
 use protocol::ModelSummary;
 use tokio_util::sync::CancellationToken;
 
@@ -11,8 +12,8 @@ use crate::catalog::Catalog;
 use crate::config::{RendererChoice, WorkerConfig};
 use crate::images::Images;
 use crate::jobs::worker::{RendererFactory, Worker, WorkerOptions};
-use crate::jobs::{NatsQueue, Role};
-use crate::render::LocalRenderer;
+use crate::jobs::{NatsQueue, Queue, Role};
+use crate::render::{LocalRenderer, hosted, lanes};
 use crate::storage::Store;
 
 /// Longest validity of the URL that a worker uploads to.
@@ -30,13 +31,20 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     let settings = crate::serve::other_store(&config.s3)?
         .context("a worker needs the picture store that the app uses: --s3-bucket")?;
     let models_dir = config.models_dir.clone();
+    let endpoints = hosted::config::read_option(config.endpoints.as_deref())?;
     let catalog = tokio::task::spawn_blocking(move || Catalog::open(&models_dir))
         .await
-        .context("reading the models folder")??;
+        .context("reading the models folder")??
+        .with_endpoints(&endpoints)?;
     let catalog = Arc::new(catalog);
-    let budget = config.memory_budget();
-    let models = fitting(&catalog.summaries(), budget);
-    anyhow::ensure!(!models.is_empty(), "no model fits this worker's memory");
+    let endpoints = hosted::open(endpoints)?;
+    let lanes = lanes::of(
+        &catalog,
+        config.renderer,
+        config.memory_budget(),
+        &endpoints,
+    );
+    anyhow::ensure!(!lanes.is_empty(), "no model fits this worker's memory");
     let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY)?;
     let queue = tokio::select! {
         queue = NatsQueue::connect(nats, Role::Worker) => queue?,
@@ -46,22 +54,32 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
         Some(name) => name,
         None => format!("worker-{}", hex::encode(crate::random::bytes::<4>()?)),
     };
-    let options = WorkerOptions {
-        id,
-        models,
-        stall: config.queue.stall(),
-        grace: Duration::from_secs(config.drain_seconds),
-    };
-    let factory = renderer_factory(catalog, config.renderer, budget);
-    let worker = Worker::new(options, Arc::new(queue), images, factory)?;
-    worker.run(stop).await;
+    let queue = Arc::new(queue);
+    let mut workers = Vec::new();
+    for lane in lanes {
+        let options = WorkerOptions {
+            id: format!("{id}{}", lane.suffix),
+            models: lane.models,
+            stall: config.queue.stall(),
+            grace: Duration::from_secs(config.drain_seconds),
+        };
+        let worker = Worker::new(
+            options,
+            Arc::clone(&queue) as Arc<dyn Queue>,
+            images.clone(),
+            lane.factory,
+        )?;
+        workers.push(worker.run(stop.clone()));
+    }
+    join_all(workers).await;
     Ok(())
 }
 
-/// Ids of the models that need at most `budget` bytes of memory.
+/// Ids of the packages that need at most `budget` bytes of memory.
 pub fn fitting(models: &[ModelSummary], budget: Option<u64>) -> Vec<String> {
     models
         .iter()
+        .filter(|model| model.package_url.is_some())
         .filter(|model| {
             let fits = budget.is_none_or(|budget| model.needs.memory_bytes <= budget);
             if !fits {

@@ -85,10 +85,13 @@ fn Card(model: ModelSummary) -> impl IntoView {
         ),
         (
             "Download",
-            format!(
-                "{}, once per visit",
-                format::megabytes(model.download_bytes)
-            ),
+            match model.package_url {
+                Some(_) => format!(
+                    "{}, once per visit",
+                    format::megabytes(model.download_bytes)
+                ),
+                None => "none: it runs on the server".to_owned(),
+            },
         ),
         (
             "Steps",
@@ -106,7 +109,10 @@ fn Card(model: ModelSummary) -> impl IntoView {
         ),
         (
             "GPU memory",
-            format!("about {}", format::megabytes(model.needs.memory_bytes)),
+            match model.package_url {
+                Some(_) => format!("about {}", format::megabytes(model.needs.memory_bytes)),
+                None => "none of yours".to_owned(),
+            },
         ),
     ]
     .into_iter()

@@ -16,7 +16,7 @@ use js_sys::{ArrayBuffer, Uint8Array};
 use leptos::prelude::*;
 use protocol::{
     CapabilityReport, Decision, GenerationRequest, ModelSummary, Place, Policy, Problem,
-    ProblemCode, decide,
+    ProblemCode, Reason, decide,
 };
 use wasm_bindgen_futures::spawn_local;
 
@@ -173,13 +173,14 @@ impl Task {
     /// Browser first where policy and adapter allow it, then the server where policy allows that.
     async fn drive(&self, mut cancelled: Cancelled) -> Result<Finished, Stop> {
         let mut decision = match self.probe(&mut cancelled).await {
+            Err(local::End::Cancelled) => return Err(Stop::Cancelled),
+            _ if self.model.package_url.is_none() => self.on_server_only()?,
             Ok(report) => decide(
                 self.policy,
                 &report,
                 &self.model.needs,
                 self.accept_software,
             ),
-            Err(local::End::Cancelled) => return Err(Stop::Cancelled),
             Err(local::End::Failed(detail)) => self.hand_over(detail)?,
         };
         if decision.place != Place::Server {
@@ -203,6 +204,22 @@ impl Task {
 
     fn decide(&self, decision: &Decision) {
         self.update(|run| run.decide(decision.clone()));
+    }
+
+    fn on_server_only(&self) -> Result<Decision, Stop> {
+        if self.policy == Policy::BrowserOnly {
+            return Err(Stop::Failed(
+                Problem::new(
+                    ProblemCode::GenerationFailed,
+                    "this model has no package for browsers",
+                )
+                .with_hint("Choose another model, or “Automatic” under “Where to run”."),
+            ));
+        }
+        Ok(Decision {
+            place: Place::Server,
+            reason: Reason::NoPackage,
+        })
     }
 
     fn hand_over(&self, detail: String) -> Result<Decision, Stop> {

@@ -183,7 +183,7 @@ impl Manifest {
             summary: self.summary.clone(),
             license: self.license.clone(),
             paper: self.paper.clone(),
-            package_url: package_url.to_owned(),
+            package_url: Some(package_url.to_owned()),
             weights_digest: self.digest.clone(),
             download_bytes: self.files.iter().map(|f| f.bytes).sum(),
             width: self.image.width,

@@ -77,7 +77,9 @@ pub fn parameters(recipe: &Recipe, width: u32, height: u32) -> String {
     if let Some(steps) = request.num_inference_steps {
         settings.push(("Steps", steps.to_string()));
     }
-    settings.push(("Sampler", "Euler".to_owned()));
+    if !recipe.scheduler.is_empty() {
+        settings.push(("Sampler", "Euler".to_owned()));
+    }
     if let Some(scale) = request.guidance_scale {
         settings.push(("CFG scale", scale.to_string()));
     }
@@ -85,10 +87,12 @@ pub fn parameters(recipe: &Recipe, width: u32, height: u32) -> String {
         settings.push(("Seed", seed.to_string()));
     }
     settings.push(("Size", format!("{width}x{height}")));
-    settings.push((
-        "Model hash",
-        recipe.weights_digest.chars().take(10).collect(),
-    ));
+    if !recipe.weights_digest.is_empty() {
+        settings.push((
+            "Model hash",
+            recipe.weights_digest.chars().take(10).collect(),
+        ));
+    }
     settings.push(("Model", quoted(&request.model)));
     settings.push(("Version", "Demo Hub".to_owned()));
     for (i, (name, value)) in settings.iter().enumerate() {

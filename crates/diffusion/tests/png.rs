@@ -102,6 +102,16 @@ fn parameters_have_the_form_that_prompt_readers_take() {
          Version: Demo Hub"
     );
     assert!(!parameters(&recipe("a", ""), 1, 1).contains("Negative prompt"));
+    let hosted = Recipe {
+        scheduler: String::new(),
+        weights_digest: String::new(),
+        ..recipe("a", "")
+    };
+    let text = parameters(&hosted, 1, 1);
+    assert!(
+        !text.contains("Sampler") && !text.contains("hash"),
+        "{text}"
+    );
 }
 
 #[test]

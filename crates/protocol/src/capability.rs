@@ -67,6 +67,8 @@ pub enum Reason {
     SoftwareAdapterAccepted,
     /// The visitor chose.
     VisitorChoice,
+    /// The model runs on an endpoint elsewhere; browsers get no package of it.
+    NoPackage,
     /// The browser has no WebGPU.
     NoWebGpu,
     /// WebGPU is there, but no adapter.
@@ -97,6 +99,7 @@ impl std::fmt::Display for Reason {
                 f.write_str("the software WebGPU adapter was asked for")
             }
             Self::VisitorChoice => f.write_str("you chose it"),
+            Self::NoPackage => f.write_str("this model has no package for browsers"),
             Self::NoWebGpu => f.write_str("this browser has no WebGPU"),
             Self::NoAdapter => f.write_str("this browser offers no WebGPU adapter"),
             Self::SoftwareAdapter => {

@@ -11,6 +11,7 @@ pub const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// A text-to-image request; the same value runs in the browser and on the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GenerationRequest {
     /// Package id, `owner/name`.

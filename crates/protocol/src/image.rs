@@ -9,13 +9,14 @@ pub const PNG_MIME: &str = "image/png";
 
 /// Everything needed to make a picture again, and where it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The request, with every default filled in.
     pub request: GenerationRequest,
-    /// [`crate::ModelSummary::weights_digest`] of the package that made it.
+    /// [`crate::ModelSummary::weights_digest`] of the package that made it; empty where an endpoint elsewhere did.
     pub weights_digest: String,
-    /// Scheduler, such as `flow-match-euler`.
+    /// Scheduler, such as `flow-match-euler`; empty where unknown.
     pub scheduler: String,
     /// Engine, such as `onnx-gpu (WebGPU)` or `rten (CPU)`.
     pub backend: String,
@@ -29,6 +30,7 @@ pub struct Recipe {
 
 /// Body of `POST /api/v1/uploads`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UploadRequest {
     /// SHA-256 of the file, 64 lower-case hex digits.
@@ -43,6 +45,7 @@ pub struct UploadRequest {
 
 /// Answer to `POST /api/v1/uploads`: what to send to the store, to the letter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UploadTicket {
     /// Id for `POST /api/v1/uploads/{id}/commit`, and of the permalink afterwards.
     pub id: String,
@@ -60,6 +63,7 @@ pub struct UploadTicket {
 
 /// A listed picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageRecord {
     /// Id of the permalink `/i/{id}`.
     pub id: String,
@@ -83,6 +87,7 @@ pub struct ImageRecord {
 
 /// One page of the gallery, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GalleryPage {
     /// Pictures of this page.
     pub items: Vec<ImageRecord>,

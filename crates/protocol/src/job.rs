@@ -7,6 +7,7 @@ use crate::problem::Problem;
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Waiting for a worker.
@@ -30,6 +31,7 @@ impl JobStatus {
 
 /// Denoising steps done of those asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// Steps done.
     pub step: u32,
@@ -39,6 +41,7 @@ pub struct Progress {
 
 /// The stored picture of a completed job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageRef {
     /// Where the bytes are.
     pub url: String,
@@ -48,6 +51,7 @@ pub struct ImageRef {
 
 /// Answer to `POST /api/v1/jobs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobCreated {
     /// Id for `/api/v1/jobs/{id}`.
     pub id: String,
@@ -57,6 +61,7 @@ pub struct JobCreated {
 
 /// State of a job: body of `GET /api/v1/jobs/{id}` and of every server-sent event named `state`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobView {
     /// Id of the job, and of its picture once there is one.
     pub id: String,
@@ -82,6 +87,7 @@ pub struct JobView {
 
 /// What the picture looks like so far: data of a server-sent event named `preview`. Previews are not replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobPreview {
     /// The step that it was made after.
     pub progress: Progress,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A runnable model: card and limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelSummary {
     /// `owner/name`.
     pub id: String,
@@ -17,11 +18,13 @@ pub struct ModelSummary {
     pub license: String,
     /// Paper that the architecture or method comes from.
     pub paper: Option<Paper>,
-    /// URL of the package's manifest; the other files lie beside it.
-    pub package_url: String,
-    /// SHA-256 (hex) of the manifest, which names the digest of every weight file.
+    /// URL of the package's manifest; the other files lie beside it. Absent: there is no package for browsers, an
+    /// endpoint elsewhere runs the model.
+    #[serde(default)]
+    pub package_url: Option<String>,
+    /// SHA-256 (hex) of the manifest, which names the digest of every weight file. Empty without a package.
     pub weights_digest: String,
-    /// Bytes downloaded before the first picture.
+    /// Bytes downloaded before the first picture; 0 without a package.
     pub download_bytes: u64,
     /// Width and height of the picture in pixels.
     pub width: u32,
@@ -31,7 +34,7 @@ pub struct ModelSummary {
     pub limits: ModelLimits,
     /// Values where a request leaves them open.
     pub defaults: ModelDefaults,
-    /// What a GPU must offer.
+    /// What a GPU must offer; all 0 without a package.
     pub needs: ModelNeeds,
     /// Prompts that show what the model can do.
     pub example_prompts: Vec<String>,
@@ -39,6 +42,7 @@ pub struct ModelSummary {
 
 /// The scholarly source of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Paper {
     /// Title of the paper.
     pub title: String,
@@ -53,6 +57,7 @@ pub struct Paper {
 
 /// Ranges that a request may ask for; both ends included.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelLimits {
     /// Fewest denoising steps.
     pub min_steps: u32,
@@ -66,6 +71,7 @@ pub struct ModelLimits {
 
 /// Values used where a request leaves them open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelDefaults {
     /// Denoising steps.
     pub num_inference_steps: u32,
@@ -75,6 +81,7 @@ pub struct ModelDefaults {
 
 /// Smallest GPU limits that carry the model, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelNeeds {
     /// WebGPU `maxBufferSize`.
     pub max_buffer_size: u64,
@@ -96,7 +103,7 @@ pub(crate) mod tests {
             summary: String::new(),
             license: "Apache-2.0".into(),
             paper: None,
-            package_url: "/models/glyph/manifest.json".into(),
+            package_url: Some("/models/glyph/manifest.json".into()),
             weights_digest: String::new(),
             download_bytes: 0,
             width: 64,

@@ -6,6 +6,7 @@ use crate::generation::RequestError;
 
 /// Stable code of an error; clients may branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
     /// The body is not the JSON that the endpoint takes.
@@ -36,6 +37,10 @@ pub enum ProblemCode {
     QueueUnavailable,
     /// The picture store does not answer.
     StorageUnavailable,
+    /// The endpoint that runs the model is away or busy.
+    EndpointUnavailable,
+    /// The endpoint that runs the model refused the request.
+    RequestRefused,
     /// The model failed while running.
     GenerationFailed,
     /// The state of the job does not allow this.
@@ -47,6 +52,36 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
+    /// Every code, in the order of their declaration.
+    pub const ALL: [Self; 20] = [
+        Self::MalformedRequest,
+        Self::EmptyPrompt,
+        Self::PromptTooLong,
+        Self::OutOfRange,
+        Self::UnknownModel,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::UnsupportedType,
+        Self::UploadMismatch,
+        Self::UploadMissing,
+        Self::QueueFull,
+        Self::QueueUnavailable,
+        Self::StorageUnavailable,
+        Self::EndpointUnavailable,
+        Self::RequestRefused,
+        Self::GenerationFailed,
+        Self::Conflict,
+        Self::IdempotencyKeyReused,
+        Self::Internal,
+    ];
+
+    /// The code as it is written in JSON.
+    pub fn name(self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        json.as_str().unwrap_or_default().to_owned()
+    }
+
     /// HTTP status that goes with the code.
     pub fn status(self) -> u16 {
         match self {
@@ -60,7 +95,8 @@ impl ProblemCode {
             Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
             Self::QueueFull => 429,
-            Self::QueueUnavailable | Self::StorageUnavailable => 503,
+            Self::RequestRefused => 422,
+            Self::QueueUnavailable | Self::StorageUnavailable | Self::EndpointUnavailable => 503,
             Self::GenerationFailed | Self::Internal => 500,
         }
     }
@@ -82,6 +118,8 @@ impl ProblemCode {
             Self::QueueFull => "The server is busy",
             Self::QueueUnavailable => "The job queue does not answer",
             Self::StorageUnavailable => "The picture store does not answer",
+            Self::EndpointUnavailable => "The model's endpoint is away",
+            Self::RequestRefused => "The model's endpoint refused the request",
             Self::GenerationFailed => "The picture could not be made",
             Self::Conflict => "Not possible in this state",
             Self::IdempotencyKeyReused => "The Idempotency-Key belongs to another request",
@@ -92,7 +130,12 @@ impl ProblemCode {
 
 /// Body of every error answer, `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
+    /// Reference to the code's description.
+    #[serde(rename = "type", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub type_uri: Box<str>,
     /// Stable code.
     pub code: ProblemCode,
     /// HTTP status.
@@ -107,18 +150,24 @@ pub struct Problem {
     /// Seconds to wait before trying again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// Member of the request that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub field: Option<Box<str>>,
 }
 
 impl Problem {
     /// A problem of `code` with a sentence on this occurrence.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self {
+            type_uri: format!("/api/docs#problem-{}", code.name()).into(),
             code,
             status: code.status(),
             title: code.title().to_owned(),
             detail: detail.into(),
             hint: String::new(),
             retry_after: None,
+            field: None,
         }
     }
 
@@ -158,6 +207,16 @@ impl From<RequestError> for Problem {
                 "GET /api/v1/models lists the models that run here.",
             ),
         };
-        Self::new(code, error.to_string()).with_hint(hint)
+        let field = match error {
+            RequestError::EmptyPrompt => "prompt",
+            RequestError::PromptTooLong { field, .. } | RequestError::OutOfRange { field, .. } => {
+                field
+            }
+            RequestError::UnknownModel(_) => "model",
+        };
+        Self {
+            field: Some(field.into()),
+            ..Self::new(code, error.to_string()).with_hint(hint)
+        }
     }
 }

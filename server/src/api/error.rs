@@ -1,12 +1,29 @@
 //! Errors on the wire: `application/problem+json` (RFC 9457).
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{Problem, ProblemCode};
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 /// A problem as a response.
 #[derive(Clone, Debug)]
 pub struct ApiError(pub Problem);
+
+impl IntoResponses for ApiError {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let problem = ContentBuilder::new()
+            .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
+            .build();
+        let response = ResponseBuilder::new()
+            .description("A problem (RFC 9457)")
+            .content("application/problem+json", problem)
+            .build();
+        BTreeMap::from([("default".to_owned(), response.into())])
+    }
+}
 
 /// Result of a handler.
 pub type ApiResult<T> = Result<T, ApiError>;

@@ -28,7 +28,7 @@ where
     }
 }
 
-fn json_problem(rejection: &JsonRejection) -> Problem {
+pub(super) fn json_problem(rejection: &JsonRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(
             ProblemCode::BodyTooLarge,

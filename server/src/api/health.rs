@@ -13,7 +13,7 @@ use super::Hub;
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What is ready.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub struct Readiness {
     storage: bool,
     queue: bool,
@@ -21,10 +21,29 @@ pub struct Readiness {
     models: usize,
 }
 
+/// The process runs.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "isAlive",
+    tag = "operations",
+    responses((status = 200, description = "`ok`", body = String, content_type = "text/plain"))
+)]
 pub async fn alive() -> &'static str {
     "ok"
 }
 
+/// The server can do its work.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "isReady",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Ready", body = Readiness),
+        (status = 503, description = "Something is missing", body = Readiness),
+    )
+)]
 pub async fn ready(State(hub): State<Hub>) -> (StatusCode, Json<Readiness>) {
     let storage = tokio::time::timeout(STORE_TIMEOUT, hub.images.store().check()).await;
     if let Ok(Err(error)) = &storage {

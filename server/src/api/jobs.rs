@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
-use protocol::{GenerationRequest, JobView, Problem, ProblemCode};
+use protocol::{GenerationRequest, JobCreated, JobView, Problem, ProblemCode};
 use sha2::{Digest, Sha256};
 
 use super::Hub;
@@ -19,8 +19,23 @@ use crate::jobs::{JobEvent, JobEvents, Submission};
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_KEY_BYTES: usize = 200;
 /// Comment lines keep proxies from closing a quiet stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Have a picture made.
+///
+/// With an `Idempotency-Key` header, repeating the request gives the same job.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs",
+    operation_id = "createJob",
+    tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 ASCII characters, a new one for every new request")),
+    request_body = GenerationRequest,
+    responses(
+        (status = 202, description = "Queued", body = JobCreated, headers(("location" = String, description = "Address of the job"))),
+        ApiError,
+    )
+)]
 pub async fn create(
     State(hub): State<Hub>,
     headers: HeaderMap,
@@ -49,11 +64,34 @@ pub async fn create(
         .into_response())
 }
 
+/// The state of a job.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}",
+    operation_id = "getJob",
+    tag = "jobs",
+    params(("id" = String, Path, description = "Id of the job")),
+    responses((status = 200, description = "Its state", body = JobView), ApiError)
+)]
 pub async fn show(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response> {
     Ok(uncached(StatusCode::OK, hub.queue.get(&id).await?))
 }
 
-/// 200 where the job has ended, 202 where it will within a step.
+/// Stop a job.
+///
+/// A queued job ends at once, a running one within a step; a finished one stays as it is.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/jobs/{id}",
+    operation_id = "cancelJob",
+    tag = "jobs",
+    params(("id" = String, Path, description = "Id of the job")),
+    responses(
+        (status = 200, description = "It has ended", body = JobView),
+        (status = 202, description = "It will end within a step", body = JobView),
+        ApiError,
+    )
+)]
 pub async fn cancel(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response> {
     let view = hub.queue.cancel(&id).await?;
     let status = if view.status.is_final() {
@@ -64,6 +102,24 @@ pub async fn cancel(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Respons
     Ok(uncached(status, view))
 }
 
+/// Follow a job.
+///
+/// Server-sent events: `state` with the job's state and an id, `preview` with what the picture looks like so far. The
+/// current state comes first, unless `Last-Event-ID` names it; the final state ends the stream.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}/events",
+    operation_id = "followJob",
+    tag = "jobs",
+    params(
+        ("id" = String, Path, description = "Id of the job"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was seen"),
+    ),
+    responses(
+        (status = 200, description = "Events, whose data is `JobView` or `JobPreview`", body = JobView, content_type = "text/event-stream"),
+        ApiError,
+    )
+)]
 pub async fn events(
     State(hub): State<Hub>,
     Path(id): Path,
@@ -119,7 +175,7 @@ fn uncached(status: StatusCode, view: JobView) -> Response {
         .into_response()
 }
 
-fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
     let Some(value) = headers.get("idempotency-key") else {
         return Ok(None);
     };

@@ -60,6 +60,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "DEMO_HUB_MEMORY_BUDGET_MIB")]
     pub memory_budget_mib: Option<u64>,
 
+    /// Hosted endpoints: path of their TOML list, or the list itself.
+    #[arg(long, env = "DEMO_HUB_ENDPOINTS", hide_env_values = true)]
+    pub endpoints: Option<String>,
+
     /// Seconds that the job in hand gets to finish when the worker is asked to stop; then it is handed back.
     #[arg(long, env = "DEMO_HUB_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,

@@ -227,8 +227,13 @@ impl Images {
             return Err(malformed("recipe.request.seed is missing".to_owned()));
         }
         recipe.request = self.catalog.resolve(recipe.request)?;
-        let known = self.catalog.get(&recipe.request.model);
-        if known.is_none_or(|entry| entry.summary.weights_digest != recipe.weights_digest) {
+        let known = self.catalog.summary(&recipe.request.model);
+        if source == Source::Browser && known.is_some_and(|model| model.package_url.is_none()) {
+            return Err(malformed(
+                "this model has no package for browsers".to_owned(),
+            ));
+        }
+        if known.is_none_or(|model| model.weights_digest != recipe.weights_digest) {
             return Err(
                 malformed("recipe.weights_digest is not that of this model".to_owned()).with_hint(
                     "The model was updated: reload the page and make the picture again.",
@@ -297,13 +302,13 @@ impl Images {
                 return Err(mismatch(error.to_string()));
             }
         };
-        let model = self.catalog.get(&pending.recipe.request.model);
+        let model = self.catalog.summary(&pending.recipe.request.model);
         if let Some(model) = model
-            && (model.summary.width, model.summary.height) != (width, height)
+            && (model.width, model.height) != (width, height)
         {
             return Err(mismatch(format!(
                 "the picture has {width}×{height} pixels; this model makes {}×{}",
-                model.summary.width, model.summary.height
+                model.width, model.height
             )));
         }
         Ok((width, height))

@@ -5,7 +5,6 @@ mod thread;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diffusion::ErrorKind;
 use protocol::{ImageRef, JobPreview, Problem, ProblemCode, Progress};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -283,26 +282,5 @@ fn stuck(stall: Duration) -> Problem {
 
 fn problem(error: &RenderError) -> Problem {
     tracing::error!(%error, "renderer");
-    // Package errors name files of this server; their text stays in the log.
-    let detail = match error {
-        RenderError::Diffusion(error) => match error.kind() {
-            ErrorKind::InvalidRequest | ErrorKind::Tokenizer => error.to_string(),
-            ErrorKind::NoAdapter => "the server has no GPU adapter".to_owned(),
-            ErrorKind::OutOfMemory => "the server's GPU has too little memory".to_owned(),
-            ErrorKind::DeviceLost => "the server's GPU went away".to_owned(),
-            ErrorKind::TruncatedModel { file } | ErrorKind::HashMismatch { file } => {
-                format!("the model's file {file} is damaged on the server")
-            }
-            ErrorKind::MissingFile { file } => {
-                format!("the model's file {file} is missing on the server")
-            }
-            ErrorKind::InvalidModel { component } => {
-                format!("the model's {component} cannot be run by the server")
-            }
-            _ => "the model failed while running".to_owned(),
-        },
-        RenderError::UnknownModel(_) => "the model is no longer offered".to_owned(),
-    };
-    Problem::new(ProblemCode::GenerationFailed, detail)
-        .with_hint("Try again; if it fails once more, make the picture in your browser.")
+    error.problem()
 }

@@ -36,9 +36,11 @@ pub async fn secure(request: Request, next: Next) -> Response {
 
 /// Addresses whose answers are never pages or scripts.
 fn is_data(path: &str) -> bool {
-    ["/api/", "/models/", "/images/", "/healthz", "/readyz"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    [
+        "/api/", "/v1/", "/models/", "/images/", "/healthz", "/readyz",
+    ]
+    .iter()
+    .any(|prefix| path.starts_with(prefix))
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -43,7 +43,10 @@ pub fn routes(site_dir: &Path, context: SsrContext) -> Router {
 
 async fn finish(request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
-    if uri.path() == "/api" || uri.path().starts_with("/api/") {
+    if ["/api", "/v1"].iter().any(|api| {
+        let rest = uri.path().strip_prefix(api);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }) {
         return api::not_found(&uri).into_response();
     }
     let mut response = next.run(request).await;

@@ -167,10 +167,10 @@ fn ModelField(
                 view! {
                     <a href=format!("/models/{}", m.id)>"About " {m.name.clone()}</a>
                     {format!(
-                        " · {} × {} pixels · {} to download",
+                        " · {} × {} pixels · {}",
                         m.width,
                         m.height,
-                        format::megabytes(m.download_bytes),
+                        format::download(m),
                     )}
                 }
             })

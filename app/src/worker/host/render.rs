@@ -25,13 +25,14 @@ pub(super) async fn render(
     cancel: &Cancel,
     report: &impl Fn(RunEvent),
 ) -> (Option<Loaded>, Result<(RunEvent, ArrayBuffer), End>) {
-    let loaded = match kept.filter(|l| l.url == model.package_url && l.place == place) {
-        Some(loaded) => loaded,
-        None => match load(model, place, cancel, report).await {
-            Ok(loaded) => loaded,
-            Err(end) => return (None, Err(end)),
-        },
-    };
+    let loaded =
+        match kept.filter(|l| model.package_url.as_ref() == Some(&l.url) && l.place == place) {
+            Some(loaded) => loaded,
+            None => match load(model, place, cancel, report).await {
+                Ok(loaded) => loaded,
+                Err(end) => return (None, Err(end)),
+            },
+        };
     match generate(&loaded.pipeline, request, cancel, report).await {
         Ok(done) => (Some(loaded), Ok(done)),
         Err(End::Cancelled) => (Some(loaded), Err(End::Cancelled)),
@@ -45,7 +46,10 @@ async fn load(
     cancel: &Cancel,
     report: &impl Fn(RunEvent),
 ) -> Result<Loaded, End> {
-    let url = model.package_url.clone();
+    let url = model
+        .package_url
+        .clone()
+        .ok_or_else(|| End::Failed("this model has no package for browsers".into()))?;
     let (manifest, files) = download::package(&url, cancel, report).await?;
     report(RunEvent::Preparing);
     let package = Package::from_files(&manifest, files)?;

@@ -55,6 +55,8 @@ impl Shared {
         };
         request.seed = Some(created.seed);
         let record = JobRecord::new(created.id.clone(), request);
+        // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
+        self.consumer(&record.view.request.model).await?;
         match self.enter(&record, fresh).await {
             Ok(Sent::Stored | Sent::Repeated) => Ok(created),
             Ok(Sent::Full) => {

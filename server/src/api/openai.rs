@@ -1,0 +1,68 @@
+//! `POST /v1/images/generations`: the OpenAI images API over the same jobs
+//! (<https://platform.openai.com/docs/api-reference/images/create>).
+
+mod answer;
+mod error;
+mod jobs;
+mod request;
+mod stream;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Hub;
+use answer::{ErrorBody, ImagesResponse, StreamEvent};
+use error::OpenAiError;
+use jobs::Jobs;
+use request::{ImagesRequest, Plan};
+
+/// Make pictures, as the OpenAI images API does.
+///
+/// Each picture is a job of its own; picture i has the seed `seed + i`. The answer comes when all are done, or, with
+/// `stream`, as server-sent events `image_generation.partial_image` and `image_generation.completed`.
+#[utoipa::path(
+    post,
+    path = "/v1/images/generations",
+    operation_id = "createImages",
+    tag = "openai",
+    request_body = ImagesRequest,
+    responses(
+        (status = 200, description = "The pictures", content(
+            (ImagesResponse = "application/json"),
+            (StreamEvent = "text/event-stream"),
+        )),
+        (status = "default", description = "An error in OpenAI's form", body = ErrorBody),
+    )
+)]
+pub async fn create(
+    State(hub): State<Hub>,
+    headers: HeaderMap,
+    body: Result<axum::Json<ImagesRequest>, JsonRejection>,
+) -> Result<Response, OpenAiError> {
+    let axum::Json(request) = body.map_err(|rejection| OpenAiError::unreadable(&rejection))?;
+    let plan = Plan::new(request, &hub.catalog)?;
+    let key = super::jobs::idempotency_key(&headers).map_err(|error| error.0)?;
+    let jobs = Jobs::submit(&hub, &plan, key).await?;
+    if plan.stream {
+        return Ok(stream::respond(jobs, plan));
+    }
+    let data = jobs.wait(plan.format).await?;
+    let answer = ImagesResponse {
+        created: unix_seconds(),
+        data,
+        background: "opaque",
+        output_format: "png",
+        size: plan.size(),
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response())
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}

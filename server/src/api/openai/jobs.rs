@@ -1,0 +1,131 @@
+//! The jobs behind one request.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
+use futures::future::try_join_all;
+use protocol::{ImageRecord, JobStatus, JobView, Problem, ProblemCode};
+
+use super::answer::Image;
+use super::request::{Plan, ResponseFormat};
+use crate::api::Hub;
+use crate::jobs::{JobEvent, Submission};
+
+/// Submitted jobs. Dropped before [`Self::keep`], as when the client leaves, they are cancelled: nobody else knows
+/// of them. A client that gave an `Idempotency-Key` may come back for them, so they stay.
+pub struct Jobs {
+    /// Where they run.
+    pub hub: Hub,
+    /// Their ids, in the order of the pictures.
+    pub ids: Vec<String>,
+    abandon: bool,
+}
+
+impl Jobs {
+    /// Submits one job per picture; all or none.
+    pub async fn submit(hub: &Hub, plan: &Plan, key: Option<String>) -> Result<Self, Problem> {
+        let mut jobs = Self {
+            hub: hub.clone(),
+            ids: Vec::new(),
+            abandon: key.is_none(),
+        };
+        for (i, request) in plan.requests.iter().enumerate() {
+            let created = hub
+                .queue
+                .submit(Submission {
+                    request: request.clone(),
+                    fingerprint: plan.fingerprint,
+                    idempotency_key: key.as_ref().map(|key| format!("{key}#{i}")),
+                })
+                .await?;
+            jobs.ids.push(created.id);
+        }
+        Ok(jobs)
+    }
+
+    /// Waits for all pictures.
+    pub async fn wait(mut self, format: Option<ResponseFormat>) -> Result<Vec<Image>, Problem> {
+        let hub = &self.hub;
+        let images = try_join_all(self.ids.iter().map(|id| async move {
+            let view = finished(hub, id).await?;
+            image(hub, &view, format).await
+        }))
+        .await?;
+        self.keep();
+        Ok(images)
+    }
+
+    /// They have ended.
+    pub fn keep(&mut self) {
+        self.abandon = false;
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        if !self.abandon {
+            return;
+        }
+        let (queue, ids) = (self.hub.queue.clone(), std::mem::take(&mut self.ids));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                for id in ids {
+                    if let Err(problem) = queue.cancel(&id).await {
+                        tracing::warn!(id, %problem, "an abandoned job was not cancelled");
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// The final state of a job.
+async fn finished(hub: &Hub, id: &str) -> Result<JobView, Problem> {
+    let events = hub.queue.events(id).await?;
+    let stopping = hub.stopping.clone().cancelled_owned();
+    let mut events = std::pin::pin!(events.take_until(stopping));
+    while let Some(event) = events.next().await {
+        if let JobEvent::State { view, .. } = event
+            && view.status.is_final()
+        {
+            return Ok(*view);
+        }
+    }
+    let view = hub.queue.get(id).await?;
+    if view.status.is_final() {
+        return Ok(view);
+    }
+    Err(Problem::new(
+        ProblemCode::QueueUnavailable,
+        "the server stops before the picture is finished",
+    )
+    .with_hint("Send the request again."))
+}
+
+/// The record and bytes of a completed job.
+pub async fn picture(hub: &Hub, view: &JobView) -> Result<(ImageRecord, String), Problem> {
+    match view.status {
+        JobStatus::Completed => {
+            let record = hub.images.record(&view.id).await?;
+            let png = hub.images.png(&record.sha256).await?;
+            Ok((record, STANDARD.encode(png)))
+        }
+        JobStatus::Cancelled => Err(Problem::new(ProblemCode::Conflict, "the job was cancelled")),
+        _ => Err(view.error.clone().unwrap_or_else(|| {
+            Problem::new(ProblemCode::GenerationFailed, "the picture was not made")
+        })),
+    }
+}
+
+async fn image(
+    hub: &Hub,
+    view: &JobView,
+    format: Option<ResponseFormat>,
+) -> Result<Image, Problem> {
+    let (record, base64) = picture(hub, view).await?;
+    let url = format!("{}{}", hub.public_url, record.url);
+    Ok(Image {
+        b64_json: (format != Some(ResponseFormat::Url)).then_some(base64),
+        url: (format != Some(ResponseFormat::B64Json)).then_some(url),
+    })
+}

@@ -1,0 +1,192 @@
+//! What the OpenAI images API takes.
+
+use protocol::{GenerationRequest, MAX_SEED, Problem, ProblemCode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::error::OpenAiError;
+use crate::catalog::Catalog;
+
+/// Most pictures of one request.
+const MAX_PICTURES: u32 = 10;
+/// Most partial pictures of one picture.
+const MAX_PARTIAL: u32 = 3;
+
+/// Body of `POST /v1/images/generations`. The last five members are this hub's own.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesRequest {
+    /// What the picture should show.
+    pub prompt: String,
+    /// `owner/name`; absent: the hub's first model.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Pictures, 1 to 10.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 10)]
+    pub n: Option<u32>,
+    /// `WIDTHxHEIGHT` that the model makes, or `auto`.
+    #[serde(default)]
+    pub size: Option<String>,
+    /// What the answer holds; absent: address and bytes.
+    #[serde(default)]
+    pub response_format: Option<ResponseFormat>,
+    /// Answer by server-sent events.
+    #[serde(default)]
+    pub stream: Option<bool>,
+    /// Partial pictures to stream, 0 to 3; fewer come where the model is quick.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 3)]
+    pub partial_images: Option<u32>,
+    /// `png`.
+    #[serde(default)]
+    pub output_format: Option<String>,
+    /// `opaque` or `auto`.
+    #[serde(default)]
+    pub background: Option<String>,
+    /// Without effect.
+    #[serde(default)]
+    pub quality: Option<String>,
+    /// Without effect.
+    #[serde(default)]
+    pub style: Option<String>,
+    /// Without effect.
+    #[serde(default)]
+    pub moderation: Option<String>,
+    /// Without effect.
+    #[serde(default)]
+    pub output_compression: Option<u32>,
+    /// Without effect; not kept.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// What the picture should not show.
+    #[serde(default)]
+    pub negative_prompt: Option<String>,
+    /// Denoising steps; absent: the model's default.
+    #[serde(default)]
+    pub num_inference_steps: Option<u32>,
+    /// Guidance scale; absent: the model's default.
+    #[serde(default)]
+    pub guidance_scale: Option<f32>,
+    /// Seed of the first picture; absent: a random one.
+    #[serde(default)]
+    pub seed: Option<u64>,
+}
+
+/// What the answer holds of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseFormat {
+    /// Its address.
+    Url,
+    /// Its bytes in base64.
+    B64Json,
+}
+
+/// A checked request.
+pub struct Plan {
+    /// One per picture, resolved, with seeds.
+    pub requests: Vec<GenerationRequest>,
+    /// SHA-256 of the request as the client sent it, before seeds were drawn.
+    pub fingerprint: [u8; 32],
+    /// What the answer holds.
+    pub format: Option<ResponseFormat>,
+    /// Answer by events.
+    pub stream: bool,
+    /// Partial pictures per picture.
+    pub partial_images: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Plan {
+    /// Checks a request.
+    pub fn new(body: ImagesRequest, catalog: &Catalog) -> Result<Self, OpenAiError> {
+        let sent = serde_json::to_vec(&body).map_err(|error| internal(&error))?;
+        let n = body.n.unwrap_or(1);
+        if !(1..=MAX_PICTURES).contains(&n) {
+            let detail = format!("n is {n}; 1 to {MAX_PICTURES} are accepted");
+            return Err(OpenAiError::field("n", detail));
+        }
+        let partial_images = body.partial_images.unwrap_or(0);
+        if partial_images > MAX_PARTIAL {
+            let detail =
+                format!("partial_images is {partial_images}; 0 to {MAX_PARTIAL} are accepted");
+            return Err(OpenAiError::field("partial_images", detail));
+        }
+        only("output_format", body.output_format.as_deref(), &["png"])?;
+        only(
+            "background",
+            body.background.as_deref(),
+            &["auto", "opaque"],
+        )?;
+        let model = body
+            .model
+            .or_else(|| catalog.summaries().into_iter().next().map(|m| m.id))
+            .unwrap_or_default();
+        let first = match body.seed {
+            Some(seed) => seed,
+            // Leaves room for the seeds of the other pictures.
+            None => {
+                let seed = crate::random::seed().map_err(|error| internal(&error))?;
+                seed.min(MAX_SEED - u64::from(n))
+            }
+        };
+        let mut requests = Vec::new();
+        for i in 0..u64::from(n) {
+            requests.push(catalog.resolve(GenerationRequest {
+                model: model.clone(),
+                prompt: body.prompt.clone(),
+                negative_prompt: body.negative_prompt.clone().unwrap_or_default(),
+                seed: Some(first.saturating_add(i)),
+                num_inference_steps: body.num_inference_steps,
+                guidance_scale: body.guidance_scale,
+            })?);
+        }
+        let (width, height) = catalog
+            .summary(&model)
+            .map_or((0, 0), |model| (model.width, model.height));
+        let plan = Self {
+            requests,
+            fingerprint: Sha256::digest(sent).into(),
+            format: body.response_format,
+            stream: body.stream.unwrap_or(false),
+            partial_images,
+            width,
+            height,
+        };
+        only(
+            "size",
+            body.size.as_deref(),
+            &["auto", plan.size().as_str()],
+        )?;
+        Ok(plan)
+    }
+
+    /// Width and height, such as `64x64`.
+    pub fn size(&self) -> String {
+        format!("{}x{}", self.width, self.height)
+    }
+}
+
+fn only(field: &str, value: Option<&str>, accepted: &[&str]) -> Result<(), OpenAiError> {
+    match value {
+        Some(value) if !accepted.contains(&value) => {
+            let shown: String = value.chars().take(40).collect();
+            Err(OpenAiError::field(
+                field,
+                format!(
+                    "{field} is {shown:?}; accepted here: {}",
+                    accepted.join(", ")
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!("images request: {error:#}");
+    Problem::new(ProblemCode::Internal, "the request could not be prepared")
+}
