@@ -1,5 +1,6 @@
 //! `cargo xtask test`: what CI runs.
 
+mod clients;
 mod e2e;
 mod native;
 
@@ -22,7 +23,7 @@ pub enum Part {
     Unit,
     /// The runtime's operators, and exported graphs against PyTorch's numbers.
     Gpu,
-    /// The server's tests.
+    /// The server's tests, official OpenAI clients against it, and linters of the deployment files.
     Server,
     /// The built-in model's data, training and export.
     Training,
@@ -53,6 +54,9 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
                 native::run_part(workspace, candidate, &suites)?;
             }
         }
+    }
+    if wanted(Part::Server) {
+        clients::run_all(workspace)?;
     }
     if wanted(Part::Gpu) {
         compare(workspace)?;

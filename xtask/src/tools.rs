@@ -2,6 +2,7 @@
 
 pub mod apt;
 pub mod cargo;
+pub mod clients;
 pub mod npm;
 pub mod python;
 pub mod rust;
@@ -47,6 +48,9 @@ pub fn for_server(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
 pub fn for_server_tests(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_server(workspace);
     tools.extend(apt::nats());
+    tools.extend(apt::node());
+    tools.extend(apt::python());
+    tools.push(Box::new(clients::Clients { workspace }));
     tools
 }
 

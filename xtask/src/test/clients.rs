@@ -1,0 +1,93 @@
+//! Programs of others against the built server: the official OpenAI clients, a validator of OpenAPI documents, and
+//! linters of what `deploy/` holds.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::process::{run, step};
+use crate::serve;
+use crate::tools::clients::Clients;
+use crate::workspace::Workspace;
+
+/// A server that ends with this value.
+struct Hub {
+    process: Child,
+    url: String,
+}
+
+/// Runs all of them.
+pub fn run_all(workspace: &Workspace) -> Result<()> {
+    let clients = Clients { workspace };
+    let program = serve::server(workspace, false)?;
+    let hub = Hub::start(workspace, &program)?;
+    let python = |script: &str| {
+        let mut command = Command::new(clients.python());
+        command.arg(clients.scripts().join(script)).arg(&hub.url);
+        command
+    };
+    step("OpenAI client for Python", || {
+        run(&mut python("openai_client.py"))
+    })?;
+    step("OpenAI client for Node", || {
+        run(Command::new("node")
+            .arg(clients.scripts().join("openai_client.mjs"))
+            .arg(&hub.url))
+    })?;
+    step("OpenAPI document", || run(&mut python("openapi.py")))?;
+    step("deployment files", || {
+        run(Command::new(clients.python())
+            .arg(workspace.root.join("deploy/check.py"))
+            .arg(&program))
+    })
+}
+
+impl Hub {
+    fn start(workspace: &Workspace, program: &Path) -> Result<Self> {
+        let folder = workspace.target.join("clients");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let site = folder.join("site");
+        fs::create_dir_all(&site)?;
+        // The pages are not looked at, so the client need not be built.
+        let assets =
+            r#"{"client_js":"","client_wasm":"","worker_js":"","worker_wasm":"","css":""}"#;
+        fs::write(site.join("assets.json"), assets)?;
+        let mut process = Command::new(program)
+            .args(["serve", "--renderer", "cpu"])
+            .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(folder.join("data"))
+            .arg("--site-dir")
+            .arg(&site)
+            .arg("--models-dir")
+            .arg(workspace.root.join("models"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let output = process.stdout.take().context("the server's output")?;
+        let mut hub = Hub {
+            process,
+            url: String::new(),
+        };
+        for line in BufReader::new(output).lines() {
+            if let Some(url) = line?.strip_prefix("Demo Hub is at ") {
+                hub.url = url.to_owned();
+                return Ok(hub);
+            }
+        }
+        anyhow::bail!("the server ended before it said where it is")
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to stop.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
