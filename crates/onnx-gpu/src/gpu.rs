@@ -11,6 +11,7 @@ mod recording;
 mod signal;
 mod timing;
 mod upload;
+mod warm;
 
 use std::collections::HashMap;
 use std::pin::Pin;

@@ -103,8 +103,18 @@ impl Session {
             None => Gpu::request(&options.adapter).await?,
         };
         let mut session = Self::unloaded(graph, gpu);
-        session.stream(&origin).await?;
-        if let Some(shapes) = session.fixed_shapes() {
+        let shapes = session.fixed_shapes();
+        // The plan needs no weight: its pipelines are made while they arrive.
+        let warming = match &shapes {
+            Some(shapes) => Some(session.gpu.start_pipelines(session.launches(shapes)?)),
+            None => None,
+        };
+        let streamed = session.stream(&origin).await;
+        if let Some(warming) = warming {
+            warming.finish().await;
+        }
+        streamed?;
+        if let Some(shapes) = shapes {
             let compiled = session.compile(&shapes).await?;
             // No other shapes will come: what was only needed to prepare other buffers may go.
             session

@@ -8,6 +8,7 @@ use super::{Session, Stats, Value as Input, lock};
 use crate::error::{Result, invalid_model};
 use crate::gpu::{Buffer, Gpu, KernelTime, Recording};
 use crate::graph::ValueId;
+use crate::kernels::Launch;
 use crate::lower::{BufferId, Program, Recipe, Source, Step, Value, data_key, lower_graph};
 use crate::plan::Plan;
 use crate::tensor::{DType, Tensor};
@@ -167,6 +168,20 @@ impl Session {
             stats,
             weights,
         })
+    }
+
+    /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind.
+    pub(super) fn launches(&self, shapes: &[Vec<usize>]) -> Result<Vec<(Launch, usize)>> {
+        let mut program = lower_graph(&self.graph, shapes, self.gpu.class())?;
+        let plan = Plan::new(&mut program);
+        let mut seen = HashSet::new();
+        Ok(plan
+            .prepare
+            .into_iter()
+            .chain(plan.steps)
+            .filter(|step| seen.insert(step.launch.key.clone()))
+            .map(|step| (step.launch, step.inputs.len() + 1))
+            .collect())
     }
 
     fn prepared(&self, recipe: &Option<Arc<Recipe>>) -> Option<Buffer> {
