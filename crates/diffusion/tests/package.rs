@@ -129,7 +129,10 @@ fn the_summary_repeats_the_manifest() {
     let manifest = Manifest::parse(GLYPH.as_bytes()).unwrap();
     let summary = manifest.summary("/models/glyph/manifest.json");
     assert_eq!(summary.id, "demo-hub/glyph");
-    assert_eq!(summary.package_url, "/models/glyph/manifest.json");
+    assert_eq!(
+        summary.package_url.as_deref(),
+        Some("/models/glyph/manifest.json")
+    );
     assert_eq!(
         summary.weights_digest,
         hex::encode(Sha256::digest(GLYPH.as_bytes()))
