@@ -14,6 +14,7 @@ use crate::tools::{self, apt};
 use crate::workspace::Workspace;
 
 const SCRIPT: &str = "bench/fixtures/export_sd_fixture.py";
+const ARCHITECTURES_SCRIPT: &str = "bench/fixtures/export_architectures.py";
 
 /// The graphs of a set.
 pub const GRAPHS: [Graph; 3] = [
@@ -119,7 +120,11 @@ impl Graph {
 
 /// The folder with a folder for each of [`SETS`]; exports them if that was not done yet.
 pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
-    let sources = [SCRIPT, "bench/fixtures/requirements.txt"];
+    let sources = [
+        SCRIPT,
+        ARCHITECTURES_SCRIPT,
+        "bench/fixtures/requirements.txt",
+    ];
     let version = hash_tree(&workspace.root, &sources, &[])?;
     let folder = workspace.cache.join("fixtures").join(&version[..16]);
     if folder.is_dir() {
@@ -147,11 +152,7 @@ pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     }
     step("fixtures: export the architectures", || {
         run(Command::new(&python)
-            .arg(
-                workspace
-                    .root
-                    .join("bench/fixtures/export_architectures.py"),
-            )
+            .arg(workspace.root.join(ARCHITECTURES_SCRIPT))
             .arg(unfinished.join(ARCHITECTURES))
             .args(["--ways", WAYS])
             .env("HF_HUB_OFFLINE", "1"))
