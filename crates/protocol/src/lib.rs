@@ -3,6 +3,7 @@
 //! Everything here is plain data with pure functions: no I/O, no platform code.
 
 pub mod capability;
+pub mod catalog;
 pub mod generation;
 pub mod image;
 pub mod job;
@@ -10,6 +11,11 @@ pub mod model;
 pub mod problem;
 
 pub use capability::{AdapterReport, CapabilityReport, Decision, Place, Policy, Reason, decide};
+pub use catalog::{
+    Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
+    ModelQuery, ModelWork, PaperRecord, Provenance, Runs, RunsOn, SamplePicture, Source, Trouble,
+    TroubleKind,
+};
 pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError};
 pub use image::{
     GalleryPage, ImageRecord, PNG_MIME, Recipe, UploadRequest, UploadTicket, is_sha256_hex,
