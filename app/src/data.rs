@@ -1,6 +1,6 @@
 //! What the pages read: from the server's data while rendering there, from the API in the browser.
 
-use protocol::{GalleryPage, ImageRecord, ModelSummary, Problem};
+use protocol::{GalleryPage, GalleryQuery, ImageRecord, ModelSummary, Problem};
 
 /// Pictures on one page of the gallery.
 pub(crate) const GALLERY_PAGE: usize = 24;
@@ -25,15 +25,19 @@ mod source {
         Ok(context()?.data.models().await)
     }
 
-    pub(crate) async fn gallery(
-        cursor: Option<String>,
-        limit: usize,
-    ) -> Result<GalleryPage, Problem> {
-        context()?.data.gallery(cursor, limit).await
+    pub(crate) async fn gallery(query: GalleryQuery) -> Result<GalleryPage, Problem> {
+        context()?.data.gallery(query, cookies()).await
     }
 
     pub(crate) async fn image(id: String) -> Result<ImageRecord, Problem> {
-        context()?.data.image(&id).await
+        context()?.data.image(&id, cookies()).await
+    }
+
+    /// The `Cookie` header of the request that is answered.
+    fn cookies() -> Option<String> {
+        let parts = use_context::<axum::http::request::Parts>()?;
+        let cookies = parts.headers.get(axum::http::header::COOKIE)?;
+        cookies.to_str().ok().map(str::to_owned)
     }
 
     /// Origin of the hub without a trailing slash.
@@ -52,14 +56,13 @@ mod source {
         SendWrapper::new(api::get("/api/v1/models")).await
     }
 
-    pub(crate) async fn gallery(
-        cursor: Option<String>,
-        limit: usize,
-    ) -> Result<GalleryPage, Problem> {
-        let cursor = cursor
-            .map(|c| format!("&cursor={}", encode(&c)))
-            .unwrap_or_default();
-        let url = format!("/api/v1/images?limit={limit}{cursor}");
+    pub(crate) async fn gallery(query: GalleryQuery) -> Result<GalleryPage, Problem> {
+        let pairs = query.pairs();
+        let query: Vec<String> = pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .collect();
+        let url = format!("/api/v1/images?{}", query.join("&"));
         SendWrapper::new(api::get(&url)).await
     }
 
@@ -93,7 +96,7 @@ mod source {
         nowhere()
     }
 
-    pub(crate) async fn gallery(_: Option<String>, _: usize) -> Result<GalleryPage, Problem> {
+    pub(crate) async fn gallery(_: GalleryQuery) -> Result<GalleryPage, Problem> {
         nowhere()
     }
 

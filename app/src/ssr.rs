@@ -10,7 +10,7 @@ use leptos::config::LeptosOptions;
 use leptos::prelude::*;
 use leptos_axum::{AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list};
 use leptos_meta::MetaTags;
-use protocol::{GalleryPage, ImageRecord, ModelSummary, Problem};
+use protocol::{GalleryPage, GalleryQuery, ImageRecord, ModelSummary, Problem};
 use serde::Deserialize;
 
 use crate::App;
@@ -20,10 +20,15 @@ use crate::App;
 pub trait HubData: Send + Sync {
     /// The runnable models, the default one first.
     async fn models(&self) -> Vec<ModelSummary>;
-    /// One page of the gallery, newest first; `limit` pictures at most.
-    async fn gallery(&self, cursor: Option<String>, limit: usize) -> Result<GalleryPage, Problem>;
-    /// The record of one picture.
-    async fn image(&self, id: &str) -> Result<ImageRecord, Problem>;
+    /// One page of the gallery, newest first. `cookies`: the request's `Cookie` header, which tells whose pictures
+    /// are the visitor's own.
+    async fn gallery(
+        &self,
+        query: GalleryQuery,
+        cookies: Option<String>,
+    ) -> Result<GalleryPage, Problem>;
+    /// The record of one picture; `cookies` as for [`Self::gallery`].
+    async fn image(&self, id: &str, cookies: Option<String>) -> Result<ImageRecord, Problem>;
 }
 
 /// Addresses of the built client files, absolute paths such as `/client-0f3a.js`.

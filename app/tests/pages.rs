@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use protocol::{
-    GalleryPage, GenerationRequest, ImageRecord, ModelDefaults, ModelLimits, ModelNeeds,
-    ModelSummary, Paper, Problem, ProblemCode, Recipe,
+    GalleryPage, GalleryQuery, GenerationRequest, ImageRecord, ModelDefaults, ModelLimits,
+    ModelNeeds, ModelSummary, Paper, Problem, ProblemCode, Recipe,
 };
 use tower::ServiceExt;
 
@@ -47,6 +47,9 @@ fn record(id: &str) -> ImageRecord {
         },
         url: "/images/abab.png".into(),
         permalink: format!("/i/{id}"),
+        thumbnail: None,
+        unlisted: false,
+        mine: false,
     }
 }
 
@@ -89,16 +92,20 @@ impl HubData for Fixed {
         }]
     }
 
-    async fn gallery(&self, cursor: Option<String>, limit: usize) -> Result<GalleryPage, Problem> {
+    async fn gallery(
+        &self,
+        query: GalleryQuery,
+        _cookies: Option<String>,
+    ) -> Result<GalleryPage, Problem> {
         if self.storage_down {
             return Err(Problem::new(
                 ProblemCode::StorageUnavailable,
                 "connection refused",
             ));
         }
-        Ok(match cursor.as_deref() {
+        Ok(match query.cursor.as_deref() {
             None => GalleryPage {
-                items: vec![record("new"); limit.min(3)],
+                items: vec![record("new"); query.limit.unwrap_or(24).min(3)],
                 next_cursor: Some("a/b=".into()),
             },
             Some("a/b=") => GalleryPage {
@@ -109,7 +116,7 @@ impl HubData for Fixed {
         })
     }
 
-    async fn image(&self, id: &str) -> Result<ImageRecord, Problem> {
+    async fn image(&self, id: &str, _cookies: Option<String>) -> Result<ImageRecord, Problem> {
         if id == "known" {
             Ok(record(id))
         } else {

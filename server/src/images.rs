@@ -17,7 +17,7 @@ use protocol::{ImageRecord, Problem, ProblemCode};
 use crate::catalog::Catalog;
 use crate::storage::{StorageError, Store};
 
-pub use gallery::MAX_PAGE;
+pub use gallery::{DEFAULT_PAGE, MAX_PAGE};
 pub use id::ImageId;
 pub use uploads::Source;
 

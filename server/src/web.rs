@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
-use protocol::{GalleryPage, ImageRecord, ModelSummary, Problem};
+use protocol::{GalleryPage, GalleryQuery, ImageRecord, ModelSummary, Problem};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -66,11 +66,16 @@ impl HubData for PageData {
         self.0.catalog.summaries()
     }
 
-    async fn gallery(&self, cursor: Option<String>, limit: usize) -> Result<GalleryPage, Problem> {
-        self.0.images.gallery(cursor.as_deref(), limit).await
+    async fn gallery(
+        &self,
+        query: GalleryQuery,
+        _cookies: Option<String>,
+    ) -> Result<GalleryPage, Problem> {
+        let limit = query.limit.unwrap_or(crate::images::DEFAULT_PAGE);
+        self.0.images.gallery(query.cursor.as_deref(), limit).await
     }
 
-    async fn image(&self, id: &str) -> Result<ImageRecord, Problem> {
+    async fn image(&self, id: &str, _cookies: Option<String>) -> Result<ImageRecord, Problem> {
         self.0.images.record(id).await
     }
 }

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 use leptos_router::hooks::use_query_map;
+use protocol::GalleryQuery;
 
 use super::parts::{ProblemNote, Tiles, set_status};
 use crate::data;
@@ -13,7 +14,13 @@ use crate::settings::encode;
 pub(crate) fn Gallery() -> impl IntoView {
     let query = use_query_map();
     let cursor = move || query.read().get("cursor").filter(|c| !c.is_empty());
-    let page = Resource::new(cursor, |cursor| data::gallery(cursor, data::GALLERY_PAGE));
+    let page = Resource::new(cursor, |cursor| {
+        data::gallery(GalleryQuery {
+            cursor,
+            limit: Some(data::GALLERY_PAGE),
+            ..GalleryQuery::default()
+        })
+    });
     view! {
         <Title text="Gallery" />
         <Meta name="description" content="Pictures made on Demo Hub, newest first." />

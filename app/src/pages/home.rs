@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 use leptos_router::hooks::use_query_map;
+use protocol::GalleryQuery;
 
 use super::parts::{ProblemNote, Tiles, set_status};
 use crate::data;
@@ -16,7 +17,15 @@ const NEWEST: usize = 6;
 #[component]
 pub(crate) fn Home() -> impl IntoView {
     let models = Resource::new(|| (), |()| data::models());
-    let newest = Resource::new(|| (), |()| data::gallery(None, NEWEST));
+    let newest = Resource::new(
+        || (),
+        |()| {
+            data::gallery(GalleryQuery {
+                limit: Some(NEWEST),
+                ..GalleryQuery::default()
+            })
+        },
+    );
     let studio = expect_context::<Studio>();
     let query = use_query_map();
     view! {

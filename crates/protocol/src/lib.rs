@@ -18,7 +18,8 @@ pub use catalog::{
 };
 pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError};
 pub use image::{
-    GalleryPage, ImageRecord, PNG_MIME, Recipe, UploadRequest, UploadTicket, is_sha256_hex,
+    GalleryPage, GalleryQuery, ImageChange, ImageRecord, PNG_MIME, Recipe, THUMBNAIL_MIME,
+    THUMBNAIL_SIDE, Thumbnail, UploadRequest, UploadTicket, is_sha256_hex,
 };
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};

@@ -31,6 +31,10 @@ pub enum ProblemCode {
     UploadMismatch,
     /// Nothing arrived in the store for this upload.
     UploadMissing,
+    /// The picture belongs to someone else.
+    NotOwner,
+    /// Too many uploads from this client; `retry_after` says when to try again.
+    RateLimited,
     /// The queue is full; `retry_after` says when to try again.
     QueueFull,
     /// The queue does not answer.
@@ -53,7 +57,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -65,6 +69,8 @@ impl ProblemCode {
         Self::UnsupportedType,
         Self::UploadMismatch,
         Self::UploadMissing,
+        Self::NotOwner,
+        Self::RateLimited,
         Self::QueueFull,
         Self::QueueUnavailable,
         Self::StorageUnavailable,
@@ -94,7 +100,8 @@ impl ProblemCode {
             Self::UnsupportedType => 415,
             Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
-            Self::QueueFull => 429,
+            Self::NotOwner => 403,
+            Self::RateLimited | Self::QueueFull => 429,
             Self::RequestRefused => 422,
             Self::QueueUnavailable | Self::StorageUnavailable | Self::EndpointUnavailable => 503,
             Self::GenerationFailed | Self::Internal => 500,
@@ -115,6 +122,8 @@ impl ProblemCode {
             Self::UnsupportedType => "This type of file is not stored here",
             Self::UploadMismatch => "The upload is not what was declared",
             Self::UploadMissing => "The upload did not arrive",
+            Self::NotOwner => "Not your picture",
+            Self::RateLimited => "Too many uploads",
             Self::QueueFull => "The server is busy",
             Self::QueueUnavailable => "The job queue does not answer",
             Self::StorageUnavailable => "The picture store does not answer",

@@ -9,9 +9,7 @@ use serde::Deserialize;
 use super::Hub;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Path, Query};
-
-/// Pictures on a page unless the client says otherwise.
-const DEFAULT_LIMIT: usize = 24;
+use crate::images::DEFAULT_PAGE;
 
 #[derive(Deserialize)]
 pub struct Page {
@@ -35,7 +33,7 @@ pub async fn list(
     State(hub): State<Hub>,
     Query(page): Query<Page>,
 ) -> ApiResult<axum::Json<GalleryPage>> {
-    let limit = page.limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = page.limit.unwrap_or(DEFAULT_PAGE);
     let page = hub.images.gallery(page.cursor.as_deref(), limit).await?;
     Ok(axum::Json(page))
 }

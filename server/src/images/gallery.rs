@@ -5,6 +5,8 @@ use protocol::{GalleryPage, ImageRecord, Problem, ProblemCode};
 
 use super::{GALLERY, ImageId, Images, record_key};
 
+/// Pictures on a page unless the client says otherwise.
+pub const DEFAULT_PAGE: usize = 24;
 /// Most pictures on one page.
 pub const MAX_PAGE: usize = 60;
 /// Records fetched at the same time.

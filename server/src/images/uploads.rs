@@ -30,6 +30,8 @@ struct Pending {
     sha256: String,
     bytes: u64,
     recipe: Recipe,
+    #[serde(default)]
+    unlisted: bool,
 }
 
 impl Images {
@@ -75,6 +77,7 @@ impl Images {
             sha256: request.sha256,
             bytes: request.bytes,
             recipe: request.recipe,
+            unlisted: request.unlisted,
         };
         let json = serde_json::to_vec(&pending).map_err(internal)?;
         self.store.put_json(&pending_key(&id), json).await?;
@@ -118,6 +121,9 @@ impl Images {
             height,
             created_at: id.created_at(),
             recipe: pending.recipe,
+            thumbnail: None,
+            unlisted: pending.unlisted,
+            mine: false,
         };
         let json = serde_json::to_vec(&record).map_err(internal)?;
         self.store.put_json(&record_key(&id), json).await?;
@@ -147,6 +153,7 @@ impl Images {
             bytes: png.len() as u64,
             content_type: PNG_MIME.to_owned(),
             recipe,
+            unlisted: false,
         };
         let ticket = self.announce_as(id, request, Source::Worker).await?;
         if !ticket.already_stored {
@@ -188,6 +195,7 @@ impl Images {
             bytes,
             content_type,
             mut recipe,
+            unlisted,
         } = request;
         if content_type != PNG_MIME {
             return Err(Problem::new(
@@ -245,6 +253,7 @@ impl Images {
             bytes,
             content_type,
             recipe,
+            unlisted,
         })
     }
 

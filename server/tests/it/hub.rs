@@ -149,6 +149,7 @@ impl Hub {
             bytes: bytes.len() as u64,
             content_type: "image/png".into(),
             recipe: self.recipe().await,
+            unlisted: false,
         }
     }
 

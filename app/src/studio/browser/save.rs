@@ -63,6 +63,7 @@ async fn save(
         bytes: u64::from(png.byte_length()),
         content_type: PNG_MIME.to_owned(),
         recipe: made_here.recipe,
+        unlisted: false,
     };
     let ticket: UploadTicket = api::post("/api/v1/uploads", &request).await?;
     if !ticket.already_stored {
