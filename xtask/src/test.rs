@@ -14,6 +14,7 @@ use crate::tools::wasm::{Route, TARGET};
 use crate::workspace::Workspace;
 use crate::{fixtures, serve, tools};
 
+use std::path::Path;
 use std::process::Command;
 
 /// A part of the tests.
@@ -47,26 +48,30 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
     if wanted(Part::Gpu) {
         tools::ensure(&tools::for_gpu(workspace))?;
     }
+    let mut server = None;
     if !matches!(part, Some(Part::E2e | Part::Training)) {
-        let suites = native::compile(workspace)?;
+        let compiled = native::compile(workspace)?;
         for candidate in [Part::Unit, Part::Server, Part::Gpu] {
             if wanted(candidate) {
-                native::run_part(workspace, candidate, &suites)?;
+                native::run_part(workspace, candidate, &compiled.suites)?;
             }
         }
-    }
-    if wanted(Part::Server) {
-        clients::run_all(workspace)?;
-    }
-    if wanted(Part::Gpu) {
-        compare(workspace)?;
+        let program = compiled.program("demo-hub")?;
+        if wanted(Part::Server) {
+            clients::run_all(workspace, program)?;
+        }
+        if wanted(Part::Gpu) {
+            compare(workspace, compiled.program("onnx-gpu")?)?;
+        }
+        server = Some(program.to_path_buf());
     }
     if wanted(Part::Training) {
         tools::ensure(&tools::for_training(workspace))?;
         training(workspace)?;
     }
     if wanted(Part::E2e) {
-        e2e::run_all(workspace, grep)?;
+        let server = server.map_or_else(|| serve::server(workspace, false), Ok)?;
+        e2e::run_all(workspace, server, grep)?;
     }
     let parts = part.map_or("all parts".to_owned(), |part| {
         format!("part {part:?}").to_lowercase()
@@ -160,10 +165,8 @@ fn training(workspace: &Workspace) -> Result<()> {
 }
 
 /// The exported graphs on the software adapter, each within 2e-3 of its output's range.
-fn compare(workspace: &Workspace) -> Result<()> {
+fn compare(workspace: &Workspace, program: &Path) -> Result<()> {
     let folder = fixtures::ensure(workspace)?;
-    serve::server(workspace, false)?;
-    let program = workspace.built("debug", "onnx-gpu");
     // Elsewhere than on Linux there is no lavapipe; the default adapter must do.
     let adapter = if cfg!(target_os = "linux") {
         "software"
@@ -174,7 +177,7 @@ fn compare(workspace: &Workspace) -> Result<()> {
         for (set, _) in fixtures::SETS {
             let folder = folder.join(set);
             for graph in fixtures::GRAPHS {
-                let mut command = Command::new(&program);
+                let mut command = Command::new(program);
                 command
                     .arg("compare")
                     .arg(folder.join(format!("{}.onnx", graph.name)))
@@ -187,7 +190,7 @@ fn compare(workspace: &Workspace) -> Result<()> {
         }
         let folder = folder.join(fixtures::ARCHITECTURES);
         for case in fixtures::Case::read(&folder)? {
-            run(Command::new(&program)
+            run(Command::new(program)
                 .arg("compare")
                 .args(case.arguments(&folder))
                 .args(["--adapter", adapter]))?;

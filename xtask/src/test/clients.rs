@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::process::{run, step};
-use crate::serve;
 use crate::tools::clients::Clients;
 use crate::workspace::Workspace;
 
@@ -20,10 +19,9 @@ struct Hub {
 }
 
 /// Runs all of them.
-pub fn run_all(workspace: &Workspace) -> Result<()> {
+pub fn run_all(workspace: &Workspace, program: &Path) -> Result<()> {
     let clients = Clients { workspace };
-    let program = serve::server(workspace, false)?;
-    let hub = Hub::start(workspace, &program)?;
+    let hub = Hub::start(workspace, program)?;
     let python = |script: &str| {
         let mut command = Command::new(clients.python());
         command.arg(clients.scripts().join(script)).arg(&hub.url);
@@ -41,7 +39,7 @@ pub fn run_all(workspace: &Workspace) -> Result<()> {
     step("deployment files", || {
         run(Command::new(clients.python())
             .arg(workspace.root.join("deploy/check.py"))
-            .arg(&program))
+            .arg(program))
     })
 }
 

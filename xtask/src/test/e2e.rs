@@ -1,6 +1,7 @@
 //! Playwright in Chromium.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -9,14 +10,13 @@ use crate::client::{self, Profile};
 use crate::process::{run, step};
 use crate::tools::npm;
 use crate::workspace::Workspace;
-use crate::{engine_page, fixtures, serve, tools};
+use crate::{engine_page, fixtures, tools};
 
-/// Builds everything and drives it in the browser.
-pub fn run_all(workspace: &Workspace, grep: Option<&str>) -> Result<()> {
+/// Builds the client and drives it, with the built `server`, in the browser.
+pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Result<()> {
     tools::ensure(&tools::for_browser(workspace))?;
     super::lint_wasm(workspace)?;
     let fixtures = fixtures::ensure(workspace)?;
-    let server = serve::server(workspace, false)?;
     client::build(workspace, Profile::Release)?;
     let engine_page = engine_page::build(workspace, Profile::Release)?;
     let end2end = workspace.end2end();

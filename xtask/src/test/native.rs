@@ -3,7 +3,8 @@
 //! All are compiled in one go, so that every dependency is compiled once with one set of features, and
 //! then started part by part.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -38,8 +39,25 @@ impl Suite {
     }
 }
 
-/// Compiles every test program.
-pub fn compile(workspace: &Workspace) -> Result<Vec<Suite>> {
+/// What one compilation made.
+pub struct Compiled {
+    /// The test programs.
+    pub suites: Vec<Suite>,
+    programs: BTreeMap<String, PathBuf>,
+}
+
+impl Compiled {
+    /// An executable of the workspace by its name. Integration tests have those of their package compiled.
+    pub fn program(&self, name: &str) -> Result<&Path> {
+        self.programs
+            .get(name)
+            .map(PathBuf::as_path)
+            .with_context(|| format!("the tests were compiled without `{name}`"))
+    }
+}
+
+/// Compiles every test program and the executables that they start.
+pub fn compile(workspace: &Workspace) -> Result<Compiled> {
     step("tests: compile", || {
         let mut command = Command::new("cargo");
         command
@@ -62,11 +80,11 @@ pub fn compile(workspace: &Workspace) -> Result<Vec<Suite>> {
         if !output.status.success() {
             bail!("`{line}` failed: {}", output.status);
         }
-        let suites = suites(&String::from_utf8_lossy(&output.stdout))?;
-        if suites.is_empty() {
+        let compiled = compiled(&String::from_utf8_lossy(&output.stdout))?;
+        if compiled.suites.is_empty() {
             bail!("`{line}` made no test programs");
         }
-        Ok(suites)
+        Ok(compiled)
     })
 }
 
@@ -128,19 +146,24 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// The test programs named in cargo's messages, one JSON object a line.
-fn suites(messages: &str) -> Result<Vec<Suite>> {
+/// The programs named in cargo's messages, one JSON object a line.
+fn compiled(messages: &str) -> Result<Compiled> {
     let mut suites = Vec::new();
+    let mut programs = BTreeMap::new();
     for line in messages.lines().filter(|line| line.starts_with('{')) {
         let message: Message = serde_json::from_str(line).context("a message of cargo")?;
-        if message.reason != "compiler-artifact"
-            || !message.profile.is_some_and(|profile| profile.test)
-        {
+        if message.reason != "compiler-artifact" {
             continue;
         }
         if let (Some(program), Some(manifest), Some(target)) =
             (message.executable, message.manifest_path, message.target)
         {
+            if !message.profile.is_some_and(|profile| profile.test) {
+                if target.kind.iter().any(|kind| kind == "bin") {
+                    programs.insert(target.name, program);
+                }
+                continue;
+            }
             let folder = manifest
                 .parent()
                 .context("a manifest lies in a folder")?
@@ -159,7 +182,7 @@ fn suites(messages: &str) -> Result<Vec<Suite>> {
             });
         }
     }
-    Ok(suites)
+    Ok(Compiled { suites, programs })
 }
 
 #[cfg(test)]
@@ -173,7 +196,8 @@ mod tests {
 {"reason":"compiler-artifact","manifest_path":"/w/server/Cargo.toml","target":{"kind":["bin"],"name":"demo-hub"},"profile":{"test":false},"executable":"/t/demo-hub"}
 {"reason":"compiler-artifact","manifest_path":"/w/server/Cargo.toml","target":{"kind":["bin"],"name":"demo-hub"},"profile":{"test":true},"executable":"/t/demo_hub-1"}
 {"reason":"build-finished","success":true}"#;
-        let suites = suites(messages).unwrap();
+        let compiled = compiled(messages).unwrap();
+        let suites = &compiled.suites;
         assert_eq!(suites.len(), 2);
         assert_eq!(
             (suites[0].part(), suites[0].package.as_str()),
@@ -181,5 +205,8 @@ mod tests {
         );
         assert_eq!(suites[1].part(), Part::Server);
         assert_eq!(suites[1].folder, PathBuf::from("/w/server"));
+        let server = compiled.program("demo-hub").unwrap();
+        assert_eq!(server, Path::new("/t/demo-hub"));
+        assert!(compiled.program("onnx-gpu").is_err());
     }
 }
