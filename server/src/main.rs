@@ -1,6 +1,6 @@
 //! The binary `demo-hub`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -56,11 +56,23 @@ fn init_logging() -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let running = server::start(config).await?;
-    println!("Demo Hub is at http://{}", running.addr());
-    println!("Pictures are stored at {}", running.storage_origin());
+    announce(&running);
     stop_signal().await?;
     tracing::info!("stopping");
     running.stop().await
+}
+
+/// Says where the server is. Whoever started it may have closed the other end, which is no reason to stop.
+fn announce(running: &server::Running) {
+    let lines = format!(
+        "Demo Hub is at http://{}\nPictures are stored at {}\n",
+        running.addr(),
+        running.storage_origin()
+    );
+    let mut out = std::io::stdout();
+    if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        tracing::warn!(%error, "the addresses could not be printed");
+    }
 }
 
 #[tokio::main]

@@ -1,7 +1,7 @@
 //! App replicas and workers as processes of their own, over one NATS and one picture store.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use protocol::{GenerationRequest, ImageRecord, JobCreated, JobView};
@@ -25,8 +25,6 @@ pub struct Cluster {
 /// A process that is killed when it is dropped.
 pub struct Process {
     child: Child,
-    /// Kept open, or the process could not print.
-    _stdout: Option<BufReader<ChildStdout>>,
     pub url: String,
 }
 
@@ -104,7 +102,6 @@ impl Cluster {
         let child = self.command("worker").args(options).spawn().unwrap();
         Process {
             child,
-            _stdout: None,
             url: String::new(),
         }
     }
@@ -120,12 +117,12 @@ impl Cluster {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let url = line.trim().strip_prefix("Demo Hub is at ").expect(&line);
         Process {
             url: url.to_owned(),
-            _stdout: Some(stdout),
             child,
         }
     }

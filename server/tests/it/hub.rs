@@ -26,7 +26,7 @@ pub struct Hub {
 /// What survives a restart.
 pub struct Folders {
     pub data: TempDir,
-    site: TempDir,
+    pub site: TempDir,
 }
 
 impl Folders {

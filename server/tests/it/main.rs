@@ -14,6 +14,7 @@ mod nats;
 mod openai;
 mod openapi;
 mod outage;
+mod process;
 mod queue;
 mod renderers;
 mod site;
