@@ -12,6 +12,7 @@ mod inference;
 mod openai;
 mod picture;
 mod retry;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Instant;

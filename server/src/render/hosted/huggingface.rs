@@ -7,7 +7,7 @@ use serde_json::json;
 use url::Url;
 
 use super::config::{ModelConfig, ProtocolKind};
-use super::{Dialect, Endpoint, Found, Outgoing};
+use super::{Dialect, Endpoint, Found, Outgoing, settings};
 
 /// Hugging Face's text-to-image API.
 #[derive(Default)]
@@ -25,21 +25,7 @@ impl Dialect for HuggingFace {
         let mut parameters = endpoint.config().extra.clone();
         parameters.insert("width".into(), json!(model.width));
         parameters.insert("height".into(), json!(model.height));
-        if model.seed {
-            parameters.insert("seed".into(), json!(request.seed));
-        }
-        if model.steps.is_some() {
-            parameters.insert(
-                "num_inference_steps".into(),
-                json!(request.num_inference_steps),
-            );
-        }
-        if model.guidance.is_some() {
-            parameters.insert("guidance_scale".into(), json!(request.guidance_scale));
-        }
-        if model.negative_prompt && !request.negative_prompt.is_empty() {
-            parameters.insert("negative_prompt".into(), json!(request.negative_prompt));
-        }
+        parameters.extend(settings::of(model, request));
         let url = endpoint.config().url.replace("{model}", &model.remote);
         Ok(Outgoing {
             url: Url::parse(&url).map_err(|e| e.to_string())?,

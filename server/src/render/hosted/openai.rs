@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::config::{ModelConfig, ProtocolKind};
-use super::{Dialect, Endpoint, Found, Outgoing};
+use super::{Dialect, Endpoint, Found, Outgoing, settings};
 
 /// The OpenAI images API.
 #[derive(Default)]
@@ -45,21 +45,7 @@ impl Dialect for OpenAiImages {
             "size".into(),
             json!(format!("{}x{}", model.width, model.height)),
         );
-        if model.seed {
-            body.insert("seed".into(), json!(request.seed));
-        }
-        if model.steps.is_some() {
-            body.insert(
-                "num_inference_steps".into(),
-                json!(request.num_inference_steps),
-            );
-        }
-        if model.guidance.is_some() {
-            body.insert("guidance_scale".into(), json!(request.guidance_scale));
-        }
-        if model.negative_prompt && !request.negative_prompt.is_empty() {
-            body.insert("negative_prompt".into(), json!(request.negative_prompt));
-        }
+        body.extend(settings::of(model, request));
         Ok(Outgoing {
             url: endpoint.address(&["images", "generations"])?,
             body: body.into(),

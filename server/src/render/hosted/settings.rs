@@ -1,0 +1,35 @@
+//! Settings that OpenAI's and Hugging Face's requests name alike.
+
+use protocol::GenerationRequest;
+use serde_json::{Value, json};
+
+use super::config::ModelConfig;
+
+/// Seed, steps, guidance and negative prompt of `request`, as far as the endpoint takes them for this model.
+pub fn of(
+    model: &ModelConfig,
+    request: &GenerationRequest,
+) -> impl Iterator<Item = (String, Value)> {
+    let negative_prompt = model.negative_prompt && !request.negative_prompt.is_empty();
+    [
+        (model.seed, "seed", json!(request.seed)),
+        (
+            model.steps.is_some(),
+            "num_inference_steps",
+            json!(request.num_inference_steps),
+        ),
+        (
+            model.guidance.is_some(),
+            "guidance_scale",
+            json!(request.guidance_scale),
+        ),
+        (
+            negative_prompt,
+            "negative_prompt",
+            json!(request.negative_prompt),
+        ),
+    ]
+    .into_iter()
+    .filter(|(taken, ..)| *taken)
+    .map(|(_, name, value)| (name.to_owned(), value))
+}
