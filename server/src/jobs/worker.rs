@@ -1,6 +1,7 @@
 //! A worker: takes one job at a time from the queue, has it made and stores the picture.
 
 mod thread;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::thread::{RenderThread, Told};
+use self::turns::Turns;
 use super::queue::{Claim, HEARTBEAT, HandBack, Outcome, Queue, WorkerStatus};
 use crate::images::{ImageId, Images};
 use crate::render::{RenderError, Rendered, Renderer};
@@ -27,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct WorkerOptions {
     /// Unique name.
     pub id: String,
-    /// Models that it takes, those preferred first.
+    /// Models that it takes.
     pub models: Vec<String>,
     /// Time without a step after which a job counts as stuck and is given back.
     pub stall: Duration,
@@ -75,16 +77,18 @@ impl Worker {
             models: self.options.models.clone(),
             job: None,
         };
+        let mut turns = Turns::new(self.options.models.clone());
         tracing::info!(worker = status.id, models = ?status.models, "worker ready");
         while !stop.is_cancelled() {
             status.job = None;
             let pulled = self
-                .beating(&status, self.queue.pull(&self.options.models, POLL))
+                .beating(&status, self.queue.pull(turns.order(), POLL))
                 .await;
             match pulled {
                 Ok(None) => {}
                 Ok(Some(claim)) => {
                     status.job = Some(claim.id().to_owned());
+                    turns.took(&claim.request().model);
                     self.work(claim, &status, &stop).await;
                 }
                 Err(problem) => {
