@@ -41,7 +41,7 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
         request.seed = Some(crate::random::seed()?);
     }
     let started = Instant::now();
-    let rendered = LocalRenderer::new(catalog, config.renderer).render(
+    let rendered = LocalRenderer::new(catalog, config.renderer.into()).render(
         &request,
         &mut |_| (),
         &Cancel::default(),

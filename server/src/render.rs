@@ -10,7 +10,7 @@ use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe};
 
 use hosted::{EndpointError, EndpointErrorKind};
 
-pub use local::LocalRenderer;
+pub use local::{LocalOptions, LocalRenderer};
 
 /// A finished picture.
 #[derive(Clone, Debug)]

@@ -71,7 +71,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let workers = TaskTracker::new();
     if config.embedded_worker.unwrap_or(memory.is_some()) {
         let id = format!("serve-{}", hex::encode(crate::random::bytes::<4>()?));
-        for lane in lanes::of(&catalog, config.renderer, None, &endpoints) {
+        for lane in lanes::of(&catalog, &config.renderer.into(), &endpoints) {
             let worker = Worker::new(
                 WorkerOptions {
                     id: format!("{id}{}", lane.suffix),

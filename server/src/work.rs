@@ -9,11 +9,11 @@ use protocol::ModelSummary;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::config::{RendererChoice, WorkerConfig};
+use crate::config::WorkerConfig;
 use crate::images::Images;
 use crate::jobs::worker::{RendererFactory, Worker, WorkerOptions};
 use crate::jobs::{NatsQueue, Queue, Role};
-use crate::render::{LocalRenderer, hosted, lanes};
+use crate::render::{LocalOptions, LocalRenderer, hosted, lanes};
 use crate::storage::Store;
 
 /// Longest validity of the URL that a worker uploads to.
@@ -38,12 +38,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
         .with_endpoints(&endpoints)?;
     let catalog = Arc::new(catalog);
     let endpoints = hosted::open(endpoints)?;
-    let lanes = lanes::of(
-        &catalog,
-        config.renderer,
-        config.memory_budget(),
-        &endpoints,
-    );
+    let lanes = lanes::of(&catalog, &config.local(), &endpoints);
     anyhow::ensure!(!lanes.is_empty(), "no model fits this worker's memory");
     let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY)?;
     let queue = tokio::select! {
@@ -91,13 +86,9 @@ pub fn fitting(models: &[ModelSummary], budget: Option<u64>) -> Vec<String> {
         .collect()
 }
 
-/// What makes this machine's renderers; models are kept loaded within `budget` bytes.
-pub fn renderer_factory(
-    catalog: Arc<Catalog>,
-    choice: RendererChoice,
-    budget: Option<u64>,
-) -> RendererFactory {
-    Box::new(move || Box::new(LocalRenderer::new(Arc::clone(&catalog), choice).keeping(budget)))
+/// What makes this machine's renderers.
+pub fn renderer_factory(catalog: Arc<Catalog>, options: LocalOptions) -> RendererFactory {
+    Box::new(move || Box::new(LocalRenderer::new(Arc::clone(&catalog), options.clone())))
 }
 
 #[cfg(test)]

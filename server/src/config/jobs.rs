@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onnx_gpu::AdapterChoice;
 
 use super::{RendererChoice, S3Config};
 use crate::jobs::NatsOptions;
+use crate::render::LocalOptions;
 
 /// Options of the queue. Without `--nats-url` it lives in the server's memory.
 #[derive(Args, Clone, Debug)]
@@ -54,6 +56,11 @@ pub struct WorkerConfig {
     /// Engine.
     #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
     pub renderer: RendererChoice,
+
+    /// GPU of this worker: `high` (the fastest), `default`, an index or a part of its name. A machine with several
+    /// GPUs runs a worker for each.
+    #[arg(long, env = "DEMO_HUB_ADAPTER", default_value = "high")]
+    pub adapter: AdapterChoice,
 
     /// Memory for models in MiB: larger models are left to other workers, and models are dropped, those used
     /// longest ago first, to make room; default: no limit.
@@ -103,10 +110,15 @@ impl QueueConfig {
 }
 
 impl WorkerConfig {
-    /// Memory for models in bytes.
-    pub fn memory_budget(&self) -> Option<u64> {
-        self.memory_budget_mib
-            .map(|mib| mib.saturating_mul(1 << 20))
+    /// What pictures are made on here.
+    pub fn local(&self) -> LocalOptions {
+        LocalOptions {
+            renderer: self.renderer,
+            adapter: self.adapter.clone(),
+            budget: self
+                .memory_budget_mib
+                .map(|mib| mib.saturating_mul(1 << 20)),
+        }
     }
 }
 
@@ -116,5 +128,39 @@ fn prefix(value: &str) -> Result<String, String> {
         Ok(value.to_owned())
     } else {
         Err("only letters, digits, '-' and '_' are accepted".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::{Cli, Command};
+
+    fn worker(options: &[&str]) -> Result<WorkerConfig, clap::Error> {
+        let line = ["demo-hub", "worker"].iter().chain(options);
+        Cli::try_parse_from(line).map(|cli| match cli.command {
+            Command::Worker(config) => *config,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_worker_is_given_its_gpu() {
+        let adapter = |options: &[&str]| worker(options).unwrap().local().adapter;
+        assert_eq!(adapter(&[]), AdapterChoice::HighPerformance);
+        assert_eq!(adapter(&["--adapter", "1"]), AdapterChoice::Index(1));
+        let name = AdapterChoice::Name("H100".to_owned());
+        assert_eq!(adapter(&["--adapter", "H100"]), name);
+        assert!(worker(&["--adapter", ""]).is_err());
+    }
+
+    #[test]
+    fn a_budget_is_given_in_mib() {
+        let budget = |options: &[&str]| worker(options).unwrap().local().budget;
+        assert_eq!(budget(&[]), None);
+        assert_eq!(budget(&["--memory-budget-mib", "3"]), Some(3 << 20));
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::LocalOptions;
 use super::hosted::{self, Endpoint};
 use crate::catalog::Catalog;
-use crate::config::RendererChoice;
 use crate::jobs::worker::RendererFactory;
 use crate::work;
 
@@ -20,21 +20,16 @@ pub struct Lane {
     pub factory: RendererFactory,
 }
 
-/// A lane for the packages of `catalog` that fit into `budget` bytes, where there are any, and for each endpoint as
-/// many as it takes requests at a time. To be called in a Tokio runtime, which the requests then run on.
-pub fn of(
-    catalog: &Arc<Catalog>,
-    choice: RendererChoice,
-    budget: Option<u64>,
-    endpoints: &[Arc<Endpoint>],
-) -> Vec<Lane> {
+/// A lane for the packages of `catalog` that fit into the budget, where there are any, and for each endpoint as many
+/// as it takes requests at a time. To be called in a Tokio runtime, which the requests then run on.
+pub fn of(catalog: &Arc<Catalog>, local: &LocalOptions, endpoints: &[Arc<Endpoint>]) -> Vec<Lane> {
     let mut lanes = Vec::new();
-    let models = work::fitting(&catalog.summaries(), budget);
+    let models = work::fitting(&catalog.summaries(), local.budget);
     if !models.is_empty() {
         lanes.push(Lane {
             suffix: String::new(),
             models,
-            factory: work::renderer_factory(Arc::clone(catalog), choice, budget),
+            factory: work::renderer_factory(Arc::clone(catalog), local.clone()),
         });
     }
     for endpoint in endpoints {

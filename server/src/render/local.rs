@@ -16,30 +16,45 @@ use crate::config::RendererChoice;
 /// Previews per picture.
 const PREVIEWS: u32 = 3;
 
+/// What the pipeline runs on.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// Engine.
+    pub renderer: RendererChoice,
+    /// GPU, where the engine runs on one.
+    pub adapter: AdapterChoice,
+    /// Bytes of memory for packages that stay loaded; without it the last one alone does.
+    pub budget: Option<u64>,
+}
+
+impl From<RendererChoice> for LocalOptions {
+    /// On the fastest GPU where it is a GPU, without a budget.
+    fn from(renderer: RendererChoice) -> Self {
+        Self {
+            renderer,
+            adapter: AdapterChoice::HighPerformance,
+            budget: None,
+        }
+    }
+}
+
 /// Runs `diffusion` in the calling thread and keeps packages loaded.
 pub struct LocalRenderer {
     catalog: Arc<Catalog>,
-    choice: RendererChoice,
+    options: LocalOptions,
     engine: Option<Box<dyn Engine>>,
     warm: Warm<Pipeline>,
 }
 
 impl LocalRenderer {
     /// A renderer for the packages of `catalog`; the engine is set up with the first picture.
-    pub fn new(catalog: Arc<Catalog>, choice: RendererChoice) -> Self {
+    pub fn new(catalog: Arc<Catalog>, options: LocalOptions) -> Self {
         Self {
             catalog,
-            choice,
             engine: None,
-            warm: Warm::new(None),
+            warm: Warm::new(options.budget),
+            options,
         }
-    }
-
-    /// Keeps packages of `budget` bytes loaded instead of the last one alone.
-    #[must_use]
-    pub fn keeping(mut self, budget: Option<u64>) -> Self {
-        self.warm = Warm::new(budget);
-        self
     }
 
     fn pipeline(&mut self, model: &str) -> Result<&Pipeline, RenderError> {
@@ -53,7 +68,7 @@ impl LocalRenderer {
             let package = Package::from_dir(&entry.dir)?;
             let engine = match self.engine.take() {
                 Some(engine) => engine,
-                None => engine(self.choice)?,
+                None => engine(&self.options)?,
             };
             let engine = self.engine.insert(engine);
             let pipeline = block_on(Pipeline::load(package, &**engine))?;
@@ -120,9 +135,9 @@ impl Renderer for LocalRenderer {
 }
 
 /// Sets an engine up. `auto` takes a hardware GPU: a software adapter is far slower than `rten`.
-fn engine(choice: RendererChoice) -> diffusion::Result<Box<dyn Engine>> {
-    let gpu = || block_on(GpuEngine::request(AdapterChoice::HighPerformance));
-    match choice {
+fn engine(options: &LocalOptions) -> diffusion::Result<Box<dyn Engine>> {
+    let gpu = || block_on(GpuEngine::request(options.adapter.clone()));
+    match options.renderer {
         RendererChoice::Cpu => Ok(Box::new(CpuEngine::new())),
         RendererChoice::Gpu => Ok(Box::new(gpu()?)),
         RendererChoice::Auto if Gpu::adapters().iter().any(|adapter| !adapter.software) => {
