@@ -80,13 +80,14 @@ impl Cluster {
         }
     }
 
-    fn command(&self, role: &str) -> Command {
+    /// A process of that role over the picture store at `store`.
+    pub fn command(&self, role: &str, store: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_demo-hub"));
         command
             .arg(role)
             .args(["--nats-url", &self.nats.url()])
             .args(["--models-dir", models_dir().to_str().unwrap()])
-            .args(["--s3-endpoint", self.store.storage_origin()])
+            .args(["--s3-endpoint", store])
             .args(["--s3-bucket=demo-hub", "--renderer=cpu"])
             .args(["--s3-access-key-id", &self.keys.0])
             .args(&self.options)
@@ -99,7 +100,12 @@ impl Cluster {
     }
 
     pub fn worker(&self, options: &[&str]) -> Process {
-        let child = self.command("worker").args(options).spawn().unwrap();
+        self.worker_over(self.store.storage_origin(), options)
+    }
+
+    pub fn worker_over(&self, store: &str, options: &[&str]) -> Process {
+        let mut command = self.command("worker", store);
+        let child = command.args(options).spawn().unwrap();
         Process {
             child,
             url: String::new(),
@@ -107,8 +113,12 @@ impl Cluster {
     }
 
     pub fn app(&self) -> Process {
+        self.app_over(self.store.storage_origin())
+    }
+
+    pub fn app_over(&self, store: &str) -> Process {
         let mut child = self
-            .command("serve")
+            .command("serve", store)
             .args(["--listen=127.0.0.1:0", "--data"])
             .arg(self.store.data())
             .arg("--site-dir")

@@ -20,3 +20,4 @@ mod renderers;
 mod site;
 mod store;
 mod uploads;
+mod workers;
