@@ -10,8 +10,9 @@ pub const STYLE: &str = "\
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}\
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}\
 code,pre{font:.9em ui-monospace,monospace}pre{overflow:auto;padding:.75rem;border:1px solid #8886;border-radius:.4rem}\
-section{border-top:1px solid #8886;margin-top:1.5rem}summary{cursor:pointer}\
+section{border-top:1px solid #8886;margin-top:1.5rem}summary{cursor:pointer;padding:.25rem 0}\
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-top:1px solid #8884}\
+code,td{overflow-wrap:anywhere}details[open]{border-left:3px solid #8886;padding-left:.75rem}\
 .m{display:inline-block;min-width:4.5rem;font-weight:700}";
 
 /// Renders the page of an OpenAPI document.
@@ -26,7 +27,7 @@ pub fn render(document: &Value) -> String {
          <p><a href=\"/api/openapi.json\">OpenAPI 3.1 document</a> · <a href=\"#problems\">problem codes</a> · \
          <a href=\"/\">the hub</a></p>",
         text(&document["info"]["version"]),
-        text(&document["info"]["description"]),
+        prose(&document["info"]["description"]),
     );
     for tag in array(&document["tags"]) {
         let name = &tag["name"];
@@ -34,7 +35,7 @@ pub fn render(document: &Value) -> String {
             out,
             "<section><h2>{}</h2><p>{}</p>",
             text(name),
-            text(&tag["description"])
+            prose(&tag["description"])
         );
         for (path, methods) in object(&document["paths"]) {
             for (method, operation) in object(methods) {
@@ -51,7 +52,7 @@ pub fn render(document: &Value) -> String {
         let _ = write!(
             out,
             "<details id=\"schema-{name}\"><summary><code>{name}</code> {}</summary>",
-            text(&schema["description"])
+            prose(&schema["description"])
         );
         properties(&mut out, schema);
         json(&mut out, schema);
@@ -81,8 +82,8 @@ fn operation_html(out: &mut String, path: &str, method: &str, operation: &Value)
         "<details><summary><span class=m>{}</span><code>{}</code> {}</summary><p>{}</p>",
         escape(&method.to_uppercase()),
         escape(path),
-        text(&operation["summary"]),
-        text(&operation["description"]),
+        prose(&operation["summary"]),
+        prose(&operation["description"]),
     );
     let parameters = array(&operation["parameters"]);
     if !parameters.is_empty() {
@@ -93,7 +94,7 @@ fn operation_html(out: &mut String, path: &str, method: &str, operation: &Value)
                 "<tr><td><code>{}</code><td>{}<td>{}</tr>",
                 text(&parameter["name"]),
                 text(&parameter["in"]),
-                text(&parameter["description"])
+                prose(&parameter["description"])
             );
         }
         out.push_str("</table>");
@@ -109,7 +110,7 @@ fn operation_html(out: &mut String, path: &str, method: &str, operation: &Value)
             out,
             "<tr><td>{}<td>{}<td>",
             escape(status),
-            text(&answer["description"])
+            prose(&answer["description"])
         );
         content(out, &answer["content"]);
         out.push_str("</tr>");
@@ -146,7 +147,7 @@ fn properties(out: &mut String, schema: &Value) {
             "<tr><td><code>{}</code>{star}<td>{}<td>{}</tr>",
             escape(name),
             kind(property),
-            text(&property["description"])
+            prose(&property["description"])
         );
     }
     out.push_str("</table>");
@@ -190,9 +191,42 @@ fn text(value: &Value) -> String {
     escape(value.as_str().unwrap_or_default())
 }
 
+/// Text in which backticks enclose code.
+fn prose(value: &Value) -> String {
+    let text = text(value);
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return text;
+    }
+    let marked = parts.iter().enumerate().map(|(place, part)| {
+        if !place.is_multiple_of(2) {
+            format!("<code>{part}</code>")
+        } else {
+            (*part).to_owned()
+        }
+    });
+    marked.collect()
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_in_prose_is_marked() {
+        let shown = |text: &str| prose(&Value::from(text));
+        assert_eq!(
+            shown("body of `GET <x>`"),
+            "body of <code>GET &lt;x&gt;</code>"
+        );
+        assert_eq!(shown("a ` alone"), "a ` alone");
+        assert_eq!(prose(&Value::Null), "");
+    }
 }
