@@ -98,9 +98,11 @@ pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
     let Some(job) = kept::job() else { return };
     let models = models.to_vec();
     spawn_local(async move {
-        let Some(view) = remote::find(&job.id).await else {
-            kept::forget(&job.id);
-            return;
+        let view = match remote::find(&job.id).await {
+            Ok(Some(view)) => view,
+            Ok(None) => return kept::forget(&job.id),
+            // It may still be made: the next visit looks for it once more.
+            Err(_) => return,
         };
         let model = models.into_iter().find(|m| m.id == view.request.model);
         let (Some(model), true) = (model, studio.run.with_untracked(idle)) else {

@@ -60,9 +60,23 @@ fn may_pass(problem: &Problem) -> bool {
     )
 }
 
-/// The state of a job, if there is one of that id.
-pub(super) async fn find(id: &str) -> Option<JobView> {
-    api::get(&format!("/api/v1/jobs/{id}")).await.ok()
+/// The state of a job; `None` when the server no longer knows it.
+pub(super) async fn find(id: &str) -> Result<Option<JobView>, Problem> {
+    let url = format!("/api/v1/jobs/{id}");
+    let mut unanswered = 0;
+    loop {
+        match api::get(&url).await {
+            Ok(view) => return Ok(Some(view)),
+            Err(problem) if problem.code == ProblemCode::NotFound => return Ok(None),
+            Err(problem) => {
+                unanswered += 1;
+                if unanswered >= ATTEMPTS {
+                    return Err(problem);
+                }
+                time::sleep(PAUSE_MS).await;
+            }
+        }
+    }
 }
 
 /// Follows a job to its picture.

@@ -1,0 +1,142 @@
+import type { Page } from "@playwright/test";
+import { withoutWebGpu } from "../support/chromium.ts";
+import type { Hub } from "../support/hub.ts";
+import { ask, expect, open, picture, shown, test } from "../support/test.ts";
+
+test.use({ launchOptions: withoutWebGpu });
+
+const wanted = { prompt: "red apple, flat style", seed: 3, steps: 8, policy: "prefer_server" } as const;
+const waiting = /(Next in line|pictures? ahead)/;
+
+/** Jobs of other visitors, which the server's one worker makes first. */
+class Crowd {
+  private ids: string[] = [];
+  constructor(private readonly hub: Hub) {}
+
+  async join(jobs: number, steps: number): Promise<void> {
+    for (let seed = 0; seed < jobs; seed++) {
+      const answer = await fetch(`${this.hub.url}/api/v1/jobs`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "demo-hub/glyph", prompt: "a crowd", seed, num_inference_steps: steps }),
+      });
+      expect(answer.status).toBe(202);
+      this.ids.push(((await answer.json()) as { id: string }).id);
+    }
+  }
+
+  async finish(): Promise<void> {
+    for (const id of this.ids) {
+      const view = async () => (await (await fetch(`${this.hub.url}/api/v1/jobs/${id}`)).json()) as { status: string };
+      await expect.poll(async () => (await view()).status, { timeout: 60_000 }).toBe("completed");
+    }
+    this.ids = [];
+  }
+
+  async leave(): Promise<void> {
+    for (const id of this.ids.splice(0)) await fetch(`${this.hub.url}/api/v1/jobs/${id}`, { method: "DELETE" });
+  }
+}
+
+const result = (page: Page) => page.locator("section.result");
+const status = (page: Page) => page.getByTestId("status");
+
+test("place in line and time left are shown while others go first", async ({ page, hub }) => {
+  const crowd = new Crowd(hub);
+  await crowd.join(1, 8);
+  await crowd.finish();
+  await open(page, "/");
+  await crowd.join(6, 50);
+  await ask(page, wanted);
+  await expect(status(page)).toContainText(/[1-6] pictures? ahead, done in about .*\d/);
+  await expect(page.getByTestId("progress")).not.toHaveAttribute("value");
+  await crowd.leave();
+  await picture(page);
+});
+
+test("a reload, another tab and coming back find the running job", async ({ page, hub, watch, context }) => {
+  const crowd = new Crowd(hub);
+  await open(page, "/");
+  await crowd.join(10, 50);
+  await ask(page, wanted);
+  await expect(status(page)).toContainText(waiting);
+
+  await page.reload();
+  await expect(result(page)).toHaveAttribute("data-state", "active");
+  await expect(status(page)).toContainText(waiting);
+  await expect(page.getByTestId("where")).toContainText("you chose");
+
+  await open(page, "/gallery");
+  await open(page, "/");
+  await expect(status(page)).toContainText(waiting);
+
+  const other = await context.newPage();
+  await open(other, "/");
+  await expect(status(other)).toContainText(waiting);
+
+  await crowd.leave();
+  await picture(page);
+  await picture(other);
+  expect(await shown(other)).toBe(await shown(page));
+  const posts = watch.requests.filter((r) => r.startsWith("POST ") && r.endsWith("/api/v1/jobs"));
+  expect(posts.length).toBe(1);
+
+  // A job that has ended is not picked up again.
+  await open(other, "/");
+  await expect(result(other)).toHaveAttribute("data-state", "idle");
+});
+
+test("a job left alone is made all the same", async ({ page, hub }) => {
+  const crowd = new Crowd(hub);
+  await open(page, "/");
+  await crowd.join(2, 20);
+  await ask(page, { ...wanted, prompt: "green heart left alone" });
+  await expect(status(page)).toContainText(waiting);
+  await page.goto("about:blank");
+  await crowd.finish();
+  const listed = async () => (await (await fetch(`${hub.url}/api/v1/images`)).json()) as { items: { recipe: { request: { prompt: string } } }[] };
+  await expect
+    .poll(async () => (await listed()).items.filter((item) => item.recipe.request.prompt === "green heart left alone").length, { timeout: 60_000 })
+    .toBe(1);
+});
+
+test("cancel in one tab ends the job in the other", async ({ page, hub, context }) => {
+  const crowd = new Crowd(hub);
+  await open(page, "/");
+  await crowd.join(10, 50);
+  await ask(page, wanted);
+  await expect(status(page)).toContainText(waiting);
+  const other = await context.newPage();
+  await open(other, "/");
+  await expect(status(other)).toContainText(waiting);
+  await other.getByTestId("cancel").click();
+  await expect(result(other)).toHaveAttribute("data-state", "cancelled");
+  await expect(result(page)).toHaveAttribute("data-state", "cancelled");
+  await crowd.leave();
+});
+
+test("the picture is shown while it is made", async ({ page }) => {
+  await open(page, "/");
+  await page.evaluate(() => {
+    const seen = new Set<string>();
+    (window as unknown as { seen: Set<string> }).seen = seen;
+    new MutationObserver(() => {
+      const image = document.querySelector<HTMLImageElement>('[data-testid="preview"]');
+      if (image) seen.add(image.src);
+    }).observe(document.body, { subtree: true, childList: true, attributes: true });
+  });
+  await ask(page, { ...wanted, steps: 50 });
+  await picture(page);
+  const previews = await page.evaluate(async () => {
+    const sizes: number[] = [];
+    for (const src of (window as unknown as { seen: Set<string> }).seen) {
+      const image = new Image();
+      image.src = src;
+      await image.decode();
+      sizes.push(image.naturalWidth);
+    }
+    return sizes;
+  });
+  expect(previews.length).toBeGreaterThanOrEqual(1);
+  expect(previews.every((width) => width === 64)).toBe(true);
+});
