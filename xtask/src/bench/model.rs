@@ -13,6 +13,8 @@ use crate::tools::python::Environment;
 use crate::workspace::Workspace;
 
 const BUILT_IN: [&str; 3] = ["text_encoder", "denoiser", "decoder"];
+/// Pictures that the denoiser works at together in the models that only `--only batch` asks for.
+const BATCHES: [u32; 4] = [1, 2, 4, 8];
 
 /// A graph with inputs and expected outputs.
 pub struct Model {
@@ -64,6 +66,12 @@ pub fn prepare(workspace: &Workspace, full: bool, only: &[String]) -> Result<Vec
                 .map(|(name, graph)| (name, folder.join(format!("{graph}.onnx")))),
         );
     }
+    if only.iter().any(|part| part == "batch") {
+        for pictures in BATCHES {
+            let name = format!("batch of {pictures}");
+            files.push((name, batched(workspace, pictures)?));
+        }
+    }
     if wanted("minilm") {
         files.push(("minilm".to_owned(), minilm(workspace)?));
     }
@@ -88,6 +96,27 @@ fn minilm(workspace: &Workspace) -> Result<PathBuf> {
     if !file.is_file() {
         make(workspace, script, "export MiniLM", &file, |command, new| {
             command.arg(new);
+        })?;
+    }
+    Ok(file)
+}
+
+/// The built-in denoiser for several pictures in one run.
+fn batched(workspace: &Workspace, pictures: u32) -> Result<PathBuf> {
+    let scripts = ["bench/models/batched.py", "bench/models/prepare.py"];
+    let source = "models/glyph/denoiser.onnx";
+    let version = hash_tree(&workspace.root, &[scripts[0], scripts[1], source], &[])?;
+    let file = workspace
+        .cache
+        .join("bench")
+        .join(format!("batch-{pictures}-{}.onnx", &version[..16]));
+    if !file.is_file() {
+        let title = format!("a batch of {pictures}");
+        make(workspace, scripts[0], &title, &file, |command, new| {
+            command
+                .arg(workspace.root.join(source))
+                .arg(pictures.to_string())
+                .arg(new);
         })?;
     }
     Ok(file)
