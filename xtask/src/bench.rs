@@ -1,6 +1,8 @@
 //! `cargo xtask bench engine`: the runtime against its peers, on the same graphs, on this machine, in turns.
+//! `cargo xtask bench jobs`: see [`jobs`].
 
 mod engine;
+mod jobs;
 mod model;
 mod npy;
 mod peer;
@@ -22,11 +24,15 @@ use model::Model;
 use peer::Peer;
 use report::{Load, Outcome, Report, Row};
 
+pub use jobs::jobs;
+
 /// What is measured.
 #[derive(Subcommand)]
 pub enum Bench {
     /// The ONNX runtime against ONNX Runtime Web, wonnx, rten and ONNX Runtime.
     Engine(EngineArgs),
+    /// The job queue: overhead per job, cancel, and requests per second of app replicas over NATS.
+    Jobs(jobs::JobsArgs),
 }
 
 /// How the runtime is measured.

@@ -49,7 +49,7 @@ enum Command {
         #[arg(long)]
         grep: Option<String>,
     },
-    /// Measure the project against its peers, on the same machine in the same run.
+    /// Measure on this machine: the runtime against its peers, or the job queue.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Make the Stable Diffusion test graphs with PyTorch; prints their folder.
@@ -74,6 +74,7 @@ fn run() -> Result<()> {
         Command::Serve(args) => serve::serve(&workspace, &args),
         Command::Test { part, grep } => test::test(&workspace, part, grep.as_deref()),
         Command::Bench(bench::Bench::Engine(args)) => bench::engine(&workspace, &args),
+        Command::Bench(bench::Bench::Jobs(args)) => bench::jobs(&workspace, &args),
         Command::Fixtures => {
             fixtures::ensure(&workspace).map(|folder| println!("{}", folder.display()))
         }

@@ -97,11 +97,20 @@ pub fn for_bench(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools
 }
 
+/// What measuring the job queue needs.
+pub fn for_jobs_bench(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
+    let mut tools = for_server(workspace);
+    tools.extend(apt::nats());
+    tools.extend(apt::wrk());
+    tools
+}
+
 /// All tools, each once.
 pub fn all(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_bench(workspace);
     add_new(&mut tools, for_training(workspace));
     add_new(&mut tools, for_server_tests(workspace));
+    add_new(&mut tools, for_jobs_bench(workspace));
     tools
 }
 

@@ -1,33 +1,39 @@
-//! Figures for docs/performance.md: `cargo test -p server --test it measure -- --ignored --nocapture --test-threads 1`.
+//! Figures for docs/performance.md, which `cargo xtask bench jobs` runs and prints: each is a line `measured {JSON}`.
+
+mod load;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{GenerationRequest, ImageRef, JobStatus};
-use reqwest::StatusCode;
+use serde_json::{Value, json};
 use server::jobs::{MemoryQueue, Outcome, Queue, Role, Submission};
+use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::hub::{GLYPH, request};
 use crate::nats::Nats;
 
-const JOBS: usize = 300;
+const JOBS: u64 = 300;
 
-fn milliseconds(mut times: Vec<Duration>) -> String {
-    times.sort_unstable();
-    let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e3;
-    format!("median {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99))
+fn measured(figures: &Value) {
+    println!("measured {figures}");
 }
 
-/// From before the submission until the end is stored, with nothing in between but the queue's own work.
-async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
-    let working = tokio::spawn(async move {
+/// The given share of the times is at most this long, in milliseconds.
+fn quantile(times: &mut [Duration], share: f64) -> f64 {
+    times.sort_unstable();
+    let place = (times.len() as f64 * share) as usize;
+    times[place.min(times.len() - 1)].as_secs_f64() * 1e3
+}
+
+/// A worker that ends every job at once, so that nothing but the queue's own work is measured.
+fn idle_worker(queue: Arc<dyn Queue>) -> JoinHandle<()> {
+    tokio::spawn(async move {
         let models = [GLYPH.to_owned()];
-        for _ in 0..JOBS {
-            let claim = loop {
-                if let Some(claim) = worker.pull(&models, Duration::from_secs(5)).await.unwrap() {
-                    break claim;
-                }
+        loop {
+            let Some(claim) = queue.pull(&models, Duration::from_secs(5)).await.unwrap() else {
+                continue;
             };
             let picture = ImageRef {
                 url: "/images/x.png".into(),
@@ -35,11 +41,16 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
             };
             assert!(claim.finish(Outcome::Completed(picture)).await.unwrap());
         }
-    });
+    })
+}
+
+/// From before the submission until the end is stored.
+async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
+    let working = idle_worker(worker);
     let mut times = Vec::new();
     for seed in 0..JOBS {
         let submission = Submission {
-            request: request("red apple", seed as u64),
+            request: request("red apple", seed),
             fingerprint: [0; 32],
             idempotency_key: None,
         };
@@ -50,8 +61,11 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
         }
         times.push(started.elapsed());
     }
-    working.await.unwrap();
-    println!("queue overhead per job, {name}: {}", milliseconds(times));
+    working.abort();
+    measured(&json!({
+        "figure": "overhead", "queue": name, "jobs": JOBS,
+        "median_ms": quantile(&mut times, 0.5), "p99_ms": quantile(&mut times, 0.99),
+    }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,13 +79,14 @@ async fn queue_overhead() {
     overhead("NATS", app, worker).await;
 }
 
+/// From the request to cancel until the worker has stopped and the job's end is stored, as asked for every 20 ms.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
 async fn cancelling() {
     let cluster = Cluster::start(&[]).await;
     let app = cluster.app();
     let _worker = cluster.worker(&[]);
-    let (mut times, mut steps) = (Vec::new(), Vec::new());
+    let (mut times, mut steps, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 0..10 {
         let long = GenerationRequest {
             num_inference_steps: Some(50),
@@ -85,64 +100,24 @@ async fn cancelling() {
         let later = cluster
             .wait(&app, &job.id, |view| view.progress.step >= from + 4)
             .await;
-        steps.push(at.elapsed() / (later.progress.step - from));
+        let step = at.elapsed() / (later.progress.step - from);
         let url = format!("{}/api/v1/jobs/{}", app.url, job.id);
         let asked = Instant::now();
         cluster.http.delete(url).send().await.unwrap();
-        cluster
+        let ended = cluster
             .wait(&app, &job.id, |view| view.status.is_final())
             .await;
-        times.push(asked.elapsed());
+        assert_eq!(ended.status, JobStatus::Cancelled);
+        let took = asked.elapsed();
+        times.push(took);
+        steps.push(step);
+        beyond.push(took.saturating_sub(step));
     }
-    println!(
-        "cancel until the worker has stopped: {}",
-        milliseconds(times)
-    );
-    println!("one step: {}", milliseconds(steps));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures"]
-async fn submitting_and_asking() {
-    /// Connections per replica.
-    const CONNECTIONS: usize = 16;
-    for replicas in [1, 2, 4] {
-        let cluster = Arc::new(Cluster::start(&["--queue-capacity=10000"]).await);
-        let apps: Arc<Vec<_>> = Arc::new((0..replicas).map(|_| cluster.app()).collect());
-        let started = Instant::now();
-        let clients = (0..replicas * CONNECTIONS).map(|client| {
-            let (cluster, apps) = (Arc::clone(&cluster), Arc::clone(&apps));
-            tokio::spawn(async move {
-                let app = &apps[client % apps.len()];
-                let (mut submits, mut asks) = (Vec::new(), Vec::new());
-                for seed in 0..25 {
-                    let at = Instant::now();
-                    let answer = cluster.post(app, &request("red apple", seed), None).await;
-                    submits.push(at.elapsed());
-                    assert_eq!(answer.status(), StatusCode::ACCEPTED);
-                    let job: protocol::JobCreated = answer.json().await.unwrap();
-                    for _ in 0..3 {
-                        let at = Instant::now();
-                        cluster.job(app, &job.id).await;
-                        asks.push(at.elapsed());
-                    }
-                }
-                (submits, asks)
-            })
-        });
-        let (mut submits, mut asks) = (Vec::new(), Vec::new());
-        for client in futures::future::join_all(clients).await {
-            let (s, a) = client.unwrap();
-            submits.extend(s);
-            asks.extend(a);
-        }
-        let requests = (submits.len() + asks.len()) as f64;
-        println!(
-            "{replicas} replicas, {} connections: {:.0} requests/s; submit {}; status {}",
-            replicas * CONNECTIONS,
-            requests / started.elapsed().as_secs_f64(),
-            milliseconds(submits),
-            milliseconds(asks)
-        );
-    }
+    measured(&json!({
+        "figure": "cancel", "jobs": times.len(),
+        "median_ms": quantile(&mut times, 0.5), "longest_ms": quantile(&mut times, 1.0),
+        "step_ms": quantile(&mut steps, 0.5),
+        "beyond_step_median_ms": quantile(&mut beyond, 0.5),
+        "beyond_step_longest_ms": quantile(&mut beyond, 1.0),
+    }));
 }

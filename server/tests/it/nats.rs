@@ -45,9 +45,14 @@ impl Nats {
     }
 
     pub async fn queue(&self, capacity: usize, role: Role) -> NatsQueue {
+        self.queue_of("test", capacity, role).await
+    }
+
+    /// The queue of the hub whose names begin with `prefix`.
+    pub async fn queue_of(&self, prefix: &str, capacity: usize, role: Role) -> NatsQueue {
         let options = NatsOptions {
             url: self.url(),
-            prefix: "test".into(),
+            prefix: prefix.into(),
             capacity,
             retention: Duration::from_secs(60),
             ack_wait: Duration::from_secs(1),

@@ -42,6 +42,15 @@ impl Load {
     }
 }
 
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(load) => write!(f, "{load:.1}"),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
 /// One engine on one model.
 #[derive(Serialize)]
 pub struct Row {

@@ -62,6 +62,17 @@ pub fn nats() -> Vec<Box<dyn Tool>> {
     })]
 }
 
+/// An HTTP load generator.
+pub fn wrk() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "wrk",
+        purpose: "bench jobs",
+        packages: &["wrk"],
+        seconds: 10,
+        probe: || program("wrk"),
+    })]
+}
+
 /// A Vulkan driver that needs no GPU; only Linux has it.
 pub fn vulkan() -> Vec<Box<dyn Tool>> {
     if !cfg!(target_os = "linux") {
