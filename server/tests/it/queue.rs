@@ -541,3 +541,35 @@ async fn jobs_outlast_a_restart_of_nats() {
     let next = app.submit(submission("b", None)).await.unwrap().id;
     assert_eq!(pull(&worker).await.unwrap().id(), next);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_no_jobs_are_removed_and_jobs_flow() {
+    let nats = Nats::start();
+    let app = nats.queue(8, Role::App).await;
+    let worker = nats.queue(8, Role::Worker).await;
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let request = serde_json::to_value(request("a", 1)).unwrap();
+    let order = |id: &str| serde_json::json!({ "id": id, "request": request }).to_string();
+    let messages = [
+        "no JSON".to_owned(),
+        "{}".to_owned(),
+        order(">"),
+        order("a.b"),
+        order(""),
+    ];
+    let count = messages.len();
+    for (place, message) in messages.into_iter().enumerate() {
+        let subject = format!("test.queue.demo-hub=2Fglyph.x{place}");
+        client.publish(subject, message.into()).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    let id = app.submit(submission("b", None)).await.unwrap().id;
+    assert_eq!(pull(&worker).await.expect("the job").id(), id);
+    let context = async_nats::jetstream::new(client);
+    let mut stream = context.get_stream("test-queue").await.unwrap();
+    let stored = stream.info().await.unwrap().state.clone();
+    assert_eq!(
+        (stored.messages, stored.last_sequence),
+        (1, count as u64 + 1)
+    );
+}

@@ -13,6 +13,7 @@ use protocol::Problem;
 use super::super::queue::Claim;
 use super::super::record::{Claimed, JobRecord};
 use super::claim::NatsClaim;
+use super::records::is_job_id;
 use super::{Order, Shared, broken, class, unavailable};
 
 impl Shared {
@@ -116,13 +117,12 @@ async fn fetch(
 
 /// Makes a message a claim, or settles it where there is nothing left to do.
 async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Claim>>, Problem> {
-    let Order { id, request } = match serde_json::from_slice(&message.payload) {
-        Ok(order) => order,
-        Err(error) => {
-            tracing::error!(%error, subject = %message.subject, "unreadable message removed");
-            settle(&message).await;
-            return Ok(None);
-        }
+    let order = serde_json::from_slice::<Order>(&message.payload).ok();
+    // The id becomes a key and part of subjects.
+    let Some(Order { id, request }) = order.filter(|order| is_job_id(&order.id)) else {
+        tracing::error!(subject = %message.subject, "a message that is no job was removed");
+        settle(&message).await;
+        return Ok(None);
     };
     // Listened to before the job is claimed, so that no wish to cancel it falls in between.
     let cancels = queue
