@@ -69,7 +69,11 @@ pub fn wrk() -> Vec<Box<dyn Tool>> {
         purpose: "bench jobs",
         packages: &["wrk"],
         seconds: 10,
-        probe: || program("wrk"),
+        // It prints its version as an error.
+        probe: || match find_program("wrk") {
+            Some(path) => State::Ready(path.display().to_string()),
+            None => State::Missing("not on PATH".to_owned()),
+        },
     })]
 }
 
