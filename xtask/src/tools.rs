@@ -48,6 +48,7 @@ pub fn for_server(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
 pub fn for_server_tests(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_server(workspace);
     tools.extend(apt::nats());
+    tools.extend(apt::exiftool());
     tools.extend(apt::node());
     tools.extend(apt::python());
     tools.push(Box::new(clients::Clients { workspace }));

@@ -1,8 +1,9 @@
 //! What other readers find in the PNG.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use diffusion::png::{encode, parameters};
+use diffusion::png::{encode, encode_plain};
 use diffusion::{ErrorKind, GenerationRequest, Picture, Recipe};
+use png_recipe::a1111::write as parameters;
 
 fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
     Recipe {
@@ -70,10 +71,13 @@ fn pixels_and_recipe_come_back() {
         read.text,
         [("parameters".to_owned(), parameters(&recipe, 3, 2))]
     );
-    let [(keyword, json)] = &read.itxt[..] else {
-        panic!("one iTXt chunk expected")
+    let [(xmp, _), (keyword, json)] = &read.itxt[..] else {
+        panic!("two iTXt chunks expected")
     };
-    assert_eq!(keyword, "demo-hub");
+    assert_eq!(
+        (xmp.as_str(), keyword.as_str()),
+        ("XML:com.adobe.xmp", "demo-hub")
+    );
     assert_eq!(serde_json::from_str::<Recipe>(json).unwrap(), recipe);
 }
 
@@ -91,33 +95,45 @@ fn text_beyond_latin_1_goes_to_itxt() {
     }
 }
 
-/// The layout that A1111's `parse_generation_parameters` documents: prompt lines, `Negative prompt:`, then
-/// one line of `name: value` pairs that begins with `Steps`.
-#[test]
-fn parameters_have_the_form_that_prompt_readers_take() {
-    assert_eq!(
-        parameters(&recipe("red apple\nflat", "leaf"), 64, 64),
-        "red apple\nflat\nNegative prompt: leaf\nSteps: 8, Sampler: Euler, CFG scale: 3.5, \
-         Seed: 9007199254740991, Size: 64x64, Model hash: 0123456789, Model: demo-hub/glyph, \
-         Version: Demo Hub"
-    );
-    assert!(!parameters(&recipe("a", ""), 1, 1).contains("Negative prompt"));
-    let hosted = Recipe {
-        scheduler: String::new(),
-        weights_digest: String::new(),
-        ..recipe("a", "")
-    };
-    let text = parameters(&hosted, 1, 1);
-    assert!(
-        !text.contains("Sampler") && !text.contains("hash"),
-        "{text}"
-    );
-}
-
 #[test]
 fn a_picture_whose_size_lies_is_refused() {
     let mut short = picture();
     short.rgb.pop();
     let error = encode(&short, &recipe("a", "")).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Png);
+}
+
+/// The packet of every picture, previews too; `exiftool` reads it in `cargo xtask test server`.
+#[test]
+fn every_picture_says_that_a_model_made_it() {
+    for bytes in [
+        encode(&picture(), &recipe("a", "")).unwrap(),
+        encode_plain(&picture()).unwrap(),
+    ] {
+        let read = read(&bytes);
+        let (_, packet) = read
+            .itxt
+            .iter()
+            .find(|(keyword, _)| keyword == "XML:com.adobe.xmp")
+            .unwrap();
+        assert!(packet.contains(
+            "Iptc4xmpExt:DigitalSourceType=\"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia\""
+        ));
+    }
+}
+
+#[test]
+fn the_form_gets_back_what_was_asked_for() {
+    for prompt in ["red apple", "りんご 🍎", "Negative prompt: none\nSteps: 1"] {
+        let recipe = recipe(prompt, "leaf");
+        let read = png_recipe::read(&encode(&picture(), &recipe).unwrap()).unwrap();
+        assert_eq!(read.generator, png_recipe::Generator::DemoHub);
+        let settings = read.settings;
+        assert_eq!(settings.prompt.as_deref(), Some(prompt));
+        assert_eq!(settings.negative_prompt.as_deref(), Some("leaf"));
+        assert_eq!(settings.seed, recipe.request.seed);
+        assert_eq!(settings.num_inference_steps, Some(8));
+        assert_eq!(settings.guidance_scale, Some(3.5));
+        assert_eq!(read.unused, Vec::<String>::new());
+    }
 }

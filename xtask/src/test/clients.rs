@@ -1,5 +1,5 @@
-//! Programs of others against the built server: the official OpenAI clients, a validator of OpenAPI documents, and
-//! linters of what `deploy/` holds.
+//! Programs of others against the built server: the official OpenAI clients, a validator of OpenAPI documents, readers of
+//! picture metadata, and linters of what `deploy/` holds.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -36,6 +36,11 @@ pub fn run_all(workspace: &Workspace, program: &Path) -> Result<()> {
             .arg(&hub.url))
     })?;
     step("OpenAPI document", || run(&mut python("openapi.py")))?;
+    step("picture metadata", || {
+        run(python("metadata.py")
+            .arg(program)
+            .current_dir(&workspace.root))
+    })?;
     step("deployment files", || {
         run(Command::new(clients.python())
             .arg(workspace.root.join("deploy/check.py"))

@@ -77,6 +77,20 @@ pub fn wrk() -> Vec<Box<dyn Tool>> {
     })]
 }
 
+/// The reader of picture metadata.
+pub fn exiftool() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "exiftool",
+        purpose: "server tests",
+        packages: &["libimage-exiftool-perl"],
+        seconds: 10,
+        probe: || match capture(Command::new("exiftool").arg("-ver")) {
+            Ok(version) => State::Ready(version),
+            Err(_) => State::Missing("exiftool is not on PATH".to_owned()),
+        },
+    })]
+}
+
 /// A Vulkan driver that needs no GPU; only Linux has it.
 pub fn vulkan() -> Vec<Box<dyn Tool>> {
     if !cfg!(target_os = "linux") {

@@ -1,4 +1,4 @@
-//! What the checks from outside need: the official OpenAI clients, validators, linters.
+//! What the checks from outside need: the official OpenAI clients, validators, linters, a reader of prompts.
 
 use std::fs;
 use std::path::PathBuf;
@@ -74,7 +74,7 @@ impl Tool for Clients<'_> {
 
     fn plan(&self) -> String {
         format!(
-            "pip install into {} and npm ci in server/tests/clients (clients, validators, hadolint)",
+            "pip install into {} and npm ci in server/tests/clients (clients, validators, hadolint, sd-parsers)",
             self.environment().display()
         )
     }

@@ -1,0 +1,57 @@
+//! A1111's form as it is written.
+
+use png_recipe::a1111::{read, write};
+use protocol::{GenerationRequest, Recipe};
+
+fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
+    Recipe {
+        request: GenerationRequest {
+            model: "demo-hub/glyph".into(),
+            prompt: prompt.into(),
+            negative_prompt: negative_prompt.into(),
+            seed: Some(9_007_199_254_740_991),
+            num_inference_steps: Some(8),
+            guidance_scale: Some(3.5),
+        },
+        weights_digest: "0123456789abcdef".repeat(4),
+        scheduler: "flow-match-euler".into(),
+        backend: "rten (CPU)".into(),
+        adapter: "x".into(),
+        place: "server".into(),
+        duration_ms: 12,
+    }
+}
+
+/// The layout that A1111's `parse_generation_parameters` documents: prompt lines, `Negative prompt:`, then
+/// one line of `name: value` pairs that begins with `Steps`.
+#[test]
+fn parameters_have_the_form_that_prompt_readers_take() {
+    assert_eq!(
+        write(&recipe("red apple\nflat", "leaf"), 64, 64),
+        "red apple\nflat\nNegative prompt: leaf\nSteps: 8, Sampler: Euler, CFG scale: 3.5, \
+         Seed: 9007199254740991, Size: 64x64, Model hash: 0123456789, Model: demo-hub/glyph, \
+         Version: Demo Hub"
+    );
+    assert!(!write(&recipe("a", ""), 1, 1).contains("Negative prompt"));
+    let hosted = Recipe {
+        scheduler: String::new(),
+        weights_digest: String::new(),
+        ..recipe("a", "")
+    };
+    let text = write(&hosted, 1, 1);
+    assert!(
+        !text.contains("Sampler") && !text.contains("hash"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_written_can_be_read() {
+    let settings = read(&write(&recipe("red apple\nflat", "leaf"), 64, 64)).settings;
+    assert_eq!(settings.prompt.as_deref(), Some("red apple\nflat"));
+    assert_eq!(settings.negative_prompt.as_deref(), Some("leaf"));
+    assert_eq!(settings.seed, Some(9_007_199_254_740_991));
+    assert_eq!(settings.num_inference_steps, Some(8));
+    assert_eq!(settings.guidance_scale, Some(3.5));
+    assert_eq!(settings.model.as_deref(), Some("demo-hub/glyph"));
+}
