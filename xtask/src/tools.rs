@@ -6,6 +6,7 @@ pub mod clients;
 pub mod npm;
 pub mod python;
 pub mod rust;
+pub mod s3;
 pub mod wasm;
 
 use anyhow::{Result, bail};
@@ -52,6 +53,7 @@ pub fn for_server_tests(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools.extend(apt::node());
     tools.extend(apt::python());
     tools.push(Box::new(clients::Clients { workspace }));
+    tools.push(Box::new(s3::OtherS3 { workspace }));
     tools
 }
 
