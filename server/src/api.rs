@@ -9,6 +9,7 @@ mod models;
 mod openai;
 mod openapi;
 mod uploads;
+mod visitor;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::images::Images;
 use crate::jobs::Queue;
 
 pub use error::{ApiError, internal_error, not_found};
+pub use images::record_or_page;
 
 /// Largest JSON body accepted, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
@@ -39,6 +41,8 @@ pub struct Hub {
     pub queue: Arc<dyn Queue>,
     /// Origin of the hub as visitors see it, without a slash at the end.
     pub public_url: String,
+    /// Header in which the proxy in front names the client's address; absent: clients connect directly.
+    pub client_address_header: Option<String>,
     /// Cancelled when the server stops: open event streams end.
     pub stopping: CancellationToken,
 }
@@ -64,7 +68,9 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(uploads::announce))
         .routes(routes!(uploads::commit))
         .routes(routes!(images::list))
-        .routes(routes!(images::show))
+        .routes(routes!(images::show, images::change, images::delete))
+        .routes(routes!(images::export))
+        .routes(routes!(images::thumbnail))
         .routes(routes!(images::bytes))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))

@@ -3,10 +3,13 @@
 mod jobs;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::images::UploadLimits;
 
 pub use jobs::{QueueConfig, WorkerConfig};
 
@@ -26,8 +29,46 @@ pub enum Command {
     Serve(Box<ServeConfig>),
     /// Make pictures of jobs from NATS; any number of workers on any machines.
     Worker(Box<WorkerConfig>),
+    /// Set up, check or put in order the bucket of another S3 store.
+    #[command(subcommand)]
+    Storage(StorageCommand),
     /// Make one picture with the server's pipeline and write it as PNG.
     Generate(GenerateConfig),
+}
+
+/// Commands of `demo-hub storage`.
+#[derive(Subcommand, Debug)]
+pub enum StorageCommand {
+    /// Create the bucket where it is missing and set its CORS and lifecycle rules.
+    Setup(StorageConfig),
+    /// Try everything that the hub needs of the store.
+    Check(StorageConfig),
+    /// Remove what was never committed and what nothing refers to, as the server does every hour.
+    Sweep(SweepConfig),
+}
+
+/// Which store, and whose pages use it.
+#[derive(Args, Clone, Debug)]
+pub struct StorageConfig {
+    /// Origin of the hub as visitors see it; default: any may upload who holds a presigned URL.
+    #[arg(long, env = "DEMO_HUB_PUBLIC_URL")]
+    pub public_url: Option<String>,
+
+    /// The store.
+    #[command(flatten)]
+    pub s3: S3Config,
+}
+
+/// Options of `demo-hub storage sweep`.
+#[derive(Args, Clone, Debug)]
+pub struct SweepConfig {
+    /// Age in seconds from which an announced upload is forgotten.
+    #[arg(long, env = "DEMO_HUB_OLDER_THAN_SECONDS", default_value_t = 24 * 3600)]
+    pub older_than_seconds: u64,
+
+    /// The store.
+    #[command(flatten)]
+    pub storage: StorageConfig,
 }
 
 /// Options of `demo-hub serve`.
@@ -68,6 +109,19 @@ pub struct ServeConfig {
     /// Seconds that a presigned URL is valid, 300 at most.
     #[arg(long, env = "DEMO_HUB_UPLOAD_EXPIRY_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=300))]
     pub upload_expiry_seconds: u32,
+
+    /// Uploads that one client may announce per hour; an address may announce four times as many.
+    #[arg(long, env = "DEMO_HUB_UPLOADS_PER_HOUR", default_value_t = NonZeroU32::new(120).unwrap_or(NonZeroU32::MIN))]
+    pub uploads_per_hour: NonZeroU32,
+
+    /// Mebibytes that one client may upload per day; an address may upload four times as many.
+    #[arg(long, env = "DEMO_HUB_UPLOAD_MEBIBYTES_PER_DAY", default_value_t = NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN))]
+    pub upload_mebibytes_per_day: NonZeroU32,
+
+    /// Header in which the proxy in front names the client's address, such as `x-forwarded-for`; default: none, clients
+    /// connect directly.
+    #[arg(long, env = "DEMO_HUB_CLIENT_ADDRESS_HEADER")]
+    pub client_address_header: Option<String>,
 
     /// Seconds that open requests get to finish when the server is asked to stop.
     #[arg(long, env = "DEMO_HUB_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
@@ -203,6 +257,14 @@ impl ServeConfig {
     /// Time that open requests, and a job in hand that can be handed back, get when the server stops.
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.shutdown_grace_seconds)
+    }
+
+    /// How much one client may upload.
+    pub fn upload_limits(&self) -> UploadLimits {
+        UploadLimits {
+            per_hour: self.uploads_per_hour,
+            mebibytes_per_day: self.upload_mebibytes_per_day,
+        }
     }
 
     /// How long presigned URLs are valid.

@@ -1,11 +1,17 @@
 //! Pictures: presigned upload, commit, records, gallery. Everything lives in the store; there is no database.
-//!
-//! Keys: `img/<sha[0..2]>/<sha>.png` the bytes; `pending/<id>.json` an upload that was announced;
-//! `gallery/<inverted time>-<id>.json` a listed picture. An id begins with its inverted time, so the key of a
-//! record follows from its id, and listing by key is newest first.
 
+mod announcement;
+mod export;
 mod gallery;
 pub mod id;
+mod keys;
+mod owner;
+mod quota;
+mod records;
+mod references;
+mod removal;
+mod sweep;
+mod thumbnail;
 mod uploads;
 pub mod verify;
 
@@ -13,22 +19,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{ImageRecord, Problem, ProblemCode};
+use tokio::sync::Semaphore;
 
 use crate::catalog::Catalog;
 use crate::storage::{StorageError, Store};
 
+pub use export::Entry;
 pub use gallery::{DEFAULT_PAGE, MAX_PAGE};
 pub use id::ImageId;
-pub use uploads::Source;
+pub use owner::{Client, Keeping, OwnerId, new_owner};
+pub use quota::UploadLimits;
+pub use sweep::{PENDING_LIFETIME, Swept};
+
+use quota::UploadQuota;
 
 /// Largest picture accepted, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 8 << 20;
+/// Largest thumbnail, in bytes.
+const MAX_THUMBNAIL_BYTES: u64 = 1 << 20;
 /// Largest JSON object that the hub writes to the store, in bytes.
 const MAX_RECORD_BYTES: u64 = 64 << 10;
-/// Prefix of the records.
-const GALLERY: &str = "gallery/";
-/// Prefix of the announced uploads.
-const PENDING: &str = "pending/";
+/// Pictures decoded at the same time, which bounds the memory.
+const DECODERS: usize = 4;
 
 /// The pictures in a store.
 #[derive(Clone)]
@@ -36,24 +48,34 @@ pub struct Images {
     store: Store,
     catalog: Arc<Catalog>,
     expiry: Duration,
-    http: reqwest::Client,
+    quota: Option<Arc<UploadQuota>>,
+    decoders: Arc<Semaphore>,
 }
 
 impl Images {
-    /// Pictures of the models in `catalog`; presigned URLs are valid for `expiry`.
-    ///
-    /// # Errors
-    /// When the HTTP client cannot be set up.
-    pub fn new(store: Store, catalog: Arc<Catalog>, expiry: Duration) -> anyhow::Result<Self> {
-        Ok(Self {
+    /// Pictures of the models in `catalog`; presigned URLs for uploads are valid for `expiry`.
+    pub fn new(store: Store, catalog: Arc<Catalog>, expiry: Duration) -> Self {
+        Self {
             store,
             catalog,
             expiry,
-            http: reqwest::Client::builder()
-                .connect_timeout(Duration::from_secs(2))
-                .timeout(Duration::from_secs(30))
-                .build()?,
-        })
+            quota: None,
+            decoders: Arc::new(Semaphore::new(DECODERS)),
+        }
+    }
+
+    /// Limits what one client may upload.
+    #[must_use]
+    pub fn with_limits(mut self, limits: UploadLimits) -> Self {
+        self.quota = Some(Arc::new(UploadQuota::new(limits)));
+        self
+    }
+
+    /// Forgets clients that have not uploaded for long.
+    pub fn forget_idle_clients(&self) {
+        if let Some(quota) = &self.quota {
+            quota.forget_idle();
+        }
     }
 
     /// The store underneath.
@@ -61,27 +83,34 @@ impl Images {
         &self.store
     }
 
-    /// The record of a listed picture.
+    /// The record of a picture, as `asking` sees it.
     ///
     /// # Errors
     /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
-    pub async fn record(&self, id: &str) -> Result<ImageRecord, Problem> {
+    pub async fn record(&self, id: &str, asking: Option<&OwnerId>) -> Result<ImageRecord, Problem> {
         let id: ImageId = id.parse().map_err(|_| no_such_picture())?;
-        self.find_record(&id).await?.ok_or_else(no_such_picture)
+        let found = self.find_record(&id).await?.ok_or_else(no_such_picture)?;
+        Ok(found.seen_by(asking))
     }
 
-    /// A presigned URL of the bytes of a picture.
+    /// A presigned URL of the bytes of a picture; with `save_as` a browser saves it under that name.
     ///
     /// # Errors
-    /// [`ProblemCode::NotFound`] for what is no digest, [`ProblemCode::StorageUnavailable`].
-    pub async fn presigned_url(&self, sha256: &str) -> Result<String, Problem> {
+    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
+    pub async fn presigned_url(
+        &self,
+        sha256: &str,
+        save_as: Option<&str>,
+    ) -> Result<String, Problem> {
         if !protocol::is_sha256_hex(sha256) {
             return Err(no_such_picture());
         }
-        Ok(self
-            .store
-            .presign_get(&image_key(sha256), protocol::PNG_MIME, self.expiry)
-            .await?)
+        let key = keys::picture(sha256);
+        if !self.store.exists(&key).await? {
+            return Err(no_such_picture());
+        }
+        let mime = protocol::PNG_MIME;
+        Ok(self.store.presign_get(&key, mime, save_as).await?)
     }
 
     /// The bytes of a stored picture.
@@ -89,42 +118,44 @@ impl Images {
     /// # Errors
     /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
     pub async fn png(&self, sha256: &str) -> Result<Vec<u8>, Problem> {
-        match self.store.get(&image_key(sha256), MAX_IMAGE_BYTES).await {
+        self.read(&keys::picture(sha256), MAX_IMAGE_BYTES).await
+    }
+
+    /// The bytes of a thumbnail, by the digest of its picture.
+    ///
+    /// # Errors
+    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
+    pub async fn thumbnail(&self, sha256: &str) -> Result<Vec<u8>, Problem> {
+        if !protocol::is_sha256_hex(sha256) {
+            return Err(no_such_picture());
+        }
+        let key = keys::thumbnail(sha256);
+        self.read(&key, MAX_THUMBNAIL_BYTES).await
+    }
+
+    async fn read(&self, key: &str, cap: u64) -> Result<Vec<u8>, Problem> {
+        match self.store.get(key, cap).await {
             Ok(bytes) => Ok(bytes),
             Err(StorageError::NotFound(_)) => Err(no_such_picture()),
             Err(error) => Err(error.into()),
         }
     }
-
-    async fn find_record(&self, id: &ImageId) -> Result<Option<ImageRecord>, Problem> {
-        match self.store.get(&record_key(id), MAX_RECORD_BYTES).await {
-            Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| {
-                tracing::error!(%id, %error, "record is damaged");
-                Problem::new(
-                    ProblemCode::Internal,
-                    "the record of this picture is damaged",
-                )
-            }),
-            Err(StorageError::NotFound(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Key of the bytes with that digest (64 hex digits).
-fn image_key(sha256: &str) -> String {
-    format!("img/{}/{sha256}.png", sha256.get(..2).unwrap_or_default())
-}
-
-fn record_key(id: &ImageId) -> String {
-    format!("{GALLERY}{}-{id}.json", id.inverted_time())
-}
-
-fn pending_key(id: &ImageId) -> String {
-    format!("{PENDING}{id}.json")
 }
 
 fn no_such_picture() -> Problem {
     Problem::new(ProblemCode::NotFound, "there is no picture of this address")
         .with_hint("Pictures are listed under /gallery.")
+}
+
+fn not_owner() -> Problem {
+    Problem::new(
+        ProblemCode::NotOwner,
+        "only the client that made this picture may do that",
+    )
+    .with_hint("Use the browser that it was saved with; its cookie is the only key.")
+}
+
+fn internal(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(%error, "pictures");
+    Problem::new(ProblemCode::Internal, "the picture could not be handled")
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use server::config::{Cli, Command, ServeConfig, WorkerConfig};
+use server::config::{Cli, Command, ServeConfig, StorageCommand, WorkerConfig};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let result = init_logging().and_then(|()| match cli.command {
         Command::Serve(config) => serve(*config),
         Command::Worker(config) => work(*config),
+        Command::Storage(command) => storage(command),
         Command::Generate(config) => {
             server::generate::run(config, &mut std::io::stdout()).map(|_| ())
         }
@@ -73,6 +74,11 @@ fn announce(running: &server::Running) {
     if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         tracing::warn!(%error, "the addresses could not be printed");
     }
+}
+
+#[tokio::main]
+async fn storage(command: StorageCommand) -> anyhow::Result<()> {
+    server::storage::command::run(command, &mut std::io::stdout()).await
 }
 
 #[tokio::main]

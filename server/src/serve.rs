@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::Hub;
 use crate::catalog::Catalog;
 use crate::config::{S3Config, ServeConfig};
-use crate::images::Images;
+use crate::images::{Images, PENDING_LIFETIME};
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{MemoryQueue, NatsQueue, Queue, Role};
 use crate::render::hosted;
@@ -64,8 +64,9 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let (settings, embedded) = open_store(&config, stop_store.clone()).await?;
     let store = Store::new(&settings)?;
     let storage_origin = store.public_origin().to_owned();
-    let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())?;
-    sweep(images.clone(), stop.clone());
+    let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())
+        .with_limits(config.upload_limits());
+    housekeeping(images.clone(), stop.clone());
 
     let (queue, memory) = open_queue(&config).await?;
     let workers = TaskTracker::new();
@@ -107,6 +108,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         images,
         queue,
         public_url: public_url.clone(),
+        client_address_header: config.client_address_header.clone(),
         stopping: stop.clone(),
     };
     let context = SsrContext {
@@ -118,7 +120,8 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let router = web::router(hub, context, &config.site_dir);
     let stopping = stop.clone();
     let web = tokio::spawn(async move {
-        axum::serve(listener, router)
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service)
             .with_graceful_shutdown(stopping.cancelled_owned())
             .await
     });
@@ -259,15 +262,18 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
     addr
 }
 
-fn sweep(images: Images, stop: CancellationToken) {
+/// Finds out what the store enforces, then sweeps it now and then.
+fn housekeeping(images: Images, stop: CancellationToken) {
     tokio::spawn(stop.run_until_cancelled_owned(async move {
+        if let Err(error) = images.store().support().await {
+            tracing::warn!(%error, "what the picture store enforces is not known yet");
+        }
         loop {
             tokio::time::sleep(SWEEP_INTERVAL).await;
-            match images.sweep().await {
-                Ok(forgotten) => {
-                    tracing::info!(forgotten, "swept uploads that were never committed")
-                }
-                Err(error) => tracing::warn!(%error, "sweeping uploads"),
+            images.forget_idle_clients();
+            match images.sweep(PENDING_LIFETIME).await {
+                Ok(swept) => tracing::info!(?swept, "the picture store is in order"),
+                Err(problem) => tracing::warn!(%problem, "sweeping the picture store"),
             }
         }
     }));

@@ -1,9 +1,16 @@
 //! The picture store: any S3, spoken to through `aws-sdk-s3` alone.
 
+pub mod check;
+pub mod command;
 pub mod credentials;
 pub mod embedded;
+mod ordered;
+mod presign;
+mod probe;
+pub mod setup;
 mod verifying;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -13,13 +20,14 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use protocol::{Problem, ProblemCode};
+use tokio::sync::OnceCell;
 
 use crate::config::Secret;
+
+pub use presign::{Audience, GET_VALID_SECONDS, ObjectClaim, Presigned};
+pub use probe::{PREFIX as PROBE_PREFIX, Support};
 
 /// Time for one attempt at one operation.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -43,37 +51,6 @@ pub struct StoreSettings {
     pub secret_access_key: Secret,
     /// Bucket in the path instead of the host name.
     pub path_style: bool,
-}
-
-/// Who will use a presigned URL: the signature covers the host name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// A browser.
-    Public,
-    /// This server or its workers.
-    Internal,
-}
-
-/// A presigned request.
-#[derive(Clone)]
-pub struct Presigned {
-    /// URL with the signature; a bearer token until it expires, so never logged.
-    pub url: String,
-    /// Signed headers that the sender has to add (`host` and `content-length` it sets by itself).
-    pub headers: Vec<(String, String)>,
-}
-
-/// What is known of an object to be uploaded; all of it goes into the signature.
-#[derive(Clone, Debug)]
-pub struct ObjectClaim<'a> {
-    /// Object key.
-    pub key: &'a str,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// Media type.
-    pub content_type: &'a str,
-    /// SHA-256.
-    pub sha256: [u8; 32],
 }
 
 /// A failure of the store.
@@ -136,13 +113,24 @@ pub struct Store {
     public: Client,
     bucket: String,
     public_origin: String,
+    support: Arc<OnceCell<Support>>,
+    http: reqwest::Client,
+}
+
+/// An object in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Object key.
+    pub key: String,
+    /// Milliseconds since the Unix epoch; 0 where the store does not say.
+    pub modified_at: u64,
 }
 
 impl Store {
     /// Connects nothing yet; the first operation does.
     ///
     /// # Errors
-    /// A sentence when the public endpoint is no URL.
+    /// A sentence when the public endpoint is no URL, or the HTTP client cannot be set up.
     pub fn new(settings: &StoreSettings) -> anyhow::Result<Self> {
         let public_endpoint = settings
             .public_endpoint
@@ -161,68 +149,22 @@ impl Store {
             public: client(settings, public_endpoint.map(String::as_str)),
             bucket: settings.bucket.clone(),
             public_origin,
+            support: Arc::default(),
+            http: reqwest::Client::builder()
+                .connect_timeout(Duration::from_secs(2))
+                .timeout(Duration::from_secs(30))
+                .build()?,
         })
+    }
+
+    /// For presigned requests of the server's own.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// `scheme://host:port` that presigned URLs for browsers point to.
     pub fn public_origin(&self) -> &str {
         &self.public_origin
-    }
-
-    /// Signs a PUT of exactly the claimed object, refused by the store where the key is taken.
-    ///
-    /// # Errors
-    /// [`StorageError::Unavailable`] when signing fails.
-    pub async fn presign_put(
-        &self,
-        claim: &ObjectClaim<'_>,
-        audience: Audience,
-        expires_in: Duration,
-    ) -> Result<Presigned> {
-        let length = i64::try_from(claim.bytes).map_err(|e| unavailable("presign", e))?;
-        let request = self
-            .client(audience)
-            .put_object()
-            .bucket(&self.bucket)
-            .key(claim.key)
-            .content_length(length)
-            .content_type(claim.content_type)
-            .checksum_sha256(BASE64.encode(claim.sha256))
-            .if_none_match("*")
-            .presigned(presigning(expires_in)?)
-            .await
-            .map_err(|e| failed("presign", &e))?;
-        Ok(Presigned {
-            url: request.uri().to_owned(),
-            headers: request
-                .headers()
-                .filter(|(name, _)| !["host", "content-length"].contains(name))
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        })
-    }
-
-    /// Signs a GET for a browser; the answer always carries `content_type`.
-    ///
-    /// # Errors
-    /// [`StorageError::Unavailable`] when signing fails.
-    pub async fn presign_get(
-        &self,
-        key: &str,
-        content_type: &str,
-        expires_in: Duration,
-    ) -> Result<String> {
-        let request = self
-            .public
-            .get_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .response_content_type(content_type)
-            .response_cache_control("private, max-age=31536000, immutable")
-            .presigned(presigning(expires_in)?)
-            .await
-            .map_err(|e| failed("presign", &e))?;
-        Ok(request.uri().to_owned())
     }
 
     /// Reads an object of at most `cap` bytes.
@@ -276,17 +218,33 @@ impl Store {
         }
     }
 
-    /// Writes a JSON object.
+    /// Writes JSON.
     ///
     /// # Errors
     /// [`StorageError::Unavailable`].
     pub async fn put_json(&self, key: &str, json: Vec<u8>) -> Result<()> {
+        self.put(key, json, "application/json").await
+    }
+
+    /// Writes an empty object, whose key says it all.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`].
+    pub async fn put_marker(&self, key: &str) -> Result<()> {
+        self.put(key, Vec::new(), "application/octet-stream").await
+    }
+
+    /// Writes an object.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`].
+    pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<()> {
         self.internal
             .put_object()
             .bucket(&self.bucket)
             .key(key)
-            .content_type("application/json")
-            .body(ByteStream::from(json))
+            .content_type(content_type)
+            .body(ByteStream::from(bytes))
             .send()
             .await
             .map_err(|e| failed("PutObject", &e))?;
@@ -318,6 +276,20 @@ impl Store {
         start_after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<String>, bool)> {
+        let (objects, more) = self.list_objects(prefix, start_after, limit).await?;
+        Ok((objects.into_iter().map(|object| object.key).collect(), more))
+    }
+
+    /// As [`Self::list`], with times.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`].
+    pub async fn list_objects(
+        &self,
+        prefix: &str,
+        start_after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Listed>, bool)> {
         let page = self
             .internal
             .list_objects_v2()
@@ -329,8 +301,15 @@ impl Store {
             .await
             .map_err(|e| failed("ListObjectsV2", &e))?;
         let more = page.is_truncated().unwrap_or(false);
-        let keys = page.contents.unwrap_or_default();
-        Ok((keys.into_iter().filter_map(|o| o.key).collect(), more))
+        let objects = page.contents.unwrap_or_default().into_iter();
+        let listed = objects.filter_map(|object| {
+            let modified = object.last_modified.and_then(|time| time.to_millis().ok());
+            Some(Listed {
+                key: object.key?,
+                modified_at: modified.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+            })
+        });
+        Ok((listed.collect(), more))
     }
 
     /// Asks the store whether the bucket is there.
@@ -345,13 +324,6 @@ impl Store {
             .await
             .map_err(|e| failed("HeadBucket", &e))?;
         Ok(())
-    }
-
-    fn client(&self, audience: Audience) -> &Client {
-        match audience {
-            Audience::Public => &self.public,
-            Audience::Internal => &self.internal,
-        }
     }
 }
 
@@ -394,10 +366,6 @@ fn origin(endpoint: &str) -> anyhow::Result<String> {
         }
         _ => anyhow::bail!("the S3 endpoint {endpoint:?} is not an http or https URL"),
     }
-}
-
-fn presigning(expires_in: Duration) -> Result<PresigningConfig> {
-    PresigningConfig::expires_in(expires_in).map_err(|e| unavailable("presign", e))
 }
 
 fn unavailable(operation: &'static str, detail: impl std::fmt::Display) -> StorageError {

@@ -19,6 +19,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::TraceLayer;
 
 use crate::api::{self, Hub};
+use crate::images::OwnerId;
 
 pub use site::load_assets;
 
@@ -28,7 +29,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path) -> Router {
     let site = site::routes(site_dir, context.clone());
     Router::new()
-        .merge(app::ssr::pages(context))
+        .merge(
+            app::ssr::pages(context).layer(axum::middleware::from_fn_with_state(
+                hub.clone(),
+                api::record_or_page,
+            )),
+        )
         .merge(api::routes(hub.clone()))
         .merge(packages::routes(&hub.catalog))
         .fallback_service(site)
@@ -69,13 +75,14 @@ impl HubData for PageData {
     async fn gallery(
         &self,
         query: GalleryQuery,
-        _cookies: Option<String>,
+        cookies: Option<String>,
     ) -> Result<GalleryPage, Problem> {
-        let limit = query.limit.unwrap_or(crate::images::DEFAULT_PAGE);
-        self.0.images.gallery(query.cursor.as_deref(), limit).await
+        let owner = cookies.as_deref().and_then(OwnerId::from_cookies);
+        self.0.images.gallery(&query, owner.as_ref()).await
     }
 
-    async fn image(&self, id: &str, _cookies: Option<String>) -> Result<ImageRecord, Problem> {
-        self.0.images.record(id).await
+    async fn image(&self, id: &str, cookies: Option<String>) -> Result<ImageRecord, Problem> {
+        let owner = cookies.as_deref().and_then(OwnerId::from_cookies);
+        self.0.images.record(id, owner.as_ref()).await
     }
 }

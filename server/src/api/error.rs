@@ -70,6 +70,12 @@ pub async fn method_not_allowed(method: Method) -> ApiError {
     ))
 }
 
+/// Notes an error that is the server's own and gives what the client may know of it.
+pub fn internal(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(%error, "request");
+    Problem::new(ProblemCode::Internal, "the request could not be handled")
+}
+
 /// Answer after a panic.
 pub fn internal_error() -> ApiError {
     ApiError(

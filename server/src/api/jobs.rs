@@ -9,11 +9,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use protocol::{GenerationRequest, JobCreated, JobView, Problem, ProblemCode};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::Hub;
 use super::error::{ApiError, ApiResult};
-use super::extract::{Json, Path};
+use super::extract::{Json, Path, Query};
+use super::visitor::{Visitor, set_cookie};
+use crate::images::Keeping;
 use crate::jobs::{JobEvent, JobEvents, Submission};
 
 /// Longest `Idempotency-Key`, in bytes.
@@ -21,7 +24,13 @@ const MAX_KEY_BYTES: usize = 200;
 /// Comment lines keep proxies from closing a quiet stream.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Have a picture made.
+#[derive(Deserialize)]
+pub struct Choice {
+    #[serde(default)]
+    unlisted: bool,
+}
+
+/// Have a picture made. It belongs to the client's owner cookie, which a client without one gets.
 ///
 /// With an `Idempotency-Key` header, repeating the request gives the same job.
 #[utoipa::path(
@@ -29,7 +38,10 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
     path = "/api/v1/jobs",
     operation_id = "createJob",
     tag = "jobs",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 200 ASCII characters, a new one for every new request")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 ASCII characters, a new one for every new request"),
+        ("unlisted" = Option<bool>, Query, description = "Keep the picture out of the gallery"),
+    ),
     request_body = GenerationRequest,
     responses(
         (status = 202, description = "Queued", body = JobCreated, headers(("location" = String, description = "Address of the job"))),
@@ -38,11 +50,14 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 )]
 pub async fn create(
     State(hub): State<Hub>,
+    visitor: Visitor,
+    Query(choice): Query<Choice>,
     headers: HeaderMap,
     Json(request): Json<GenerationRequest>,
 ) -> ApiResult<Response> {
     let idempotency_key = idempotency_key(&headers)?;
     let fingerprint = Sha256::digest(serde_json::to_vec(&request).map_err(internal)?).into();
+    let (client, cookie) = visitor.client(&hub)?;
     let mut request = hub.catalog.resolve(request)?;
     if request.seed.is_none() {
         request.seed = Some(crate::random::seed().map_err(internal)?);
@@ -53,15 +68,21 @@ pub async fn create(
             request,
             fingerprint,
             idempotency_key,
+            keeping: Keeping {
+                owner: Some(client.owner),
+                unlisted: choice.unlisted,
+            },
         })
         .await?;
     let location = format!("/api/v1/jobs/{}", created.id);
-    Ok((
+    let mut response = (
         StatusCode::ACCEPTED,
         [(header::LOCATION, location)],
         axum::Json(created),
     )
-        .into_response())
+        .into_response();
+    set_cookie(response.headers_mut(), cookie);
+    Ok(response)
 }
 
 /// The state of a job.

@@ -1,15 +1,18 @@
 //! Pictures that visitors made.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use protocol::{ImageRecord, UploadRequest, UploadTicket};
 
 use super::Hub;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, Path};
-use crate::images::Source;
+use super::visitor::{Visitor, set_cookie};
 
 /// Announce an upload; the answer says how to send the bytes to the store.
+///
+/// A client without the owner cookie gets one: whoever holds it may commit, hide and delete the picture.
 #[utoipa::path(
     post,
     path = "/api/v1/uploads",
@@ -20,21 +23,35 @@ use crate::images::Source;
 )]
 pub async fn announce(
     State(hub): State<Hub>,
+    visitor: Visitor,
     Json(request): Json<UploadRequest>,
-) -> ApiResult<(StatusCode, axum::Json<UploadTicket>)> {
-    let ticket = hub.images.announce(request, Source::Browser).await?;
-    Ok((StatusCode::CREATED, axum::Json(ticket)))
+) -> ApiResult<Response> {
+    let (client, cookie) = visitor.client(&hub)?;
+    let ticket = hub.images.announce(request, &client).await?;
+    let mut response = (
+        StatusCode::CREATED,
+        [(header::CACHE_CONTROL, "no-store")],
+        axum::Json(ticket),
+    )
+        .into_response();
+    set_cookie(response.headers_mut(), cookie);
+    Ok(response)
 }
 
-/// List an uploaded picture.
+/// List an uploaded picture; only for the client that announced it.
 #[utoipa::path(
     post,
     path = "/api/v1/uploads/{id}/commit",
     operation_id = "commitUpload",
     tag = "uploads",
     params(("id" = String, Path, description = "Id of the upload")),
-    responses((status = 200, description = "The listed picture", body = ImageRecord), ApiError)
+    responses((status = 200, description = "The picture", body = ImageRecord), ApiError)
 )]
-pub async fn commit(State(hub): State<Hub>, Path(id): Path) -> ApiResult<axum::Json<ImageRecord>> {
-    Ok(axum::Json(hub.images.commit(&id).await?))
+pub async fn commit(
+    State(hub): State<Hub>,
+    visitor: Visitor,
+    Path(id): Path,
+) -> ApiResult<axum::Json<ImageRecord>> {
+    let owner = visitor.owner.as_ref();
+    Ok(axum::Json(hub.images.commit(&id, owner).await?))
 }

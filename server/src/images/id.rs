@@ -36,10 +36,10 @@ impl ImageId {
         let mut text = String::with_capacity(TIME_DIGITS + RANDOM_DIGITS);
         push_digits(
             &mut text,
-            TIME_MAX - milliseconds.min(TIME_MAX),
+            (TIME_MAX - milliseconds.min(TIME_MAX)).into(),
             TIME_DIGITS,
         );
-        push_digits(&mut text, random, RANDOM_DIGITS);
+        push_digits(&mut text, random.into(), RANDOM_DIGITS);
         Self(text)
     }
 
@@ -57,13 +57,28 @@ impl ImageId {
         TIME_MAX - inverted
     }
 
+    /// The id in the low 95 bits, for sets of many.
+    pub(super) fn to_bits(&self) -> u128 {
+        self.0.bytes().fold(0, |value, digit| {
+            let digit = ALPHABET.iter().position(|&a| a == digit).unwrap_or(0);
+            value << 5 | digit as u128
+        })
+    }
+
+    /// Back from [`Self::to_bits`].
+    pub(super) fn from_bits(bits: u128) -> Self {
+        let mut text = String::with_capacity(TIME_DIGITS + RANDOM_DIGITS);
+        push_digits(&mut text, bits, TIME_DIGITS + RANDOM_DIGITS);
+        Self(text)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-fn push_digits(text: &mut String, value: u64, digits: usize) {
+fn push_digits(text: &mut String, value: u128, digits: usize) {
     for place in (0..digits).rev() {
         text.push(char::from(ALPHABET[(value >> (5 * place) & 31) as usize]));
     }
@@ -101,6 +116,7 @@ mod tests {
         for (id, time) in ids.iter().zip(times) {
             assert_eq!(id.created_at(), time);
             assert_eq!(id.as_str().parse::<ImageId>().unwrap(), *id);
+            assert_eq!(ImageId::from_bits(id.to_bits()), *id);
         }
     }
 

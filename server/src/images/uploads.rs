@@ -1,28 +1,22 @@
 //! From an announced upload to a listed picture.
 
-use protocol::{ImageRecord, PNG_MIME, Problem, ProblemCode, Recipe, UploadRequest, UploadTicket};
+use std::sync::Arc;
+
+use image::DynamicImage;
+use protocol::{
+    ImageRecord, PNG_MIME, Problem, ProblemCode, Recipe, THUMBNAIL_MIME, Thumbnail, UploadRequest,
+    UploadTicket,
+};
 use serde::{Deserialize, Serialize};
 
-use super::verify::{png_size, sha256_hex};
+use super::announcement::Source;
+use super::records::Stored;
+use super::verify::{self, sha256_hex};
 use super::{
-    ImageId, Images, MAX_IMAGE_BYTES, MAX_RECORD_BYTES, PENDING, image_key, no_such_picture,
-    pending_key, record_key,
+    Client, ImageId, Images, Keeping, MAX_IMAGE_BYTES, MAX_RECORD_BYTES, OwnerId, internal, keys,
+    no_such_picture, not_owner, thumbnail,
 };
 use crate::storage::{Audience, ObjectClaim, StorageError};
-
-/// Longest text of a recipe field that the sender words freely, in bytes.
-const MAX_LABEL_BYTES: usize = 200;
-/// Milliseconds after which an upload that was never committed is forgotten.
-const PENDING_LIFETIME_MS: u64 = 24 * 3600 * 1000;
-
-/// Who announces an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A visitor, whose recipe is only a claim.
-    Browser,
-    /// A worker of this server.
-    Worker,
-}
 
 /// An announced upload as kept in the store until its commit.
 #[derive(Serialize, Deserialize)]
@@ -30,33 +24,53 @@ struct Pending {
     sha256: String,
     bytes: u64,
     recipe: Recipe,
+    #[serde(flatten)]
+    keeping: Keeping,
+    /// Where the bytes are to arrive.
     #[serde(default)]
-    unlisted: bool,
+    staged: bool,
 }
 
 impl Images {
     /// Checks an announced upload and signs a PUT for exactly those bytes.
     ///
     /// # Errors
-    /// A problem that names what is wrong with the request; [`ProblemCode::StorageUnavailable`].
+    /// A problem that names what is wrong with the request; [`ProblemCode::RateLimited`];
+    /// [`ProblemCode::StorageUnavailable`].
     pub async fn announce(
         &self,
         request: UploadRequest,
-        source: Source,
+        client: &Client,
     ) -> Result<UploadTicket, Problem> {
+        let request = self.check(request, Source::Browser)?;
+        if let Some(quota) = &self.quota {
+            quota.take(client, request.bytes)?;
+        }
         let id = ImageId::new().map_err(internal)?;
-        self.announce_as(id, request, source).await
+        let keeping = Keeping {
+            owner: Some(client.owner.clone()),
+            unlisted: request.unlisted,
+        };
+        self.announce_as(id, request, keeping, Audience::Public)
+            .await
     }
 
     async fn announce_as(
         &self,
         id: ImageId,
         request: UploadRequest,
-        source: Source,
+        keeping: Keeping,
+        audience: Audience,
     ) -> Result<UploadTicket, Problem> {
-        let request = self.check(request, source)?;
-        let key = image_key(&request.sha256);
-        let already_stored = self.keep_if_sound(&key, &request).await?;
+        let support = self.store.support().await?;
+        self.refer(&request.sha256, &id).await?;
+        let already_stored = self.keep_if_sound(&request).await?;
+        let staged = !support.direct() && !already_stored;
+        let key = if staged {
+            keys::incoming(&id)
+        } else {
+            keys::picture(&request.sha256)
+        };
         let mut sha256 = [0; 32];
         hex::decode_to_slice(&request.sha256, &mut sha256).map_err(internal)?;
         let claim = ObjectClaim {
@@ -64,10 +78,7 @@ impl Images {
             bytes: request.bytes,
             content_type: PNG_MIME,
             sha256,
-        };
-        let audience = match source {
-            Source::Browser => Audience::Public,
-            Source::Worker => Audience::Internal,
+            only_new: support.conditional_header,
         };
         let presigned = self
             .store
@@ -77,10 +88,11 @@ impl Images {
             sha256: request.sha256,
             bytes: request.bytes,
             recipe: request.recipe,
-            unlisted: request.unlisted,
+            keeping,
+            staged,
         };
         let json = serde_json::to_vec(&pending).map_err(internal)?;
-        self.store.put_json(&pending_key(&id), json).await?;
+        self.store.put_json(&keys::pending(&id), json).await?;
         Ok(UploadTicket {
             id: id.to_string(),
             method: "PUT".to_owned(),
@@ -95,47 +107,71 @@ impl Images {
     /// record.
     ///
     /// # Errors
-    /// [`ProblemCode::NotFound`], [`ProblemCode::UploadMissing`], [`ProblemCode::UploadMismatch`],
-    /// [`ProblemCode::StorageUnavailable`].
-    pub async fn commit(&self, id: &str) -> Result<ImageRecord, Problem> {
+    /// [`ProblemCode::NotFound`], [`ProblemCode::NotOwner`], [`ProblemCode::UploadMissing`],
+    /// [`ProblemCode::UploadMismatch`], [`ProblemCode::StorageUnavailable`].
+    pub async fn commit(&self, id: &str, asking: Option<&OwnerId>) -> Result<ImageRecord, Problem> {
         let id: ImageId = id.parse().map_err(|_| no_such_upload())?;
-        if let Some(record) = self.find_record(&id).await? {
-            return Ok(record);
+        if let Some(stored) = self.find_record(&id).await? {
+            return committed(stored, asking);
         }
-        let pending: Pending = match self.store.get(&pending_key(&id), MAX_RECORD_BYTES).await {
+        let pending: Pending = match self.store.get(&keys::pending(&id), MAX_RECORD_BYTES).await {
             Ok(json) => serde_json::from_slice(&json).map_err(internal)?,
             // A commit that ran beside this one may have finished in between.
             Err(StorageError::NotFound(_)) => {
-                return self.find_record(&id).await?.ok_or_else(no_such_upload);
+                let stored = self.find_record(&id).await?.ok_or_else(no_such_upload)?;
+                return committed(stored, asking);
             }
             Err(error) => return Err(error.into()),
         };
-        let (width, height) = self.verify(&pending).await?;
-        let record = ImageRecord {
-            id: id.to_string(),
-            url: format!("/images/{}.png", pending.sha256),
-            permalink: format!("/i/{id}"),
-            sha256: pending.sha256,
-            bytes: pending.bytes,
-            width,
-            height,
-            created_at: id.created_at(),
-            recipe: pending.recipe,
-            thumbnail: None,
-            unlisted: pending.unlisted,
-            mine: false,
-        };
-        let json = serde_json::to_vec(&record).map_err(internal)?;
-        self.store.put_json(&record_key(&id), json).await?;
-        if let Err(error) = self.store.delete(&pending_key(&id)).await {
-            tracing::warn!(%id, %error, "the note of a finished upload stays for the next sweep");
+        if pending.keeping.owner.is_some() && pending.keeping.owner.as_ref() != asking {
+            return Err(not_owner());
         }
-        tracing::info!(%id, sha256 = record.sha256, bytes = record.bytes, "picture listed");
-        Ok(record)
+        let picture = self.verify(&id, &pending).await?;
+        let stored = Stored {
+            record: ImageRecord {
+                id: id.to_string(),
+                url: format!("/images/{}.png", pending.sha256),
+                permalink: format!("/i/{id}"),
+                bytes: pending.bytes,
+                width: picture.width(),
+                height: picture.height(),
+                created_at: id.created_at(),
+                recipe: pending.recipe,
+                thumbnail: Some(self.store_thumbnail(&pending.sha256, picture).await?),
+                sha256: pending.sha256,
+                unlisted: pending.keeping.unlisted,
+                mine: false,
+            },
+            owner: pending.keeping.owner,
+        };
+        self.write_record(&id, &stored).await?;
+        self.confirm(&id, &stored).await?;
+        for key in [keys::pending(&id), keys::incoming(&id)] {
+            if key.starts_with(keys::INCOMING) && !pending.staged {
+                continue;
+            }
+            if let Err(error) = self.store.delete(&key).await {
+                tracing::warn!(%id, %error, "what is left of a finished upload stays for the next sweep");
+            }
+        }
+        tracing::info!(%id, sha256 = stored.record.sha256, bytes = stored.record.bytes, "picture saved");
+        Ok(stored.seen_by(asking))
     }
 
-    /// Stores and lists under `id` a picture that a worker made, by the same presigned PUT as a browser's.
-    /// Saving twice under one id, as two workers may that held the same job, lists one picture.
+    /// Takes the record back if its owner deleted the picture while this commit ran.
+    async fn confirm(&self, id: &ImageId, stored: &Stored) -> Result<(), Problem> {
+        let key = keys::picture(&stored.record.sha256);
+        if self.store.exists(&key).await? {
+            return Ok(());
+        }
+        self.store.delete(&keys::listed(id)).await?;
+        self.store.delete(&keys::unlisted(id)).await?;
+        self.delete_all(&stored.markers(id)).await?;
+        Err(no_such_upload())
+    }
+
+    /// Stores under `id` a picture that a worker made, by the same presigned PUT as a browser's. Saving twice under
+    /// one id, as two workers may that held the same job, saves one picture.
     ///
     /// # Errors
     /// As [`Self::announce`] and [`Self::commit`].
@@ -144,146 +180,61 @@ impl Images {
         id: ImageId,
         png: Vec<u8>,
         recipe: Recipe,
+        keeping: Keeping,
     ) -> Result<ImageRecord, Problem> {
-        if let Some(record) = self.find_record(&id).await? {
-            return Ok(record);
+        let owner = keeping.owner.clone();
+        if let Some(stored) = self.find_record(&id).await? {
+            return Ok(stored.seen_by(owner.as_ref()));
         }
         let request = UploadRequest {
             sha256: sha256_hex(&png),
             bytes: png.len() as u64,
             content_type: PNG_MIME.to_owned(),
             recipe,
-            unlisted: false,
+            unlisted: keeping.unlisted,
         };
-        let ticket = self.announce_as(id, request, Source::Worker).await?;
+        let request = self.check(request, Source::Worker)?;
+        let ticket = self
+            .announce_as(id, request, keeping, Audience::Internal)
+            .await?;
         if !ticket.already_stored {
             self.put(&ticket, png).await?;
         }
-        self.commit(&ticket.id).await
+        self.commit(&ticket.id, owner.as_ref()).await
     }
 
-    /// Forgets uploads that were announced more than a day ago and never committed.
-    ///
-    /// # Errors
-    /// [`StorageError::Unavailable`].
-    pub async fn sweep(&self) -> Result<usize, StorageError> {
-        let now = ImageId::new().map(|id| id.created_at()).unwrap_or_default();
-        let (mut forgotten, mut after) = (0, None);
-        loop {
-            let (keys, more) = self.store.list(PENDING, after, 1000).await?;
-            for key in &keys {
-                let id = key
-                    .strip_prefix(PENDING)
-                    .and_then(|name| name.strip_suffix(".json"))
-                    .and_then(|id| id.parse::<ImageId>().ok());
-                if id.is_some_and(|id| id.created_at() + PENDING_LIFETIME_MS < now) {
-                    self.store.delete(key).await?;
-                    forgotten += 1;
-                }
-            }
-            after = keys.last().cloned();
-            if !more || after.is_none() {
-                return Ok(forgotten);
-            }
-        }
-    }
-
-    fn check(&self, request: UploadRequest, source: Source) -> Result<UploadRequest, Problem> {
-        let malformed = |detail: String| Problem::new(ProblemCode::MalformedRequest, detail);
-        let UploadRequest {
-            sha256,
-            bytes,
-            content_type,
-            mut recipe,
-            unlisted,
-        } = request;
-        if content_type != PNG_MIME {
-            return Err(Problem::new(
-                ProblemCode::UnsupportedType,
-                format!("only {PNG_MIME} is stored"),
-            ));
-        }
-        if !protocol::is_sha256_hex(&sha256) {
-            return Err(malformed(
-                "sha256 is not 64 lower-case hex digits".to_owned(),
-            ));
-        }
-        if bytes == 0 || bytes > MAX_IMAGE_BYTES {
-            return Err(malformed(format!(
-                "bytes is {bytes}; 1 to {MAX_IMAGE_BYTES} are accepted"
-            )));
-        }
-        let place = match source {
-            Source::Browser => "browser",
-            Source::Worker => "server",
-        };
-        if recipe.place != place {
-            return Err(malformed(format!("recipe.place must be {place:?} here")));
-        }
-        for (name, text) in [
-            ("scheduler", &recipe.scheduler),
-            ("backend", &recipe.backend),
-            ("adapter", &recipe.adapter),
-        ] {
-            if text.len() > MAX_LABEL_BYTES {
-                return Err(malformed(format!(
-                    "recipe.{name} is longer than {MAX_LABEL_BYTES} bytes"
-                )));
-            }
-        }
-        if recipe.request.seed.is_none() {
-            return Err(malformed("recipe.request.seed is missing".to_owned()));
-        }
-        recipe.request = self.catalog.resolve(recipe.request)?;
-        let known = self.catalog.summary(&recipe.request.model);
-        if source == Source::Browser && known.is_some_and(|model| model.package_url.is_none()) {
-            return Err(malformed(
-                "this model has no package for browsers".to_owned(),
-            ));
-        }
-        if known.is_none_or(|model| model.weights_digest != recipe.weights_digest) {
-            return Err(
-                malformed("recipe.weights_digest is not that of this model".to_owned()).with_hint(
-                    "The model was updated: reload the page and make the picture again.",
-                ),
-            );
-        }
-        Ok(UploadRequest {
-            sha256,
-            bytes,
-            content_type,
-            recipe,
-            unlisted,
-        })
-    }
-
-    /// Whether the object is there and is what its key says; a damaged one is removed.
-    async fn keep_if_sound(&self, key: &str, request: &UploadRequest) -> Result<bool, Problem> {
-        let bytes = match self.store.get(key, MAX_IMAGE_BYTES).await {
+    /// Whether the bytes are in place and are what their key says; damaged ones are removed.
+    async fn keep_if_sound(&self, request: &UploadRequest) -> Result<bool, Problem> {
+        let key = keys::picture(&request.sha256);
+        let bytes = match self.store.get(&key, MAX_IMAGE_BYTES).await {
             Ok(bytes) => bytes,
             Err(StorageError::NotFound(_)) => return Ok(false),
             Err(StorageError::TooLarge { .. }) => {
-                self.store.delete(key).await?;
+                self.store.delete(&key).await?;
                 return Ok(false);
             }
             Err(error) => return Err(error.into()),
         };
         if sha256_hex(&bytes) != request.sha256 {
-            self.store.delete(key).await?;
+            self.store.delete(&key).await?;
             return Ok(false);
         }
         check_length(bytes.len() as u64, request.bytes)?;
         Ok(true)
     }
 
-    /// Checks the stored bytes against the announcement and gives width and height in pixels.
+    /// Checks the stored bytes against the announcement, puts staged ones in place, and gives the decoded picture.
     ///
     /// Bytes that can never become a picture under this key are deleted. Bytes that are right for the key but
     /// not for this announcement stay: another record may show them.
-    async fn verify(&self, pending: &Pending) -> Result<(u32, u32), Problem> {
-        let key = image_key(&pending.sha256);
+    async fn verify(&self, id: &ImageId, pending: &Pending) -> Result<DynamicImage, Problem> {
+        let key = if pending.staged {
+            keys::incoming(id)
+        } else {
+            keys::picture(&pending.sha256)
+        };
         let bytes = match self.store.get(&key, MAX_IMAGE_BYTES).await {
-            Ok(bytes) => bytes,
+            Ok(bytes) => Arc::new(bytes),
             Err(StorageError::NotFound(_)) => {
                 return Err(Problem::new(
                     ProblemCode::UploadMissing,
@@ -304,27 +255,56 @@ impl Images {
             ));
         }
         check_length(bytes.len() as u64, pending.bytes)?;
-        let (width, height) = match png_size(&bytes) {
-            Ok(size) => size,
+        let model = self.catalog.summary(&pending.recipe.request.model);
+        let size = model.map(|model| (model.width, model.height));
+        let (recipe, to_check) = (pending.recipe.clone(), Arc::clone(&bytes));
+        let checked = self
+            .compute(move || verify::check(&to_check, size, &recipe))
+            .await?;
+        let picture = match checked {
+            Ok(picture) => picture,
             Err(error) => {
-                self.store.delete(&key).await?;
+                if pending.staged || !error.depends_on_announcement() {
+                    self.store.delete(&key).await?;
+                }
                 return Err(mismatch(error.to_string()));
             }
         };
-        let model = self.catalog.summary(&pending.recipe.request.model);
-        if let Some(model) = model
-            && (model.width, model.height) != (width, height)
-        {
-            return Err(mismatch(format!(
-                "the picture has {width}×{height} pixels; this model makes {}×{}",
-                model.width, model.height
-            )));
+        if pending.staged {
+            let bytes = Arc::unwrap_or_clone(bytes);
+            let key = keys::picture(&pending.sha256);
+            self.store.put(&key, bytes, PNG_MIME).await?;
         }
-        Ok((width, height))
+        Ok(picture)
+    }
+
+    async fn store_thumbnail(
+        &self,
+        sha256: &str,
+        picture: DynamicImage,
+    ) -> Result<Thumbnail, Problem> {
+        let encoded = self.compute(move || thumbnail::encode(&picture)).await?;
+        let encoded = encoded.map_err(internal)?;
+        let key = keys::thumbnail(sha256);
+        self.store.put(&key, encoded.webp, THUMBNAIL_MIME).await?;
+        Ok(Thumbnail {
+            url: format!("/thumbnails/{sha256}.webp"),
+            width: encoded.width,
+            height: encoded.height,
+        })
+    }
+
+    /// Runs work on pixels away from the event loop, a few at a time.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _permit = self.decoders.acquire().await.map_err(internal)?;
+        tokio::task::spawn_blocking(work).await.map_err(internal)
     }
 
     async fn put(&self, ticket: &UploadTicket, png: Vec<u8>) -> Result<(), Problem> {
-        let mut request = self.http.put(&ticket.url);
+        let mut request = self.store.http().put(&ticket.url);
         for (name, value) in &ticket.headers {
             request = request.header(name, value);
         }
@@ -350,6 +330,14 @@ impl Images {
     }
 }
 
+/// The answer to a commit of what is committed already.
+fn committed(stored: Stored, asking: Option<&OwnerId>) -> Result<ImageRecord, Problem> {
+    if stored.owner.is_some() && stored.owner.as_ref() != asking {
+        return Err(not_owner());
+    }
+    Ok(stored.seen_by(asking))
+}
+
 fn check_length(stored: u64, announced: u64) -> Result<(), Problem> {
     if stored == announced {
         return Ok(());
@@ -370,9 +358,4 @@ fn no_such_upload() -> Problem {
         hint: "POST /api/v1/uploads announces one.".to_owned(),
         ..no_such_picture()
     }
-}
-
-fn internal(error: impl std::fmt::Display) -> Problem {
-    tracing::error!(%error, "upload");
-    Problem::new(ProblemCode::Internal, "the upload could not be handled")
 }

@@ -1,15 +1,18 @@
-//! Whether stored bytes are the PNG that they claim to be.
+//! Whether stored bytes are the picture that they claim to be.
+
+mod chunks;
 
 use std::io::Cursor;
 
+use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
+use protocol::Recipe;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Longest side of a picture in pixels.
 const MAX_SIDE: u32 = 4096;
 /// Memory that decoding may take, in bytes.
 const MAX_DECODED_BYTES: usize = 128 << 20;
-/// The last chunk of every PNG: length 0, `IEND`, its CRC-32 (PNG specification, 11.2.5).
-const IEND: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xAE, 0x42, 0x60, 0x82];
 
 /// Why the bytes are not stored as a picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +20,12 @@ pub enum NotAPicture {
     /// Not decodable as PNG.
     #[error("it is not a readable PNG: {0}")]
     Undecodable(String),
+    /// A chunk that a still picture does not need.
+    #[error("its chunk {0:?} is not accepted")]
+    Chunk(String),
+    /// Too many bytes beside the pixels.
+    #[error("it holds too much beside the pixels")]
+    TooMuchText,
     /// A side is longer than accepted.
     #[error("it is {width}×{height} pixels; at most {MAX_SIDE} a side are accepted")]
     TooLarge {
@@ -25,37 +34,151 @@ pub enum NotAPicture {
         /// Pixels.
         height: u32,
     },
+    /// Not the size that the model makes.
+    #[error("it is {width}×{height} pixels; this model makes {expected_width}×{expected_height}")]
+    OtherSize {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Pixels.
+        expected_width: u32,
+        /// Pixels.
+        expected_height: u32,
+    },
     /// Something follows the picture.
     #[error("it does not end where the picture ends")]
     TrailingData,
+    /// No recipe inside, or another one.
+    #[error("{0}")]
+    Recipe(String),
 }
 
-/// Decodes a PNG completely and gives its width and height.
+impl NotAPicture {
+    /// Whether the bytes may be a good picture of another upload.
+    pub fn depends_on_announcement(&self) -> bool {
+        matches!(self, Self::OtherSize { .. } | Self::Recipe(_))
+    }
+}
+
+/// Decodes a PNG completely, after its size was compared with `expected` (width and height), and compares the recipe
+/// inside with the announced one.
 ///
 /// # Errors
 /// [`NotAPicture`].
-pub fn png_size(bytes: &[u8]) -> Result<(u32, u32), NotAPicture> {
-    let limits = png::Limits {
-        bytes: MAX_DECODED_BYTES,
-    };
-    let undecodable = |e: png::DecodingError| NotAPicture::Undecodable(e.to_string());
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+pub fn check(
+    bytes: &[u8],
+    expected: Option<(u32, u32)>,
+    announced: &Recipe,
+) -> Result<DynamicImage, NotAPicture> {
+    let texts = chunks::walk(bytes)?;
+    let mut decoder = decoder(bytes);
     let header = decoder.read_header_info().map_err(undecodable)?;
     let (width, height) = (header.width, header.height);
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(NotAPicture::TooLarge { width, height });
     }
+    if let Some((expected_width, expected_height)) = expected
+        && (width, height) != (expected_width, expected_height)
+    {
+        return Err(NotAPicture::OtherSize {
+            width,
+            height,
+            expected_width,
+            expected_height,
+        });
+    }
+    let picture = decode(decoder, width, height)?;
+    compare(&texts.international, announced)?;
+    Ok(picture)
+}
+
+fn decoder(bytes: &[u8]) -> png::Decoder<Cursor<&[u8]>> {
+    let limits = png::Limits {
+        bytes: MAX_DECODED_BYTES,
+    };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    decoder
+}
+
+fn decode(
+    decoder: png::Decoder<Cursor<&[u8]>>,
+    width: u32,
+    height: u32,
+) -> Result<DynamicImage, NotAPicture> {
     let mut reader = decoder.read_info().map_err(undecodable)?;
     let size = reader
         .output_buffer_size()
         .filter(|&n| n <= MAX_DECODED_BYTES)
         .ok_or(NotAPicture::TooLarge { width, height })?;
-    reader.next_frame(&mut vec![0; size]).map_err(undecodable)?;
+    let mut pixels = vec![0; size];
+    let frame = reader.next_frame(&mut pixels).map_err(undecodable)?;
     reader.finish().map_err(undecodable)?;
-    if !bytes.ends_with(&IEND) {
-        return Err(NotAPicture::TrailingData);
+    let picture = match frame.color_type {
+        png::ColorType::Grayscale => {
+            GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+        }
+        png::ColorType::GrayscaleAlpha => {
+            GrayAlphaImage::from_raw(width, height, pixels).map(DynamicImage::ImageLumaA8)
+        }
+        png::ColorType::Rgb => {
+            RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+        }
+        png::ColorType::Rgba => {
+            RgbaImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgba8)
+        }
+        png::ColorType::Indexed => None,
+    };
+    picture.ok_or_else(|| NotAPicture::Undecodable("its pixels do not fill it".to_owned()))
+}
+
+/// The recipe inside must say what was announced; it may say more.
+fn compare(texts: &[(String, String)], announced: &Recipe) -> Result<(), NotAPicture> {
+    let wrong = |why: String| NotAPicture::Recipe(why);
+    let mut own = texts
+        .iter()
+        .filter(|(keyword, _)| keyword == diffusion::png::RECIPE_KEYWORD);
+    let (Some((_, json)), None) = (own.next(), own.next()) else {
+        return Err(wrong("it does not hold exactly one recipe".to_owned()));
+    };
+    let mut found: Value =
+        serde_json::from_str(json).map_err(|e| wrong(format!("its recipe is no JSON: {e}")))?;
+    let model = serde_json::to_value(announced).map_err(|e| wrong(e.to_string()))?;
+    keep_known(&mut found, &model);
+    let found: Recipe = serde_json::from_value(found)
+        .map_err(|e| wrong(format!("its recipe cannot be read: {e}")))?;
+    if found == *announced {
+        return Ok(());
     }
-    Ok((width, height))
+    let found = serde_json::to_value(&found).map_err(|e| wrong(e.to_string()))?;
+    let name = first_difference(&found, &model).unwrap_or_default();
+    Err(wrong(format!("the recipe inside has another {name}")))
+}
+
+/// Drops the members that `model` does not have.
+fn keep_known(value: &mut Value, model: &Value) {
+    if let (Value::Object(members), Value::Object(known)) = (value, model) {
+        members.retain(|name, _| known.contains_key(name));
+        for (name, member) in members.iter_mut() {
+            keep_known(member, &known[name]);
+        }
+    }
+}
+
+fn first_difference(a: &Value, b: &Value) -> Option<String> {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => b.iter().find_map(|(name, value)| {
+            let inner = first_difference(a.get(name).unwrap_or(&Value::Null), value)?;
+            let dot = if inner.is_empty() { "" } else { "." };
+            Some(format!("{name}{dot}{inner}"))
+        }),
+        _ => (a != b).then(String::new),
+    }
+}
+
+fn undecodable(error: png::DecodingError) -> NotAPicture {
+    NotAPicture::Undecodable(error.to_string())
 }
 
 /// SHA-256 in hex.
@@ -64,70 +187,4 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn picture(width: u32, height: u32) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut encoder = png::Encoder::new(&mut out, width, height);
-        encoder.set_color(png::ColorType::Rgb);
-        let mut writer = encoder.write_header().unwrap();
-        writer
-            .write_image_data(&vec![9; (width * height * 3) as usize])
-            .unwrap();
-        writer.finish().unwrap();
-        out
-    }
-
-    #[test]
-    fn only_whole_pngs_pass() {
-        let good = picture(64, 32);
-        assert_eq!(png_size(&good), Ok((64, 32)));
-
-        let cut = &good[..good.len() / 2];
-        assert!(matches!(png_size(cut), Err(NotAPicture::Undecodable(_))));
-
-        let mut longer = good.clone();
-        longer.extend_from_slice(b"<script>");
-        assert_eq!(png_size(&longer), Err(NotAPicture::TrailingData));
-
-        let mut damaged = good.clone();
-        damaged[good.len() - 20] ^= 1;
-        assert!(matches!(
-            png_size(&damaged),
-            Err(NotAPicture::Undecodable(_))
-        ));
-
-        assert!(matches!(
-            png_size(b"GIF89a"),
-            Err(NotAPicture::Undecodable(_))
-        ));
-    }
-
-    #[test]
-    fn a_header_of_huge_size_is_refused_before_decoding() {
-        let mut huge = picture(1, 1);
-        huge[16..20].copy_from_slice(&100_000_u32.to_be_bytes());
-        // CRC-32 of the changed header.
-        let mut crc = png_crc(&huge[12..29]).to_be_bytes();
-        huge[29..33].swap_with_slice(&mut crc);
-        assert!(matches!(
-            png_size(&huge),
-            Err(NotAPicture::TooLarge { width: 100_000, .. })
-        ));
-    }
-
-    /// CRC-32 of the PNG specification, annex D.
-    fn png_crc(bytes: &[u8]) -> u32 {
-        !bytes.iter().fold(!0_u32, |crc, &byte| {
-            (0..8).fold(crc ^ u32::from(byte), |c, _| {
-                if c & 1 == 1 {
-                    0xEDB8_8320 ^ (c >> 1)
-                } else {
-                    c >> 1
-                }
-            })
-        })
-    }
-}
+mod tests;

@@ -74,6 +74,7 @@ mod tests {
     use protocol::{GenerationRequest, Progress};
 
     use super::*;
+    use crate::images::Keeping;
     use crate::jobs::record::JobRecord;
 
     fn view() -> JobView {
@@ -85,7 +86,7 @@ mod tests {
             num_inference_steps: Some(8),
             guidance_scale: None,
         };
-        JobRecord::new("j".into(), request).view
+        JobRecord::new("j".into(), request, Keeping::default()).view
     }
 
     #[test]

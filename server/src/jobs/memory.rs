@@ -108,6 +108,7 @@ impl Shared {
             job.cancel = Cancel::default();
             let (claim, cancel) = (job.record.claim, job.cancel.clone());
             let request = job.record.view.request.clone();
+            let keeping = job.record.keeping.clone();
             match claimed {
                 Claimed::Run => state.running += 1,
                 Claimed::Ended => state.ended(&id),
@@ -120,6 +121,7 @@ impl Shared {
                     id,
                     claim,
                     request,
+                    keeping,
                     cancel,
                 )));
             }
@@ -200,6 +202,7 @@ impl Queue for MemoryQueue {
             request,
             fingerprint,
             idempotency_key: key,
+            keeping,
         } = submission;
         let mut state = self.0.lock();
         state.forget_old(self.0.retention);
@@ -225,7 +228,7 @@ impl Queue for MemoryQueue {
             id: id.clone(),
             seed: request.seed.unwrap_or_default(),
         };
-        let record = JobRecord::new(id.clone(), request);
+        let record = JobRecord::new(id.clone(), request, keeping);
         if let Some(key) = &key {
             state.keys.insert(key.clone(), id.clone());
         }

@@ -29,6 +29,7 @@ use self::lines::Lines;
 use self::workers::Workers;
 use super::queue::{Claim, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job};
 use super::record::JobRecord;
+use crate::images::Keeping;
 
 pub use connect::{NatsOptions, Role};
 
@@ -54,6 +55,8 @@ struct Shared {
 struct Order {
     id: String,
     request: GenerationRequest,
+    #[serde(default)]
+    keeping: Keeping,
 }
 
 impl Shared {

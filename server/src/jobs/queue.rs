@@ -10,6 +10,8 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::images::Keeping;
+
 /// What happens to a job: its current state first, then every later one and the previews; ends after the final
 /// state. A slow reader misses states in between, never the last one.
 pub type JobEvents = BoxStream<'static, JobEvent>;
@@ -37,6 +39,8 @@ pub struct Submission {
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`: the same key gives the same job.
     pub idempotency_key: Option<String>,
+    /// Whose picture it will be, and whether it will be listed.
+    pub keeping: Keeping,
 }
 
 /// How a job ended.
@@ -143,6 +147,9 @@ pub trait Claim: Send + Sync {
 
     /// What to make.
     fn request(&self) -> &GenerationRequest;
+
+    /// Whose picture it will be, and whether it will be listed.
+    fn keeping(&self) -> &Keeping;
 
     /// Set when the work shall stop: the job was cancelled, or has been given to another worker.
     fn cancel(&self) -> &Cancel;

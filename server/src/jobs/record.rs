@@ -4,6 +4,7 @@ use protocol::{GenerationRequest, JobStatus, JobView, Problem, ProblemCode, Prog
 use serde::{Deserialize, Serialize};
 
 use super::queue::{HandBack, Outcome};
+use crate::images::Keeping;
 
 /// Times that a job is tried before it is given up.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -15,6 +16,9 @@ pub struct JobRecord {
     pub number: u64,
     /// What clients see, except for position and estimate.
     pub view: JobView,
+    /// Whose picture it will be, and whether it will be listed; clients do not see it.
+    #[serde(default)]
+    pub keeping: Keeping,
     /// A client asked for the end.
     pub cancel_requested: bool,
     /// Counts the claims; only the holder of the latest one may change the job.
@@ -34,7 +38,7 @@ pub enum Claimed {
 
 impl JobRecord {
     /// A queued job; `request` is resolved and has a seed.
-    pub fn new(id: String, request: GenerationRequest) -> Self {
+    pub fn new(id: String, request: GenerationRequest, keeping: Keeping) -> Self {
         let total_steps = request.num_inference_steps.unwrap_or_default();
         Self {
             number: 1,
@@ -53,6 +57,7 @@ impl JobRecord {
                 error: None,
                 backend: None,
             },
+            keeping,
             cancel_requested: false,
             claim: 0,
             last_failure: None,

@@ -235,7 +235,10 @@ impl Worker {
             let id: ImageId = claim.id().parse().map_err(|_| {
                 Problem::new(ProblemCode::Internal, "the job's id cannot name a picture")
             })?;
-            self.images.save(id, rendered.png, rendered.recipe).await
+            let keeping = claim.keeping().clone();
+            self.images
+                .save(id, rendered.png, rendered.recipe, keeping)
+                .await
         };
         let mut saving = std::pin::pin!(self.beating(status, saving));
         let saved = loop {

@@ -44,7 +44,7 @@ pub async fn start(
         .with_context(|| format!("creating {}", root.display()))?;
     let files = FileSystem::new(root)
         .map_err(|e| anyhow::anyhow!("opening the store {}: {e:?}", root.display()))?;
-    let mut builder = S3ServiceBuilder::new(VerifyingStore::new(files));
+    let mut builder = S3ServiceBuilder::new(VerifyingStore::new(files, root));
     builder.set_auth(SimpleAuth::from_single(
         keys.access_key_id.clone(),
         keys.secret_access_key.expose().to_owned(),

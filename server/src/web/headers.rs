@@ -37,7 +37,13 @@ pub async fn secure(request: Request, next: Next) -> Response {
 /// Addresses whose answers are never pages or scripts.
 fn is_data(path: &str) -> bool {
     [
-        "/api/", "/v1/", "/models/", "/images/", "/healthz", "/readyz",
+        "/api/",
+        "/v1/",
+        "/models/",
+        "/images/",
+        "/thumbnails/",
+        "/healthz",
+        "/readyz",
     ]
     .iter()
     .any(|prefix| path.starts_with(prefix))

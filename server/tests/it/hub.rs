@@ -1,6 +1,7 @@
 //! A server for one test.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use protocol::{
     GenerationRequest, ImageRecord, JobCreated, JobView, Problem, ProblemCode, Recipe,
     UploadRequest, UploadTicket,
 };
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use server::config::{Cli, Command, ServeConfig};
@@ -15,6 +17,9 @@ use server::images::verify::sha256_hex;
 use tempfile::TempDir;
 
 pub const GLYPH: &str = "demo-hub/glyph";
+/// Cookie of the client that the tests are, and of another one.
+pub const OWNER: &str = "demo-hub-owner=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub const STRANGER: &str = "demo-hub-owner=EEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEEE";
 
 pub struct Hub {
     pub url: String,
@@ -41,6 +46,10 @@ impl Folders {
             data: tempfile::tempdir().unwrap(),
             site,
         }
+    }
+
+    pub fn site(&self) -> &Path {
+        self.site.path()
     }
 
     pub fn config(&self, extra: &[&str]) -> ServeConfig {
@@ -84,11 +93,7 @@ impl Hub {
         let running = server::start(folders.config(extra)).await.unwrap();
         Self {
             url: format!("http://{}", running.addr()),
-            http: reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .timeout(Duration::from_secs(60))
-                .build()
-                .unwrap(),
+            http: client(Some(OWNER)),
             running,
             folders,
         }
@@ -111,6 +116,14 @@ impl Hub {
         self.folders.site.path()
     }
 
+    /// Speaks to the same server as somebody else.
+    pub fn with_cookie(&self, cookie: Option<&str>) -> Other<'_> {
+        Other {
+            hub: self,
+            http: client(cookie),
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Response {
         self.send(Method::GET, path).await
     }
@@ -126,33 +139,6 @@ impl Hub {
     }
 
     /// A recipe that the server accepts.
-    pub async fn recipe(&self) -> Recipe {
-        let models: Vec<protocol::ModelSummary> = json(self.get("/api/v1/models").await).await;
-        Recipe {
-            request: GenerationRequest {
-                num_inference_steps: Some(8),
-                guidance_scale: Some(3.0),
-                ..request("red apple", 1)
-            },
-            weights_digest: models[0].weights_digest.clone(),
-            scheduler: "flow-match-euler".into(),
-            backend: "onnx-gpu (WebGPU)".into(),
-            adapter: String::new(),
-            place: "browser".into(),
-            duration_ms: 10,
-        }
-    }
-
-    pub async fn upload_request(&self, bytes: &[u8]) -> UploadRequest {
-        UploadRequest {
-            sha256: sha256_hex(bytes),
-            bytes: bytes.len() as u64,
-            content_type: "image/png".into(),
-            recipe: self.recipe().await,
-            unlisted: false,
-        }
-    }
-
     pub async fn announce(&self, request: &UploadRequest) -> UploadTicket {
         let response = self.post("/api/v1/uploads", request).await;
         assert_eq!(response.status(), StatusCode::CREATED);
@@ -175,7 +161,7 @@ impl Hub {
 
     /// The whole way of one picture.
     pub async fn save(&self, bytes: Vec<u8>) -> ImageRecord {
-        let ticket = self.announce(&self.upload_request(&bytes).await).await;
+        let ticket = self.announce(&upload_request(&bytes)).await;
         assert_eq!(self.put(&ticket, bytes).await.status(), StatusCode::OK);
         json(self.commit(&ticket.id).await).await
     }
@@ -244,21 +230,87 @@ pub async fn assert_problem(response: Response, code: ProblemCode) -> Problem {
     problem
 }
 
-/// A PNG whose pixels depend on `variant`.
-pub fn png_of(width: u32, height: u32, variant: u8) -> Vec<u8> {
+/// A client that follows no redirects.
+fn client(cookie: Option<&str>) -> reqwest::Client {
+    let mut headers = HeaderMap::new();
+    if let Some(cookie) = cookie {
+        headers.insert("cookie", cookie.parse().unwrap());
+    }
+    reqwest::Client::builder()
+        .default_headers(headers)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(60))
+        .build()
+        .unwrap()
+}
+
+/// A client with another cookie than the tests', or none.
+pub struct Other<'a> {
+    hub: &'a Hub,
+    http: reqwest::Client,
+}
+
+impl Other<'_> {
+    pub async fn send(&self, method: Method, path: &str) -> Response {
+        let url = format!("{}{path}", self.hub.url);
+        self.http.request(method, url).send().await.unwrap()
+    }
+
+    pub async fn post<T: serde::Serialize>(&self, path: &str, body: &T) -> Response {
+        let url = format!("{}{path}", self.hub.url);
+        self.http.post(url).json(body).send().await.unwrap()
+    }
+}
+
+/// A recipe that the server accepts.
+pub fn recipe() -> Recipe {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| {
+        let catalog = server::catalog::Catalog::open(&models_dir()).unwrap();
+        catalog.summary(GLYPH).unwrap().weights_digest.clone()
+    });
+    Recipe {
+        request: GenerationRequest {
+            num_inference_steps: Some(8),
+            guidance_scale: Some(3.3),
+            ..request("red apple", 1)
+        },
+        weights_digest: DIGEST.clone(),
+        scheduler: "flow-match-euler".into(),
+        backend: "onnx-gpu (WebGPU)".into(),
+        adapter: String::new(),
+        place: "browser".into(),
+        duration_ms: 10,
+    }
+}
+
+pub fn upload_request(bytes: &[u8]) -> UploadRequest {
+    UploadRequest {
+        sha256: sha256_hex(bytes),
+        bytes: bytes.len() as u64,
+        content_type: "image/png".into(),
+        recipe: recipe(),
+        unlisted: false,
+    }
+}
+
+/// A PNG with [`recipe`] inside, whose pixels depend on `variant`.
+pub fn png_of(width: u32, height: u32, variant: u32) -> Vec<u8> {
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, width, height);
     encoder.set_color(png::ColorType::Rgb);
-    let pixels: Vec<u8> = (0..width * height * 3)
-        .map(|i| (i as u8).wrapping_mul(variant))
+    let json = serde_json::to_string(&recipe()).unwrap();
+    encoder.add_itxt_chunk("demo-hub".into(), json).unwrap();
+    let mut pixels: Vec<u8> = (0..width * height * 3)
+        .map(|i| (i.wrapping_mul(variant + 1) >> (variant % 3)) as u8)
         .collect();
+    pixels[..4].copy_from_slice(&variant.to_be_bytes());
     let mut writer = encoder.write_header().unwrap();
     writer.write_image_data(&pixels).unwrap();
     writer.finish().unwrap();
     out
 }
 
-pub fn picture(variant: u8) -> Vec<u8> {
+pub fn picture(variant: u32) -> Vec<u8> {
     png_of(64, 64, variant)
 }
 

@@ -4,20 +4,27 @@
 
 mod api;
 mod cluster;
+mod crash;
 mod faults;
 mod gallery;
 mod generate;
+mod hostile;
 mod hub;
 mod jobs;
 mod measure;
+mod measure_gallery;
 mod nats;
 mod openai;
 mod openapi;
 mod outage;
+mod presigned;
+mod privacy;
 mod process;
 mod queue;
 mod renderers;
 mod site;
+mod storage;
 mod store;
+mod stores;
 mod uploads;
 mod workers;

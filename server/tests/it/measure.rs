@@ -53,6 +53,7 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
             request: request("red apple", seed),
             fingerprint: [0; 32],
             idempotency_key: None,
+            keeping: server::images::Keeping::default(),
         };
         let started = Instant::now();
         let id = app.submit(submission).await.unwrap().id;

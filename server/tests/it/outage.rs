@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use protocol::{JobStatus, ProblemCode};
 use reqwest::StatusCode;
 
-use crate::hub::{Hub, assert_problem, picture, request};
+use crate::hub::{Hub, assert_problem, picture, request, upload_request};
 
 /// Longest acceptable wait for the answer that the store is away.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -22,7 +22,7 @@ async fn over(endpoint: &str) -> Hub {
 }
 
 async fn everything_says_so(hub: &Hub) {
-    let upload = hub.upload_request(&picture(1)).await;
+    let upload = upload_request(&picture(1));
     let before = Instant::now();
     let response = hub.post("/api/v1/uploads", &upload).await;
     assert_problem(response, ProblemCode::StorageUnavailable).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use protocol::{ImageRef, JobPreview, JobStatus, Problem, ProblemCode, Progress};
+use server::images::Keeping;
 use server::jobs::{
     Claim, HandBack, JobEvent, MemoryQueue, Outcome, Queue, Role, Submission, WorkerStatus,
 };
@@ -84,6 +85,7 @@ fn submission(prompt: &str, key: Option<&str>) -> Submission {
         request,
         fingerprint: [prompt.len() as u8; 32],
         idempotency_key: key.map(str::to_owned),
+        keeping: Keeping::default(),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use reqwest::{Method, StatusCode};
 
-use crate::hub::{Hub, picture};
+use crate::hub::{Hub, picture, upload_request};
 
 #[tokio::test]
 async fn a_page_of_another_origin_may_use_its_presigned_url() {
     let hub = Hub::start().await;
-    let ticket = hub.announce(&hub.upload_request(&picture(2)).await).await;
+    let ticket = hub.announce(&upload_request(&picture(2))).await;
     let preflight = hub
         .http
         .request(Method::OPTIONS, &ticket.url)
@@ -75,7 +75,7 @@ async fn without_a_signature_nothing_is_read_or_written() {
 async fn a_signature_is_good_for_its_request_alone() {
     let hub = Hub::start().await;
     let bytes = picture(6);
-    let ticket = hub.announce(&hub.upload_request(&bytes).await).await;
+    let ticket = hub.announce(&upload_request(&bytes)).await;
     let send = async |url: String, skip: &str, method: Method| {
         let mut request = hub.http.request(method, url);
         for (name, value) in ticket.headers.iter().filter(|(name, _)| name != skip) {

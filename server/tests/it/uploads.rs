@@ -5,13 +5,13 @@ use std::time::Duration;
 use protocol::{ImageRecord, ProblemCode};
 use reqwest::StatusCode;
 
-use crate::hub::{Hub, assert_problem, json, picture, png_of};
+use crate::hub::{Hub, assert_problem, json, picture, png_of, upload_request};
 
 #[tokio::test]
 async fn a_picture_travels_from_the_browser_to_its_permalink() {
     let hub = Hub::start().await;
     let bytes = picture(3);
-    let ticket = hub.announce(&hub.upload_request(&bytes).await).await;
+    let ticket = hub.announce(&upload_request(&bytes)).await;
     assert!(!ticket.already_stored);
     assert!(ticket.url.starts_with(hub.storage_origin()));
     assert!(ticket.expires_in <= 300);
@@ -62,7 +62,7 @@ async fn a_picture_travels_from_the_browser_to_its_permalink() {
 async fn committing_twice_lists_once() {
     let hub = Hub::start().await;
     let bytes = picture(5);
-    let ticket = hub.announce(&hub.upload_request(&bytes).await).await;
+    let ticket = hub.announce(&upload_request(&bytes)).await;
     hub.put(&ticket, bytes).await;
     let (first, second) = tokio::join!(hub.commit(&ticket.id), hub.commit(&ticket.id));
     let first: ImageRecord = json(first).await;
@@ -80,7 +80,7 @@ async fn other_bytes_than_announced_are_refused() {
     same_length[last] ^= 1;
     let longer = [bytes.clone(), vec![0; 10]].concat();
     for wrong in [same_length, longer] {
-        let ticket = hub.announce(&hub.upload_request(&bytes).await).await;
+        let ticket = hub.announce(&upload_request(&bytes)).await;
         let refused = hub.put(&ticket, wrong).await;
         assert!(refused.status().is_client_error(), "{}", refused.status());
         assert_problem(hub.commit(&ticket.id).await, ProblemCode::UploadMissing).await;
@@ -95,7 +95,7 @@ async fn a_wrong_announcement_of_stored_bytes_harms_nobody() {
     let hub = Hub::start().await;
     let bytes = picture(9);
     let record = hub.save(bytes.clone()).await;
-    let mut request = hub.upload_request(&bytes).await;
+    let mut request = upload_request(&bytes);
     request.bytes += 1;
     let response = hub.post("/api/v1/uploads", &request).await;
     assert_problem(response, ProblemCode::UploadMismatch).await;
@@ -111,7 +111,7 @@ async fn stored_bytes_need_no_second_upload() {
     let hub = Hub::start().await;
     let bytes = picture(11);
     hub.save(bytes.clone()).await;
-    let ticket = hub.announce(&hub.upload_request(&bytes).await).await;
+    let ticket = hub.announce(&upload_request(&bytes)).await;
     assert!(ticket.already_stored);
     // The store itself refuses to replace them.
     let again = hub.put(&ticket, bytes).await;
@@ -123,7 +123,7 @@ async fn stored_bytes_need_no_second_upload() {
 async fn an_expired_url_stores_nothing() {
     let hub = Hub::with(&["--upload-expiry-seconds=1"]).await;
     let bytes = picture(13);
-    let ticket = hub.announce(&hub.upload_request(&bytes).await).await;
+    let ticket = hub.announce(&upload_request(&bytes)).await;
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let refused = hub.put(&ticket, bytes).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
@@ -140,9 +140,7 @@ async fn only_pictures_of_the_model_are_listed() {
         picture(15)[..150].to_vec(),
         png_of(65, 64, 1),
     ] {
-        let ticket = hub
-            .announce(&hub.upload_request(&not_a_picture).await)
-            .await;
+        let ticket = hub.announce(&upload_request(&not_a_picture)).await;
         let stored = hub.put(&ticket, not_a_picture).await;
         assert_eq!(
             stored.status(),
@@ -160,7 +158,7 @@ async fn a_commit_needs_an_announcement_and_bytes() {
     for id in ["0000000000000000000", "nonsense", "%2e%2e%2fgallery"] {
         assert_problem(hub.commit(id).await, ProblemCode::NotFound).await;
     }
-    let ticket = hub.announce(&hub.upload_request(&picture(17)).await).await;
+    let ticket = hub.announce(&upload_request(&picture(17))).await;
     assert_problem(hub.commit(&ticket.id).await, ProblemCode::UploadMissing).await;
 }
 
@@ -168,7 +166,7 @@ async fn a_commit_needs_an_announcement_and_bytes() {
 async fn wrong_announcements_are_named() {
     use ProblemCode::{EmptyPrompt, MalformedRequest, OutOfRange, UnknownModel, UnsupportedType};
     let hub = Hub::start().await;
-    let good = hub.upload_request(&picture(19)).await;
+    let good = upload_request(&picture(19));
     type Change = fn(&mut protocol::UploadRequest);
     let cases: [(Change, ProblemCode); 11] = [
         (|r| r.sha256 = "AB".repeat(32), MalformedRequest),
@@ -201,7 +199,7 @@ async fn pictures_and_announcements_survive_a_restart() {
     let hub = Hub::start().await;
     let record = hub.save(picture(21)).await;
     let later = picture(23);
-    let ticket = hub.announce(&hub.upload_request(&later).await).await;
+    let ticket = hub.announce(&upload_request(&later)).await;
     assert_eq!(hub.put(&ticket, later).await.status(), StatusCode::OK);
 
     let hub = Hub::over(hub.stop().await, &[]).await;

@@ -9,6 +9,7 @@ use protocol::{ImageRecord, JobStatus, JobView, Problem, ProblemCode};
 use super::answer::Image;
 use super::request::{Plan, ResponseFormat};
 use crate::api::Hub;
+use crate::images::Keeping;
 use crate::jobs::{JobEvent, Submission};
 
 /// Submitted jobs. Dropped before [`Self::keep`], as when the client leaves, they are cancelled: nobody else knows
@@ -36,6 +37,7 @@ impl Jobs {
                     request: request.clone(),
                     fingerprint: plan.fingerprint,
                     idempotency_key: key.as_ref().map(|key| format!("{key}#{i}")),
+                    keeping: Keeping::default(),
                 })
                 .await?;
             jobs.ids.push(created.id);
@@ -106,7 +108,7 @@ async fn finished(hub: &Hub, id: &str) -> Result<JobView, Problem> {
 pub async fn picture(hub: &Hub, view: &JobView) -> Result<(ImageRecord, String), Problem> {
     match view.status {
         JobStatus::Completed => {
-            let record = hub.images.record(&view.id).await?;
+            let record = hub.images.record(&view.id, None).await?;
             let png = hub.images.png(&record.sha256).await?;
             Ok((record, STANDARD.encode(png)))
         }

@@ -10,12 +10,14 @@ use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, ProblemCode, P
 use super::super::queue::{Claim, HandBack, Outcome};
 use super::super::record::JobRecord;
 use super::{Shared, stopped};
+use crate::images::Keeping;
 
 pub struct MemoryClaim {
     queue: Arc<Shared>,
     id: String,
     number: u64,
     request: GenerationRequest,
+    keeping: Keeping,
     cancel: Cancel,
     started: Instant,
     settled: bool,
@@ -27,6 +29,7 @@ impl MemoryClaim {
         id: String,
         number: u64,
         request: GenerationRequest,
+        keeping: Keeping,
         cancel: Cancel,
     ) -> Self {
         Self {
@@ -34,6 +37,7 @@ impl MemoryClaim {
             id,
             number,
             request,
+            keeping,
             cancel,
             started: Instant::now(),
             settled: false,
@@ -113,6 +117,10 @@ impl Claim for MemoryClaim {
 
     fn request(&self) -> &GenerationRequest {
         &self.request
+    }
+
+    fn keeping(&self) -> &Keeping {
+        &self.keeping
     }
 
     fn cancel(&self) -> &Cancel {

@@ -17,6 +17,7 @@ use super::super::record::JobRecord;
 use super::Shared;
 use super::pull::settle;
 use super::records::Held;
+use crate::images::Keeping;
 
 /// How long the end of a job is tried to be written while NATS is away.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,6 +27,7 @@ pub struct NatsClaim {
     message: Message,
     id: String,
     request: GenerationRequest,
+    keeping: Keeping,
     number: u64,
     cancel: Cancel,
     started: Instant,
@@ -50,6 +52,7 @@ impl NatsClaim {
             message,
             id: record.view.id.clone(),
             request: record.view.request.clone(),
+            keeping: record.keeping.clone(),
             number: record.claim,
             cancel,
             started: Instant::now(),
@@ -97,6 +100,10 @@ impl Claim for NatsClaim {
 
     fn request(&self) -> &GenerationRequest {
         &self.request
+    }
+
+    fn keeping(&self) -> &Keeping {
+        &self.keeping
     }
 
     fn cancel(&self) -> &Cancel {

@@ -119,7 +119,12 @@ async fn fetch(
 async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Claim>>, Problem> {
     let order = serde_json::from_slice::<Order>(&message.payload).ok();
     // The id becomes a key and part of subjects.
-    let Some(Order { id, request }) = order.filter(|order| is_job_id(&order.id)) else {
+    let Some(Order {
+        id,
+        request,
+        keeping,
+    }) = order.filter(|order| is_job_id(&order.id))
+    else {
         tracing::error!(subject = %message.subject, "a message that is no job was removed");
         settle(&message).await;
         return Ok(None);
@@ -133,7 +138,7 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
     let mut held = queue.load(&id).await?;
     if held.is_none() {
         // It waited for longer than states are kept.
-        let record = JobRecord::new(id.clone(), request);
+        let record = JobRecord::new(id.clone(), request, keeping);
         let json = serde_json::to_vec(&record).map_err(broken)?;
         let revision = queue
             .jobs

@@ -38,6 +38,7 @@ impl Shared {
             mut request,
             fingerprint,
             idempotency_key,
+            keeping,
         } = submission;
         let entry = KeyEntry {
             id: new_id()?,
@@ -54,7 +55,7 @@ impl Shared {
             seed: entry.seed,
         };
         request.seed = Some(created.seed);
-        let record = JobRecord::new(created.id.clone(), request);
+        let record = JobRecord::new(created.id.clone(), request, keeping);
         // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
         self.consumer(&record.view.request.model).await?;
         match self.enter(&record, fresh).await {
@@ -108,6 +109,7 @@ impl Shared {
         let order = serde_json::to_vec(&Order {
             id: id.clone(),
             request: request.clone(),
+            keeping: record.keeping.clone(),
         })
         .map_err(broken)?;
         let message = PublishMessage::build().payload(order.into()).message_id(id);

@@ -15,6 +15,7 @@ fn record() -> JobRecord {
             num_inference_steps: Some(8),
             guidance_scale: Some(3.0),
         },
+        Keeping::default(),
     )
 }
 

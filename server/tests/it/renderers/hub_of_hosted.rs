@@ -40,7 +40,7 @@ async fn a_hosted_model_is_a_model_like_any_other() {
     assert!(pixels(&stored.bytes().await.unwrap()) == rgb);
 
     // Nobody can claim that a browser made it.
-    let mut upload = hub.upload_request(&crate::hub::png_of(16, 8, 5)).await;
+    let mut upload = crate::hub::upload_request(&crate::hub::png_of(16, 8, 5));
     upload.recipe.request = request();
     upload.recipe.weights_digest = String::new();
     let answer = hub.post("/api/v1/uploads", &upload).await;

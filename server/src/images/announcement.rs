@@ -1,0 +1,78 @@
+//! Whether an announced upload may be made at all.
+
+use protocol::{PNG_MIME, Problem, ProblemCode, UploadRequest};
+
+use super::{Images, MAX_IMAGE_BYTES};
+
+/// Longest text of a recipe field that the sender words freely, in bytes.
+const MAX_LABEL_BYTES: usize = 200;
+
+/// Where a picture was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In a visitor's browser: the recipe is only a claim.
+    Browser,
+    /// By a worker of this server.
+    Worker,
+}
+
+impl Images {
+    /// Checks type, size and recipe, and fills the request's defaults in.
+    pub(super) fn check(
+        &self,
+        mut request: UploadRequest,
+        source: Source,
+    ) -> Result<UploadRequest, Problem> {
+        if request.content_type != PNG_MIME {
+            return Err(Problem::new(
+                ProblemCode::UnsupportedType,
+                format!("only {PNG_MIME} is stored"),
+            ));
+        }
+        if !protocol::is_sha256_hex(&request.sha256) {
+            return Err(malformed("sha256 is not 64 lower-case hex digits"));
+        }
+        if request.bytes == 0 || request.bytes > MAX_IMAGE_BYTES {
+            return Err(malformed(format!(
+                "bytes is {}; 1 to {MAX_IMAGE_BYTES} are accepted",
+                request.bytes
+            )));
+        }
+        let recipe = &mut request.recipe;
+        let place = match source {
+            Source::Browser => "browser",
+            Source::Worker => "server",
+        };
+        if recipe.place != place {
+            return Err(malformed(format!("recipe.place must be {place:?} here")));
+        }
+        for (name, text) in [
+            ("scheduler", &recipe.scheduler),
+            ("backend", &recipe.backend),
+            ("adapter", &recipe.adapter),
+        ] {
+            if text.len() > MAX_LABEL_BYTES {
+                return Err(malformed(format!(
+                    "recipe.{name} is longer than {MAX_LABEL_BYTES} bytes"
+                )));
+            }
+        }
+        if recipe.request.seed.is_none() {
+            return Err(malformed("recipe.request.seed is missing"));
+        }
+        recipe.request = self.catalog.resolve(recipe.request.clone())?;
+        let known = self.catalog.summary(&recipe.request.model);
+        if source == Source::Browser && known.is_some_and(|model| model.package_url.is_none()) {
+            return Err(malformed("this model has no package for browsers"));
+        }
+        if known.is_none_or(|model| model.weights_digest != recipe.weights_digest) {
+            return Err(malformed("recipe.weights_digest is not that of this model")
+                .with_hint("The model was updated: reload the page and make the picture again."));
+        }
+        Ok(request)
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemCode::MalformedRequest, detail)
+}
