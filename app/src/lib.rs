@@ -11,8 +11,11 @@
 mod api;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod client;
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+mod clipboard;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod data;
+pub mod difference;
 pub mod format;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod pages;

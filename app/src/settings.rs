@@ -164,12 +164,12 @@ pub fn encode(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use protocol::{ModelDefaults, ModelLimits, ModelNeeds};
 
-    fn models() -> Vec<ModelSummary> {
+    pub(crate) fn models() -> Vec<ModelSummary> {
         ["demo-hub/glyph", "demo-hub/other"]
             .map(|id| ModelSummary {
                 id: id.into(),

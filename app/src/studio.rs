@@ -1,9 +1,12 @@
 //! The one page's work: form, run, picture, saving.
 
+pub mod reading;
 pub mod run;
 
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod handle;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod rerun;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod view;
 
@@ -12,6 +15,8 @@ mod browser;
 
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use handle::Studio;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+pub(crate) use rerun::Rerun;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use view::StudioView;
 

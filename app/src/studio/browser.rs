@@ -1,8 +1,11 @@
 //! Running, stopping and saving in the browser's main thread; the model itself runs in the worker.
 
+pub(super) mod files;
 mod kept;
 mod local;
+mod pixels;
 mod remote;
+pub(super) mod rerun;
 pub(super) mod save;
 pub(super) mod time;
 pub(super) mod typed;

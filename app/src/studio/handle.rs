@@ -42,6 +42,10 @@ pub(crate) struct Studio {
     pub(crate) problem: RwSignal<Option<Problem>>,
     /// Saving.
     pub(crate) saving: RwSignal<Saving>,
+    /// Whether the next picture to be saved stays out of the gallery.
+    pub(crate) unlisted: RwSignal<bool>,
+    /// What the last file with settings gave: a sentence, or why it gave nothing.
+    pub(crate) from_file: RwSignal<Option<Result<String, String>>>,
 }
 
 impl Studio {
@@ -51,6 +55,8 @@ impl Studio {
             run: RwSignal::default(),
             problem: RwSignal::new(None),
             saving: RwSignal::default(),
+            unlisted: RwSignal::new(false),
+            from_file: RwSignal::new(None),
         }
     }
 
@@ -86,5 +92,28 @@ impl Studio {
     pub(crate) fn adopt_typed(self) {
         #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
         super::browser::typed::adopt(self.settings);
+    }
+    /// Takes PNGs that are dropped onto the page; `over` tells while one is held above it.
+    pub(crate) fn take_dropped_files(
+        self,
+        models: StoredValue<Vec<ModelSummary>>,
+        over: RwSignal<bool>,
+    ) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::files::listen(self, models, over);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = (models, over);
+    }
+
+    /// Takes the PNG that a file field holds now.
+    pub(crate) fn take_chosen_file(
+        self,
+        models: StoredValue<Vec<ModelSummary>>,
+        event: leptos::ev::Event,
+    ) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::files::chosen(self, models, &event);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = (models, event);
     }
 }

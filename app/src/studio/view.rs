@@ -1,5 +1,6 @@
 //! What the visitor sees of the studio.
 
+mod drop;
 mod form;
 mod result;
 

@@ -44,8 +44,9 @@ pub(crate) fn start(studio: Studio) {
         sent: 0,
         total: u64::from(png.byte_length()),
     });
+    let unlisted = studio.unlisted.get_untracked();
     spawn_local(async move {
-        let end = match save(made_here, &png, &show).await {
+        let end = match save(made_here, &png, unlisted, &show).await {
             Ok(permalink) => Saving::Saved(permalink),
             Err(problem) => Saving::Failed(problem),
         };
@@ -56,6 +57,7 @@ pub(crate) fn start(studio: Studio) {
 async fn save(
     made_here: MadeHere,
     png: &ArrayBuffer,
+    unlisted: bool,
     show: &(impl Fn(Saving) + Clone + 'static),
 ) -> Result<String, Problem> {
     let request = UploadRequest {
@@ -63,7 +65,7 @@ async fn save(
         bytes: u64::from(png.byte_length()),
         content_type: PNG_MIME.to_owned(),
         recipe: made_here.recipe,
-        unlisted: false,
+        unlisted,
     };
     let ticket: UploadTicket = api::post("/api/v1/uploads", &request).await?;
     if !ticket.already_stored {

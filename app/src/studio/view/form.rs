@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use protocol::{MAX_SEED, ModelSummary, Policy};
 
+use super::drop::FromPicture;
 use crate::format::{self, escape};
 use crate::pages::ProblemNote;
 use crate::settings::{Settings, parse_policy, policy_value};
@@ -80,6 +81,7 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
             </div>
             <ModelField models settings />
             <MoreSettings models settings />
+            <FromPicture models />
         </form>
     }
     .into_any()

@@ -154,6 +154,21 @@ fn Actions(done: Finished) -> impl IntoView {
             })
         })
     };
+    let choice = done.made_here.as_ref().map(|_| {
+        let settled = move || saving.with(|s| !matches!(s, Saving::Unsaved | Saving::Failed(_)));
+        view! {
+            <label class="check">
+                <input
+                    type="checkbox"
+                    data-testid="unlisted"
+                    disabled=settled
+                    prop:checked=move || studio.unlisted.get()
+                    on:change:target=move |e| studio.unlisted.set(e.target().checked())
+                />
+                "Save it unlisted: not in the gallery, for those with its link"
+            </label>
+        }
+    });
     let save = done.made_here.map(|_| {
         let busy = move || {
             saving.with(|s| {
@@ -192,7 +207,7 @@ fn Actions(done: Finished) -> impl IntoView {
     });
     view! {
         <div class="after">
-            {facts} <div class="actions">
+            {facts} {choice} <div class="actions">
                 {save} {move || {
                     permalink()
                         .map(|href| {
