@@ -33,6 +33,15 @@ pub(crate) async fn post_once<T: DeserializeOwned>(
     read(request.send().await.map_err(unreachable)?).await
 }
 
+/// `PATCH` with a JSON body.
+pub(crate) async fn patch<T: DeserializeOwned>(
+    url: &str,
+    body: &impl Serialize,
+) -> Result<T, Problem> {
+    let request = Request::patch(url).json(body).map_err(unreadable)?;
+    read(request.send().await.map_err(unreachable)?).await
+}
+
 /// `DELETE`; the answer's body is not looked at.
 pub(crate) async fn delete(url: &str) -> Result<(), Problem> {
     let response = Request::delete(url).send().await.map_err(unreachable)?;

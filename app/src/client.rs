@@ -9,6 +9,7 @@ use crate::studio::settled;
 /// Hydrates the served page and marks `<body data-hydrated="true">` once handlers are attached.
 pub fn hydrate() {
     console_error_panic_hook::set_once();
+    crate::pages::watch_window();
     leptos::mount::hydrate_body(App);
     spawn_local(async {
         settled().await;

@@ -7,7 +7,7 @@ use leptos_router::components::{A, Route, Router, Routes};
 use leptos_router::path;
 
 use crate::format::escape;
-use crate::pages::{Gallery, Home, ImagePage, ModelPage, NotFound};
+use crate::pages::{Gallery, Home, ImagePage, ModelPage, NotFound, Shelf};
 use crate::studio::Studio;
 
 /// Every page of the hub.
@@ -15,6 +15,7 @@ use crate::studio::Studio;
 pub fn App() -> impl IntoView {
     provide_meta_context();
     provide_context(Studio::new());
+    provide_context(Shelf::new());
     view! {
         <Title formatter=title />
         <Router>

@@ -103,6 +103,9 @@ impl HubData for Fixed {
                 "connection refused",
             ));
         }
+        if query.mine || query.model.as_deref() == Some("no/such") {
+            return Ok(GalleryPage::default());
+        }
         Ok(match query.cursor.as_deref() {
             None => GalleryPage {
                 items: vec![record("new"); query.limit.unwrap_or(24).min(3)],
@@ -119,6 +122,13 @@ impl HubData for Fixed {
     async fn image(&self, id: &str, _cookies: Option<String>) -> Result<ImageRecord, Problem> {
         if id == "known" {
             Ok(record(id))
+        } else if id == "mine" {
+            Ok(ImageRecord {
+                mine: true,
+                unlisted: true,
+                width: 512,
+                ..record(id)
+            })
         } else {
             Err(Problem::new(ProblemCode::NotFound, "no such picture"))
         }
@@ -225,6 +235,57 @@ async fn the_gallery_pages_by_links() {
     assert!(second.html.contains("href=\"/i/old\""));
     assert!(!second.html.contains("Older pictures"));
     assert!(second.html.contains("Newest pictures"));
+}
+
+#[tokio::test]
+async fn filters_are_a_form_and_empty_lists_say_why() {
+    let filtered = page("/gallery?model=no%2Fsuch").await;
+    for expected in [
+        "No picture passes these filters",
+        "<form action=\"/gallery\"",
+        "<option value=\"no/such\" selected",
+        "<option value=\"demo-hub/glyph\">Glyph</option>",
+        "href=\"/gallery?model=no%2Fsuch&amp;mine=true\"",
+    ] {
+        assert!(
+            filtered.html.contains(expected),
+            "{expected} in {}",
+            filtered.html
+        );
+    }
+    let mine = page("/gallery?mine=true").await;
+    for expected in [
+        "My pictures",
+        "You have not saved a picture from this browser",
+        "href=\"/api/v1/images/export\"",
+        "type=\"hidden\" name=\"mine\" value=\"true\"",
+    ] {
+        assert!(mine.html.contains(expected), "{expected} in {}", mine.html);
+    }
+}
+
+#[tokio::test]
+async fn only_the_owner_is_offered_to_delete() {
+    let own = page("/i/mine").await;
+    for expected in [
+        "data-testid=\"delete\"",
+        "Put it into the gallery",
+        "name=\"robots\" content=\"noindex\"",
+        "content=\"summary_large_image\"",
+    ] {
+        assert!(own.html.contains(expected), "{expected} in {}", own.html);
+    }
+    let other = page("/i/known").await;
+    for absent in ["data-testid=\"delete\"", "noindex", "summary_large_image"] {
+        assert!(!other.html.contains(absent), "{absent} in {}", other.html);
+    }
+    assert!(
+        other
+            .html
+            .contains("href=\"/images/abab.png?download=red-b-apple-b-pear-7.png\""),
+        "{}",
+        other.html
+    );
 }
 
 #[tokio::test]

@@ -11,6 +11,15 @@ pub(super) fn set_status(status: u16) {
     let _ = status;
 }
 
+/// An address of ours with the hub's origin; any other as it is.
+pub(super) fn absolute(origin: &str, url: &str) -> String {
+    if url.starts_with('/') {
+        format!("{origin}{url}")
+    } else {
+        url.to_owned()
+    }
+}
+
 /// A problem with its way out.
 #[component]
 pub(crate) fn ProblemNote(
@@ -63,27 +72,44 @@ pub(super) fn Tiles(
 ) -> impl IntoView {
     let tiles: Vec<_> = items
         .into_iter()
-        .map(|item| {
-            let prompt = item.recipe.request.prompt;
-            view! {
-                <li>
-                    <a class="tile" href=item.permalink>
-                        <img
-                            class="pixels"
-                            src=item.url
-                            alt=format!("Generated picture of: {prompt}")
-                            width=item.width
-                            height=item.height
-                            loading="lazy"
-                            decoding="async"
-                        />
-                        <span class="tile-prompt">{prompt}</span>
-                    </a>
-                </li>
-            }
-        })
+        .map(|item| view! { <Tile item /> })
         .collect();
-    view! { <ul class="tiles">{tiles}</ul> }
+    view! { <ul class="tiles">{tiles}</ul> }.into_any()
+}
+
+/// One picture of a list of tiles.
+#[component]
+pub(super) fn Tile(
+    /// What to show.
+    item: ImageRecord,
+) -> impl IntoView {
+    let (width, height) = match &item.thumbnail {
+        Some(small) => (small.width, small.height),
+        None => (item.width, item.height),
+    };
+    let src = item.thumbnail_url().to_owned();
+    let prompt = item.recipe.request.prompt;
+    let note = item
+        .unlisted
+        .then(|| view! { <span class="tile-note">"Unlisted"</span> });
+    view! {
+        <li>
+            <a class="tile" href=item.permalink>
+                <img
+                    class="pixels"
+                    src=src
+                    alt=format!("Generated picture of: {prompt}")
+                    width=width
+                    height=height
+                    loading="lazy"
+                    decoding="async"
+                />
+                <span class="tile-prompt">{prompt}</span>
+                {note}
+            </a>
+        </li>
+    }
+    .into_any()
 }
 
 #[cfg(test)]
