@@ -13,6 +13,7 @@ pub use step::{HostStepper, Stepper};
 pub use value::Value;
 
 use crate::error::Result;
+use crate::files::{Files, whole};
 use crate::tensor::Tensor;
 
 /// Loads ONNX graphs onto a device. Neither engines nor models need to be `Send`: a browser's are not.
@@ -30,6 +31,20 @@ pub trait Engine {
     /// [`crate::ErrorKind::InvalidModel`] when the bytes are no graph that this engine runs; a device kind
     /// (out of memory, lost) when the device is at fault.
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>>;
+
+    /// [`Engine::load`] of a file of a package, which an engine may stream to its device.
+    ///
+    /// # Errors
+    /// As [`Engine::load`] and [`crate::Files::read`].
+    async fn load_file(
+        &self,
+        component: &str,
+        file: &str,
+        files: &dyn Files,
+    ) -> Result<Box<dyn Model>> {
+        let onnx = whole(files, file).await?;
+        self.load(component, &onnx).await
+    }
 
     /// The arithmetic between runs, where this engine's models leave their outputs.
     fn stepper(&self) -> Box<dyn Stepper> {

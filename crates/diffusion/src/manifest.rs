@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::preview::LatentRgb;
 use crate::scheduler::SchedulerKind;
 
 /// The manifest format that this crate reads.
@@ -130,6 +131,9 @@ pub struct Manifest {
     /// Whether the negative prompt has an effect; false for models whose guidance was distilled into one evaluation.
     #[serde(default = "yes")]
     pub negative_prompt: bool,
+    /// Colours of the latents, for previews.
+    #[serde(default)]
+    pub latent_rgb: Option<LatentRgb>,
     /// The ONNX graphs.
     pub components: Components,
     /// Values where a request leaves them open.
@@ -277,6 +281,10 @@ impl Manifest {
             denoiser,
             decoder,
         } = &self.components;
+        ensure(
+            self.latent_rgb.as_ref().is_none_or(|map| map.fits(c)),
+            || format!("latent_rgb does not map {c} channels to colours"),
+        )?;
         let text = output(text_encoder, "last_hidden_state")?;
         ensure(
             text.dtype == Float32 && matches!(text.shape[..], [2, l, _] if l == length),

@@ -1,18 +1,24 @@
-//! A model package: manifest and the bytes of its files, every digest checked.
+//! A model package: manifest and its files, every digest checked.
 
 use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Files, MemoryFiles};
 use crate::manifest::{FileEntry, Manifest};
 
-/// A verified package, held in main memory.
-#[derive(Clone, Debug)]
+/// A verified package.
 pub struct Package {
     /// The checked manifest.
     pub manifest: Manifest,
-    files: HashMap<String, Vec<u8>>,
+    pub(crate) files: Box<dyn Files>,
+}
+
+impl std::fmt::Debug for Package {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Package").field(&self.manifest.id).finish()
+    }
 }
 
 impl Package {
@@ -32,45 +38,47 @@ impl Package {
                 Ok((entry.name.clone(), bytes))
             })
             .collect::<Result<_>>()?;
-        Ok(Self { manifest, files })
+        Ok(Self {
+            manifest,
+            files: Box::new(MemoryFiles(files)),
+        })
     }
 
-    /// Reads the folder that holds `manifest.json`.
+    /// A package whose files `files` answers for: it vouches that their bytes are those that the manifest names.
+    pub fn from_source(manifest: Manifest, files: Box<dyn Files>) -> Self {
+        Self { manifest, files }
+    }
+
+    /// Opens the folder that holds `manifest.json`. Every file is read once, to check it, and again in parts as it is
+    /// needed; it must not change meanwhile.
     ///
     /// # Errors
     /// Those of [`Self::from_files`], and [`ErrorKind::Io`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_dir(dir: &std::path::Path) -> Result<Self> {
-        let read = |name: &str| {
-            let path = dir.join(name);
-            std::fs::read(&path)
-                .map_err(|e| Error::new(ErrorKind::Io, format!("{}: {e}", path.display())))
-        };
-        let json = read("manifest.json")?;
+        let path = dir.join("manifest.json");
+        let json = std::fs::read(&path).map_err(|e| io(&path, &e))?;
         let manifest = Manifest::parse(&json)?;
-        let mut files = HashMap::new();
+        let mut sizes = HashMap::new();
         for entry in manifest.files() {
-            let meta = std::fs::metadata(dir.join(&entry.name)).map_err(|_| missing(entry))?;
+            let path = dir.join(&entry.name);
+            let meta = std::fs::metadata(&path).map_err(|_| missing(entry))?;
             check_length(entry, meta.len())?;
-            files.insert(entry.name.clone(), read(&entry.name)?);
+            let mut hasher = Sha256::new();
+            let mut file = std::fs::File::open(&path).map_err(|e| io(&path, &e))?;
+            std::io::copy(&mut file, &mut hasher).map_err(|e| io(&path, &e))?;
+            check_digest(entry, &hex::encode(hasher.finalize()))?;
+            sizes.insert(entry.name.clone(), entry.bytes);
         }
-        Self::from_files(&json, files)
+        let folder = dir.to_owned();
+        let files = Box::new(crate::files::FolderFiles { folder, sizes });
+        Ok(Self { manifest, files })
     }
+}
 
-    /// Takes a file out, so that its bytes are freed after use.
-    ///
-    /// # Errors
-    /// [`ErrorKind::MissingFile`] when it was taken before or never listed.
-    pub(crate) fn take(&mut self, name: &str) -> Result<Vec<u8>> {
-        self.files.remove(name).ok_or_else(|| {
-            Error::new(
-                ErrorKind::MissingFile {
-                    file: name.to_owned(),
-                },
-                format!("{name} is used twice by the package"),
-            )
-        })
-    }
+#[cfg(not(target_arch = "wasm32"))]
+fn io(path: &std::path::Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, format!("{}: {error}", path.display()))
 }
 
 /// Checks length and SHA-256 of a fetched file.
@@ -80,17 +88,24 @@ impl Package {
 /// longer or its digest is another.
 pub fn verify(entry: &FileEntry, bytes: &[u8]) -> Result<()> {
     check_length(entry, bytes.len() as u64)?;
-    let digest = hex::encode(Sha256::digest(bytes));
-    if digest != entry.sha256 {
-        return Err(mismatch(
-            entry,
-            format!(
-                "its SHA-256 is {digest}, the manifest says {}",
-                entry.sha256
-            ),
-        ));
+    check_digest(entry, &hex::encode(Sha256::digest(bytes)))
+}
+
+/// Compares the SHA-256 of a file, in hex, with the manifest's.
+///
+/// # Errors
+/// [`ErrorKind::HashMismatch`].
+pub fn check_digest(entry: &FileEntry, digest: &str) -> Result<()> {
+    if digest == entry.sha256 {
+        return Ok(());
     }
-    Ok(())
+    Err(mismatch(
+        entry,
+        format!(
+            "its SHA-256 is {digest}, the manifest says {}",
+            entry.sha256
+        ),
+    ))
 }
 
 fn check_length(entry: &FileEntry, bytes: u64) -> Result<()> {

@@ -1,11 +1,16 @@
 //! From a request to a picture.
 
+mod parts;
+
 use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
 
+use self::parts::Parts;
+pub use self::parts::Residency;
 use crate::cancel::Cancel;
 use crate::engine::{Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Component, Manifest, Port};
+use crate::files::whole;
+use crate::manifest::{Manifest, Port};
 use crate::noise::randn;
 use crate::package::Package;
 use crate::picture::Picture;
@@ -19,9 +24,7 @@ pub struct Pipeline {
     manifest: Manifest,
     summary: ModelSummary,
     tokenizer: Tokenizer,
-    text_encoder: Box<dyn Model>,
-    denoiser: Box<dyn Model>,
-    decoder: Box<dyn Model>,
+    parts: Parts,
     stepper: Box<dyn Stepper>,
     backend: String,
     adapter: String,
@@ -34,6 +37,31 @@ pub struct Step {
     pub progress: Progress,
     /// What the picture would be if the rest went straight on, where a preview was due.
     pub preview: Option<Picture>,
+    /// The state after the step, where [`RunOptions::checkpoints`] asks for it.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The state between two steps: with the request, everything that the rest of the picture depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: u32,
+    /// Latents `[c, h, w]`, row-major.
+    pub latents: Vec<f32>,
+}
+
+/// What a run does besides the picture.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// Pictures on the way, evenly spread over the steps. Each costs one run of the decoder; none is made of the last
+    /// step, which the picture itself follows.
+    pub decoded_previews: u32,
+    /// A picture of the latents' size after every step but the last, where the manifest maps latents to colours.
+    pub latent_previews: bool,
+    /// Read the latents back after every step.
+    pub checkpoints: bool,
+    /// Go on from here instead of from noise.
+    pub resume: Option<Checkpoint>,
 }
 
 /// What the denoiser sees of the two prompts.
@@ -48,30 +76,42 @@ impl Pipeline {
     /// # Errors
     /// [`ErrorKind::Tokenizer`], [`ErrorKind::InvalidModel`] or a device kind.
     pub async fn load(mut package: Package, engine: &dyn Engine) -> Result<Self> {
-        let settings = package.manifest.tokenizer.clone();
-        let tokenizer = Tokenizer::from_bytes(&package.take(&settings.file)?, &settings)?;
-        let components = package.manifest.components.clone();
-        let text_encoder = load(
-            &mut package,
+        let tokenizer = tokenizer(&mut package).await?;
+        let parts = Parts::kept(&mut package, engine).await?;
+        Ok(Self::new(package.manifest, tokenizer, parts, engine))
+    }
+
+    /// A pipeline that brings each graph to the engine when it is needed and drops it after use: the device holds one
+    /// graph at a time, and every picture loads all of them again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tokenizer`]; the graphs are looked at by the first run.
+    pub async fn on_demand(mut package: Package, engine: Box<dyn Engine>) -> Result<Self> {
+        let tokenizer = tokenizer(&mut package).await?;
+        let manifest = package.manifest.clone();
+        let mut this = Self::new(manifest, tokenizer, Parts::Unset, &*engine);
+        this.parts = Parts::OnDemand {
             engine,
-            "text_encoder",
-            &components.text_encoder,
-        )
-        .await?;
-        let denoiser = load(&mut package, engine, "denoiser", &components.denoiser).await?;
-        let decoder = load(&mut package, engine, "decoder", &components.decoder).await?;
-        let manifest = package.manifest;
-        Ok(Self {
+            files: package.files,
+        };
+        Ok(this)
+    }
+
+    fn new(manifest: Manifest, tokenizer: Tokenizer, parts: Parts, engine: &dyn Engine) -> Self {
+        Self {
             summary: manifest.summary(""),
             manifest,
             tokenizer,
-            text_encoder,
-            denoiser,
-            decoder,
+            parts,
             stepper: engine.stepper(),
             backend: engine.backend(),
             adapter: engine.adapter(),
-        })
+        }
+    }
+
+    /// How long the graphs stay on the engine.
+    pub fn residency(&self) -> Residency {
+        self.parts.residency()
     }
 
     /// The package's manifest.
@@ -128,8 +168,7 @@ impl Pipeline {
             .await
     }
 
-    /// [`Self::generate`] with `previews` pictures on the way, evenly spread over the steps. Each costs one run of
-    /// the decoder; none is made of the last step, which the picture itself follows.
+    /// [`Self::generate`] with `previews` decoded pictures on the way, see [`RunOptions::decoded_previews`].
     ///
     /// # Errors
     /// As [`Self::generate`].
@@ -140,56 +179,136 @@ impl Pipeline {
         on_step: &mut dyn FnMut(Step),
         cancel: &Cancel,
     ) -> Result<Picture> {
-        let (seed, steps, guidance_scale) = self.settings(request)?;
-        cancel.check()?;
-        let conditioning = self.encode(request).await?;
-        pause(cancel).await?;
+        let options = RunOptions {
+            decoded_previews: previews,
+            ..RunOptions::default()
+        };
+        self.run(request, options, on_step, cancel).await
+    }
 
+    /// [`Self::generate`] with `options`. Going on from a checkpoint does no step again, and ends in the picture of
+    /// the undisturbed run; a checkpoint whose latents were rounded to 16 bits ends within [`crate::TOLERANCE`] of it.
+    ///
+    /// # Errors
+    /// As [`Self::generate`]; [`ErrorKind::InvalidRequest`] for a checkpoint that does not fit request and package.
+    pub async fn run(
+        &self,
+        request: &GenerationRequest,
+        options: RunOptions,
+        on_step: &mut dyn FnMut(Step),
+        cancel: &Cancel,
+    ) -> Result<Picture> {
+        let (seed, steps, guidance_scale) = self.settings(request)?;
         let [c, h, w] = self.manifest.latents;
-        let noise = randn(seed, 0, c * h * w);
+        let (first, start) = match options.resume {
+            Some(checkpoint) => {
+                self.check_checkpoint(&checkpoint, steps)?;
+                (checkpoint.step, checkpoint.latents)
+            }
+            None => (0, randn(seed, 0, c * h * w)),
+        };
+        cancel.check()?;
+        let conditioning = if first < steps {
+            let conditioning = self.encode(request).await?;
+            pause(cancel).await?;
+            Some(conditioning)
+        } else {
+            None
+        };
         let mut latents = self
             .stepper
-            .upload(Tensor::f32(&[2, c, h, w], noise.repeat(2))?)
+            .upload(Tensor::f32(&[2, c, h, w], start.repeat(2))?)
             .await?;
         let scheduler = match self.manifest.scheduler {
             SchedulerKind::FlowMatchEuler => FlowMatchEuler::new(steps),
         };
-        for index in 0..steps {
-            let t = scheduler.timestep(index);
-            let inputs = vec![
-                ("latents", latents.clone()),
-                ("t", Tensor::f32(&[2], vec![t; 2])?.into()),
-                ("text", conditioning.text.clone()),
-                ("text_mask", conditioning.mask.clone()),
-            ];
-            let port = &self.manifest.components.denoiser.outputs[0];
-            let velocity = run(&*self.denoiser, inputs, port).await?;
-            latents = self
-                .stepper
-                .step(&latents, &velocity, guidance_scale, scheduler.dt(index))
+        if let Some(conditioning) = conditioning {
+            let denoiser = self
+                .parts
+                .denoiser(&self.manifest.components.denoiser)
                 .await?;
-            let due = preview_due(index + 1, steps, previews);
-            let preview = if due && !cancel.is_cancelled() {
-                let rest = scheduler.dt_to_data(index + 1);
-                let denoised = self
-                    .stepper
-                    .step(&latents, &velocity, guidance_scale, rest)
-                    .await?;
-                Some(self.decode(&denoised).await?)
-            } else {
-                None
-            };
-            on_step(Step {
-                progress: Progress {
-                    step: index + 1,
-                    total_steps: steps,
-                },
-                preview,
-            });
             pause(cancel).await?;
+            for index in first..steps {
+                let t = scheduler.timestep(index);
+                let inputs = vec![
+                    ("latents", latents.clone()),
+                    ("t", Tensor::f32(&[2], vec![t; 2])?.into()),
+                    ("text", conditioning.text.clone()),
+                    ("text_mask", conditioning.mask.clone()),
+                ];
+                let port = &self.manifest.components.denoiser.outputs[0];
+                let velocity = run(&*denoiser, inputs, port).await?;
+                latents = self
+                    .stepper
+                    .step(&latents, &velocity, guidance_scale, scheduler.dt(index))
+                    .await?;
+                let done = index + 1;
+                let decoded = preview_due(done, steps, options.decoded_previews);
+                let mapped = options.latent_previews && done < steps;
+                let preview = if (decoded || mapped) && !cancel.is_cancelled() {
+                    let rest = scheduler.dt_to_data(done);
+                    let denoised = self
+                        .stepper
+                        .step(&latents, &velocity, guidance_scale, rest)
+                        .await?;
+                    if decoded {
+                        Some(self.decode(&denoised).await?)
+                    } else {
+                        self.map_to_rgb(&denoised).await?
+                    }
+                } else {
+                    None
+                };
+                let checkpoint = if options.checkpoints {
+                    let first = self.stepper.first(&latents).await?;
+                    Some(Checkpoint {
+                        step: done,
+                        latents: first.into_tensor().await?.into_f32()?,
+                    })
+                } else {
+                    None
+                };
+                on_step(Step {
+                    progress: Progress {
+                        step: done,
+                        total_steps: steps,
+                    },
+                    preview,
+                    checkpoint,
+                });
+                pause(cancel).await?;
+            }
         }
-        drop(conditioning);
         self.decode(&latents).await
+    }
+
+    fn check_checkpoint(&self, checkpoint: &Checkpoint, steps: u32) -> Result<()> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
+        let Checkpoint { step, latents } = checkpoint;
+        let wanted: usize = self.manifest.latents.iter().product();
+        if !(1..=steps).contains(step) {
+            return invalid(format!("step {step} of {steps} is none to go on from"));
+        }
+        if latents.len() != wanted {
+            return invalid(format!(
+                "{} latents were given, the package has {wanted}",
+                latents.len()
+            ));
+        }
+        match latents.iter().find(|x| !x.is_finite()) {
+            Some(bad) => invalid(format!("a latent is {bad}")),
+            None => Ok(()),
+        }
+    }
+
+    async fn map_to_rgb(&self, latents: &Value) -> Result<Option<Picture>> {
+        let Some(map) = &self.manifest.latent_rgb else {
+            return Ok(None);
+        };
+        let first = self.stepper.first(latents).await?;
+        let latents = first.into_tensor().await?.into_f32()?;
+        let [_, h, w] = self.manifest.latents;
+        map.picture(&latents, w, h).map(Some)
     }
 
     fn settings(&self, request: &GenerationRequest) -> Result<(u64, u32, f32)> {
@@ -225,13 +344,15 @@ impl Pipeline {
             ("input_ids", Tensor::i64(&[2, length], ids)?.into()),
             ("attention_mask", Tensor::i64(&[2, length], mask)?.into()),
         ];
-        let outputs = &self.manifest.components.text_encoder.outputs;
-        let port = outputs
+        let component = &self.manifest.components.text_encoder;
+        let text_encoder = self.parts.text_encoder(component).await?;
+        let port = component
+            .outputs
             .iter()
             .find(|p| p.name == "last_hidden_state")
             .ok_or_else(|| Error::package("the text encoder has no last_hidden_state"))?;
         Ok(Conditioning {
-            text: run(&*self.text_encoder, inputs, port).await?,
+            text: run(&*text_encoder, inputs, port).await?,
             mask: self
                 .stepper
                 .upload(Tensor::f32(&[2, length], float_mask)?)
@@ -241,8 +362,9 @@ impl Pipeline {
 
     async fn decode(&self, latents: &Value) -> Result<Picture> {
         let inputs = vec![("latents", self.stepper.first(latents).await?)];
-        let port = &self.manifest.components.decoder.outputs[0];
-        let image = run(&*self.decoder, inputs, port).await?;
+        let component = &self.manifest.components.decoder;
+        let decoder = self.parts.decoder(component).await?;
+        let image = run(&*decoder, inputs, &component.outputs[0]).await?;
         let image = image.into_tensor().await?.into_f32()?;
         Picture::from_planar(
             self.manifest.image.width,
@@ -258,16 +380,14 @@ fn preview_due(step: u32, steps: u32, previews: u32) -> bool {
     step < steps && part(step) > part(step.saturating_sub(1))
 }
 
-async fn load(
-    package: &mut Package,
-    engine: &dyn Engine,
-    name: &str,
-    component: &Component,
-) -> Result<Box<dyn Model>> {
-    let onnx = package.take(&component.file)?;
-    let model = engine.load(name, &onnx).await?;
-    yield_now().await;
-    Ok(model)
+async fn tokenizer(package: &mut Package) -> Result<Tokenizer> {
+    let settings = package.manifest.tokenizer.clone();
+    let tokenizer = {
+        let json = whole(&*package.files, &settings.file).await?;
+        Tokenizer::from_bytes(&json, &settings)?
+    };
+    package.files.forget(&settings.file);
+    Ok(tokenizer)
 }
 
 async fn pause(cancel: &Cancel) -> Result<()> {

@@ -9,6 +9,7 @@ pub mod image;
 pub mod job;
 pub mod model;
 pub mod problem;
+pub mod resume;
 
 pub use capability::{AdapterReport, CapabilityReport, Decision, Place, Policy, Reason, decide};
 pub use catalog::{
@@ -24,3 +25,4 @@ pub use image::{
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
 pub use problem::{Problem, ProblemCode};
+pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError};

@@ -1,12 +1,15 @@
 //! The `onnx-gpu` engine: Vulkan, Metal, DX12 and the browser's WebGPU.
 
+mod source;
 mod step;
 
 use async_trait::async_trait;
 use onnx_gpu::{AdapterChoice, Gpu, GpuTensor, Options, Session};
 
+use self::source::Source;
 use super::{Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::Files;
 use crate::tensor::{Data, Tensor};
 
 /// Runs graphs on a GPU; clones share the device.
@@ -62,6 +65,30 @@ impl Engine for GpuEngine {
         let session = Session::from_bytes(onnx, options)
             .await
             .map_err(|error| load_error(component, &error))?;
+        Ok(Box::new(GpuModel {
+            component: component.to_owned(),
+            session,
+        }))
+    }
+
+    async fn load_file(
+        &self,
+        component: &str,
+        file: &str,
+        files: &dyn Files,
+    ) -> Result<Box<dyn Model>> {
+        let options = Options {
+            gpu: Some(self.0.clone()),
+            ..Options::default()
+        };
+        let source = Source::new(files);
+        let session = Session::open(&source, file, options)
+            .await
+            .map_err(|error| {
+                source
+                    .failure()
+                    .unwrap_or_else(|| load_error(component, &error))
+            })?;
         Ok(Box::new(GpuModel {
             component: component.to_owned(),
             session,
@@ -151,7 +178,7 @@ fn load_error(component: &str, error: &onnx_gpu::Error) -> Error {
     }
 }
 
-fn fail(context: &str, error: &onnx_gpu::Error) -> Error {
+pub(crate) fn fail(context: &str, error: &onnx_gpu::Error) -> Error {
     use onnx_gpu::ErrorKind as Gpu;
     let kind = match error.kind() {
         Gpu::NoAdapter => ErrorKind::NoAdapter,
