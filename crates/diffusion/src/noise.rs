@@ -14,6 +14,8 @@
 //! last bits: CUDA uses fast approximations of logarithm and sine, this crate the same correctly sized
 //! software routines (crate `libm`, double precision, rounded once to single) natively and in wasm.
 
+#[cfg(feature = "gpu")]
+pub mod kernel;
 mod philox;
 
 pub use philox::philox4x32_10;
