@@ -7,6 +7,7 @@ mod dist;
 mod doctor;
 mod engine_page;
 mod fixtures;
+mod fuzz;
 mod process;
 mod serve;
 mod stamp;
@@ -52,6 +53,8 @@ enum Command {
     /// Measure on this machine: the runtime against its peers, or the job queue.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feed damaged files to what reads files, for a bounded time.
+    Fuzz(fuzz::FuzzArgs),
     /// Make the Stable Diffusion test graphs with PyTorch; prints their folder.
     Fixtures,
 }
@@ -75,6 +78,7 @@ fn run() -> Result<()> {
         Command::Test { part, grep } => test::test(&workspace, part, grep.as_deref()),
         Command::Bench(bench::Bench::Engine(args)) => bench::engine(&workspace, &args),
         Command::Bench(bench::Bench::Jobs(args)) => bench::jobs(&workspace, &args),
+        Command::Fuzz(args) => fuzz::fuzz(&workspace, &args),
         Command::Fixtures => {
             fixtures::ensure(&workspace).map(|folder| println!("{}", folder.display()))
         }

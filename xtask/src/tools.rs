@@ -77,6 +77,13 @@ pub fn for_gpu(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools
 }
 
+/// What fuzzing needs beyond the compiler: one for C++, in which libFuzzer is written.
+pub fn for_fuzzing(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
+    let mut tools = for_server(workspace);
+    tools.extend(apt::cpp());
+    tools
+}
+
 /// What the tests of the training code need.
 pub fn for_training(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = apt::python();

@@ -26,7 +26,7 @@ pub use folder::Folder;
 pub use http::HttpRanges;
 pub use packing::Packing;
 pub(crate) use packing::device_chunk;
-pub(crate) use skeleton::skeleton;
+pub use skeleton::skeleton;
 pub(crate) use small::{Constants, read_small};
 
 use crate::error::Result;

@@ -31,6 +31,17 @@ pub fn compiler() -> Vec<Box<dyn Tool>> {
     })]
 }
 
+/// A C++ compiler.
+pub fn cpp() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "c++",
+        purpose: "fuzzing",
+        packages: &["build-essential"],
+        seconds: 30,
+        probe: || program("c++"),
+    })]
+}
+
 /// Node.js and npm.
 pub fn node() -> Vec<Box<dyn Tool>> {
     vec![Box::new(AptTool {

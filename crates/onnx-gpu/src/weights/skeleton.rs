@@ -14,8 +14,12 @@ const WINDOW: u64 = 256 << 10;
 /// Largest graph without raw data.
 const MAX_GRAPH: usize = 256 << 20;
 
-/// A `ModelProto` whose larger raw data are references to `file`.
-pub(crate) async fn skeleton(source: &dyn WeightSource, file: &str) -> Result<Vec<u8>> {
+/// A `ModelProto` whose raw data of more than a kilobyte are references to `file`, which is read without them.
+///
+/// # Errors
+/// [`ErrorKind::Parse`] for what is not protobuf, [`ErrorKind::Limit`] for a graph of more than 256 MiB, and whatever the source
+/// reports.
+pub async fn skeleton(source: &dyn WeightSource, file: &str) -> Result<Vec<u8>> {
     let size = source.size(file).await?;
     let mut input = Input {
         source,
