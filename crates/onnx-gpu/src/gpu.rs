@@ -9,7 +9,10 @@ mod clock;
 mod pipelines;
 mod recording;
 mod signal;
+#[cfg(not(target_arch = "wasm32"))]
+mod tile_file;
 mod timing;
+mod tune;
 mod upload;
 mod warm;
 
@@ -20,11 +23,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use adapter::{AdapterChoice, AdapterSummary};
 pub use buffer::{Buffer, GpuStats};
 pub use recording::Recording;
+#[cfg(not(target_arch = "wasm32"))]
+pub use tile_file::TileFile;
 pub use timing::KernelTime;
+pub use tune::{TileStore, TileTime};
 pub(crate) use upload::Uploader;
 pub use wgpu::Limits;
 
-use crate::kernels::AdapterClass;
+use crate::kernels::{AdapterClass, Tiles};
+use crate::lower::Target;
 use crate::{Error, ErrorKind, Result};
 use buffer::Counters;
 use signal::signal;
@@ -47,6 +54,7 @@ struct Inner {
     limits: wgpu::Limits,
     cache: Mutex<Cache>,
     counters: Arc<Counters>,
+    tiles: Mutex<Tiles>,
     /// Why the device can no longer be used: it was lost, or failed outside an error scope.
     failed: Arc<Mutex<Option<(ErrorKind, String)>>>,
 }
@@ -141,6 +149,7 @@ impl Gpu {
         let mut summary = AdapterSummary::of(&adapter);
         summary.max_buffer_size = limits.max_buffer_size;
         summary.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size;
+        let tiles = Tiles::from(summary.class());
         Ok(Self(Arc::new(Inner {
             summary,
             device,
@@ -148,6 +157,7 @@ impl Gpu {
             limits,
             cache: Mutex::default(),
             counters: Arc::default(),
+            tiles: Mutex::new(tiles),
             failed,
         })))
     }
@@ -169,6 +179,27 @@ impl Gpu {
     /// The class that kernels are chosen by.
     pub fn class(&self) -> AdapterClass {
         self.0.summary.class()
+    }
+
+    /// The tiles that products and convolutions are cut into.
+    pub fn tiles(&self) -> Tiles {
+        *lock(&self.0.tiles)
+    }
+
+    /// Other tiles for plans that are made from now on, see [`Gpu::tune`].
+    pub fn set_tiles(&self, tiles: Tiles) {
+        *lock(&self.0.tiles) = tiles;
+    }
+
+    /// What programs for this device are made for.
+    pub(crate) fn target(&self) -> Target {
+        let limits = &self.0.limits;
+        Target {
+            tiles: self.tiles(),
+            max_binding: limits
+                .max_buffer_size
+                .min(limits.max_storage_buffer_binding_size),
+        }
     }
 
     /// Whether this is the same open device.

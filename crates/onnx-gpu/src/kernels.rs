@@ -30,14 +30,18 @@ pub mod resample;
 pub mod resize;
 pub mod scan;
 pub mod scatter;
+mod snippets;
 pub mod softmax;
 pub mod strided_copy;
+pub mod tiles;
 pub mod top_k;
 pub mod unpack;
 mod workgroup;
 
 pub use activation::Activation;
 pub use operand::Format;
+pub(crate) use snippets::{render, unravel};
+pub use tiles::{Extent, Tile, Tiles};
 
 /// Highest rank of a shape or stride table.
 pub const MAX_RANK: usize = 8;
@@ -244,16 +248,6 @@ pub(crate) fn coalesce(shape: &[usize], strides: &[Vec<i64>]) -> (Vec<usize>, Ve
         }
     }
     (dims, out)
-}
-
-/// Fills `{{name}}` placeholders of a WGSL template.
-pub(crate) fn render(template: &str, values: &[(&str, &str)]) -> Cow<'static, str> {
-    let mut text = template.to_owned();
-    for (name, value) in values {
-        text = text.replace(&format!("{{{{{name}}}}}"), value);
-    }
-    debug_assert!(!text.contains("{{"), "unfilled placeholder in {text}");
-    Cow::Owned(text)
 }
 
 /// Pads a parameter list to whole `vec4`s, the size of a uniform struct that holds a `vec4`.

@@ -17,7 +17,7 @@ use crate::graph::attributes::Attributes;
 use crate::graph::{Graph, Node, Passes, ValueId};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
 use crate::kernels::unpack::unpack;
-use crate::kernels::{AdapterClass, Elem, Format, Launch, row_major};
+use crate::kernels::{AdapterClass, Elem, Format, Launch, Tiles, row_major};
 use crate::ops;
 use crate::tensor::{DType, Tensor, elements, with_data};
 use crate::weights::Packing;
@@ -160,10 +160,28 @@ pub(crate) struct Program {
     pub outputs: Vec<Value>,
 }
 
+/// What a program is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub tiles: Tiles,
+    /// Most bytes of a buffer that a launch binds.
+    pub max_binding: u64,
+}
+
+impl From<AdapterClass> for Target {
+    /// An adapter that binds no more than what every WebGPU device does.
+    fn from(class: AdapterClass) -> Self {
+        Self {
+            tiles: class.into(),
+            max_binding: 128 << 20,
+        }
+    }
+}
+
 /// The state of a walk.
 pub(crate) struct Lowering {
     pub opset: i64,
-    pub class: AdapterClass,
+    pub target: Target,
     pub passes: Passes,
     fold_only: bool,
     buffers: Vec<BufferInfo>,
@@ -178,10 +196,10 @@ pub(crate) struct Lowering {
 }
 
 impl Lowering {
-    fn new(opset: i64, class: AdapterClass, passes: Passes) -> Self {
+    fn new(opset: i64, target: Target, passes: Passes) -> Self {
         Self {
             opset,
-            class,
+            target,
             passes,
             fold_only: false,
             buffers: Vec::new(),
@@ -197,7 +215,7 @@ impl Lowering {
     pub fn fold_only(opset: i64, class: AdapterClass) -> Self {
         Self {
             fold_only: true,
-            ..Self::new(opset, class, Passes::ALL)
+            ..Self::new(opset, class.into(), Passes::ALL)
         }
     }
 
@@ -327,12 +345,8 @@ pub(crate) fn lower_node(
 }
 
 /// Lowers a graph for input shapes in the order of its inputs.
-pub(crate) fn lower_graph(
-    graph: &Graph,
-    shapes: &[Vec<usize>],
-    class: AdapterClass,
-) -> Result<Program> {
-    let mut lowering = Lowering::new(graph.opset, class, graph.passes);
+pub(crate) fn lower_graph(graph: &Graph, shapes: &[Vec<usize>], target: Target) -> Result<Program> {
+    let mut lowering = Lowering::new(graph.opset, target, graph.passes);
     let mut values: Vec<Option<Value>> = vec![None; graph.values];
     for (&id, tensor) in &graph.constants {
         values[id] = Some(Value::Const(tensor.clone()));

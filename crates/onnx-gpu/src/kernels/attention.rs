@@ -19,7 +19,7 @@ fn capacity(depth: usize) -> usize {
     }
 }
 
-/// `out = softmax(scale · Q·K + mask) · V` per matrix of the batch.
+/// `out = softmax(softcap(scale · Q·K) + mask) · V` per matrix of the batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// Axes before the matrices.
@@ -34,6 +34,8 @@ pub struct Attention {
     pub e: usize,
     /// Factor of the scores.
     pub scale: f32,
+    /// `c · tanh(x / c)` on the scaled scores; 0 for none.
+    pub softcap: f32,
     /// A row without any finite score gives 0 instead of NaN.
     pub guarded: bool,
     /// Q as `[m, d]`.
@@ -70,7 +72,8 @@ pub fn attention(geometry: &Attention, class: AdapterClass) -> Result<Launch> {
     Ok(Launch {
         label: "attention",
         key: format!(
-            "attention-{variant}{}{}",
+            "attention-{variant}{}{}{}",
+            if g.softcap == 0.0 { "" } else { "-capped" },
             if g.mask.is_some() { "-mask" } else { "" },
             if g.guarded { "-guarded" } else { "" },
         ),
@@ -124,7 +127,7 @@ fn params(g: &Attention) -> Result<Vec<u32>> {
     for size in [g.m, g.n, g.d, g.e] {
         params.push(word(size)?);
     }
-    params.extend([g.scale.to_bits(), word(dims.len())?, 0, 0]);
+    params.extend([g.scale.to_bits(), word(dims.len())?, g.softcap.to_bits(), 0]);
     Ok(params)
 }
 
@@ -152,6 +155,14 @@ fn shader(g: &Attention, class: AdapterClass, depth: usize) -> std::borrow::Cow<
     } else {
         "sum / total"
     };
+    // `tanh` overflows on some drivers.
+    let capped = |score: &str, low: &str, high: &str| {
+        if g.softcap == 0.0 {
+            score.to_owned()
+        } else {
+            format!("params.softcap * tanh(clamp({score} / params.softcap, {low}, {high}))")
+        }
+    };
     if class == AdapterClass::Hardware {
         let keys = (2048 / depth).min(32);
         return render(
@@ -161,6 +172,7 @@ fn shader(g: &Attention, class: AdapterClass, depth: usize) -> std::borrow::Cow<
                 ("depth", &depth.to_string()),
                 ("keys", &keys.to_string()),
                 ("tile", &(keys * depth).to_string()),
+                ("score", &capped("dot", "-15.0", "15.0")),
                 (
                     "mask",
                     if with_mask {
@@ -195,7 +207,12 @@ fn shader(g: &Attention, class: AdapterClass, depth: usize) -> std::borrow::Cow<
             String::new()
         };
         finish += &format!(
-            "        s{key} = select(vec4<f32>(LOWEST), s{key} * params.scale{mask}, j + {key}u < params.n);\n"
+            "        s{key} = select(vec4<f32>(LOWEST), {}{mask}, j + {key}u < params.n);\n",
+            capped(
+                &format!("s{key} * params.scale"),
+                "vec4<f32>(-15.0)",
+                "vec4<f32>(15.0)"
+            )
         );
         top = format!("max({top}, s{key})");
         weights += &format!(
@@ -241,6 +258,7 @@ mod tests {
             d: depth,
             e: depth,
             scale: 0.5,
+            softcap: 0.0,
             guarded: false,
             q: strides(4 * depth, 1),
             k: strides(1, 4 * depth),

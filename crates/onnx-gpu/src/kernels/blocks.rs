@@ -45,13 +45,13 @@ pub fn pack(
     elements(&[count, blocks.size as usize])?;
     let (input, zero) = match zero_points {
         ZeroPoints::Middle => ("", format!("{}.0", 1u32 << (blocks.bits - 1))),
-        ZeroPoints::Bytes if blocks.bits == 8 => ("array<u32>", "f32(in_zero[block])".to_owned()),
+        ZeroPoints::Bytes if blocks.bits == 8 => ("array<u32>", "f32(in_zero[i])".to_owned()),
         ZeroPoints::Bytes => (
             "array<u32>",
             "f32(extractBits(in_zero[row * ((params.per_row + 1u) / 2u) + column / 2u], column % 2u * 4u, 4u))"
                 .to_owned(),
         ),
-        ZeroPoints::Floats => ("array<f32>", "in_zero[block]".to_owned()),
+        ZeroPoints::Floats => ("array<f32>", "in_zero[i]".to_owned()),
     };
     let (binding, out) = if input.is_empty() {
         (String::new(), "3")

@@ -1,8 +1,8 @@
 //! 2-D convolution, NCHW, as an implicit matrix product; 1×1 convolutions are matrix products outright.
 
-use super::matmul::{self, Bias, MatMul, Order, Strides, rows_per_invocation};
+use super::matmul::{self, Bias, MatMul, Order, Strides, shared_sizes};
 use super::{
-    Activation, AdapterClass, Format, Launch, elements, groups_in, pad16, render, signed, word,
+    Activation, Format, Launch, Tile, Tiles, elements, groups_in, pad16, render, signed, word,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -75,8 +75,11 @@ impl Conv2d {
 }
 
 /// Inputs X `[N, C, H, W]`, W `[M, C/groups, kH, kW]`, bias, residual; output `[N, M, oH, oW]`. All `f32`.
-pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
-    let g = geometry;
+pub fn conv2d(geometry: &Conv2d, tiles: impl Into<Tiles>) -> Result<Launch> {
+    plan(geometry, tiles.into())
+}
+
+fn plan(g: &Conv2d, tiles: Tiles) -> Result<Launch> {
     let [out_h, out_w] = g.output()?;
     if g.groups == 0
         || !g.in_channels.is_multiple_of(g.groups)
@@ -99,17 +102,11 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
         ));
     }
     if g.is_matmul() {
-        return as_matmul(g, class, None);
+        return as_matmul(g, tiles, None);
     }
     let [in_group, out_group] = [g.in_channels / g.groups, g.out_channels / g.groups];
     elements(&[g.out_channels, in_group, g.kernel[0], g.kernel[1]])?;
-    // A 64 by 64 tile wastes nearly all of its work on depthwise and few-channel convolutions.
-    let direct = class == AdapterClass::Software || out_group < 16;
-    let rows = if direct {
-        rows_per_invocation(out_group)
-    } else {
-        64
-    };
+    let tile = tiles.convolution(out_group, out_h * out_w, g.batch * g.groups);
     let mut params = g.activation.words().to_vec();
     for size in [
         in_group,
@@ -133,15 +130,10 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
         word(g.groups)?,
         u32::from(g.upsample),
     ]);
-    let variant = if direct {
-        format!("direct{rows}")
-    } else {
-        "tiled".to_owned()
-    };
     Ok(Launch {
         label: "conv2d",
         key: format!(
-            "conv2d-{variant}{}-{}{}-{}",
+            "conv2d-{tile}{}-{}{}-{}",
             g.weights.key(),
             if g.bias { "bias" } else { "plain" },
             match g.residual {
@@ -151,11 +143,11 @@ pub fn conv2d(geometry: &Conv2d, class: AdapterClass) -> Result<Launch> {
             },
             g.activation.key()
         ),
-        wgsl: shader(g, direct, rows),
+        wgsl: shader(g, tile),
         params: pad16(params),
         workgroups: [
-            groups_in("x (pixels)", (out_h * out_w).div_ceil(64))?,
-            groups_in("y (channels)", out_group.div_ceil(rows))?,
+            groups_in("x (pixels)", (out_h * out_w).div_ceil(tile.columns()))?,
+            groups_in("y (channels)", out_group.div_ceil(tile.rows()))?,
             groups_in("z (images and groups)", g.batch * g.groups)?,
         ],
     })
@@ -180,18 +172,18 @@ impl Conv2d {
 }
 
 /// [`conv2d`] of an image that lies as `[N, C, H·W]` with other steps: images, channels as rows, pixels as columns.
-pub(crate) fn of_view(g: &Conv2d, image: Strides, class: AdapterClass) -> Result<Launch> {
+pub(crate) fn of_view(g: &Conv2d, image: Strides, tiles: Tiles) -> Result<Launch> {
     if !g.is_matmul() {
         return Err(Error::new(
             ErrorKind::ShapeMismatch,
             "only products read strided images",
         ));
     }
-    as_matmul(g, class, Some(image))
+    as_matmul(g, tiles, Some(image))
 }
 
 /// `[M, C] × [C, H·W]` per image.
-fn as_matmul(g: &Conv2d, class: AdapterClass, image: Option<Strides>) -> Result<Launch> {
+fn as_matmul(g: &Conv2d, tiles: Tiles, image: Option<Strides>) -> Result<Launch> {
     let mut product = MatMul::new(g.out_channels, g.in_h * g.in_w, g.in_channels);
     product.batch = vec![g.batch];
     product.b_batch = vec![g.batch];
@@ -204,7 +196,7 @@ fn as_matmul(g: &Conv2d, class: AdapterClass, image: Option<Strides>) -> Result<
     product.residual = g.residual == Residual::Full;
     product.b_strides = image;
     product.a_format = g.weights;
-    matmul::plan(&product, class, Order::Ba)
+    matmul::plan(&product, tiles, Order::Ba)
 }
 
 const BIAS: &str =
@@ -215,7 +207,7 @@ const RESIDUAL: &str = "    let at = base + min(pixels, vec4<u32>(size - 1u));
 
 const CHANNEL: &str = "    value += in_residual[image * params.out_channels + channel];\n";
 
-fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, str> {
+fn shader(g: &Conv2d, tile: Tile) -> std::borrow::Cow<'static, str> {
     let mut bindings = String::new();
     let mut epilogue = String::new();
     let mut next = 3;
@@ -244,9 +236,19 @@ fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, st
             ("activation", &g.activation.wgsl()),
         ],
     );
-    if !direct {
-        return render(include_str!("conv2d/tiled.wgsl"), &[("params", &params)]);
-    }
+    let Tile::Direct { rows, .. } = tile else {
+        let [lanes, loads, vectors] = shared_sizes(tile);
+        return render(
+            include_str!("conv2d/tiled.wgsl"),
+            &[
+                ("params", &params),
+                ("side", &tile.rows().to_string()),
+                ("lanes", &lanes),
+                ("loads", &loads),
+                ("vectors", &vectors),
+            ],
+        );
+    };
     let mut text = [String::new(), String::new(), String::new()];
     for row in 0..rows {
         text[0] += &format!(
@@ -271,6 +273,7 @@ fn shader(g: &Conv2d, direct: bool, rows: usize) -> std::borrow::Cow<'static, st
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::kernels::AdapterClass;
 
     fn same(kernel: usize) -> Conv2d {
         let pad = (kernel / 2) as i64;
@@ -321,11 +324,17 @@ mod tests {
         let label = |g: &Conv2d, class| conv2d(g, class).unwrap().key;
         assert!(label(&same(1), AdapterClass::Software).starts_with("matmul-direct16x64-ba"));
         assert!(label(&same(3), AdapterClass::Software).starts_with("conv2d-direct16"));
-        assert!(label(&same(3), AdapterClass::Hardware).starts_with("conv2d-tiled"));
+        assert!(label(&same(3), AdapterClass::Hardware).starts_with("conv2d-tiled32x32"));
+        let large = Conv2d {
+            in_h: 64,
+            in_w: 128,
+            ..same(3)
+        };
+        assert!(label(&large, AdapterClass::Hardware).starts_with("conv2d-tiled64x64"));
         let depthwise = Conv2d {
             groups: 8,
             ..same(3)
         };
-        assert!(label(&depthwise, AdapterClass::Hardware).starts_with("conv2d-direct4"));
+        assert!(label(&depthwise, AdapterClass::Hardware).starts_with("conv2d-direct4x64"));
     }
 }

@@ -1,6 +1,5 @@
 //! 2-D transposed convolution, NCHW.
 
-use super::matmul::rows_per_invocation;
 use super::{Activation, Launch, elements, groups_in, pad16, render, signed, word};
 use crate::{Error, ErrorKind, Result};
 
@@ -39,6 +38,15 @@ pub struct ConvTranspose2d {
 
 const BIAS: &str =
     "    value += in_bias[(image % params.groups) * params.out_channels + channel];\n";
+
+/// Rows of sums that one invocation keeps.
+fn rows_per_invocation(rows: usize) -> usize {
+    match rows {
+        0..=1 => 1,
+        2..=8 => 4,
+        _ => 16,
+    }
+}
 
 /// Inputs X `[N, C, H, W]`, W `[C, M/groups, kH, kW]`, bias; output `[N, M, oH, oW]`. All `f32`.
 pub fn conv_transpose2d(geometry: &ConvTranspose2d) -> Result<Launch> {

@@ -7,7 +7,7 @@ mod ops;
 
 use super::{
     Elem, Launch, MAX_RANK, broadcast_strides, coalesce, cover, elements, math, pad16, render,
-    row_major, signed, table, word,
+    row_major, signed, table, unravel, word,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -442,11 +442,14 @@ impl Map<'_> {
         } else {
             include_str!("elementwise/strided.wgsl")
         };
+        let tables = [("strides", 0), ("strides", 2), ("strides", 4)];
+        let steps = unravel("steps", "dims", "rank", &tables);
         render(
             template,
             &[
                 ("bindings", &bindings),
                 ("function", &self.function),
+                ("steps", &steps),
                 ("offsets", offsets),
                 ("loads", &loads),
                 ("call", &call),

@@ -3,7 +3,9 @@
 //! ONNX forbids indices out of range, a shader cannot report one: its result is the word `0x7fc0_0000`, which is NaN as a float
 //! and 2 143 289 344 as an integer, never another element.
 
-use super::{Format, Launch, cover, elements, pad16, render, row_major, signed, table, word};
+use super::{
+    Format, Launch, cover, elements, pad16, render, row_major, signed, table, unravel, word,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// ONNX `Gather` on data `[outer, axis, inner]`; the output is `[outer, indices, inner]`.
@@ -68,6 +70,7 @@ pub fn gather_elements(data: &[usize], indices: &[usize], axis: usize) -> Result
         wgsl: render(
             include_str!("gather/elements.wgsl"),
             &[
+                ("line_start", &line_start()),
                 ("first", "in_x: array<u32>"),
                 ("second", "in_indices: array<i32>"),
                 ("move", "out[i] = select(0x7fc00000u, in_x[at], inside);"),
@@ -102,6 +105,11 @@ fn mismatch(data: &[usize], indices: &[usize], what: &str) -> Error {
         ErrorKind::ShapeMismatch,
         format!("{what}: data {data:?}, indices {indices:?}"),
     )
+}
+
+/// The function of `elements.wgsl` that says where the line of an index begins.
+pub(super) fn line_start() -> String {
+    unravel("line_start", "dims", "rank", &[("strides", 0)])
 }
 
 /// Parameters of `elements.wgsl` and the number of indices.

@@ -3,8 +3,8 @@
 //! Two shaders: `direct.wgsl` without barriers for software adapters, `tiled.wgsl` through workgroup memory for GPUs.
 
 use super::{
-    Activation, AdapterClass, Format, Launch, broadcast_strides, coalesce, elements, groups_in,
-    pad16, render, signed, table, word,
+    Activation, Format, Launch, Tile, Tiles, broadcast_strides, coalesce, elements, groups_in,
+    pad16, render, signed, table, unravel, word,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -109,25 +109,22 @@ pub(super) enum Order {
 /// Inputs A, B and, where announced, the bias and the residual; the output is `[batch.., m, n]`. All `f32`.
 ///
 /// Software adapters run fastest with `trans_b` unset: neighbouring invocations then read neighbouring elements.
-pub fn matmul(geometry: &MatMul, class: AdapterClass) -> Result<Launch> {
-    plan(geometry, class, Order::Ab)
+pub fn matmul(geometry: &MatMul, tiles: impl Into<Tiles>) -> Result<Launch> {
+    plan(geometry, tiles.into(), Order::Ab)
 }
 
-pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Result<Launch> {
+pub(super) fn plan(geometry: &MatMul, tiles: Tiles, order: Order) -> Result<Launch> {
     let g = geometry;
     let batches = elements(&g.batch)?;
     elements(&[batches, g.m, g.n])?;
     let z = groups_in("z (matrices)", batches)?;
-    let tile = Tile::of(g, class);
-    let x = groups_in("x (columns)", g.n.div_ceil(tile.cols))?;
-    let y = groups_in("y (rows)", g.m.div_ceil(tile.rows))?;
+    let tile = tiles.product(g.m, g.n, batches);
+    let x = groups_in("x (columns)", g.n.div_ceil(tile.columns()))?;
+    let y = groups_in("y (rows)", g.m.div_ceil(tile.rows()))?;
     Ok(Launch {
         label: "matmul",
         key: format!(
-            "matmul-{}{}x{}-{}{}{}-{}-{}",
-            if tile.direct { "direct" } else { "tiled" },
-            tile.rows,
-            tile.cols,
+            "matmul-{tile}-{}{}{}-{}-{}",
             if order == Order::Ab { "ab" } else { "ba" },
             g.a_format.key(),
             g.b_format.key(),
@@ -143,44 +140,6 @@ pub(super) fn plan(geometry: &MatMul, class: AdapterClass, order: Order) -> Resu
         params: params(g)?,
         workgroups: [x, y, z],
     })
-}
-
-/// Rows of sums that one invocation of the direct shader keeps.
-pub(super) fn rows_per_invocation(rows: usize) -> usize {
-    match rows {
-        0..=1 => 1,
-        2..=8 => 4,
-        _ => 16,
-    }
-}
-
-/// The part of an output matrix that one workgroup computes.
-#[derive(Clone, Copy)]
-struct Tile {
-    rows: usize,
-    cols: usize,
-    /// Without workgroup memory.
-    direct: bool,
-}
-
-impl Tile {
-    /// A 64-row tile would waste nearly all of its work on a few rows.
-    fn of(g: &MatMul, class: AdapterClass) -> Self {
-        if class == AdapterClass::Hardware && g.m > 8 {
-            return Self {
-                rows: 64,
-                cols: 64,
-                direct: false,
-            };
-        }
-        let rows = rows_per_invocation(g.m);
-        let wide = class == AdapterClass::Software && g.n > 64 && rows > 1;
-        Self {
-            rows,
-            cols: if wide { 128 } else { 64 },
-            direct: true,
-        }
-    }
 }
 
 fn params(g: &MatMul) -> Result<Vec<u32>> {
@@ -289,12 +248,21 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
         }
     }
     let (a, b) = if order == Order::Ab { (1, 2) } else { (2, 1) };
-    let [declare, multiply, store] = unrolled(tile);
-    let template = if tile.direct {
-        include_str!("matmul/direct.wgsl")
-    } else {
-        include_str!("matmul/tiled.wgsl")
+    let [declare, multiply, store] = match tile {
+        Tile::Direct { rows, columns } => unrolled(rows, columns),
+        Tile::Shared { .. } => Default::default(),
     };
+    let steps = unravel(
+        "steps",
+        "dims",
+        "rank",
+        &[("a_strides", 0), ("b_strides", 0)],
+    );
+    let template = match tile {
+        Tile::Direct { .. } => include_str!("matmul/direct.wgsl"),
+        Tile::Shared { .. } => include_str!("matmul/tiled.wgsl"),
+    };
+    let [lanes, loads, vectors] = shared_sizes(tile);
     render(
         template,
         &[
@@ -304,10 +272,14 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
             ("bias_binding", &bindings),
             ("bias", &epilogue),
             ("batch", include_str!("matmul/batch.wgsl")),
+            ("steps", &steps),
             ("activation", &g.activation.wgsl()),
-            ("row_count", &tile.rows.to_string()),
-            ("col_count", &(tile.cols / 16).to_string()),
-            ("width", &tile.cols.to_string()),
+            ("row_count", &tile.rows().to_string()),
+            ("col_count", &(tile.columns() / 16).to_string()),
+            ("width", &tile.columns().to_string()),
+            ("lanes", &lanes),
+            ("loads", &loads),
+            ("vectors", &vectors),
             ("declare", &declare),
             ("multiply", &multiply),
             ("store", &store),
@@ -315,15 +287,21 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
     )
 }
 
+/// Of the tiled shaders: invocations along a side, loads of each per 16 steps of the sum, and `vec4`s of a tile.
+pub(super) fn shared_sizes(tile: Tile) -> [String; 3] {
+    let lanes = tile.rows() / 4;
+    [lanes, 16 / lanes.max(1), 16 * lanes].map(|size| size.to_string())
+}
+
 /// The sums of the direct shader, their updates and their stores; a wide tile has a second `vec4` per row.
-fn unrolled(tile: Tile) -> [String; 3] {
-    let wide = tile.cols > 64;
+fn unrolled(rows: usize, columns: usize) -> [String; 3] {
+    let wide = columns > 64;
     let [mut declare, mut multiply, mut store] = [const { String::new() }; 3];
     if wide {
         declare += "    let far_cols = cols + 64u;\n    let far_offset = 64u * params.b_col;\n";
         multiply += "        let far_at = b_at + far_offset;\n        let far = load4_b(far_at);\n";
     }
-    for row in 0..tile.rows {
+    for row in 0..rows {
         declare += &format!(
             "    var acc{row} = vec4<f32>(0.0);\n    let line{row} = start.x + min(row0 + {row}u, last) * params.a_row;\n"
         );
@@ -335,9 +313,9 @@ fn unrolled(tile: Tile) -> [String; 3] {
             multiply += &format!("        far{row} += a{row} * far;\n");
         }
     }
-    store += &stores(tile.rows, "acc", "store(wid.z, row0 + i, cols, ");
+    store += &stores(rows, "acc", "store(wid.z, row0 + i, cols, ");
     if wide {
-        store += &stores(tile.rows, "far", "store(wid.z, row0 + i, far_cols, ");
+        store += &stores(rows, "far", "store(wid.z, row0 + i, far_cols, ");
     }
     [declare, multiply, store]
 }
@@ -357,6 +335,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ErrorKind;
+    use crate::kernels::AdapterClass;
 
     #[test]
     fn one_pipeline_serves_every_shape() {

@@ -3,7 +3,7 @@
 use super::workgroup::Rows;
 use super::{
     AdapterClass, Elem, Launch, coalesce, cover, elements, fold, render, row_major, signed, table,
-    word, workgroup,
+    unravel, word, workgroup,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -182,9 +182,21 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
     for size in [outputs, count, kept.0.len().max(1), reduced.0.len().max(1)] {
         params.push(word(size)?);
     }
+    let offsets = unravel(
+        "kept_offset",
+        "kept_dims",
+        "kept_rank",
+        &[("kept_strides", 0)],
+    ) + &unravel(
+        "reduced_offset",
+        "reduced_dims",
+        "reduced_rank",
+        &[("reduced_strides", 0)],
+    );
     let common = render(
         include_str!("reduce/common.wgsl"),
         &[
+            ("offsets", &offsets),
             ("item", g.elem.wgsl()),
             ("out", if indexes { "i32" } else { g.elem.wgsl() }),
             ("init", spec.init),

@@ -1,7 +1,9 @@
 //! Scatters: the output must already hold the data (copy it first with `strided_copy`). An update out of range is dropped.
 
-use super::gather::{elements_params, nd_params};
-use super::{Elem, Launch, cover, elements, pad16, render, row_major, signed, table, word};
+use super::gather::{elements_params, line_start, nd_params};
+use super::{
+    Elem, Launch, cover, elements, pad16, render, row_major, signed, table, unravel, word,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// What an update does to the element that it meets.
@@ -59,6 +61,8 @@ pub fn scatter_elements_with(
     let mut dims = indices.to_vec();
     dims[axis] = 1;
     let lines = elements(&dims)?;
+    let steps_of_lines = [("data_strides", 0), ("index_strides", 0)];
+    let starts = unravel("line_starts", "dims", "rank", &steps_of_lines);
     let mut params = Vec::new();
     let words: Vec<u32> = dims.iter().map(|&d| word(d)).collect::<Result<_>>()?;
     params.extend(table(&words, 1)?);
@@ -79,7 +83,11 @@ pub fn scatter_elements_with(
         key: format!("scatter_elements-{reduction:?}-{item}"),
         wgsl: render(
             include_str!("scatter/elements.wgsl"),
-            &[("item", item), ("combine", combine)],
+            &[
+                ("line_starts", &starts),
+                ("item", item),
+                ("combine", combine),
+            ],
         ),
         params: pad16(params),
         workgroups: cover(lines)?,
@@ -121,6 +129,7 @@ pub fn scatter_elements(data: &[usize], indices: &[usize], axis: usize) -> Resul
         wgsl: render(
             include_str!("gather/elements.wgsl"),
             &[
+                ("line_start", &line_start()),
                 ("first", "in_indices: array<i32>"),
                 ("second", "in_updates: array<u32>"),
                 ("move", "if (inside) { out[at] = in_updates[i]; }"),

@@ -1,8 +1,8 @@
 //! Strided copies: transpose, slice, expand, concat, split, tile, pad, space/depth shuffles.
 
-use std::borrow::Cow;
-
-use super::{Launch, coalesce, cover, elements, pad16, render, signed, table, word};
+use super::{
+    Launch, coalesce, cover, elements, pad16, render, row_major, signed, table, unravel, word,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// `out[out_offset + i·out_strides] = in[in_offset + i·in_strides]` for every `i` of `shape`.
@@ -89,6 +89,34 @@ pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
     })
 }
 
+/// One input and one output of 16-bit elements, two per word; the copy fills its output row by row from the start.
+pub fn strided_halves(copy: &StridedCopy) -> Result<Launch> {
+    let len = elements(&copy.shape)?;
+    if copy.out_offset != 0 || copy.out_strides != row_major(&copy.shape) {
+        return Err(mismatch(format!("{copy:?} does not fill words")));
+    }
+    let (dims, strides) = coalesce(&copy.shape, std::slice::from_ref(&copy.in_strides));
+    let dims: Vec<u32> = dims.iter().map(|&d| word(d)).collect::<Result<_>>()?;
+    let strides: Vec<u32> = strides[0]
+        .iter()
+        .map(|&s| signed(s))
+        .collect::<Result<_>>()?;
+    let mut params = table(&dims, 1)?.to_vec();
+    params.extend(table(&strides, 0)?);
+    params.extend([word(len)?, word(dims.len())?, signed(copy.in_offset)?]);
+    let steps = unravel("steps", "dims", "rank", &[("strides", 0)]);
+    Ok(Launch {
+        label: "strided_copy",
+        key: "strided_copy-halves".to_owned(),
+        wgsl: render(
+            include_str!("strided_copy/halves.wgsl"),
+            &[("steps", &steps)],
+        ),
+        params: pad16(params),
+        workgroups: cover(len.div_ceil(2))?,
+    })
+}
+
 fn mismatch(message: String) -> Error {
     Error::new(ErrorKind::ShapeMismatch, message)
 }
@@ -134,7 +162,7 @@ pub fn fill(len: usize, bits: u32) -> Result<Launch> {
     Ok(Launch {
         label: "fill",
         key: "fill".to_owned(),
-        wgsl: Cow::Borrowed(include_str!("strided_copy/fill.wgsl")),
+        wgsl: render(include_str!("strided_copy/fill.wgsl"), &[]),
         params: vec![word(len)?, bits, 0, 0],
         workgroups: cover(len.div_ceil(4))?,
     })
@@ -194,7 +222,7 @@ pub fn pad(geometry: &Pad) -> Result<Launch> {
     Ok(Launch {
         label: "pad",
         key: "pad".to_owned(),
-        wgsl: Cow::Borrowed(include_str!("strided_copy/pad.wgsl")),
+        wgsl: render(include_str!("strided_copy/pad.wgsl"), &[]),
         params,
         workgroups: cover(len)?,
     })
@@ -240,7 +268,7 @@ pub fn trilu(geometry: &Trilu) -> Result<Launch> {
     Ok(Launch {
         label: "trilu",
         key: "trilu".to_owned(),
-        wgsl: Cow::Borrowed(include_str!("strided_copy/trilu.wgsl")),
+        wgsl: render(include_str!("strided_copy/trilu.wgsl"), &[]),
         params: pad16(vec![
             word(len)?,
             word(g.rows)?,

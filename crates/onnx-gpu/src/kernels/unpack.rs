@@ -9,11 +9,11 @@ pub fn unpack(packing: Packing, len: usize) -> Result<Launch> {
     elements(&[len])?;
     let (name, output, value) = match packing {
         Packing::Words => ("words", "u32", "word"),
-        Packing::F16 => ("f16", "f32", "unpack2x16float(word)[i]"),
-        Packing::U8 => ("u8", "u32", "extractBits(word, i * 8u, 8u)"),
-        Packing::I8 => ("i8", "i32", "extractBits(i32(word), i * 8u, 8u)"),
-        Packing::U4 => ("u4", "u32", "extractBits(word, i * 4u, 4u)"),
-        Packing::I4 => ("i4", "i32", "extractBits(i32(word), i * 4u, 4u)"),
+        Packing::F16 => ("f16", "f32", "unpack2x16float(word)[part]"),
+        Packing::U8 => ("u8", "u32", "extractBits(word, part * 8u, 8u)"),
+        Packing::I8 => ("i8", "i32", "extractBits(i32(word), part * 8u, 8u)"),
+        Packing::U4 => ("u4", "u32", "extractBits(word, part * 4u, 4u)"),
+        Packing::I4 => ("i4", "i32", "extractBits(i32(word), part * 4u, 4u)"),
     };
     let per_word = packing.per_word();
     Ok(Launch {

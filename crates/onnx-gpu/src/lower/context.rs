@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupporte
 use crate::eval;
 use crate::graph::attributes::Attributes;
 use crate::graph::{Node, Pass};
-use crate::kernels::strided_copy::{StridedCopy, strided_copy};
-use crate::kernels::{Activation, AdapterClass, Format, Launch, row_major};
+use crate::kernels::strided_copy::{StridedCopy, strided_copy, strided_halves};
+use crate::kernels::{Activation, AdapterClass, Format, Launch, Tiles, row_major};
 use crate::tensor::{DType, Tensor, elements};
 use crate::weights::Packing;
 
@@ -76,7 +76,16 @@ impl<'a> Cx<'a> {
     }
 
     pub fn class(&self) -> AdapterClass {
-        self.lowering.class
+        self.lowering.target.tiles.class()
+    }
+
+    pub fn tiles(&self) -> Tiles {
+        self.lowering.target.tiles
+    }
+
+    /// Most bytes of a buffer that a launch binds.
+    pub fn max_binding(&self) -> u64 {
+        self.lowering.target.max_binding
     }
 
     /// Number of inputs listed, omitted ones included.
@@ -321,6 +330,16 @@ impl<'a> Cx<'a> {
                 };
                 return Ok(self.arranged(viewed, Layout::of_copy(&read)));
             }
+        }
+        if let [(value, copy)] = pieces
+            && value.packing() == Packing::F16
+            && elements(&copy.shape)? == n
+            && copy.out_offset == 0
+            && copy.out_strides == row_major(&copy.shape)
+        {
+            let output = self.allocate_packed(shape, dtype, Packing::F16)?;
+            self.push_packed(strided_halves(copy)?, &[value], &[0], &output)?;
+            return Ok(Value::Device(output));
         }
         let output = self.allocate(shape, dtype)?;
         for (value, copy) in pieces {

@@ -155,15 +155,15 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
     if separate {
         geometry.activation = Activation::None;
     }
-    let class = cx.class();
+    let tiles = cx.tiles();
     let (image, strides) = image(cx, &mut geometry, &x);
     let mut inputs: Vec<&Value> = [&image, &weight].into_iter().chain(bias.as_ref()).collect();
     if !separate {
         inputs.extend(residual.as_ref());
     }
     let launch = || match strides {
-        Some(strides) => of_view(&geometry, strides, class),
-        None => conv2d(&geometry, class),
+        Some(strides) => of_view(&geometry, strides, tiles),
+        None => conv2d(&geometry, tiles),
     };
     let mut out = cx.launch_packed(launch, &inputs, &[1], &shape, x.dtype())?;
     if let Some(residual) = residual.filter(|_| separate) {

@@ -77,13 +77,29 @@ pub(super) fn product(
     transposed_product(cx, a, b, [false, trans_b], alpha)
 }
 
+/// [`product`] with one number per column added.
+pub(super) fn biased_product(cx: &mut Cx<'_>, a: &Value, b: &Value, bias: &Value) -> Result<Value> {
+    general_product(cx, a, b, [false; 2], 1.0, Some(bias))
+}
+
 /// [`product`] with either operand stored transposed.
 pub(super) fn transposed_product(
     cx: &mut Cx<'_>,
     a: &Value,
     b: &Value,
+    transposed: [bool; 2],
+    alpha: f32,
+) -> Result<Value> {
+    general_product(cx, a, b, transposed, alpha, None)
+}
+
+fn general_product(
+    cx: &mut Cx<'_>,
+    a: &Value,
+    b: &Value,
     [trans_a, trans_b]: [bool; 2],
     alpha: f32,
+    bias: Option<&Value>,
 ) -> Result<Value> {
     floats(a, b)?;
     let (a_batch, [a0, a1]) = matrix(a.shape())?;
@@ -108,10 +124,25 @@ pub(super) fn transposed_product(
         (geometry.a_batch, geometry.b_batch) = (a_batch.to_vec(), b_batch.to_vec());
         geometry.batch = batch;
     }
+    if let Some(bias) = bias {
+        if bias.shape() != [n] {
+            return Err(mismatch(format!(
+                "the bias {:?} does not fit {n} columns",
+                bias.shape()
+            )));
+        }
+        geometry.bias = Some(Bias {
+            batch_stride: 0,
+            row_stride: 0,
+            col_stride: 1,
+        });
+    }
+    (geometry.a_format, geometry.b_format) = (a.format(), b.format());
     let (base_a, base_b) = place(cx, &mut geometry, a, b);
-    let class = cx.class();
-    let launch = || kernel(&geometry, class);
-    cx.launch(launch, &[&base_a, &base_b], &shape, a.dtype())
+    let tiles = cx.tiles();
+    let launch = || kernel(&geometry, tiles);
+    let inputs: Vec<&Value> = [&base_a, &base_b].into_iter().chain(bias).collect();
+    cx.launch_packed(launch, &inputs, &[0, 1], &shape, a.dtype())
 }
 
 fn matrix(shape: &[usize]) -> Result<(&[usize], [usize; 2])> {
@@ -196,13 +227,13 @@ fn finish(
     }
     (geometry.a_format, geometry.b_format) = (a.format(), b.format());
     let (base_a, base_b) = place(cx, &mut geometry, a, b);
-    let class = cx.class();
+    let tiles = cx.tiles();
     let mut inputs: Vec<&Value> = [&base_a, &base_b].into_iter().chain(c.as_ref()).collect();
     if geometry.residual {
         inputs.extend(residual.as_ref());
     }
     let mut out = cx.launch_packed(
-        || kernel(&geometry, class),
+        || kernel(&geometry, tiles),
         &inputs,
         &[0, 1],
         shape,

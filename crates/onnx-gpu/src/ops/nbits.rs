@@ -113,10 +113,10 @@ fn product(
     if let Some(last) = shape.last_mut() {
         *last = n;
     }
-    let class = cx.class();
+    let tiles = cx.tiles();
     let inputs: Vec<&Value> = [a, b].into_iter().chain(&bias).collect();
     let out = cx.launch_packed(
-        || matmul(&geometry, class),
+        || matmul(&geometry, tiles),
         &inputs,
         &[0, 1],
         &shape,

@@ -42,7 +42,7 @@ enum Output {
 
 impl Session {
     pub(super) async fn compile(&self, shapes: &[Vec<usize>]) -> Result<Compiled> {
-        let mut program = lower_graph(&self.graph, shapes, self.gpu.class())?;
+        let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
         let slots = plan
             .slot_bytes
@@ -172,7 +172,7 @@ impl Session {
 
     /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind.
     pub(super) fn launches(&self, shapes: &[Vec<usize>]) -> Result<Vec<(Launch, usize)>> {
-        let mut program = lower_graph(&self.graph, shapes, self.gpu.class())?;
+        let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
         let mut seen = HashSet::new();
         Ok(plan

@@ -10,21 +10,21 @@ use crate::kernels::AdapterClass;
 use crate::lower::{Program, lower_graph};
 use crate::plan::Plan;
 use crate::proto::{Dim, Model};
-use crate::weights::{Bytes, Origin, read_small};
+use crate::weights::{Bytes, Origin, WeightSource, read_small};
 
 /// What a model would cost on a device of a class: parses, optimises, infers shapes and places buffers, without opening one.
 ///
-/// Dimensions that the model leaves open count as 1. `pipelines` and `weight_bytes` are those of the plan.
+/// The device is taken to bind 128 MiB at a time, as every WebGPU device does. Dimensions that the model leaves open count as 1. `pipelines` and `weight_bytes` are those of the plan.
 ///
 /// # Errors
-/// As [`crate::Session::from_bytes`], but for the device's own; a weight outside of `bytes` is not read.
+/// As [`crate::Session::from_bytes`], but for the device's own; a large weight outside of `bytes` is not asked for.
 pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
     let Planned {
         graph,
         program,
         plan,
         ..
-    } = planned(bytes, Passes::ALL, class)?;
+    } = planned(bytes, &Bytes::new(), Passes::ALL, class)?;
     let keys: std::collections::HashSet<&str> =
         plan.steps.iter().map(|s| s.launch.key.as_str()).collect();
     Ok(Stats {
@@ -51,27 +51,30 @@ pub(crate) struct Planned {
     pub fixed: bool,
 }
 
-/// Parses, optimises and plans, with 1 for open dimensions.
-pub(crate) fn planned(bytes: &[u8], passes: Passes, class: AdapterClass) -> Result<Planned> {
+/// Parses, optimises and plans, with 1 for open dimensions. `files` have to be there at once.
+pub(crate) fn planned(
+    bytes: &[u8],
+    files: &dyn WeightSource,
+    passes: Passes,
+    class: AdapterClass,
+) -> Result<Planned> {
     let mut model = Model::parse(bytes)?;
-    let files = Bytes::new();
     let origin = Origin {
         graph: bytes,
-        files: &files,
+        files,
     };
     let initializers = std::mem::take(&mut model.graph.initializers);
     let reading = pin!(read_small(initializers, &origin));
-    // Bytes in memory are there at once.
     let known = match reading.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(known) => known?,
-        Poll::Pending => return Err(Error::new(ErrorKind::Io, "bytes in memory are not ready")),
+        Poll::Pending => return Err(Error::new(ErrorKind::Io, "a file is not ready")),
     };
     let graph = Graph::new(model, known, passes)?;
     let inputs = || graph.inputs.iter().map(|(_, info)| info);
     let is_fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
     let fixed = inputs().all(|i| i.shape.as_ref().is_some_and(|s| s.iter().all(is_fixed)));
     let shapes: Vec<Vec<usize>> = inputs().map(fixed_or_one).collect();
-    let mut program = lower_graph(&graph, &shapes, class)?;
+    let mut program = lower_graph(&graph, &shapes, class.into())?;
     let plan = Plan::new(&mut program);
     Ok(Planned {
         graph,

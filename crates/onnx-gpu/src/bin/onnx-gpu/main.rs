@@ -6,11 +6,13 @@ mod files;
 mod info;
 mod lines;
 mod memory;
+mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use onnx_gpu::weights::{Folder, skeleton};
 use onnx_gpu::{AdapterChoice, Gpu, Options, Pass, Passes, Result, Session};
 
 /// Runs ONNX models on wgpu.
@@ -72,6 +74,12 @@ enum Command {
         #[arg(long)]
         profile: bool,
     },
+    /// Measures which tiles products and convolutions are fastest with on an adapter, and keeps that for `--tuned`.
+    Tune {
+        /// default, high, software, an index or a part of a name from `onnx-gpu adapters`.
+        #[arg(long, default_value = "default")]
+        adapter: AdapterChoice,
+    },
     /// Runs once, writes the outputs, then runs for each line `run` on standard input; every answer is a line of JSON. For
     /// programs that time several engines in turns.
     Lines {
@@ -97,6 +105,9 @@ struct Source {
     /// A pass of the optimiser to leave out; may be repeated.
     #[arg(long, value_name = "PASS")]
     without: Vec<Pass>,
+    /// Use the tiles that `onnx-gpu tune` found for the adapter; it runs first where it has not.
+    #[arg(long)]
+    tuned: bool,
 }
 
 fn passes(without: &[Pass]) -> Passes {
@@ -108,6 +119,7 @@ fn passes(without: &[Pass]) -> Passes {
 impl Source {
     fn open(&self) -> Result<Session> {
         let options = Options {
+            gpu: self.tuned.then(|| tune::tuned(&self.adapter)).transpose()?,
             adapter: self.adapter.clone(),
             passes: passes(&self.without),
             ..Options::default()
@@ -150,10 +162,11 @@ fn dispatch(command: Command) -> Result<bool> {
             fused,
             without,
         } => {
-            let bytes = files::bytes(&model)?;
-            info::print(&bytes)?;
+            let (folder, name) = Folder::of(&model)?;
+            let graph = pollster::block_on(skeleton(&folder, &name))?;
+            info::print(&graph)?;
             if fused {
-                info::print_fused(&bytes, passes(&without))?;
+                info::print_fused(&graph, &folder, passes(&without))?;
             }
         }
         Command::Run { source, output } => {
@@ -187,6 +200,7 @@ fn dispatch(command: Command) -> Result<bool> {
             let given = files::inputs(&source.inputs)?;
             bench::print(&source, given, runs, profile)?;
         }
+        Command::Tune { adapter } => tune::print(&adapter)?,
         Command::Lines { source, save } => return Ok(lines::serve(&source, &save)),
     }
     Ok(true)

@@ -10,8 +10,8 @@ struct Params {
     e: u32,
     scale: f32,
     rank: u32,
-    unused0: u32,
-    unused1: u32,
+    softcap: f32,
+    unused: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

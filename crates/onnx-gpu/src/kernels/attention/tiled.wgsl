@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             for (var i = 0u; i < params.d; i += 1u) {
                 dot += q[i] * tile[key * {{depth}}u + i];
             }
-            let score = dot{{mask}};
+            let score = {{score}}{{mask}};
             scores[key] = score;
             top = max(top, score);
         }

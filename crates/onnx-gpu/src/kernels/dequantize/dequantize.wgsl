@@ -34,15 +34,8 @@ fn value(i: u32) -> f32 {
     return (element(i) - zero_point(at)) * in_scale[at];
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let index = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (index >= params.words) {
+{{each}}    if (i >= params.words) {
         return;
     }
-    out[index] = pack2x16float(vec2<f32>(value(2u * index), value(2u * index + 1u)));
+    out[i] = pack2x16float(vec2<f32>(value(2u * i), value(2u * i + 1u)));
 }

@@ -22,21 +22,14 @@ struct Params {
 @group(0) @binding(1) var<storage, read> in_x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let i = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (i >= params.len) {
+{{line}}
+{{each}}    if (i >= params.len) {
         return;
     }
-    let row = i / params.out_w;
-    let plane = row / params.out_h;
-    let x0 = i32((i - row * params.out_w) * params.stride_w) - params.pad_left;
-    let y0 = i32((row - plane * params.out_h) * params.stride_h) - params.pad_top;
-    let base = plane * params.in_h * params.in_w;
+    let pixel = spot(i, params.out_h, params.out_w);
+    let x0 = i32(pixel.lane * params.stride_w) - params.pad_left;
+    let y0 = i32(pixel.place * params.stride_h) - params.pad_top;
+    let base = pixel.outer * params.in_h * params.in_w;
     var acc = {{init}};
     var count = 0.0;
     for (var ky = 0u; ky < params.kernel_h; ky += 1u) {

@@ -42,28 +42,4 @@ fn finish(a: Acc) -> {{out}} {
     return {{finish}};
 }
 
-fn kept_offset(index: u32) -> u32 {
-    var rest = index;
-    var sum = 0u;
-    let first = 8u - params.kept_rank;
-    for (var axis = 7u; axis > first; axis -= 1u) {
-        let dim = params.kept_dims[axis / 4u][axis % 4u];
-        let next = rest / dim;
-        sum += (rest - next * dim) * params.kept_strides[axis / 4u][axis % 4u];
-        rest = next;
-    }
-    return sum + rest * params.kept_strides[first / 4u][first % 4u];
-}
-
-fn reduced_offset(index: u32) -> u32 {
-    var rest = index;
-    var sum = 0u;
-    let first = 8u - params.reduced_rank;
-    for (var axis = 7u; axis > first; axis -= 1u) {
-        let dim = params.reduced_dims[axis / 4u][axis % 4u];
-        let next = rest / dim;
-        sum += (rest - next * dim) * params.reduced_strides[axis / 4u][axis % 4u];
-        rest = next;
-    }
-    return sum + rest * params.reduced_strides[first / 4u][first % 4u];
-}
+{{offsets}}

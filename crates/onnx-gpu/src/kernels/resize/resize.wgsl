@@ -50,21 +50,13 @@ fn pick(x: f32, size: u32) -> u32 {
     return u32(clamp(i32(r), 0, i32(size) - 1));
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let i = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (i >= params.len) {
+{{line}}
+{{each}}    if (i >= params.len) {
         return;
     }
-    let row = i / params.out_w;
-    let out_x = i - row * params.out_w;
-    let plane = row / params.out_h;
-    let out_y = row - plane * params.out_h;
-    let y = source(out_y, params.scale.x, params.in_h, params.out_h);
-    let x = source(out_x, params.scale.y, params.in_w, params.out_w);
+    let pixel = spot(i, params.out_h, params.out_w);
+    let plane = pixel.outer;
+    let y = source(pixel.place, params.scale.x, params.in_h, params.out_h);
+    let x = source(pixel.lane, params.scale.y, params.in_w, params.out_w);
     let base = plane * params.in_h * params.in_w;
 {{sample}}}

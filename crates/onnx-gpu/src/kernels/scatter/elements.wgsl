@@ -20,35 +20,17 @@ fn combine(a: {{item}}, b: {{item}}) -> {{item}} {
     return {{combine}};
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let line = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (line >= params.lines) {
+{{wrapped}}{{line_starts}}
+{{each}}    if (i >= params.lines) {
         return;
     }
-    var rest = line;
-    var data = 0u;
-    var index = 0u;
-    for (var left = params.rank; left > 0u; left -= 1u) {
-        let axis = 7u - params.rank + left;
-        let dim = params.dims[axis / 4u][axis % 4u];
-        let next = rest / dim;
-        let at = rest - next * dim;
-        data += at * params.data_strides[axis / 4u][axis % 4u];
-        index += at * params.index_strides[axis / 4u][axis % 4u];
-        rest = next;
-    }
-    let size = i32(params.size);
+    // In the data and in the indices.
+    let start = line_starts(i);
     for (var j = 0u; j < params.count; j += 1u) {
-        let from_at = index + j * params.index_step;
-        let wanted = in_indices[from_at];
-        let place = select(wanted, wanted + size, wanted < 0);
-        if (place >= 0 && place < size) {
-            let at = data + u32(place) * params.data_step;
+        let from_at = start.y + j * params.index_step;
+        let place = wrapped(in_indices[from_at], params.size);
+        if (place >= 0 && place < i32(params.size)) {
+            let at = start.x + u32(place) * params.data_step;
             out[at] = combine(out[at], in_updates[from_at]);
         }
     }

@@ -17,28 +17,14 @@ fn combine(a: {{item}}, b: {{item}}) -> {{item}} {
     return {{combine}};
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let i = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (i >= params.slice) {
+{{tuple}}
+{{each}}    if (i >= params.slice) {
         return;
     }
     for (var tuple = 0u; tuple < params.tuples; tuple += 1u) {
-        var at = i;
-        var inside = true;
-        for (var d = 0u; d < params.depth; d += 1u) {
-            let axis = 8u - params.depth + d;
-            let size = i32(params.dims[axis / 4u][axis % 4u]);
-            let wanted = in_indices[tuple * params.depth + d];
-            let place = select(wanted, wanted + size, wanted < 0);
-            inside = inside && place >= 0 && place < size;
-            at += u32(clamp(place, 0, size - 1)) * params.strides[axis / 4u][axis % 4u];
-        }
-        if (inside) {
+        let slice = slice_of(tuple);
+        if (slice.inside) {
+            let at = slice.at + i;
             out[at] = combine(out[at], in_updates[tuple * params.slice + i]);
         }
     }

@@ -14,14 +14,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> in_x: array<{{in_item}}>;
 @group(0) @binding(2) var<storage, read_write> out: array<{{out_item}}>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let i = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (i >= params.len) {
+{{each}}    if (i >= params.len) {
         return;
     }
     var rest = i;

@@ -17,14 +17,7 @@ fn modulo(a: i32, b: i32) -> i32 {
     return ((a % b) + b) % b;
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let i = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (i >= params.len) {
+{{each}}    if (i >= params.len) {
         return;
     }
     var rest = i;

@@ -18,28 +18,19 @@ fn key(at: u32) -> u32 {
     return select(~ascending, ascending, params.largest != 0u);
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lid: u32,
-) {
-    let i = (wid.y * groups.x + wid.x) * 64u + lid;
-    if (i >= params.len) {
+{{line}}
+{{each}}    if (i >= params.len) {
         return;
     }
-    let row = i / params.inner;
-    let lane = i - row * params.inner;
-    let outer = row / params.axis;
-    let place = row - outer * params.axis;
-    let start = outer * params.axis * params.inner + lane;
+    let at = spot(i, params.axis, params.inner);
+    let start = at.outer * params.axis * params.inner + at.lane;
     let own = key(i);
     var rank = 0u;
     for (var other = 0u; other < params.axis; other += 1u) {
         let k = key(start + other * params.inner);
-        rank += select(0u, 1u, k > own || (k == own && other < place));
+        rank += select(0u, 1u, k > own || (k == own && other < at.place));
     }
     if (rank < params.k) {
-        out[(outer * params.k + rank) * params.inner + lane] = i32(place);
+        out[(at.outer * params.k + rank) * params.inner + at.lane] = i32(at.place);
     }
 }
