@@ -6,6 +6,7 @@ use super::{FUSED_DOMAIN, Passes};
 use crate::error::Result;
 use crate::kernels::AdapterClass;
 use crate::session::planned;
+use crate::weights::WeightSource;
 
 /// A model after some passes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,15 +17,23 @@ pub struct Report {
     pub kernels: Option<BTreeMap<&'static str, usize>>,
     /// Bytes of inputs and intermediate results, if every input shape is fixed.
     pub working_bytes: Option<u64>,
+    /// Bytes of the largest buffer, weights included, if every input shape is fixed.
+    pub largest_buffer: Option<u64>,
 }
 
 impl Report {
-    /// Runs the passes and plans the dispatches for an adapter of the given class.
+    /// Runs the passes and plans the dispatches for an adapter of the given class. Of the `files` beside the graph only small
+    /// constants are read, and the source has to have them at once, as memory and a folder do.
     ///
     /// # Errors
-    /// As [`crate::Session::from_bytes`] for the file.
-    pub fn new(onnx: &[u8], passes: Passes, class: AdapterClass) -> Result<Self> {
-        let planned = planned(onnx, passes, class)?;
+    /// As [`crate::Session::load`] for the files.
+    pub fn new(
+        onnx: &[u8],
+        files: &dyn WeightSource,
+        passes: Passes,
+        class: AdapterClass,
+    ) -> Result<Self> {
+        let planned = planned(onnx, files, passes, class)?;
         let mut report = Self::default();
         for node in &planned.graph.nodes {
             let name = match node.domain.as_str() {
@@ -42,6 +51,11 @@ impl Report {
             *kernels.entry(step.launch.label).or_default() += 1;
         }
         report.kernels = Some(kernels);
+        let buffers = planned.program.buffers.iter().zip(&planned.plan.used);
+        report.largest_buffer = buffers
+            .filter(|(_, used)| **used)
+            .map(|(buffer, _)| buffer.bytes)
+            .max();
         report.working_bytes = Some(planned.plan.working_bytes(&planned.program));
         Ok(report)
     }

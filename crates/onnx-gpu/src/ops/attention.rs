@@ -7,16 +7,18 @@ pub(super) mod contrib;
 pub(super) mod masks;
 
 use super::elementwise::{binary, unary};
+use super::flash::{Call, in_blocks};
 use super::matmul::product;
 use super::movement::{join, permuted};
-use crate::error::{Result, mismatch, unsupported};
+use crate::error::{Error, Result, mismatch, unsupported};
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::softmax::{Softmax, softmax};
-use crate::lower::{Cx, Value};
+use crate::lower::{Cx, Value, broadcast};
 use crate::tensor::{DType, Tensor};
 use masks::{Frontier, add_bias, additive, padded, window_bias};
 
 /// `softmax(softcap(scale · Q·Kᵀ) + bias) · V` over `[batch, heads, length, size]`; several query heads may share a key head.
+#[derive(Clone)]
 pub(super) struct Attention {
     pub q: Value,
     pub k: Value,
@@ -28,9 +30,8 @@ pub(super) struct Attention {
     pub softcap: f32,
 }
 
-/// The result and the stages of the scores.
-pub(super) struct Attended {
-    pub out: Value,
+/// What becomes of the scores on their way to the weights.
+pub(super) struct Stages {
     pub scores: Value,
     pub capped: Value,
     pub biased: Value,
@@ -53,7 +54,42 @@ pub(super) fn four(x: &Value) -> Result<[usize; 4]> {
 }
 
 impl Attention {
-    pub fn lower(self, cx: &mut Cx<'_>) -> Result<Attended> {
+    /// The result alone; scores are stored only where the kernel does not suit, and then not more than one buffer holds.
+    pub fn lower(self, cx: &mut Cx<'_>) -> Result<Value> {
+        let grid = self.grid()?;
+        let [q, k, v] = self.shared(cx, grid)?;
+        let bias = match &self.bias {
+            Some(bias) => Some(grid.split_bias(cx, bias)?),
+            None => None,
+        };
+        let call = Call {
+            q: &q,
+            k: &k,
+            v: &v,
+            mask: bias.as_ref(),
+            keys_in_rows: true,
+            scale: self.scale,
+            softcap: self.softcap,
+            guarded: bias.is_some(),
+        };
+        let out = match call.flash(cx)? {
+            Some(out) => out,
+            None => {
+                let scores = [grid.batch * grid.heads, grid.keys];
+                in_blocks(cx, &self.q, self.bias.as_ref(), scores, |cx, q, bias| {
+                    let some = Self {
+                        q: q.clone(),
+                        bias: bias.cloned(),
+                        ..self.clone()
+                    };
+                    Ok(some.in_stages(cx)?.0)
+                })?
+            }
+        };
+        cx.reshaped(out, vec![grid.batch, grid.heads, grid.queries, grid.v_size])
+    }
+
+    fn grid(&self) -> Result<Grid> {
         let [batch, heads, queries, size] = four(&self.q)?;
         let [kb, kv_heads, keys, k_size] = four(&self.k)?;
         let [vb, v_heads, v_keys, v_size] = four(&self.v)?;
@@ -73,22 +109,42 @@ impl Attention {
                 self.v.shape()
             )));
         }
-        // Query heads that share a key head get an axis of their own, over which keys and values broadcast.
-        let share = heads / kv_heads;
-        let split = |cx: &Cx<'_>, x: Value, [h, g]: [usize; 2], rest: [usize; 2]| {
-            cx.reshaped(x, vec![batch, h, g, rest[0], rest[1]])
+        Ok(Grid {
+            batch,
+            heads,
+            kv_heads,
+            queries,
+            keys,
+            size,
+            v_size,
+        })
+    }
+
+    /// Queries, keys and values. Query heads that share a key head get an axis of their own, over which keys and values
+    /// broadcast.
+    fn shared(&self, cx: &Cx<'_>, g: Grid) -> Result<[Value; 3]> {
+        let own = [self.q.clone(), self.k.clone(), self.v.clone()];
+        if g.heads == g.kv_heads {
+            return Ok(own);
+        }
+        let [q, k, v] = own;
+        let split = |x: Value, share: usize, rows: usize, columns: usize| {
+            cx.reshaped(x, vec![g.batch, g.kv_heads, share, rows, columns])
         };
-        let (q, k, v) = if share == 1 {
-            (self.q, self.k, self.v)
-        } else {
-            (
-                split(cx, self.q, [kv_heads, share], [queries, size])?,
-                split(cx, self.k, [kv_heads, 1], [keys, size])?,
-                split(cx, self.v, [kv_heads, 1], [keys, v_size])?,
-            )
-        };
+        Ok([
+            split(q, g.heads / g.kv_heads, g.queries, g.size)?,
+            split(k, 1, g.keys, g.size)?,
+            split(v, 1, g.keys, g.v_size)?,
+        ])
+    }
+
+    /// The result by one operator after the other, and the scores between them.
+    pub fn in_stages(&self, cx: &mut Cx<'_>) -> Result<(Value, Stages)> {
+        let g = self.grid()?;
+        let [q, k, v] = self.shared(cx, g)?;
+        let shape = vec![g.batch, g.heads, g.queries, g.keys];
         let scores = product(cx, &q, &k, true, self.scale)?;
-        let scores = cx.reshaped(scores, vec![batch, heads, queries, keys])?;
+        let scores = cx.reshaped(scores, shape.clone())?;
         let mut capped = scores.clone();
         if self.softcap != 0.0 {
             let cap = scalar(self.softcap, scores.dtype())?;
@@ -100,16 +156,12 @@ impl Attention {
             Some(bias) => binary(cx, BinaryOp::Add, &capped, bias)?,
             None => capped.clone(),
         };
-        if biased.shape() != [batch, heads, queries, keys] {
-            return Err(mismatch(format!(
-                "a mask {:?} does not fit scores {:?}",
-                self.bias.as_ref().map(Value::shape),
-                scores.shape()
-            )));
+        if biased.shape() != shape {
+            return Err(g.misfit(&self.bias));
         }
         let geometry = Softmax {
-            outer: batch * heads * queries,
-            axis: keys,
+            outer: g.batch * g.heads * g.queries,
+            axis: g.keys,
             inner: 1,
             log: false,
             zero_if_empty: self.bias.is_some(),
@@ -121,20 +173,65 @@ impl Attention {
             biased.shape(),
             biased.dtype(),
         )?;
-        let shared = if share == 1 {
+        let by_key_head = if g.heads == g.kv_heads {
             weights.clone()
         } else {
-            split(cx, weights.clone(), [kv_heads, share], [queries, keys])?
+            let share = g.heads / g.kv_heads;
+            let shape = vec![g.batch, g.kv_heads, share, g.queries, g.keys];
+            cx.reshaped(weights.clone(), shape)?
         };
-        let out = product(cx, &shared, &v, false, 1.0)?;
-        let out = cx.reshaped(out, vec![batch, heads, queries, v_size])?;
-        Ok(Attended {
-            out,
+        let out = product(cx, &by_key_head, &v, false, 1.0)?;
+        let out = cx.reshaped(out, vec![g.batch, g.heads, g.queries, g.v_size])?;
+        let stages = Stages {
             scores,
             capped,
             biased,
             weights,
-        })
+        };
+        Ok((out, stages))
+    }
+}
+
+/// The sizes of one attention.
+#[derive(Clone, Copy)]
+struct Grid {
+    batch: usize,
+    heads: usize,
+    kv_heads: usize,
+    queries: usize,
+    keys: usize,
+    size: usize,
+    v_size: usize,
+}
+
+impl Grid {
+    /// A mask of `[batch, heads, queries, keys]` or what broadcasts to it, as it broadcasts to the scores of [`Attention::shared`].
+    fn split_bias(&self, cx: &Cx<'_>, bias: &Value) -> Result<Value> {
+        let wanted = [self.batch, self.heads, self.queries, self.keys];
+        if broadcast(bias.shape(), &wanted)? != wanted {
+            return Err(self.misfit(&Some(bias.clone())));
+        }
+        let Some(at) = bias.rank().checked_sub(3) else {
+            return Ok(bias.clone());
+        };
+        if self.heads == self.kv_heads {
+            return Ok(bias.clone());
+        }
+        let mut shape = bias.shape().to_vec();
+        let split = match shape[at] {
+            1 => [1, 1],
+            heads => [self.kv_heads, heads / self.kv_heads],
+        };
+        shape.splice(at..=at, split);
+        cx.reshaped(bias.clone(), shape)
+    }
+
+    fn misfit(&self, bias: &Option<Value>) -> Error {
+        mismatch(format!(
+            "a mask {:?} does not fit scores {:?}",
+            bias.as_ref().map(Value::shape),
+            [self.batch, self.heads, self.queries, self.keys]
+        ))
     }
 }
 
@@ -240,26 +337,28 @@ pub(super) fn attention(cx: &mut Cx<'_>) -> Result<()> {
         scale: cx.attributes.float("scale", default)?,
         softcap: cx.attributes.float("softcap", 0.0)?,
     };
-    let done = call.lower(cx)?;
-    let out = if flat {
-        merge_heads(cx, &done.out)?
+    let mode = cx.attributes.int("qk_matmul_output_mode", 0)?;
+    let out = if cx.wants(3) {
+        let (out, stages) = call.in_stages(cx)?;
+        let stage = match mode {
+            0 => stages.scores,
+            1 => stages.capped,
+            2 => stages.biased,
+            3 => stages.weights,
+            other => {
+                return Err(unsupported(format!(
+                    "attribute 'qk_matmul_output_mode' = {other} is not supported"
+                )));
+            }
+        };
+        cx.set(3, stage);
+        out
     } else {
-        done.out
+        call.lower(cx)?
     };
-    let stage = match cx.attributes.int("qk_matmul_output_mode", 0)? {
-        0 => done.scores,
-        1 => done.capped,
-        2 => done.biased,
-        3 => done.weights,
-        other => {
-            return Err(unsupported(format!(
-                "attribute 'qk_matmul_output_mode' = {other} is not supported"
-            )));
-        }
-    };
+    let out = if flat { merge_heads(cx, &out)? } else { out };
     cx.set(0, out);
     cx.set(1, k);
     cx.set(2, v);
-    cx.set(3, stage);
     Ok(())
 }

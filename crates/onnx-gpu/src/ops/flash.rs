@@ -1,8 +1,9 @@
-//! The attention that fusion finds: one kernel, or its parts where shapes say otherwise.
+//! Attention in one dispatch where shapes suit the kernel, for the operators and for what fusion finds; else in its parts.
 
 use super::Lower;
 use super::elementwise::{binary, unary};
 use super::matmul::product;
+use super::movement::{join, part};
 use super::softmax::normalised;
 use crate::error::{Result, mismatch};
 use crate::graph::Pass;
@@ -11,37 +12,117 @@ use crate::kernels::elementwise::{BinaryOp, UnaryOp, select};
 use crate::kernels::matmul::Strides;
 use crate::kernels::row_major;
 use crate::lower::{Cx, Layout, Run, Value, axis, broadcast, refine};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, elements};
 
 pub(super) fn find_fused(op: &str) -> Option<Lower> {
     (op == "Attention").then_some(attention as Lower)
 }
 
-/// Inputs Q `[.., m, d]`, K `[.., d, n]`, V `[.., n, e]` and a mask that is added to the scores.
+/// `softmax(softcap(scale · Q·K) + mask) · V`.
+pub(super) struct Call<'a> {
+    /// `[.., m, d]`.
+    pub q: &'a Value,
+    /// `[.., d, n]`, or `[.., n, d]` if `keys_in_rows`.
+    pub k: &'a Value,
+    /// `[.., n, e]`.
+    pub v: &'a Value,
+    /// Added to the scores; broadcasts to `[.., m, n]`.
+    pub mask: Option<&'a Value>,
+    pub keys_in_rows: bool,
+    pub scale: f32,
+    /// `c · tanh(x / c)`; 0 for none.
+    pub softcap: f32,
+    /// A row without any finite score gives 0 instead of NaN.
+    pub guarded: bool,
+}
+
+impl Call<'_> {
+    /// One dispatch; none where shapes do not suit the kernel.
+    pub fn flash(&self, cx: &mut Cx<'_>) -> Result<Option<Value>> {
+        let Some(operands) = Operands::of(self)? else {
+            return Ok(None);
+        };
+        for viewed in [true, false] {
+            if let Some((batch, strides)) = operands.place(cx, viewed) {
+                return operands.launch(cx, self, batch, &strides, viewed).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What fusion makes: inputs Q, K as the product takes it, V and a mask that is added to the scores.
 fn attention(cx: &mut Cx<'_>) -> Result<()> {
     let (q, k, v) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let mask = cx.optional(3);
-    let scale = cx.attributes.float("scale", 1.0)?;
-    let guarded = cx.attributes.flag("guarded", false)?;
     let along = cx.attributes.int("axis", -1)?;
-    let out = match Operands::of(&q, &k, &v, mask.as_ref(), along)? {
-        Some(operands) => {
-            let [_, n] = operands.keys;
-            let geometry = match operands.place(cx, true) {
-                Some(placed) => Some((placed, true)),
-                None => operands.place(cx, false).map(|placed| (placed, false)),
-            };
-            match geometry {
-                Some(((batch, strides), viewed)) if n > 0 => {
-                    operands.launch(cx, batch, &strides, viewed, scale, guarded)?
-                }
-                _ => parts(cx, &q, &k, &v, mask.as_ref(), scale, guarded, along)?,
+    let call = Call {
+        q: &q,
+        k: &k,
+        v: &v,
+        mask: mask.as_ref(),
+        keys_in_rows: false,
+        scale: cx.attributes.float("scale", 1.0)?,
+        softcap: 0.0,
+        guarded: cx.attributes.flag("guarded", false)?,
+    };
+    let rank = q
+        .rank()
+        .max(k.rank())
+        .max(mask.as_ref().map_or(0, Value::rank));
+    let out = if axis(along, rank)? + 1 == rank {
+        match call.flash(cx)? {
+            Some(out) => out,
+            None => {
+                let lead = broadcast(lead(&q), lead(&k))?;
+                let keys = k.shape().last().copied().unwrap_or(0);
+                let size = [elements(&lead)?, keys];
+                in_blocks(cx, &q, mask.as_ref(), size, |cx, q, mask| {
+                    parts(cx, &Call { q, mask, ..call }, along)
+                })?
             }
         }
-        None => parts(cx, &q, &k, &v, mask.as_ref(), scale, guarded, along)?,
+    } else {
+        parts(cx, &call, along)?
     };
     cx.set(0, out);
     Ok(())
+}
+
+/// Attention for some queries after the other where the scores of all would not fit into one buffer: `attend` computes it for
+/// queries `[.., rows, d]` and the part of the mask that belongs to them. `keys` is their number, `lead` that of the matrices.
+pub(super) fn in_blocks(
+    cx: &mut Cx<'_>,
+    q: &Value,
+    mask: Option<&Value>,
+    [lead, keys]: [usize; 2],
+    mut attend: impl FnMut(&mut Cx<'_>, &Value, Option<&Value>) -> Result<Value>,
+) -> Result<Value> {
+    let Some(along) = q.rank().checked_sub(2) else {
+        return attend(cx, q, mask);
+    };
+    let queries = q.shape()[along];
+    let row = elements(&[lead, keys])?.max(1) as u64 * 4;
+    let rows = usize::try_from(cx.max_binding() / row)
+        .unwrap_or(usize::MAX)
+        .max(1);
+    if rows >= queries {
+        return attend(cx, q, mask);
+    }
+    let mut outputs = Vec::with_capacity(queries.div_ceil(rows));
+    for start in (0..queries).step_by(rows) {
+        let count = rows.min(queries - start);
+        let some = part(cx, q, along, start, count)?;
+        let hidden = match mask {
+            Some(mask) if mask.rank() >= 2 && mask.shape()[mask.rank() - 2] != 1 => {
+                Some(part(cx, mask, mask.rank() - 2, start, count)?)
+            }
+            other => other.cloned(),
+        };
+        outputs.push(attend(cx, &some, hidden.as_ref())?);
+    }
+    let along = outputs[0].rank() - 2;
+    join(cx, &outputs, along)
 }
 
 /// Operands whose shapes suit the kernel.
@@ -53,20 +134,21 @@ struct Operands<'a> {
     /// d and n.
     keys: [usize; 2],
     e: usize,
+    keys_in_rows: bool,
 }
 
 impl<'a> Operands<'a> {
-    fn of(
-        q: &'a Value,
-        k: &'a Value,
-        v: &'a Value,
-        mask: Option<&'a Value>,
-        along: i64,
-    ) -> Result<Option<Self>> {
-        let (&[ref qb @ .., m, d], &[ref kb @ .., kd, n], &[ref vb @ .., vn, e]) =
+    fn of(call: &Call<'a>) -> Result<Option<Self>> {
+        let Call { q, k, v, mask, .. } = *call;
+        let (&[ref qb @ .., m, d], &[ref kb @ .., k0, k1], &[ref vb @ .., vn, e]) =
             (q.shape(), k.shape(), v.shape())
         else {
             return Ok(None);
+        };
+        let (kd, n) = if call.keys_in_rows {
+            (k1, k0)
+        } else {
+            (k0, k1)
         };
         if d != kd || n != vn {
             return Err(mismatch(format!(
@@ -80,11 +162,9 @@ impl<'a> Operands<'a> {
         let batch = broadcast(&scored, vb)?;
         let scores = [&scored[..], &[m, n]].concat();
         let masked = mask.map_or(Ok(scores.clone()), |mask| broadcast(&scores, mask.shape()))?;
-        let last = axis(along, masked.len())? + 1 == masked.len();
         let floats = [q, k, v].into_iter().chain(mask);
-        let fits = last
-            && masked == scores
-            && [m, n, d, e].iter().all(|&size| size > 0)
+        let fits = masked == scores
+            && [m, n, d, e].iter().chain(&batch).all(|&size| size > 0)
             && d.max(e) <= MAX_DEPTH
             && floats.clone().all(|value| value.dtype() == q.dtype())
             && q.dtype().is_float();
@@ -94,6 +174,7 @@ impl<'a> Operands<'a> {
             queries: [m, d],
             keys: [d, n],
             e,
+            keys_in_rows: call.keys_in_rows,
         }))
     }
 
@@ -114,6 +195,10 @@ impl<'a> Operands<'a> {
                 [shape[shape.len() - 2], shape[shape.len() - 1]]
             };
             let (batch, steps) = runs(&layout, value.shape(), &self.batch, matrix)?;
+            let steps = match index {
+                1 if self.keys_in_rows => [steps[1], steps[0]],
+                _ => steps,
+            };
             batches.push(batch);
             places.push((usize::try_from(layout.offset).ok()?, steps));
         }
@@ -140,11 +225,10 @@ impl<'a> Operands<'a> {
     fn launch(
         &self,
         cx: &mut Cx<'_>,
+        call: &Call<'_>,
         batch: Vec<usize>,
         strides: &[Strides],
         viewed: bool,
-        scale: f32,
-        guarded: bool,
     ) -> Result<Value> {
         let ([m, d], [_, n], e) = (self.queries, self.keys, self.e);
         // Heads next to each other within a row, as the next product wants them.
@@ -177,8 +261,9 @@ impl<'a> Operands<'a> {
             n,
             d,
             e,
-            scale,
-            guarded,
+            scale: call.scale,
+            softcap: call.softcap,
+            guarded: call.guarded,
             q: strides[0].clone(),
             k: strides[1].clone(),
             v: strides[2].clone(),
@@ -232,28 +317,21 @@ fn runs(
     Some(((0..batch.len()).flat_map(spread).collect(), steps))
 }
 
+/// The axes before a matrix.
+fn lead(value: &Value) -> &[usize] {
+    let shape = value.shape();
+    &shape[..shape.len().saturating_sub(2)]
+}
+
 /// The operators that were fused, one by one.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "the operands of attention and its three settings"
-)]
-fn parts(
-    cx: &mut Cx<'_>,
-    q: &Value,
-    k: &Value,
-    v: &Value,
-    mask: Option<&Value>,
-    scale: f32,
-    guarded: bool,
-    along: i64,
-) -> Result<Value> {
-    let mut scores = product(cx, q, k, false, scale)?;
-    if let Some(mask) = mask {
+fn parts(cx: &mut Cx<'_>, call: &Call<'_>, along: i64) -> Result<Value> {
+    let mut scores = product(cx, call.q, call.k, false, call.scale)?;
+    if let Some(mask) = call.mask {
         scores = binary(cx, BinaryOp::Add, &scores, mask)?;
     }
     let at = axis(along, scores.rank())?;
     let mut weights = normalised(cx, &scores, at, false)?;
-    if guarded {
+    if call.guarded {
         let missing = unary(cx, UnaryOp::IsNan, &weights)?;
         let zero = Value::Const(Tensor::f32([], vec![0.0])?.cast(weights.dtype()));
         let shape = weights.shape().to_vec();
@@ -264,5 +342,5 @@ fn parts(
             weights.dtype(),
         )?;
     }
-    product(cx, &weights, v, false, 1.0)
+    product(cx, &weights, call.v, false, 1.0)
 }

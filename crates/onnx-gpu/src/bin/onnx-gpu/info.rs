@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::proto::{Model, ValueInfo};
+use onnx_gpu::weights::Folder;
 use onnx_gpu::{OPSETS, Passes, Report, Result, is_supported};
 
 /// Prints what a model declares.
@@ -59,10 +60,10 @@ pub fn print(bytes: &[u8]) -> Result<()> {
 }
 
 /// Prints nodes and dispatches without any pass and with the given ones.
-pub fn print_fused(bytes: &[u8], passes: Passes) -> Result<()> {
+pub fn print_fused(bytes: &[u8], files: &Folder, passes: Passes) -> Result<()> {
     let class = AdapterClass::Software;
-    let before = Report::new(bytes, Passes::NONE, class)?;
-    let after = Report::new(bytes, passes, class)?;
+    let before = Report::new(bytes, files, Passes::NONE, class)?;
+    let after = Report::new(bytes, files, passes, class)?;
     println!("{:>7} {:>7}  node", "before", "after");
     rows(&before.operators, &after.operators);
     println!("{:>7} {:>7}  nodes", before.nodes(), after.nodes());
@@ -74,12 +75,25 @@ pub fn print_fused(bytes: &[u8], passes: Passes) -> Result<()> {
     } else {
         println!("dispatches depend on the shapes of the inputs");
     }
-    if let (Some(was), Some(is)) = (before.working_bytes, after.working_bytes) {
-        println!(
-            "{:>7.1} {:>7.1}  MB of inputs and intermediate results",
-            was as f64 / 1e6,
-            is as f64 / 1e6
-        );
+    for (was, is, what) in [
+        (
+            before.working_bytes,
+            after.working_bytes,
+            "inputs and intermediate results",
+        ),
+        (
+            before.largest_buffer,
+            after.largest_buffer,
+            "the largest buffer",
+        ),
+    ] {
+        if let (Some(was), Some(is)) = (was, is) {
+            println!(
+                "{:>7.1} {:>7.1}  MB of {what}",
+                was as f64 / 1e6,
+                is as f64 / 1e6
+            );
+        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! and [`Attention`](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.Attention).
 
 use super::super::elementwise::{binary, cast_value, select_values};
-use super::super::matmul::product;
+use super::super::matmul::{biased_product, product};
 use super::super::movement::{join, part, permuted};
 use super::masks::{Frontier, add_bias, below, window_bias};
 use super::{Attention, count, four, merge_heads, split_heads, with_past};
@@ -82,7 +82,7 @@ fn run(cx: &mut Cx<'_>, call: Call) -> Result<[Value; 3]> {
         0.0 => 1.0 / (size as f32).sqrt(),
         given => given,
     };
-    let done = Attention {
+    let out = Attention {
         q: call.q,
         k: k.clone(),
         v: v.clone(),
@@ -91,7 +91,7 @@ fn run(cx: &mut Cx<'_>, call: Call) -> Result<[Value; 3]> {
         softcap: 0.0,
     }
     .lower(cx)?;
-    Ok([merge_heads(cx, &done.out)?, k, v])
+    Ok([merge_heads(cx, &out)?, k, v])
 }
 
 /// Part `index` of the last-but-one axis of a packed `[batch, length, heads, parts, size]`, by heads.
@@ -165,10 +165,10 @@ pub(in crate::ops) fn attention(cx: &mut Cx<'_>) -> Result<()> {
     cx.attributes
         .ignore(&["rotary_embedding_dim", "past_present_share_buffer"]);
     let (x, weights) = (cx.input(0)?, cx.input(1)?);
-    let mut all = product(cx, &x, &weights, false, 1.0)?;
-    if let Some(bias) = cx.optional(2) {
-        all = binary(cx, BinaryOp::Add, &all, &bias)?;
-    }
+    let all = match cx.optional(2) {
+        Some(bias) => biased_product(cx, &x, &weights, &bias)?,
+        None => product(cx, &x, &weights, false, 1.0)?,
+    };
     let &[batch, _, total] = all.shape() else {
         return Err(mismatch(format!(
             "{:?} is not [batch, length, hidden]",
