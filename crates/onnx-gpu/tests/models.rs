@@ -1,20 +1,30 @@
-//! Weights from files, from ranges of files and in packed formats. Expected values are worked out by hand.
+//! Hand-encoded models on a device: sessions, weights, attention, and what happens when a device goes away. Expected values are
+//! worked out by hand, or by ONNX Runtime where a file says so.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "weights/encode.rs"]
+#[path = "models/attention.rs"]
+mod attention;
+#[path = "models/encode.rs"]
 mod encode;
-#[path = "weights/hostile.rs"]
+#[path = "models/hostile.rs"]
 mod hostile;
-#[path = "weights/load.rs"]
+#[path = "models/load.rs"]
 mod load;
-#[path = "weights/quantised.rs"]
+#[path = "models/loss.rs"]
+mod loss;
+#[path = "models/quantised.rs"]
 mod quantised;
+#[path = "models/session.rs"]
+mod session;
+#[path = "models/tiles.rs"]
+mod tiles;
 
 use std::sync::OnceLock;
 
 use onnx_gpu::{AdapterChoice, Gpu, Options};
 
+/// The device that tests share; those that destroy one open their own.
 fn options() -> Options {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     let gpu =

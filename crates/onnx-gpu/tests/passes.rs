@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use onnx_gpu::kernels::AdapterClass;
+use onnx_gpu::weights::Bytes;
 use onnx_gpu::{
     AdapterChoice, DType, Dim, Gpu, Options, Pass, Passes, Report, Session, Tensor, ValueInfo,
 };
@@ -127,10 +128,10 @@ fn reports_count_what_sessions_dispatch() {
     let onnx = model("denoiser");
     for passes in [Passes::NONE, Passes::ALL] {
         let class = gpu().class();
-        let report = Report::new(&onnx, passes, class).unwrap();
+        let report = Report::new(&onnx, &Bytes::new(), passes, class).unwrap();
         assert_eq!(report.dispatches().unwrap(), run(&onnx, passes).1);
     }
-    let report = Report::new(&onnx, Passes::ALL, AdapterClass::Hardware).unwrap();
+    let report = Report::new(&onnx, &Bytes::new(), Passes::ALL, AdapterClass::Hardware).unwrap();
     assert_eq!(report.operators.get("fused::Attention"), Some(&8));
     assert_eq!(report.operators.get("Softmax"), None);
 }

@@ -25,7 +25,13 @@ fn reference(g: &Attention, q: &[f32], k: &[f32], v: &[f32], mask: &[f32], len: 
                         .mask
                         .as_ref()
                         .map_or(0.0, |m| f64::from(mask[at(m, &batch, row, key)]));
-                    dot * f64::from(g.scale) + shift
+                    let score = dot * f64::from(g.scale);
+                    let cap = f64::from(g.softcap);
+                    if g.softcap == 0.0 {
+                        score + shift
+                    } else {
+                        cap * (score / cap).tanh() + shift
+                    }
                 })
                 .collect();
             let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -65,6 +71,7 @@ fn interleaved(images: usize, heads: usize, m: usize, n: usize, d: usize, e: usi
         d,
         e,
         scale: 1.0 / (d as f32).sqrt(),
+        softcap: 0.0,
         guarded: false,
         q: rows(m, d),
         k: Strides {
@@ -160,6 +167,24 @@ fn masks_broadcast_and_hide_keys() {
         },
         &padding,
     );
+}
+
+#[test]
+fn scores_are_capped_before_the_mask() {
+    let (m, n) = (11, 9);
+    let mut g = interleaved(1, 2, m, n, 16, 8);
+    (g.scale, g.softcap) = (3.0, 2.0);
+    check(&g, &[]);
+    // Far beyond what `tanh` can tell from 1.
+    g.scale = 1e6;
+    g.mask = Some(Strides {
+        offset: 0,
+        batch: vec![0, 0],
+        row: n,
+        col: 1,
+    });
+    let mask: Vec<f32> = (0..m * n).map(|i| (i % 5) as f32 * 0.5).collect();
+    check(&g, &mask);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use onnx_gpu::kernels::conv2d::{Conv2d, Residual, conv2d};
 use onnx_gpu::kernels::{Activation, Format};
 
-use crate::harness::{CLASSES, assert_close, noise, run};
+use crate::harness::{assert_close, noise, run, tables};
 
 fn reference(g: &Conv2d, x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) -> Vec<f64> {
     let [oh, ow] = g.output().unwrap();
@@ -63,7 +63,7 @@ pub fn check(g: Conv2d) {
     let len = g.batch * g.out_channels * oh * ow;
     let residual = noise(len, 4);
     let expected = reference(&g, &x, &w, &bias, &residual);
-    for class in CLASSES {
+    for class in tables() {
         let mut inputs = vec![&x[..], &w[..]];
         if g.bias {
             inputs.push(&bias);

@@ -3,9 +3,30 @@
 use std::sync::OnceLock;
 
 use onnx_gpu::gpu::{AdapterChoice, Buffer, Gpu, Recording};
-use onnx_gpu::kernels::{AdapterClass, Launch};
+use onnx_gpu::kernels::{AdapterClass, Extent, Launch, Tile, Tiles};
 
 pub const CLASSES: [AdapterClass; 2] = [AdapterClass::Software, AdapterClass::Hardware];
+
+/// Tables of tiles that together use every tile.
+pub fn tables() -> Vec<Tiles> {
+    let mut tables: Vec<Tiles> = CLASSES.map(Tiles::from).to_vec();
+    let direct = |rows| Tile::Direct { rows, columns: 128 };
+    for tiles in [
+        [direct(1), direct(8), direct(8), direct(8)],
+        [Tile::Shared { side: 64 }; 4],
+    ] {
+        let table = Extent::ALL.into_iter().zip(tiles).fold(
+            Tiles::from(AdapterClass::Hardware),
+            |table, (extent, tile)| {
+                table
+                    .with_product(extent, tile)
+                    .with_convolution(extent, tile)
+            },
+        );
+        tables.push(table);
+    }
+    tables
+}
 
 /// The device that all tests share; a test without one fails here.
 pub fn gpu() -> &'static Gpu {

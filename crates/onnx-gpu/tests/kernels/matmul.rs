@@ -1,7 +1,7 @@
 use onnx_gpu::kernels::Activation;
 use onnx_gpu::kernels::matmul::{Bias, MatMul, Strides, matmul};
 
-use crate::harness::{CLASSES, assert_close, broadcast, flat, indices, noise, run};
+use crate::harness::{assert_close, broadcast, flat, indices, noise, run, tables};
 
 fn reference(g: &MatMul, a: &[f32], b: &[f32], bias: Option<&[f32]>, residual: &[f32]) -> Vec<f64> {
     let mut shape = g.batch.clone();
@@ -70,7 +70,7 @@ pub fn check(g: &MatMul, bias_len: usize) {
     let len = matrices(&g.batch) * g.m * g.n;
     let residual = noise(len, 4);
     let expected = reference(g, &a, &b, Some(&bias), &residual);
-    for class in CLASSES {
+    for class in tables() {
         let mut inputs = vec![&a[..], &b[..]];
         if g.bias.is_some() {
             inputs.push(&bias);

@@ -107,13 +107,30 @@ pub fn info(number: u8, name: &str, code: i64, dims: &[usize]) -> Vec<u8> {
     )
 }
 
+/// An input or output of floats whose shape is not declared.
+pub fn open_info(number: u8, name: &str) -> Vec<u8> {
+    let kind = field(2, &field(1, &int(1, 1)));
+    field(number, &[field(1, name.as_bytes()), kind].concat())
+}
+
+/// An initializer of int64.
+pub fn longs(name: &str, data: &[i64]) -> Vec<u8> {
+    let bytes: Vec<u8> = data.iter().flat_map(|x| x.to_le_bytes()).collect();
+    raw(name, &[data.len()], 7, &bytes)
+}
+
 /// A model of graph fields, opset 21 and `com.microsoft` 1.
 pub fn model(graph: &[Vec<u8>]) -> Vec<u8> {
+    model_of(21, graph)
+}
+
+/// A model of graph fields, an operator set of ONNX and `com.microsoft` 1.
+pub fn model_of(opset: i64, graph: &[Vec<u8>]) -> Vec<u8> {
     let microsoft = [field(1, b"com.microsoft"), int(2, 1)].concat();
     [
         int(1, 10),
         field(7, &graph.concat()),
-        field(8, &int(2, 21)),
+        field(8, &int(2, opset)),
         field(8, &microsoft),
     ]
     .concat()

@@ -5,7 +5,7 @@ use half::f16;
 use onnx_gpu::weights::{Bytes, CHUNK, Folder, Reading};
 use onnx_gpu::{ErrorKind, Session, Tensor, WeightSource};
 
-use super::encode::{attribute, external, floats, info, model, node, node_with, raw};
+use super::encode::{attribute, external, floats, info, longs, model, node, node_with, raw};
 use super::options;
 
 /// Element `i` of every weight here: small integers, exact in 16 bits.
@@ -55,6 +55,34 @@ fn a_16_bit_weight_behind_a_cast_is_multiplied() {
     let graph = cast_product(k, n, raw("w", &[k, n], 10, &half_bytes(k * n)));
     let session = Session::from_bytes_blocking(&graph, options()).unwrap();
     check(&session, k, n);
+}
+
+#[test]
+fn a_16_bit_weight_stays_so_when_its_axes_are_swapped() {
+    // As exporters write a linear layer: the weight lies by outputs. An odd number of elements, and a slice of it.
+    let (k, n) = (331, 207);
+    let by_output: Vec<u8> = (0..(n + 1) * k)
+        .flat_map(|at| {
+            let (j, i) = (at / k, at % k);
+            let v = if j == 0 { 99.0 } else { value(i * n + j - 1) };
+            f16::from_f32(v).to_le_bytes()
+        })
+        .collect();
+    let graph = model(&[
+        node("Slice", &["w", "one", "end", "zero"], "part"),
+        node("Transpose", &["part"], "turned"),
+        node_with("", "Cast", &["turned"], "wide", &[attribute("to", 1)]),
+        node("MatMul", &["x", "wide"], "y"),
+        raw("w", &[n + 1, k], 10, &by_output),
+        longs("zero", &[0]),
+        longs("one", &[1]),
+        longs("end", &[1 << 30]),
+        info(11, "x", 1, &[1, k]),
+        info(12, "y", 1, &[1, n]),
+    ]);
+    let session = Session::from_bytes_blocking(&graph, options()).unwrap();
+    check(&session, k, n);
+    assert_eq!(session.stats().weight_bytes, (k * n).div_ceil(2) as u64 * 4);
 }
 
 #[test]

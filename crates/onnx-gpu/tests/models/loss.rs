@@ -1,14 +1,8 @@
 //! What is left when a device goes away or cannot give what is asked: a typed error, never numbers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "weights/encode.rs"]
-#[allow(dead_code)]
-mod encode;
-
 use onnx_gpu::{AdapterChoice, ErrorKind, Gpu, Options, Session, Tensor};
 
-use encode::{floats, info, model, node, raw};
+use super::encode::{floats, info, model, node, raw};
 
 const SIZE: usize = 192;
 

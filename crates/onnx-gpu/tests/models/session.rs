@@ -1,96 +1,12 @@
 //! Sessions on hand-encoded models, on this machine's default adapter. Expected values are worked out by hand.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use onnx_gpu::{DType, ErrorKind, Result, Session, Tensor};
 
-use std::sync::OnceLock;
-
-use onnx_gpu::{AdapterChoice, DType, ErrorKind, Gpu, Options, Result, Session, Tensor};
-
-/// A protobuf field that holds bytes.
-fn field(number: u8, payload: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    let mut len = payload.len();
-    while len >= 0x80 {
-        out.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    out.push(len as u8);
-    out.extend_from_slice(payload);
-    out
-}
-
-fn int(number: u8, value: u8) -> Vec<u8> {
-    assert!(value < 0x80);
-    vec![number << 3, value]
-}
-
-fn node(op: &str, inputs: &[&str], output: &str) -> Vec<u8> {
-    let mut out: Vec<u8> = inputs.iter().flat_map(|i| field(1, i.as_bytes())).collect();
-    out.extend(field(2, output.as_bytes()));
-    out.extend(field(3, format!("make_{output}").as_bytes()));
-    out.extend(field(4, op.as_bytes()));
-    field(1, &out)
-}
-
-/// A float initializer.
-fn floats(name: &str, dims: &[u8], data: &[f32]) -> Vec<u8> {
-    let mut out: Vec<u8> = dims.iter().flat_map(|&d| int(1, d)).collect();
-    out.extend(int(2, 1));
-    out.extend(field(8, name.as_bytes()));
-    out.extend(field(
-        9,
-        &data
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect::<Vec<_>>(),
-    ));
-    field(5, &out)
-}
-
-/// An int64 initializer.
-fn longs(name: &str, data: &[i64]) -> Vec<u8> {
-    let mut out = [
-        int(1, data.len() as u8),
-        int(2, 7),
-        field(8, name.as_bytes()),
-    ]
-    .concat();
-    out.extend(field(
-        9,
-        &data
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect::<Vec<_>>(),
-    ));
-    field(5, &out)
-}
-
-/// A float input (11) or output (12); a dimension of 0 is the symbol `n`.
-fn info(number: u8, name: &str, dims: &[u8]) -> Vec<u8> {
-    let dims: Vec<u8> = dims
-        .iter()
-        .flat_map(|&d| field(1, &if d == 0 { field(2, b"n") } else { int(1, d) }))
-        .collect();
-    let tensor = [int(1, 1), field(2, &dims)].concat();
-    field(
-        number,
-        &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat(),
-    )
-}
-
-fn model(graph: &[Vec<u8>]) -> Vec<u8> {
-    [int(1, 8), field(7, &graph.concat()), field(8, &int(2, 18))].concat()
-}
+use super::encode::{attribute, field, floats, info, longs, model, node, node_with};
+use super::options;
 
 fn open(bytes: &[u8]) -> Result<Session> {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    let gpu =
-        GPU.get_or_init(|| pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap());
-    let options = Options {
-        gpu: Some(gpu.clone()),
-        ..Options::default()
-    };
-    Session::from_bytes_blocking(bytes, options)
+    Session::from_bytes_blocking(bytes, options())
 }
 
 fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
@@ -110,8 +26,8 @@ fn layer() -> Vec<u8> {
         node("Relu", &["s"], "y"),
         floats("w", &[2, 3], &[1.0, 0.0, 2.0, 0.0, 1.0, -1.0]),
         floats("b", &[3], &[0.5, 0.0, -0.5]),
-        info(11, "x", &[0, 2]),
-        info(12, "y", &[0, 3]),
+        info(11, "x", 1, &[0, 2]),
+        info(12, "y", 1, &[0, 3]),
     ])
 }
 
@@ -152,10 +68,17 @@ fn wrong_inputs_are_typed_errors() {
 
 #[test]
 fn an_unknown_operator_is_named_with_its_node() {
+    let node = [
+        field(1, b"x"),
+        field(2, b"y"),
+        field(3, b"make_y"),
+        field(4, b"Conjure"),
+    ]
+    .concat();
     let bytes = model(&[
-        node("Conjure", &["x"], "y"),
-        info(11, "x", &[2]),
-        info(12, "y", &[2]),
+        field(1, &node),
+        info(11, "x", 1, &[2]),
+        info(12, "y", 1, &[2]),
     ]);
     let error = open(&bytes).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnsupportedOp);
@@ -164,13 +87,11 @@ fn an_unknown_operator_is_named_with_its_node() {
 
 #[test]
 fn an_unread_attribute_is_refused() {
-    let attribute = field(
-        5,
-        &[field(1, b"secret"), int(3, 1), vec![0xa0, 0x01, 2]].concat(),
-    );
-    let mut relu = [field(1, b"x"), field(2, b"y"), field(4, b"Relu")].concat();
-    relu.extend(attribute);
-    let bytes = model(&[field(1, &relu), info(11, "x", &[2]), info(12, "y", &[2])]);
+    let bytes = model(&[
+        node_with("", "Relu", &["x"], "y", &[attribute("secret", 1)]),
+        info(11, "x", 1, &[2]),
+        info(12, "y", 1, &[2]),
+    ]);
     let error = open(&bytes).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnsupportedOp);
     assert!(error.to_string().contains("'secret' = 1"), "{error}");
@@ -178,13 +99,13 @@ fn an_unread_attribute_is_refused() {
 
 #[test]
 fn broken_graphs_are_refused() {
-    let x = || info(11, "x", &[2]);
-    let y = || info(12, "y", &[2]);
+    let x = || info(11, "x", 1, &[2]);
+    let y = || info(12, "y", 1, &[2]);
     let cycle = [
         node("Add", &["x", "b"], "a"),
         node("Relu", &["a"], "b"),
         x(),
-        info(12, "b", &[2]),
+        info(12, "b", 1, &[2]),
     ];
     let twice = [
         node("Relu", &["x"], "y"),
@@ -234,8 +155,8 @@ fn group_norm(back: &[i64]) -> Vec<u8> {
         node("Add", &["m", "bias"], "a"),
         node("Sigmoid", &["a"], "t"),
         node("Mul", &["a", "t"], "y"),
-        info(11, "x", &[1, 4, 1, 2]),
-        info(12, "y", &[]),
+        info(11, "x", 1, &[1, 4, 1, 2]),
+        info(12, "y", 1, &[]),
     ])
 }
 
