@@ -49,6 +49,9 @@ pub fn App() -> impl IntoView {
                 <p>
                     "Pictures are made in your browser on WebGPU where it can, else on the server."
                 </p>
+                <p>
+                    <a href="/onnx.html" rel="external">"Run an ONNX file on your GPU"</a>
+                </p>
             </footer>
         </Router>
     }

@@ -36,6 +36,8 @@ async function busy(status, action) {
   }
 }
 
+const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
 const bytes = async (file) => new Uint8Array(await file.arrayBuffer());
 
 async function open(file) {
@@ -50,7 +52,7 @@ async function open(file) {
     description = JSON.parse(engine.describe());
     $("title").textContent = file.name;
     const software = description.software ? ", a software adapter: expect it to be slow" : "";
-    $("about").textContent = `${(file.size / 1e6).toFixed(1)} MB, opened in ${ms.toFixed(0)} ms on ${description.adapter || "WebGPU"}${software}.`;
+    $("about").textContent = `${size(file.size)}, opened in ${ms.toFixed(0)} ms on ${description.adapter || "WebGPU"}${software}.`;
     $("inputs").replaceChildren(...description.inputs.map(row));
     $("form").hidden = false;
   });
@@ -58,7 +60,8 @@ async function open(file) {
 
 /** A row of the table of inputs. */
 function row(input) {
-  const dims = element("span", "", ...(input.shape ?? []).map((dim) => dimension(input, dim)));
+  const lengths = (input.shape ?? []).map((dim) => dimension(input, dim));
+  const dims = element("span", "", ...lengths.flatMap((length, i) => (i ? ["×", length] : [length])));
   dims.className = "dims";
   if (!input.shape) dims.append("any rank: give a file");
   if (input.shape?.length === 0) dims.append("scalar");
@@ -130,7 +133,7 @@ async function run() {
   $("times").textContent =
     `First run ${first.toFixed(1)} ms; then ${warm[warm.length >> 1].toFixed(1)} ms (median of ${warm.length}, fastest ${warm[0].toFixed(1)} ms), ` +
     `read-back included. ${stats.dispatches} dispatches, ${stats.pipelines} pipelines, ` +
-    `${(stats.weight_bytes / 1e6).toFixed(1)} MB of weights, ${(stats.peak_bytes / 1e6).toFixed(1)} MB of working memory.`;
+    `${size(stats.weight_bytes)} of weights, ${size(stats.peak_bytes)} of working memory.`;
   $("results").hidden = false;
 }
 
@@ -154,9 +157,9 @@ async function profile() {
   const total = kernels.reduce((sum, kernel) => sum + kernel.ms, 0);
   const rows = kernels.map((kernel) => {
     const speed = kernel.flops ? (kernel.flops / kernel.ms / 1e6).toFixed(2) : "–";
-    const megabytes = kernel.bytes ? (kernel.bytes / 1e6).toFixed(1) : "–";
+    const moved = kernel.bytes ? (kernel.bytes / 1e6).toFixed(1) : "–";
     const share = `${((100 * kernel.ms) / total).toFixed(1)} %`;
-    const cells = [kernel.label, kernel.calls, kernel.ms.toFixed(2), share, speed, megabytes];
+    const cells = [kernel.label, kernel.calls, kernel.ms.toFixed(2), share, speed, moved];
     return element("tr", "", ...cells.map((cell) => element("td", String(cell))));
   });
   $("kernel-rows").replaceChildren(...rows);
