@@ -8,7 +8,7 @@ use crate::kernels::matmul::{MatMul, matmul};
 use crate::kernels::{Activation, AdapterClass, Extent, Format, Launch, Tile, Tiles};
 
 /// Where measured tables are kept: a file, the local storage of a page.
-pub trait TileStore {
+pub trait TileStore: wgpu::WasmNotSendSync {
     /// What [`TileStore::save`] kept last under this key.
     fn load(&self, key: &str) -> Option<String>;
 

@@ -17,6 +17,8 @@ pub struct Report {
     pub kernels: Option<BTreeMap<&'static str, usize>>,
     /// Bytes of inputs and intermediate results, if every input shape is fixed.
     pub working_bytes: Option<u64>,
+    /// Bytes of constants as the device holds them, if every input shape is fixed.
+    pub weight_bytes: Option<u64>,
     /// Bytes of the largest buffer, weights included, if every input shape is fixed.
     pub largest_buffer: Option<u64>,
 }
@@ -52,10 +54,9 @@ impl Report {
         }
         report.kernels = Some(kernels);
         let buffers = planned.program.buffers.iter().zip(&planned.plan.used);
-        report.largest_buffer = buffers
-            .filter(|(_, used)| **used)
-            .map(|(buffer, _)| buffer.bytes)
-            .max();
+        let used = buffers.filter(|(_, used)| **used).map(|(buffer, _)| buffer);
+        report.largest_buffer = used.map(|buffer| buffer.bytes).max();
+        report.weight_bytes = Some(planned.weight_bytes());
         report.working_bytes = Some(planned.plan.working_bytes(&planned.program));
         Ok(report)
     }

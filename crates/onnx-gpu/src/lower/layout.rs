@@ -144,7 +144,8 @@ impl Layout {
                 let at = sizes.iter().position(|&size| step % size == 0)?;
                 let each = step / sizes[at];
                 let room = (self.dims[at] as i64 / each.abs()).max(1) as usize;
-                let fits = open <= room || !open.is_multiple_of(room) || each < 0;
+                // Steps longer than half of an axis stay on it or lead nowhere.
+                let fits = open <= room || room < 2 || !open.is_multiple_of(room) || each < 0;
                 let take = if fits { open } else { room };
                 let reach = each * (take as i64 - 1);
                 if reach > 0 {
@@ -270,6 +271,25 @@ mod tests {
             positions(read.in_offset, &read.shape, &read.in_strides),
             all
         );
+    }
+
+    /// Found by fuzzing: such a step was tried for ever.
+    #[test]
+    fn steps_longer_than_half_an_axis_are_read_or_refused() {
+        let turned = Layout::new(0, &[5, 4], &[1, 5]);
+        let every = |count: usize, step: i64| StridedCopy {
+            shape: vec![count],
+            in_offset: 0,
+            in_strides: vec![step],
+            out_offset: 0,
+            out_strides: vec![1],
+        };
+        let read = turned.compose(&every(2, 12)).unwrap();
+        assert_eq!(
+            positions(read.in_offset, &read.shape, &read.in_strides),
+            [0, 3]
+        );
+        assert!(turned.compose(&every(2, 20)).is_none());
     }
 
     #[test]

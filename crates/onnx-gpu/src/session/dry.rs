@@ -19,25 +19,21 @@ use crate::weights::{Bytes, Origin, WeightSource, read_small};
 /// # Errors
 /// As [`crate::Session::from_bytes`], but for the device's own; a large weight outside of `bytes` is not asked for.
 pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
+    let planned = planned(bytes, &Bytes::new(), Passes::ALL, class)?;
+    let weight_bytes = planned.weight_bytes();
     let Planned {
         graph,
         program,
         plan,
         ..
-    } = planned(bytes, &Bytes::new(), Passes::ALL, class)?;
+    } = planned;
     let keys: std::collections::HashSet<&str> =
         plan.steps.iter().map(|s| s.launch.key.as_str()).collect();
     Ok(Stats {
         dispatches: plan.steps.len(),
         pipelines: keys.len(),
         peak_bytes: plan.working_bytes(&program),
-        weight_bytes: program
-            .buffers
-            .iter()
-            .zip(&plan.used)
-            .filter(|(buffer, used)| **used && buffer.source.is_constant())
-            .map(|(buffer, _)| buffer.bytes)
-            .sum(),
+        weight_bytes,
         nodes: graph.nodes.len(),
     })
 }
@@ -49,6 +45,17 @@ pub(crate) struct Planned {
     pub plan: Plan,
     /// Whether the model leaves no dimension of its inputs open.
     pub fixed: bool,
+}
+
+impl Planned {
+    /// Bytes of the constants that a run reads.
+    pub fn weight_bytes(&self) -> u64 {
+        let buffers = self.program.buffers.iter().zip(&self.plan.used);
+        buffers
+            .filter(|(buffer, used)| **used && buffer.source.is_constant())
+            .map(|(buffer, _)| buffer.bytes)
+            .sum()
+    }
 }
 
 /// Parses, optimises and plans, with 1 for open dimensions. `files` have to be there at once.

@@ -1,6 +1,8 @@
 use onnx_gpu::{ErrorKind, Session, Tensor};
 
-use super::encode::{external, field, floats, info, int, model, node, raw};
+use super::encode::{
+    external, field, floats, info, int, longs, model, node, node_with, open_info, raw,
+};
 use super::options;
 
 fn refused(graph: &[u8]) -> onnx_gpu::Error {
@@ -124,4 +126,28 @@ fn negative_dimensions_are_malformed() {
         info(12, "y", 1, &[1]),
     ]);
     assert_eq!(refused(&graph).kind(), ErrorKind::Parse);
+}
+
+/// Found by fuzzing: 240 bytes that took gigabytes and half a minute.
+#[test]
+fn a_resize_to_millions_of_entries_is_refused_before_its_weights_are_made() {
+    let text = |name: &str, value: &str| {
+        [
+            field(1, name.as_bytes()),
+            field(4, value.as_bytes()),
+            vec![0xa0, 1, 3],
+        ]
+        .concat()
+    };
+    let attributes = [
+        text("coordinate_transformation_mode", "asymmetric"),
+        text("mode", "cubic"),
+    ];
+    let graph = model(&[
+        node_with("", "Resize", &["x", "", "", "sizes"], "y", &attributes),
+        longs("sizes", &[1, 4_587_522, 9, 7]),
+        info(11, "x", 1, &[1, 2, 5, 4]),
+        open_info(12, "y"),
+    ]);
+    assert_eq!(refused(&graph).kind(), ErrorKind::Limit);
 }

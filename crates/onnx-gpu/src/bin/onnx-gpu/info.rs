@@ -81,6 +81,7 @@ pub fn print_fused(bytes: &[u8], files: &Folder, passes: Passes) -> Result<()> {
             after.working_bytes,
             "inputs and intermediate results",
         ),
+        (before.weight_bytes, after.weight_bytes, "weights"),
         (
             before.largest_buffer,
             after.largest_buffer,

@@ -2,7 +2,9 @@
 
 use crate::error::{Error, ErrorKind, Result, unsupported};
 use crate::kernels::resize::{CoordinateMode, NearestMode};
-use crate::lower::MAX_FOLDED;
+
+/// Most weights of an axis: a million entries of a cubic. Each takes some tens of bytes for a while.
+const MAX_WEIGHTS: usize = 1 << 22;
 
 /// How the weights follow from the distance.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +109,7 @@ impl Axis {
             1.0
         };
         let count = self.output as f64 * 4.0 / shrink;
-        if !(0.0..=MAX_FOLDED as f64).contains(&count) {
+        if !(0.0..=MAX_WEIGHTS as f64).contains(&count) {
             return Err(Error::new(
                 ErrorKind::Limit,
                 format!("an axis resized to {} takes {count} weights", self.output),
