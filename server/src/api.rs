@@ -17,7 +17,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::catalog::Catalog;
@@ -29,6 +29,8 @@ pub use images::record_or_page;
 
 /// Largest JSON body accepted, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
+/// Largest body of a job: the latents of a hand-over in base64, and the rest.
+const MAX_JOB_BYTES: usize = MAX_BODY_BYTES + (protocol::MAX_RESUME_LATENTS * 2).div_ceil(3) * 4;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -61,7 +63,7 @@ pub fn routes(hub: Hub) -> Router {
 fn open_routes() -> OpenApiRouter<Hub> {
     OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(models::list))
-        .routes(routes!(jobs::create))
+        .routes(routes!(jobs::create).layer(DefaultBodyLimit::max(MAX_JOB_BYTES)))
         .routes(routes!(jobs::show, jobs::cancel))
         .routes(routes!(jobs::events))
         .routes(routes!(openai::create))

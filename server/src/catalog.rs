@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use diffusion::manifest::MAX_MANIFEST_BYTES;
 use diffusion::{FileEntry, Manifest, package};
-use protocol::{GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError};
+use protocol::{GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError, Resume};
 
 use crate::render::hosted::config::EndpointConfig;
 
@@ -22,6 +22,8 @@ pub struct CatalogEntry {
     pub dir: PathBuf,
     /// Name of that folder, which is the package's place under `/models/`.
     pub slug: String,
+    /// Channels, height and width of its latents.
+    pub latents: [usize; 3],
     /// SHA-256 (hex) of every file by name, the manifest included.
     pub digests: HashMap<String, String>,
 }
@@ -147,6 +149,39 @@ impl Catalog {
         }
         Ok(request.resolve(summary)?)
     }
+
+    /// Checks what a resolved request brings of a picture that was begun elsewhere.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as a problem.
+    pub fn check_resume(
+        &self,
+        request: &GenerationRequest,
+        resume: &Resume,
+    ) -> Result<(), Problem> {
+        let steps = request.num_inference_steps.unwrap_or_default();
+        resume
+            .read(steps)
+            .map_err(|error| bad_resume(error.to_string()))?;
+        let Some(entry) = self.get(&request.model) else {
+            return Err(bad_resume(
+                "this model runs on an endpoint that cannot go on from latents".to_owned(),
+            ));
+        };
+        if resume.shape.map(|n| n as usize) != entry.latents {
+            return Err(bad_resume(format!(
+                "resume.shape is {:?}; this model's latents are {:?}",
+                resume.shape, entry.latents
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The client has to send something else.
+fn bad_resume(detail: String) -> Problem {
+    Problem::new(ProblemCode::OutOfRange, detail)
+        .with_hint("Leave `resume` out to have the whole picture made.")
 }
 
 fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
@@ -170,6 +205,7 @@ fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
         summary: manifest.summary(&format!("/models/{slug}/{MANIFEST}")),
         dir: dir.to_owned(),
         slug,
+        latents: manifest.latents,
         digests,
     })
 }

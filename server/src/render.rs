@@ -6,7 +6,7 @@ mod local;
 mod warm;
 
 use diffusion::{Cancel, ErrorKind};
-use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe};
+use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe, Resume};
 
 use hosted::{EndpointError, EndpointErrorKind};
 
@@ -87,6 +87,21 @@ pub trait Renderer {
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError>;
+
+    /// [`Self::render`] of a picture that was begun elsewhere. A renderer that cannot go on from latents makes the
+    /// whole picture.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    fn resume(
+        &mut self,
+        request: &GenerationRequest,
+        _resume: &Resume,
+        report: &mut dyn FnMut(Report<'_>),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        self.render(request, report, cancel)
+    }
 }
 
 fn failed(detail: impl Into<String>) -> Problem {

@@ -7,7 +7,6 @@ use axum::http::request::Parts;
 use protocol::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
 
-use super::MAX_BODY_BYTES;
 use super::error::ApiError;
 
 /// A JSON body.
@@ -32,7 +31,7 @@ pub(super) fn json_problem(rejection: &JsonRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(
             ProblemCode::BodyTooLarge,
-            format!("the body has more than {MAX_BODY_BYTES} bytes"),
+            "the body has more bytes than this address accepts",
         )
         .with_hint("Shorten the prompt.");
     }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
-use protocol::{GenerationRequest, JobCreated, JobView, Problem, ProblemCode};
+use protocol::{JobCreated, JobRequest, JobView, Problem, ProblemCode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -32,7 +32,8 @@ pub struct Choice {
 
 /// Have a picture made. It belongs to the client's owner cookie, which a client without one gets.
 ///
-/// With an `Idempotency-Key` header, repeating the request gives the same job.
+/// With an `Idempotency-Key` header, repeating the request gives the same job. `resume` hands a picture over that was
+/// begun elsewhere: only the steps after `resume.step` are made.
 #[utoipa::path(
     post,
     path = "/api/v1/jobs",
@@ -42,7 +43,7 @@ pub struct Choice {
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 ASCII characters, a new one for every new request"),
         ("unlisted" = Option<bool>, Query, description = "Keep the picture out of the gallery"),
     ),
-    request_body = GenerationRequest,
+    request_body = JobRequest,
     responses(
         (status = 202, description = "Queued", body = JobCreated, headers(("location" = String, description = "Address of the job"))),
         ApiError,
@@ -53,12 +54,16 @@ pub async fn create(
     visitor: Visitor,
     Query(choice): Query<Choice>,
     headers: HeaderMap,
-    Json(request): Json<GenerationRequest>,
+    Json(JobRequest { request, resume }): Json<JobRequest>,
 ) -> ApiResult<Response> {
     let idempotency_key = idempotency_key(&headers)?;
-    let fingerprint = Sha256::digest(serde_json::to_vec(&request).map_err(internal)?).into();
+    let told = serde_json::to_vec(&(&request, &resume)).map_err(internal)?;
+    let fingerprint = Sha256::digest(told).into();
     let (client, cookie) = visitor.client(&hub)?;
     let mut request = hub.catalog.resolve(request)?;
+    if let Some(resume) = &resume {
+        hub.catalog.check_resume(&request, resume)?;
+    }
     if request.seed.is_none() {
         request.seed = Some(crate::random::seed().map_err(internal)?);
     }
@@ -66,6 +71,7 @@ pub async fn create(
         .queue
         .submit(Submission {
             request,
+            resume,
             fingerprint,
             idempotency_key,
             keeping: Keeping {

@@ -86,7 +86,7 @@ mod tests {
             num_inference_steps: Some(8),
             guidance_scale: None,
         };
-        JobRecord::new("j".into(), request, Keeping::default()).view
+        JobRecord::new("j".into(), request, Keeping::default(), None).view
     }
 
     #[test]

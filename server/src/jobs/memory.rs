@@ -107,7 +107,7 @@ impl Shared {
             let claimed = job.record.claim();
             job.cancel = Cancel::default();
             let (claim, cancel) = (job.record.claim, job.cancel.clone());
-            let request = job.record.view.request.clone();
+            let work = (job.record.view.request.clone(), job.record.resume.clone());
             let keeping = job.record.keeping.clone();
             match claimed {
                 Claimed::Run => state.running += 1,
@@ -120,7 +120,7 @@ impl Shared {
                     Arc::clone(self),
                     id,
                     claim,
-                    request,
+                    work,
                     keeping,
                     cancel,
                 )));
@@ -200,6 +200,7 @@ impl Queue for MemoryQueue {
     async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem> {
         let Submission {
             request,
+            resume,
             fingerprint,
             idempotency_key: key,
             keeping,
@@ -228,7 +229,7 @@ impl Queue for MemoryQueue {
             id: id.clone(),
             seed: request.seed.unwrap_or_default(),
         };
-        let record = JobRecord::new(id.clone(), request, keeping);
+        let record = JobRecord::new(id.clone(), request, keeping, resume);
         if let Some(key) = &key {
             state.keys.insert(key.clone(), id.clone());
         }

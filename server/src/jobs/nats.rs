@@ -22,7 +22,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, kv, stream::Stream};
 use async_trait::async_trait;
-use protocol::{GenerationRequest, JobCreated, JobStatus, JobView, Problem, ProblemCode};
+use protocol::{GenerationRequest, JobCreated, JobStatus, JobView, Problem, ProblemCode, Resume};
 use serde::{Deserialize, Serialize};
 
 use self::lines::Lines;
@@ -57,6 +57,8 @@ struct Order {
     request: GenerationRequest,
     #[serde(default)]
     keeping: Keeping,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resume: Option<Resume>,
 }
 
 impl Shared {

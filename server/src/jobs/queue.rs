@@ -7,6 +7,7 @@ use diffusion::Cancel;
 use futures::stream::BoxStream;
 use protocol::{
     GenerationRequest, ImageRef, JobCreated, JobPreview, JobView, Problem, ProblemCode, Progress,
+    Resume,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub enum JobEvent {
 pub struct Submission {
     /// Resolved; its seed is set.
     pub request: GenerationRequest,
+    /// What is done of it already; checked except against the package.
+    pub resume: Option<Resume>,
     /// SHA-256 of the request as the client sent it, before a seed was drawn.
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`: the same key gives the same job.
@@ -150,6 +153,9 @@ pub trait Claim: Send + Sync {
 
     /// Whose picture it will be, and whether it will be listed.
     fn keeping(&self) -> &Keeping;
+
+    /// What is done of it already.
+    fn resume(&self) -> Option<&Resume>;
 
     /// Set when the work shall stop: the job was cancelled, or has been given to another worker.
     fn cancel(&self) -> &Cancel;

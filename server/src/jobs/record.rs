@@ -1,6 +1,6 @@
 //! The state machine of a job, the same for every queue.
 
-use protocol::{GenerationRequest, JobStatus, JobView, Problem, ProblemCode, Progress};
+use protocol::{GenerationRequest, JobStatus, JobView, Problem, ProblemCode, Progress, Resume};
 use serde::{Deserialize, Serialize};
 
 use super::queue::{HandBack, Outcome};
@@ -19,6 +19,9 @@ pub struct JobRecord {
     /// Whose picture it will be, and whether it will be listed; clients do not see it.
     #[serde(default)]
     pub keeping: Keeping,
+    /// What was done before the job came here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
     /// A client asked for the end.
     pub cancel_requested: bool,
     /// Counts the claims; only the holder of the latest one may change the job.
@@ -38,7 +41,12 @@ pub enum Claimed {
 
 impl JobRecord {
     /// A queued job; `request` is resolved and has a seed.
-    pub fn new(id: String, request: GenerationRequest, keeping: Keeping) -> Self {
+    pub fn new(
+        id: String,
+        request: GenerationRequest,
+        keeping: Keeping,
+        resume: Option<Resume>,
+    ) -> Self {
         let total_steps = request.num_inference_steps.unwrap_or_default();
         Self {
             number: 1,
@@ -49,7 +57,7 @@ impl JobRecord {
                 queue_position: None,
                 eta_ms: None,
                 progress: Progress {
-                    step: 0,
+                    step: resume.as_ref().map_or(0, |resume| resume.step),
                     total_steps,
                 },
                 attempt: 0,
@@ -58,6 +66,7 @@ impl JobRecord {
                 backend: None,
             },
             keeping,
+            resume,
             cancel_requested: false,
             claim: 0,
             last_failure: None,
@@ -177,7 +186,7 @@ impl JobRecord {
 
     fn restart(&mut self) {
         self.number += 1;
-        self.view.progress.step = 0;
+        self.view.progress.step = self.resume.as_ref().map_or(0, |resume| resume.step);
         self.view.queue_position = None;
         self.view.eta_ms = None;
     }

@@ -154,9 +154,11 @@ impl Worker {
         status: &WorkerStatus,
         stop: &CancellationToken,
     ) -> Made {
-        let mut told = self
-            .thread
-            .render(claim.request().clone(), claim.cancel().clone());
+        let mut told = self.thread.render(
+            claim.request().clone(),
+            claim.resume().cloned(),
+            claim.cancel().clone(),
+        );
         let mut keep = interval(claim.keep_interval());
         keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut beat = interval(HEARTBEAT);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Pipeline, png};
+use diffusion::{
+    Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, RunOptions, png,
+};
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
-use protocol::GenerationRequest;
+use protocol::{GenerationRequest, Resume};
 
 use super::warm::Warm;
 use super::{RenderError, Rendered, Renderer, Report};
@@ -88,15 +90,23 @@ impl LocalRenderer {
     fn run(
         &mut self,
         request: &GenerationRequest,
+        resume: Option<&Resume>,
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
         let pipeline = self.pipeline(&request.model)?;
+        let options = RunOptions {
+            decoded_previews: PREVIEWS,
+            resume: resume
+                .map(|resume| checkpoint(pipeline, request, resume))
+                .transpose()?,
+            ..RunOptions::default()
+        };
         report(Report::Backend(pipeline.backend()));
         let started = Instant::now();
-        let picture = block_on(pipeline.generate_with_previews(
+        let picture = block_on(pipeline.run(
             request,
-            PREVIEWS,
+            options,
             &mut |step| {
                 report(Report::Step(step.progress));
                 let preview = step.preview.as_ref().map(png::encode_plain);
@@ -115,14 +125,38 @@ impl LocalRenderer {
     }
 }
 
-impl Renderer for LocalRenderer {
-    fn render(
+/// The latents of a hand-over, which must have the shape of the package's.
+fn checkpoint(
+    pipeline: &Pipeline,
+    request: &GenerationRequest,
+    resume: &Resume,
+) -> diffusion::Result<Checkpoint> {
+    let invalid =
+        |message: String| diffusion::Error::new(diffusion::ErrorKind::InvalidRequest, message);
+    let wanted = pipeline.manifest().latents;
+    if resume.shape.map(|n| n as usize) != wanted {
+        return Err(invalid(format!(
+            "resume.shape is {:?}; this model's latents are {wanted:?}",
+            resume.shape
+        )));
+    }
+    let steps = request.num_inference_steps.unwrap_or_default();
+    let latents = resume.read(steps).map_err(|e| invalid(e.to_string()))?;
+    Ok(Checkpoint {
+        step: resume.step,
+        latents,
+    })
+}
+
+impl LocalRenderer {
+    fn settled(
         &mut self,
         request: &GenerationRequest,
+        resume: Option<&Resume>,
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        let result = self.run(request, report, cancel);
+        let result = self.run(request, resume, report, cancel);
         if let Err(error) = &result
             && !error.is_cancelled()
         {
@@ -131,6 +165,27 @@ impl Renderer for LocalRenderer {
             self.engine = None;
         }
         result
+    }
+}
+
+impl Renderer for LocalRenderer {
+    fn render(
+        &mut self,
+        request: &GenerationRequest,
+        report: &mut dyn FnMut(Report<'_>),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        self.settled(request, None, report, cancel)
+    }
+
+    fn resume(
+        &mut self,
+        request: &GenerationRequest,
+        resume: &Resume,
+        report: &mut dyn FnMut(Report<'_>),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        self.settled(request, Some(resume), report, cancel)
     }
 }
 

@@ -198,7 +198,7 @@ async fn bad_requests_are_named() {
         ("prompt", serde_json::json!("x".repeat(1001)), PromptTooLong),
         (
             "prompt",
-            serde_json::json!("x".repeat(100_000)),
+            serde_json::json!("x".repeat(300_000)),
             ProblemCode::BodyTooLarge,
         ),
         (

@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod gallery;
 mod generate;
+mod hand_over;
 mod hostile;
 mod hub;
 mod jobs;

@@ -51,6 +51,7 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
     for seed in 0..JOBS {
         let submission = Submission {
             request: request("red apple", seed),
+            resume: None,
             fingerprint: [0; 32],
             idempotency_key: None,
             keeping: server::images::Keeping::default(),

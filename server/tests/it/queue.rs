@@ -83,6 +83,7 @@ fn submission(prompt: &str, key: Option<&str>) -> Submission {
     request.num_inference_steps = Some(8);
     Submission {
         request,
+        resume: None,
         fingerprint: [prompt.len() as u8; 32],
         idempotency_key: key.map(str::to_owned),
         keeping: Keeping::default(),

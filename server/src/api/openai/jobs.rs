@@ -35,6 +35,7 @@ impl Jobs {
                 .queue
                 .submit(Submission {
                     request: request.clone(),
+                    resume: None,
                     fingerprint: plan.fingerprint,
                     idempotency_key: key.as_ref().map(|key| format!("{key}#{i}")),
                     keeping: Keeping::default(),

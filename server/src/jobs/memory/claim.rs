@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use diffusion::Cancel;
-use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, ProblemCode, Progress};
+use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, ProblemCode, Progress, Resume};
 
 use super::super::queue::{Claim, HandBack, Outcome};
 use super::super::record::JobRecord;
@@ -18,6 +18,7 @@ pub struct MemoryClaim {
     number: u64,
     request: GenerationRequest,
     keeping: Keeping,
+    resume: Option<Resume>,
     cancel: Cancel,
     started: Instant,
     settled: bool,
@@ -28,7 +29,7 @@ impl MemoryClaim {
         queue: Arc<Shared>,
         id: String,
         number: u64,
-        request: GenerationRequest,
+        (request, resume): (GenerationRequest, Option<Resume>),
         keeping: Keeping,
         cancel: Cancel,
     ) -> Self {
@@ -38,6 +39,7 @@ impl MemoryClaim {
             number,
             request,
             keeping,
+            resume,
             cancel,
             started: Instant::now(),
             settled: false,
@@ -121,6 +123,10 @@ impl Claim for MemoryClaim {
 
     fn keeping(&self) -> &Keeping {
         &self.keeping
+    }
+
+    fn resume(&self) -> Option<&Resume> {
+        self.resume.as_ref()
     }
 
     fn cancel(&self) -> &Cancel {

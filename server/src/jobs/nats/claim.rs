@@ -8,7 +8,7 @@ use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
 use diffusion::Cancel;
 use futures::StreamExt;
-use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, Progress};
+use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, Progress, Resume};
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -28,6 +28,7 @@ pub struct NatsClaim {
     id: String,
     request: GenerationRequest,
     keeping: Keeping,
+    resume: Option<Resume>,
     number: u64,
     cancel: Cancel,
     started: Instant,
@@ -53,6 +54,7 @@ impl NatsClaim {
             id: record.view.id.clone(),
             request: record.view.request.clone(),
             keeping: record.keeping.clone(),
+            resume: record.resume.clone(),
             number: record.claim,
             cancel,
             started: Instant::now(),
@@ -104,6 +106,10 @@ impl Claim for NatsClaim {
 
     fn keeping(&self) -> &Keeping {
         &self.keeping
+    }
+
+    fn resume(&self) -> Option<&Resume> {
+        self.resume.as_ref()
     }
 
     fn cancel(&self) -> &Cancel {

@@ -123,6 +123,7 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
         id,
         request,
         keeping,
+        resume,
     }) = order.filter(|order| is_job_id(&order.id))
     else {
         tracing::error!(subject = %message.subject, "a message that is no job was removed");
@@ -138,7 +139,7 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
     let mut held = queue.load(&id).await?;
     if held.is_none() {
         // It waited for longer than states are kept.
-        let record = JobRecord::new(id.clone(), request, keeping);
+        let record = JobRecord::new(id.clone(), request, keeping, resume);
         let json = serde_json::to_vec(&record).map_err(broken)?;
         let revision = queue
             .jobs

@@ -36,6 +36,7 @@ impl Shared {
         self.connected()?;
         let Submission {
             mut request,
+            resume,
             fingerprint,
             idempotency_key,
             keeping,
@@ -55,7 +56,7 @@ impl Shared {
             seed: entry.seed,
         };
         request.seed = Some(created.seed);
-        let record = JobRecord::new(created.id.clone(), request, keeping);
+        let record = JobRecord::new(created.id.clone(), request, keeping, resume);
         // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
         self.consumer(&record.view.request.model).await?;
         match self.enter(&record, fresh).await {
@@ -110,6 +111,7 @@ impl Shared {
             id: id.clone(),
             request: request.clone(),
             keeping: record.keeping.clone(),
+            resume: record.resume.clone(),
         })
         .map_err(broken)?;
         let message = PublishMessage::build().payload(order.into()).message_id(id);

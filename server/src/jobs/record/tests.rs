@@ -16,6 +16,7 @@ fn record() -> JobRecord {
             guidance_scale: Some(3.0),
         },
         Keeping::default(),
+        None,
     )
 }
 

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 
 use diffusion::Cancel;
-use protocol::{GenerationRequest, Progress};
+use protocol::{GenerationRequest, Progress, Resume};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::RendererFactory;
@@ -20,6 +20,7 @@ pub enum Told {
 
 struct Order {
     request: GenerationRequest,
+    resume: Option<Resume>,
     cancel: Cancel,
     tell: UnboundedSender<Told>,
 }
@@ -46,10 +47,16 @@ impl RenderThread {
     }
 
     /// Starts on a request; the channel closes without [`Told::Done`] when the renderer panics.
-    pub fn render(&self, request: GenerationRequest, cancel: Cancel) -> UnboundedReceiver<Told> {
+    pub fn render(
+        &self,
+        request: GenerationRequest,
+        resume: Option<Resume>,
+        cancel: Cancel,
+    ) -> UnboundedReceiver<Told> {
         let (tell, told) = unbounded_channel();
         let order = Order {
             request,
+            resume,
             cancel,
             tell,
         };
@@ -74,6 +81,7 @@ fn spawn(factory: Arc<std::sync::Mutex<RendererFactory>>) -> std::io::Result<mps
             while let Ok(order) = orders.recv() {
                 let Order {
                     request,
+                    resume,
                     cancel,
                     tell,
                 } = order;
@@ -85,8 +93,9 @@ fn spawn(factory: Arc<std::sync::Mutex<RendererFactory>>) -> std::io::Result<mps
                         Report::Preview(progress, png) => Told::Preview(progress, png),
                     });
                 };
-                let rendered = catch_unwind(AssertUnwindSafe(|| {
-                    renderer.render(&request, &mut report, &cancel)
+                let rendered = catch_unwind(AssertUnwindSafe(|| match &resume {
+                    None => renderer.render(&request, &mut report, &cancel),
+                    Some(resume) => renderer.resume(&request, resume, &mut report, &cancel),
                 }));
                 match rendered {
                     Ok(result) => {
