@@ -1,9 +1,11 @@
 //! `manifest.json`: everything about a model package except the bytes of its files.
 
+mod shapes;
+
 use std::collections::BTreeMap;
 
 use protocol::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ pub const FORMAT: u32 = 1;
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
 /// A file of the package.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Plain file name; the file lies beside the manifest.
@@ -29,7 +31,7 @@ pub struct FileEntry {
 }
 
 /// An input or output of a component.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
     /// Name in the ONNX graph.
@@ -41,17 +43,19 @@ pub struct Port {
 }
 
 /// Element type of a [`Port`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PortType {
     /// ONNX `float`.
     Float32,
     /// ONNX `int64`.
     Int64,
+    /// ONNX `int32`.
+    Int32,
 }
 
 /// An ONNX graph of the package.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Component {
     /// Name of its file.
@@ -62,8 +66,21 @@ pub struct Component {
     pub outputs: Vec<Port>,
 }
 
-/// The three graphs that the pipeline runs. Row 0 of a batch of two is the prompt, row 1 the negative prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// How the graphs are wired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wiring {
+    /// Both prompts in one run, with masks, and ports of fixed names; see [`Components`].
+    #[default]
+    Paired,
+    /// As diffusers exports Stable Diffusion 1 and 2: each prompt in a run of its own, without masks. Ports have any
+    /// names, in this order: token ids -> hidden states; latents, timestep, hidden states -> answer; latents -> image.
+    StableDiffusion,
+}
+
+/// The three graphs that the pipeline runs. For [`Wiring::Paired`] row 0 of a batch of two is the prompt, row 1 the
+/// negative prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Components {
     /// `input_ids`, `attention_mask` `[2, length]` -> `last_hidden_state` `[2, length, width]`.
@@ -75,7 +92,7 @@ pub struct Components {
 }
 
 /// How text becomes token ids.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerSettings {
     /// A Hugging Face `tokenizer.json`.
@@ -89,7 +106,7 @@ pub struct TokenizerSettings {
 }
 
 /// Size of the picture in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageSize {
     /// Width in pixels.
@@ -134,6 +151,12 @@ pub struct Manifest {
     /// Colours of the latents, for previews.
     #[serde(default)]
     pub latent_rgb: Option<LatentRgb>,
+    /// How the graphs are wired.
+    #[serde(default)]
+    pub wiring: Wiring,
+    /// What latents are divided by before they are decoded.
+    #[serde(default = "one")]
+    pub latent_scale: f32,
     /// The ONNX graphs.
     pub components: Components,
     /// Values where a request leaves them open.
@@ -253,6 +276,13 @@ impl Manifest {
     }
 
     fn check_ranges(&self) -> Result<()> {
+        ensure(
+            self.latent_scale.is_finite() && self.latent_scale > 0.0,
+            || format!("latent_scale is {}", self.latent_scale),
+        )?;
+        if let Some(fault) = self.scheduler.fault() {
+            return Err(Error::package(fault));
+        }
         let (limits, defaults) = (&self.limits, &self.defaults);
         ensure(
             limits.min_steps >= 1
@@ -264,59 +294,14 @@ impl Manifest {
             || "limits and default of the guidance contradict each other".to_owned(),
         )
     }
-
-    fn check_shapes(&self) -> Result<()> {
-        use PortType::{Float32, Int64};
-        let [c, h, w] = self.latents;
-        let length = self.tokenizer.max_length;
-        let (width, height) = (self.image.width as usize, self.image.height as usize);
-        ensure(
-            [c, h, w, length, width, height]
-                .iter()
-                .all(|&n| (1..=1 << 14).contains(&n)),
-            || "a size is zero or beyond 16,384".to_owned(),
-        )?;
-        let Components {
-            text_encoder,
-            denoiser,
-            decoder,
-        } = &self.components;
-        ensure(
-            self.latent_rgb.as_ref().is_none_or(|map| map.fits(c)),
-            || format!("latent_rgb does not map {c} channels to colours"),
-        )?;
-        let text = output(text_encoder, "last_hidden_state")?;
-        ensure(
-            text.dtype == Float32 && matches!(text.shape[..], [2, l, _] if l == length),
-            || format!("last_hidden_state must be float32 [2, {length}, width]"),
-        )?;
-        ports(
-            &text_encoder.inputs,
-            &[
-                ("input_ids", Int64, &[2, length]),
-                ("attention_mask", Int64, &[2, length]),
-            ],
-        )?;
-        ports(
-            &denoiser.inputs,
-            &[
-                ("latents", Float32, &[2, c, h, w]),
-                ("t", Float32, &[2]),
-                ("text", Float32, &text.shape),
-                ("text_mask", Float32, &[2, length]),
-            ],
-        )?;
-        ports(&denoiser.outputs, &[("velocity", Float32, &[2, c, h, w])])?;
-        ports(&decoder.inputs, &[("latents", Float32, &[1, c, h, w])])?;
-        ports(
-            &decoder.outputs,
-            &[("image", Float32, &[1, 3, height, width])],
-        )
-    }
 }
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
@@ -325,25 +310,6 @@ fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
     } else {
         Err(Error::package(message()))
     }
-}
-
-fn output<'a>(component: &'a Component, name: &str) -> Result<&'a Port> {
-    component
-        .outputs
-        .iter()
-        .find(|port| port.name == name)
-        .ok_or_else(|| Error::package(format!("{} has no output {name}", component.file)))
-}
-
-fn ports(have: &[Port], want: &[(&str, PortType, &[usize])]) -> Result<()> {
-    let fits = have.len() == want.len()
-        && want.iter().all(|&(name, dtype, shape)| {
-            have.iter()
-                .any(|p| p.name == name && p.dtype == dtype && p.shape == shape)
-        });
-    ensure(fits, || {
-        format!("the pipeline needs the ports {want:?}, the manifest declares {have:?}")
-    })
 }
 
 /// Letters, digits, `.`, `_`, `-`, not starting with a dot: safe as a file name and in a URL path.

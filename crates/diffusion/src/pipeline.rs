@@ -1,20 +1,20 @@
 //! From a request to a picture.
 
 mod parts;
+mod wired;
 
 use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
 
 use self::parts::Parts;
 pub use self::parts::Residency;
 use crate::cancel::Cancel;
-use crate::engine::{Engine, Model, Stepper, Value};
+use crate::engine::{Combination, Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::whole;
 use crate::manifest::{Manifest, Port};
 use crate::noise::randn;
 use crate::package::Package;
 use crate::picture::Picture;
-use crate::scheduler::{FlowMatchEuler, SchedulerKind};
 use crate::tensor::Tensor;
 use crate::tokenizer::Tokenizer;
 use crate::yielding::yield_now;
@@ -62,12 +62,6 @@ pub struct RunOptions {
     pub checkpoints: bool,
     /// Go on from here instead of from noise.
     pub resume: Option<Checkpoint>,
-}
-
-/// What the denoiser sees of the two prompts.
-struct Conditioning {
-    text: Value,
-    mask: Value,
 }
 
 impl Pipeline {
@@ -200,16 +194,25 @@ impl Pipeline {
     ) -> Result<Picture> {
         let (seed, steps, guidance_scale) = self.settings(request)?;
         let [c, h, w] = self.manifest.latents;
+        let schedule = self
+            .manifest
+            .scheduler
+            .schedule(steps)
+            .map_err(|e| Error::new(ErrorKind::InvalidRequest, e.to_string()))?;
         let (first, start) = match options.resume {
             Some(checkpoint) => {
                 self.check_checkpoint(&checkpoint, steps)?;
                 (checkpoint.step, checkpoint.latents)
             }
-            None => (0, randn(seed, 0, c * h * w)),
+            None => {
+                let noise = randn(seed, 0, c * h * w);
+                let scaled = noise.into_iter().map(|x| x * schedule.initial_scale);
+                (0, scaled.collect())
+            }
         };
         cancel.check()?;
         let conditioning = if first < steps {
-            let conditioning = self.encode(request).await?;
+            let conditioning = self.encode(request, guidance_scale).await?;
             pause(cancel).await?;
             Some(conditioning)
         } else {
@@ -219,38 +222,38 @@ impl Pipeline {
             .stepper
             .upload(Tensor::f32(&[2, c, h, w], start.repeat(2))?)
             .await?;
-        let scheduler = match self.manifest.scheduler {
-            SchedulerKind::FlowMatchEuler => FlowMatchEuler::new(steps),
-        };
         if let Some(conditioning) = conditioning {
             let denoiser = self
                 .parts
                 .denoiser(&self.manifest.components.denoiser)
                 .await?;
             pause(cancel).await?;
-            for index in first..steps {
-                let t = scheduler.timestep(index);
-                let inputs = vec![
-                    ("latents", latents.clone()),
-                    ("t", Tensor::f32(&[2], vec![t; 2])?.into()),
-                    ("text", conditioning.text.clone()),
-                    ("text_mask", conditioning.mask.clone()),
-                ];
-                let port = &self.manifest.components.denoiser.outputs[0];
-                let velocity = run(&*denoiser, inputs, port).await?;
-                latents = self
-                    .stepper
-                    .step(&latents, &velocity, guidance_scale, scheduler.dt(index))
-                    .await?;
+            for (index, step) in (0..).zip(&schedule.steps).skip(first as usize) {
+                let answered = wired::denoise(
+                    &self.manifest,
+                    &*denoiser,
+                    &*self.stepper,
+                    &latents,
+                    step,
+                    &conditioning,
+                )
+                .await?;
+                let combine = |keep, gain| {
+                    let combination = Combination {
+                        keep,
+                        gain,
+                        guidance_scale,
+                    };
+                    self.stepper
+                        .combine(&latents, answered.as_answer(), combination)
+                };
+                let next = combine(step.keep, step.gain).await?;
                 let done = index + 1;
                 let decoded = preview_due(done, steps, options.decoded_previews);
                 let mapped = options.latent_previews && done < steps;
                 let preview = if (decoded || mapped) && !cancel.is_cancelled() {
-                    let rest = scheduler.dt_to_data(done);
-                    let denoised = self
-                        .stepper
-                        .step(&latents, &velocity, guidance_scale, rest)
-                        .await?;
+                    let (keep, gain) = step.denoised;
+                    let denoised = combine(keep, gain).await?;
                     if decoded {
                         Some(self.decode(&denoised).await?)
                     } else {
@@ -259,6 +262,7 @@ impl Pipeline {
                 } else {
                     None
                 };
+                latents = next;
                 let checkpoint = if options.checkpoints {
                     let first = self.stepper.first(&latents).await?;
                     Some(Checkpoint {
@@ -333,44 +337,33 @@ impl Pipeline {
         ))
     }
 
-    async fn encode(&self, request: &GenerationRequest) -> Result<Conditioning> {
-        let length = self.manifest.tokenizer.max_length;
-        let prompt = self.tokenizer.encode(&request.prompt)?;
-        let negative = self.tokenizer.encode(&request.negative_prompt)?;
-        let ids = [prompt.ids, negative.ids].concat();
-        let mask = [prompt.mask, negative.mask].concat();
-        let float_mask = mask.iter().map(|&x| x as f32).collect();
-        let inputs = vec![
-            ("input_ids", Tensor::i64(&[2, length], ids)?.into()),
-            ("attention_mask", Tensor::i64(&[2, length], mask)?.into()),
+    async fn encode(
+        &self,
+        request: &GenerationRequest,
+        guidance_scale: f32,
+    ) -> Result<wired::Conditioning> {
+        let prompts = [
+            self.tokenizer.encode(&request.prompt)?,
+            self.tokenizer.encode(&request.negative_prompt)?,
         ];
         let component = &self.manifest.components.text_encoder;
         let text_encoder = self.parts.text_encoder(component).await?;
-        let port = component
-            .outputs
-            .iter()
-            .find(|p| p.name == "last_hidden_state")
-            .ok_or_else(|| Error::package("the text encoder has no last_hidden_state"))?;
-        Ok(Conditioning {
-            text: run(&*text_encoder, inputs, port).await?,
-            mask: self
-                .stepper
-                .upload(Tensor::f32(&[2, length], float_mask)?)
-                .await?,
-        })
+        wired::encode(
+            &self.manifest,
+            &*text_encoder,
+            &*self.stepper,
+            prompts,
+            guidance_scale,
+        )
+        .await
     }
 
     async fn decode(&self, latents: &Value) -> Result<Picture> {
-        let inputs = vec![("latents", self.stepper.first(latents).await?)];
         let component = &self.manifest.components.decoder;
         let decoder = self.parts.decoder(component).await?;
-        let image = run(&*decoder, inputs, &component.outputs[0]).await?;
-        let image = image.into_tensor().await?.into_f32()?;
-        Picture::from_planar(
-            self.manifest.image.width,
-            self.manifest.image.height,
-            &image,
-        )
+        let image = wired::decode(&self.manifest, &*decoder, &*self.stepper, latents).await?;
+        let size = self.manifest.image;
+        Picture::from_planar(size.width, size.height, &image)
     }
 }
 

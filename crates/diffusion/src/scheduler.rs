@@ -1,60 +1,85 @@
 //! How the denoiser's answers are turned into steps.
+//!
+//! Every scheduler here is linear: a step takes the latents `x` and the guided answer `m` to `keep x + gain m`. A [`Schedule`]
+//! is the list of these numbers for a count of steps, so that the arithmetic of a step is the same kernel for all of them.
 
-use serde::Deserialize;
+mod ddim;
+mod euler;
+mod flow;
+mod training;
+
+use protocol::RequestError;
+use serde::{Deserialize, Serialize};
+
+pub use flow::FlowMatchEuler;
+pub use training::{BetaSchedule, Prediction, Spacing, TrainingSchedule};
 
 /// Schedulers that a manifest can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SchedulerKind {
     /// Euler steps through a rectified flow, see [`FlowMatchEuler`].
-    #[serde(rename = "flow-match-euler")]
     FlowMatchEuler,
+    /// Denoising diffusion implicit models without noise, η = 0 (Song, Meng, Ermon, arXiv:2010.02502).
+    Ddim(TrainingSchedule),
+    /// Euler steps through the probability flow in σ (Karras et al., arXiv:2206.00364, algorithm 2 without churn).
+    EulerDiscrete(TrainingSchedule),
 }
 
 impl SchedulerKind {
     /// The manifest's name of the scheduler.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::FlowMatchEuler => "flow-match-euler",
+            Self::Ddim(_) => "ddim",
+            Self::EulerDiscrete(_) => "euler-discrete",
+        }
+    }
+
+    /// The steps of a picture.
+    ///
+    /// # Errors
+    /// [`RequestError::OutOfRange`] when the training had fewer steps.
+    pub fn schedule(&self, num_inference_steps: u32) -> Result<Schedule, RequestError> {
+        let steps = num_inference_steps.max(1);
+        match self {
+            Self::FlowMatchEuler => Ok(flow::schedule(steps)),
+            Self::Ddim(training) => Ok(ddim::schedule(training.checked(steps)?, steps)),
+            Self::EulerDiscrete(training) => Ok(euler::schedule(training.checked(steps)?, steps)),
+        }
+    }
+
+    /// What a manifest says that no schedule can be made of.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::FlowMatchEuler => None,
+            Self::Ddim(training) | Self::EulerDiscrete(training) => training.fault(),
         }
     }
 }
 
-/// Euler integration of a rectified flow (Liu, Gong, Liu, arXiv:2209.03003) from noise at t = 1 to data at
-/// t = 0 in equal steps: `x += (t_next - t) v(x, t)`.
-#[derive(Clone, Debug)]
-pub struct FlowMatchEuler {
-    steps: u32,
+/// The steps of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// What the noise of variance 1 is multiplied with at first.
+    pub initial_scale: f32,
+    /// The steps, from noise to picture.
+    pub steps: Vec<ScheduledStep>,
 }
 
-impl FlowMatchEuler {
-    /// A schedule of `num_inference_steps` equal steps, at least one.
-    pub fn new(num_inference_steps: u32) -> Self {
-        Self {
-            steps: num_inference_steps.max(1),
-        }
-    }
-
-    /// Time at which step `index` starts; 1 for the first, 0 after the last.
-    pub fn timestep(&self, index: u32) -> f32 {
-        (1.0 - f64::from(index) / f64::from(self.steps)) as f32
-    }
-
-    /// How far step `index` goes; negative, because time runs down.
-    pub fn dt(&self, index: u32) -> f32 {
-        self.timestep(index + 1) - self.timestep(index)
-    }
-
-    /// How far it is from the start of step `index` to the data, if the flow goes on straight.
-    pub fn dt_to_data(&self, index: u32) -> f32 {
-        -self.timestep(index)
-    }
-}
-
-/// Moves `latents` by `dt` along `velocity`.
-pub fn euler(latents: &mut [f32], velocity: &[f32], dt: f32) {
-    for (x, v) in latents.iter_mut().zip(velocity) {
-        *x += dt * v;
-    }
+/// One step: the latents `x` become `keep x + gain m`, where `m` is the guided answer to `input_scale x` at `timestep`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScheduledStep {
+    /// What the denoiser is told of the time.
+    pub timestep: f32,
+    /// What the latents are multiplied with on their way into the denoiser.
+    pub input_scale: f32,
+    /// Share of the latents.
+    pub keep: f32,
+    /// Share of the answer.
+    pub gain: f32,
+    /// `keep` and `gain` that give the picture as the denoiser expects it from here.
+    pub denoised: (f32, f32),
 }
 
 /// Classifier-free guidance (Ho & Salimans, arXiv:2207.12598): `u + scale (c - u)` of a conditional answer `c`
@@ -69,44 +94,8 @@ pub fn guide(conditional: &[f32], unconditional: &[f32], guidance_scale: f32) ->
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-
-    /// A straight flow, x(t) = data + t (noise - data), is integrated exactly whatever the number of steps.
-    #[test]
-    fn straight_flows_end_at_the_data() {
-        let (data, noise) = (0.25, -1.5);
-        for steps in [1, 3, 8, 50] {
-            let scheduler = FlowMatchEuler::new(steps);
-            assert_eq!(scheduler.timestep(0), 1.0);
-            assert_eq!(scheduler.timestep(steps), 0.0);
-            let mut x = [noise];
-            for i in 0..steps {
-                euler(&mut x, &[noise - data], scheduler.dt(i));
-            }
-            assert!((x[0] - data).abs() < 1e-5, "{x:?} after {steps} steps");
-
-            // A straight flow shows where it ends after every step.
-            let mut x = [noise];
-            for i in 0..steps {
-                euler(&mut x, &[noise - data], scheduler.dt(i));
-                let mut shown = x;
-                euler(&mut shown, &[noise - data], scheduler.dt_to_data(i + 1));
-                assert!((shown[0] - data).abs() < 1e-5, "{shown:?} after step {i}");
-            }
-        }
-    }
-
-    /// dx/dt = x from t = 1 to 0 in n Euler steps: x = (1 - 1/n)^n.
-    #[test]
-    fn curved_flows_take_explicit_euler_steps() {
-        let scheduler = FlowMatchEuler::new(8);
-        let mut x = [1.0f32];
-        for i in 0..8 {
-            let velocity = x;
-            euler(&mut x, &velocity, scheduler.dt(i));
-        }
-        assert!((x[0] - 0.875f32.powi(8)).abs() < 1e-6);
-    }
 
     #[test]
     fn guidance_extrapolates_from_the_unconditional_answer() {
@@ -114,5 +103,81 @@ mod tests {
         assert_eq!(guide(&c, &u, 1.0), c);
         assert_eq!(guide(&c, &u, 0.0), u);
         assert_eq!(guide(&c, &u, 3.0), [2.0, -10.0]);
+    }
+
+    #[test]
+    fn manifests_name_schedulers() {
+        let read = |json: &str| serde_json::from_str::<SchedulerKind>(json).ok();
+        assert_eq!(
+            read("\"flow-match-euler\""),
+            Some(SchedulerKind::FlowMatchEuler)
+        );
+        let ddim = r#"{"ddim": {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+            "prediction_type": "epsilon", "timestep_spacing": "leading", "steps_offset": 1, "set_alpha_to_one": false}}"#;
+        assert_eq!(read(ddim).map(|kind| kind.name()), Some("ddim"));
+        assert_eq!(read("\"ddim\""), None);
+        assert_eq!(read(&ddim.replace("epsilon", "sample")), None);
+        assert_eq!(read(&ddim.replace("leading", "karras")), None);
+    }
+
+    /// If the denoiser knows the picture, every step says so, and the last one arrives there.
+    #[test]
+    fn a_denoiser_that_knows_the_picture_ends_there() {
+        let (data, noise) = (0.25_f64, -1.5_f64);
+        for prediction_type in [Prediction::Epsilon, Prediction::VPrediction] {
+            for timestep_spacing in [Spacing::Leading, Spacing::Trailing, Spacing::Linspace] {
+                let training = TrainingSchedule {
+                    prediction_type,
+                    timestep_spacing,
+                    set_alpha_to_one: true,
+                    ..TrainingSchedule::stable_diffusion()
+                };
+                for steps in [1, 4, 20] {
+                    for kind in [
+                        SchedulerKind::Ddim(training),
+                        SchedulerKind::EulerDiscrete(training),
+                    ] {
+                        let in_sigma = matches!(kind, SchedulerKind::EulerDiscrete(_));
+                        // There DDIM's stride is not the distance of its timesteps, in diffusers as here.
+                        if !in_sigma && timestep_spacing == Spacing::Linspace {
+                            continue;
+                        }
+                        let schedule = kind.schedule(steps).unwrap();
+                        assert_eq!(schedule.steps.len(), steps as usize);
+                        let start = alpha(&training, schedule.steps[0].timestep);
+                        let mut x = if in_sigma {
+                            data + (1.0 / start - 1.0).sqrt() * noise
+                        } else {
+                            start.sqrt() * data + (1.0 - start).sqrt() * noise
+                        };
+                        for step in &schedule.steps {
+                            let a = alpha(&training, step.timestep);
+                            let answer = match prediction_type {
+                                Prediction::Epsilon => noise,
+                                Prediction::VPrediction => {
+                                    a.sqrt() * noise - (1.0 - a).sqrt() * data
+                                }
+                            };
+                            let seen = f64::from(step.denoised.0) * x
+                                + f64::from(step.denoised.1) * answer;
+                            assert!((seen - data).abs() < 2e-4, "{kind:?} {step:?}: {seen}");
+                            x = f64::from(step.keep) * x + f64::from(step.gain) * answer;
+                        }
+                        assert!((x - data).abs() < 2e-4, "{kind:?} {steps}: {x}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn alpha(training: &TrainingSchedule, timestep: f32) -> f64 {
+        let alphas = training.alphas_cumprod();
+        let (low, part) = (timestep.floor(), f64::from(timestep.fract()));
+        let at = |index: f32| {
+            let a = alphas[(index as usize).min(alphas.len() - 1)];
+            ((1.0 - a) / a).sqrt()
+        };
+        let sigma = at(low) + part * (at(low + 1.0) - at(low));
+        1.0 / (sigma * sigma + 1.0)
     }
 }

@@ -9,6 +9,8 @@ pub enum Data {
     F32(Vec<f32>),
     /// ONNX `int64`.
     I64(Vec<i64>),
+    /// ONNX `int32`.
+    I32(Vec<i32>),
 }
 
 impl Data {
@@ -16,6 +18,7 @@ impl Data {
         match self {
             Self::F32(v) => v.len(),
             Self::I64(v) => v.len(),
+            Self::I32(v) => v.len(),
         }
     }
 }
@@ -42,6 +45,14 @@ impl Tensor {
     /// [`crate::ErrorKind::Engine`] unless the product of `shape` is the number of elements.
     pub fn i64(shape: &[usize], data: Vec<i64>) -> Result<Self> {
         Self::new(shape, Data::I64(data))
+    }
+
+    /// A tensor of 32-bit integers.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] unless the product of `shape` is the number of elements.
+    pub fn i32(shape: &[usize], data: Vec<i32>) -> Result<Self> {
+        Self::new(shape, Data::I32(data))
     }
 
     fn new(shape: &[usize], data: Data) -> Result<Self> {
@@ -80,8 +91,8 @@ impl Tensor {
     pub fn into_f32(self) -> Result<Vec<f32>> {
         match self.data {
             Data::F32(v) => Ok(v),
-            Data::I64(_) => Err(Error::engine(
-                "the model gave int64 values where floats were expected",
+            Data::I64(_) | Data::I32(_) => Err(Error::engine(
+                "the model gave integers where floats were expected",
             )),
         }
     }

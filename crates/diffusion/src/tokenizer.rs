@@ -1,5 +1,7 @@
 //! Text to token ids.
 
+pub mod clip;
+
 use tokenizers::{PaddingDirection, PaddingParams, PaddingStrategy, TruncationParams};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -38,6 +40,11 @@ impl Tokenizer {
             ..PaddingParams::default()
         }));
         Ok(Self(tokenizer))
+    }
+
+    /// Id of a token of the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.0.token_to_id(token)
     }
 
     /// Ids and mask of `text`, special tokens added.

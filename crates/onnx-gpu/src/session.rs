@@ -1,6 +1,7 @@
 //! A model on a device.
 
 mod compile;
+mod cost;
 mod dry;
 mod inputs;
 mod value;
@@ -16,6 +17,7 @@ use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::Tensor;
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
+pub use cost::{Cost, dry_cost};
 pub use dry::dry_run;
 pub(crate) use dry::planned;
 pub use value::{GpuTensor, Value};

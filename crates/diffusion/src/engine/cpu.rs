@@ -72,6 +72,7 @@ impl CpuModel {
         let (shape, data) = tensor.into_parts();
         let value = match data {
             Data::F32(v) => Value::from_shape(shape, v).map_err(|e| self.error(e))?,
+            Data::I32(v) => Value::from_shape(shape, v).map_err(|e| self.error(e))?,
             Data::I64(v) => {
                 let v: Vec<i32> = v
                     .into_iter()

@@ -147,6 +147,7 @@ fn to_gpu(tensor: Tensor) -> onnx_gpu::Result<onnx_gpu::Tensor> {
     match data {
         Data::F32(v) => onnx_gpu::Tensor::f32(shape, v),
         Data::I64(v) => onnx_gpu::Tensor::i64(shape, v),
+        Data::I32(v) => onnx_gpu::Tensor::i32(shape, v),
     }
 }
 

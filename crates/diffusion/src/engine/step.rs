@@ -4,8 +4,28 @@ use async_trait::async_trait;
 
 use super::Value;
 use crate::error::{Error, Result};
-use crate::scheduler::{euler, guide};
+use crate::scheduler::guide;
 use crate::tensor::Tensor;
+
+/// What the denoiser answered to the prompt and to the negative prompt.
+#[derive(Clone, Copy)]
+pub enum Answer<'a> {
+    /// To both in one run, `[2, C, H, W]`, the prompt first.
+    Both(&'a Value),
+    /// To each in a run of its own, `[1, C, H, W]`: the prompt, the negative prompt.
+    Each(&'a Value, &'a Value),
+}
+
+/// How a step combines latents and answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Combination {
+    /// Share of the latents.
+    pub keep: f32,
+    /// Share of the guided answer.
+    pub gain: f32,
+    /// Classifier-free guidance scale.
+    pub guidance_scale: f32,
+}
 
 /// Arithmetic of the loop. Its latents are `[2, C, H, W]`: one copy for each prompt of classifier-free guidance, always equal.
 #[async_trait(?Send)]
@@ -16,18 +36,55 @@ pub trait Stepper {
     /// A device kind when the device is at fault.
     async fn upload(&self, tensor: Tensor) -> Result<Value>;
 
+    /// `keep latents + gain (u + guidance_scale (c - u))`, where the answer is `c` to the prompt and `u` to the negative
+    /// prompt.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] when the shapes do not fit, a device kind when the device is at fault.
+    async fn combine(
+        &self,
+        latents: &Value,
+        answer: Answer<'_>,
+        combination: Combination,
+    ) -> Result<Value>;
+
     /// The latents after `dt` along the guided velocity. `velocity` is the denoiser's answer to the prompt and, second, to
     /// the negative prompt.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Engine`] when the shapes do not fit, a device kind when the device is at fault.
+    /// As [`Stepper::combine`].
     async fn step(
         &self,
         latents: &Value,
         velocity: &Value,
         guidance_scale: f32,
         dt: f32,
-    ) -> Result<Value>;
+    ) -> Result<Value> {
+        let combination = Combination {
+            keep: 1.0,
+            gain: dt,
+            guidance_scale,
+        };
+        self.combine(latents, Answer::Both(velocity), combination)
+            .await
+    }
+
+    /// `factor latents`.
+    ///
+    /// # Errors
+    /// As [`Stepper::combine`].
+    async fn scale(&self, latents: &Value, factor: f32) -> Result<Value> {
+        if factor == 1.0 {
+            return Ok(latents.clone());
+        }
+        let combination = Combination {
+            keep: factor,
+            gain: 0.0,
+            guidance_scale: 1.0,
+        };
+        self.combine(latents, Answer::Both(latents), combination)
+            .await
+    }
 
     /// The first of the two copies, `[1, C, H, W]`.
     ///
@@ -54,25 +111,37 @@ impl Stepper for HostStepper {
         Ok(Value::Host(tensor))
     }
 
-    async fn step(
+    async fn combine(
         &self,
         latents: &Value,
-        velocity: &Value,
-        guidance_scale: f32,
-        dt: f32,
+        answer: Answer<'_>,
+        combination: Combination,
     ) -> Result<Value> {
         let shape = latents.shape().to_vec();
-        let (latents, velocity) = (
-            host(latents)?.clone().into_f32()?,
-            host(velocity)?.clone().into_f32()?,
-        );
-        if latents.len() != velocity.len() || !latents.len().is_multiple_of(2) {
-            return Err(mismatch(latents.len(), velocity.len()));
+        let latents = host(latents)?.clone().into_f32()?;
+        let answer = match answer {
+            Answer::Both(both) => host(both)?.clone().into_f32()?,
+            Answer::Each(prompt, negative) => {
+                let prompt = host(prompt)?.clone().into_f32()?;
+                [prompt, host(negative)?.clone().into_f32()?].concat()
+            }
+        };
+        if latents.len() != answer.len() || !latents.len().is_multiple_of(2) {
+            return Err(mismatch(latents.len(), answer.len()));
         }
+        let Combination {
+            keep,
+            gain,
+            guidance_scale,
+        } = combination;
         let n = latents.len() / 2;
-        let (prompt, negative) = velocity.split_at(n);
-        let mut next = latents[..n].to_vec();
-        euler(&mut next, &guide(prompt, negative, guidance_scale), dt);
+        let (prompt, negative) = answer.split_at(n);
+        let guided = guide(prompt, negative, guidance_scale);
+        let next: Vec<f32> = latents[..n]
+            .iter()
+            .zip(&guided)
+            .map(|(x, m)| keep * x + gain * m)
+            .collect();
         Ok(Value::Host(Tensor::f32(&shape, next.repeat(2))?))
     }
 
@@ -85,9 +154,9 @@ impl Stepper for HostStepper {
     }
 }
 
-pub(super) fn mismatch(latents: usize, velocity: usize) -> Error {
+pub(super) fn mismatch(latents: usize, answer: usize) -> Error {
     Error::engine(format!(
-        "{latents} latents for two prompts and {velocity} values of velocity"
+        "{latents} latents for two prompts and {answer} values of the denoiser"
     ))
 }
 

@@ -5,7 +5,7 @@ use onnx_gpu::gpu::{Gpu, Recording};
 use onnx_gpu::kernels::{Launch, MAX_WORKGROUPS};
 use onnx_gpu::{DType, GpuTensor};
 
-use super::super::step::{Stepper, mismatch, single};
+use super::super::step::{Answer, Combination, Stepper, mismatch, single};
 use super::{Value, fail, to_gpu};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -31,26 +31,43 @@ impl Stepper for GpuStepper {
         Ok(Value::Gpu(tensor.map_err(step_error)?))
     }
 
-    async fn step(
+    async fn combine(
         &self,
         latents: &Value,
-        velocity: &Value,
-        guidance_scale: f32,
-        dt: f32,
+        answer: Answer<'_>,
+        combination: Combination,
     ) -> Result<Value> {
-        let (latents, velocity) = (resident(latents)?, resident(velocity)?);
         let count = |tensor: &GpuTensor| tensor.shape().iter().product::<usize>();
-        let (len, other) = (count(latents), count(velocity));
-        let floats = latents.dtype().is_float() && velocity.dtype().is_float();
+        let latents = resident(latents)?;
+        let len = count(latents);
+        let (prompt, negative, other, offset) = match answer {
+            Answer::Both(both) => {
+                let both = resident(both)?;
+                (both, both, count(both), len / 2)
+            }
+            Answer::Each(prompt, negative) => {
+                let (prompt, negative) = (resident(prompt)?, resident(negative)?);
+                let other = if count(prompt) == count(negative) {
+                    2 * count(prompt)
+                } else {
+                    0
+                };
+                (prompt, negative, other, 0)
+            }
+        };
+        let floats = [latents, prompt, negative]
+            .iter()
+            .all(|t| t.dtype().is_float());
         if len != other || !len.is_multiple_of(2) || !floats {
             return Err(mismatch(len, other));
         }
-        let launch = launch(len / 2, guidance_scale, dt)?;
+        let launch = launch(len / 2, offset, combination)?;
         let bytes = len as u64 * 4;
         let out = self.0.buffer(bytes, "latents").map_err(step_error)?;
         let buffers = vec![
             latents.buffer().clone(),
-            velocity.buffer().clone(),
+            prompt.buffer().clone(),
+            negative.buffer().clone(),
             out.clone(),
         ];
         let recording = Recording::new(&self.0, &[(launch, buffers)])
@@ -68,15 +85,24 @@ impl Stepper for GpuStepper {
     }
 }
 
-fn launch(half: usize, guidance_scale: f32, dt: f32) -> Result<Launch> {
+fn launch(half: usize, negative_offset: usize, combination: Combination) -> Result<Launch> {
     let groups = u32::try_from(half.div_ceil(64))
         .map_err(|_| Error::engine(format!("{half} latents are too many")))?;
     let rows = groups.div_ceil(MAX_WORKGROUPS).max(1);
     Ok(Launch {
-        label: "guided_euler_step",
-        key: "guided_euler_step".to_owned(),
+        label: "guided_step",
+        key: "guided_step".to_owned(),
         wgsl: include_str!("step.wgsl").into(),
-        params: vec![half as u32, guidance_scale.to_bits(), dt.to_bits(), 0],
+        params: vec![
+            half as u32,
+            negative_offset as u32,
+            combination.guidance_scale.to_bits(),
+            combination.keep.to_bits(),
+            combination.gain.to_bits(),
+            0,
+            0,
+            0,
+        ],
         workgroups: [groups.div_ceil(rows).max(1), rows, 1],
     })
 }

@@ -1,15 +1,20 @@
-// Classifier-free guidance and an Euler step; both copies of the latents get the same values.
+// Classifier-free guidance and a linear step; both copies of the latents get the same values.
 struct Params {
     half: u32,
+    negative_offset: u32,
     guidance_scale: f32,
-    dt: f32,
-    unused: u32,
+    keep: f32,
+    gain: f32,
+    unused_0: u32,
+    unused_1: u32,
+    unused_2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> latents: array<f32>;
-@group(0) @binding(2) var<storage, read> velocity: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> prompt: array<f32>;
+@group(0) @binding(3) var<storage, read> negative: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,9 +26,9 @@ fn main(
     if (i >= params.half) {
         return;
     }
-    let negative = velocity[params.half + i];
-    let guided = negative + params.guidance_scale * (velocity[i] - negative);
-    let next = latents[i] + params.dt * guided;
+    let unguided = negative[params.negative_offset + i];
+    let guided = unguided + params.guidance_scale * (prompt[i] - unguided);
+    let next = params.keep * latents[i] + params.gain * guided;
     out[i] = next;
     out[params.half + i] = next;
 }

@@ -1,0 +1,71 @@
+//! Schedulers against diffusers' (data/schedulers.py).
+
+#![allow(clippy::unwrap_used)]
+
+use diffusion::scheduler::SchedulerKind;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Case {
+    scheduler: SchedulerKind,
+    steps: u32,
+    initial_scale: f32,
+    timesteps: Vec<f32>,
+    samples: Vec<Vec<f32>>,
+    denoised: Vec<Vec<f32>>,
+}
+
+const START: [f32; 4] = [0.7, -1.3, 0.05, 2.1];
+
+fn near(ours: f32, theirs: f32, what: &str) {
+    // diffusers computes the noise levels in single precision.
+    let tolerance = 2e-4 * theirs.abs().max(1.0);
+    assert!(
+        (ours - theirs).abs() <= tolerance,
+        "{what}: {ours}, diffusers {theirs}"
+    );
+}
+
+#[test]
+fn every_step_is_that_of_diffusers() {
+    let cases: Vec<Case> = serde_json::from_str(include_str!("data/schedulers.json")).unwrap();
+    assert_eq!(cases.len(), 40);
+    for case in cases {
+        let what = format!("{:?}, {} steps", case.scheduler, case.steps);
+        let schedule = case.scheduler.schedule(case.steps).unwrap();
+        assert_eq!(schedule.steps.len(), case.timesteps.len(), "{what}");
+        near(schedule.initial_scale, case.initial_scale, &what);
+        let mut sample = START.map(|x| x * schedule.initial_scale);
+        for (i, step) in schedule.steps.iter().enumerate() {
+            near(step.timestep, case.timesteps[i], &what);
+            let answer =
+                sample.map(|x| 0.5 * step.input_scale * x / (1.0 + step.timestep / 1000.0) - 0.1);
+            for j in 0..4 {
+                let (x, m) = (sample[j], answer[j]);
+                let seen = step.denoised.0 * x + step.denoised.1 * m;
+                near(
+                    seen,
+                    case.denoised[i][j],
+                    &format!("{what}, picture after {i}"),
+                );
+                sample[j] = step.keep * x + step.gain * m;
+                near(sample[j], case.samples[i][j], &format!("{what}, step {i}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn more_steps_than_the_training_had_are_refused() {
+    let kind: SchedulerKind = serde_json::from_str(
+        r#"{"ddim": {"num_train_timesteps": 10, "beta_start": 0.1, "beta_end": 0.2, "beta_schedule": "linear",
+            "prediction_type": "epsilon", "timestep_spacing": "leading", "steps_offset": 1}}"#,
+    )
+    .unwrap();
+    assert!(kind.schedule(9).is_ok());
+    assert!(
+        kind.schedule(10).is_err(),
+        "the offset leads beyond the last timestep"
+    );
+    assert!(kind.schedule(11).is_err());
+}
