@@ -53,7 +53,8 @@ export class Hub {
       built.server(),
       [
         ...["serve", "--listen", host(this.url), "--s3-listen", host(this.storage), "--data", this.data],
-        ...["--site-dir", built.site(), "--models-dir", built.models(), "--renderer", "cpu", ...this.options],
+        ...["--site-dir", built.site(), "--renderer", "cpu", ...this.options],
+        ...(this.options.includes("--models-dir") ? [] : ["--models-dir", built.models()]),
       ],
       { stdio: ["ignore", "pipe", "pipe"] },
     );

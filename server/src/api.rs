@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Cards, Catalog};
 use crate::images::Images;
 use crate::jobs::Queue;
 
@@ -35,8 +35,10 @@ const MAX_JOB_BYTES: usize = MAX_BODY_BYTES + (protocol::MAX_RESUME_LATENTS * 2)
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Hub {
-    /// The models.
+    /// The models that run here.
     pub catalog: Arc<Catalog>,
+    /// The catalogue: cards of these and of others.
+    pub cards: Cards,
     /// The pictures.
     pub images: Images,
     /// The jobs.
@@ -63,6 +65,9 @@ pub fn routes(hub: Hub) -> Router {
 fn open_routes() -> OpenApiRouter<Hub> {
     OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(models::list))
+        .routes(routes!(models::search))
+        .routes(routes!(models::show))
+        .routes(routes!(models::of_creator))
         .routes(routes!(jobs::create).layer(DefaultBodyLimit::max(MAX_JOB_BYTES)))
         .routes(routes!(jobs::show, jobs::cancel))
         .routes(routes!(jobs::events))

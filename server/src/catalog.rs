@@ -1,4 +1,14 @@
-//! The model packages that this server offers.
+//! The model packages that this server offers, and what the hub and arXiv know.
+
+pub mod arxiv;
+pub mod cache;
+pub mod card_file;
+pub mod cards;
+pub mod hub;
+pub mod licenses;
+mod local;
+pub mod text;
+pub mod upstream;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,9 +16,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use diffusion::manifest::MAX_MANIFEST_BYTES;
 use diffusion::{FileEntry, Manifest, package};
-use protocol::{GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError, Resume};
+use protocol::{
+    ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError, Resume,
+};
 
 use crate::render::hosted::config::EndpointConfig;
+use card_file::CardFile;
+
+pub use cards::Cards;
 
 /// Name of the manifest in a package folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -24,8 +39,14 @@ pub struct CatalogEntry {
     pub slug: String,
     /// Channels, height and width of its latents.
     pub latents: [usize; 3],
-    /// SHA-256 (hex) of every file by name, the manifest included.
+    /// SHA-256 (hex) of every file by name, the manifest and a sample picture included.
     pub digests: HashMap<String, String>,
+    /// What is known beside the manifest.
+    pub card: CardFile,
+    /// Its graphs: size and storage.
+    pub components: Vec<ComponentSize>,
+    /// Width and height of the sample picture that [`Self::card`] names, if it is there.
+    pub sample_size: Option<(u32, u32)>,
 }
 
 /// A model that an endpoint elsewhere runs.
@@ -53,11 +74,12 @@ impl Catalog {
             .with_context(|| format!("reading the models folder {}", dir.display()))?
             .map(|entry| entry.map(|e| e.path()))
             .collect::<Result<_, _>>()?;
-        folders.retain(|path| path.join(MANIFEST).is_file());
+        folders.retain(|path| is_package(path));
         folders.sort();
+        let cards = card_file::read_catalog(dir)?;
         let mut entries: Vec<CatalogEntry> = Vec::new();
         for folder in folders {
-            match read(&folder) {
+            match read(&folder, &cards) {
                 Ok(entry) => {
                     if let Some(other) = entries.iter().find(|e| e.summary.id == entry.summary.id) {
                         anyhow::bail!(
@@ -184,7 +206,7 @@ fn bad_resume(detail: String) -> Problem {
         .with_hint("Leave `resume` out to have the whole picture made.")
 }
 
-fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
+fn read(dir: &Path, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
     let slug = dir
         .file_name()
         .and_then(|n| n.to_str())
@@ -194,14 +216,33 @@ fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
         })
         .context("the folder's name has characters other than letters, digits, '-', '_' and '.'")?
         .to_owned();
-    let json = read_capped(&dir.join(MANIFEST), MAX_MANIFEST_BYTES as u64)?;
+    let json = read_manifest(dir)?;
     let manifest = Manifest::parse(&json)?;
     let mut digests = HashMap::from([(MANIFEST.to_owned(), manifest.digest().to_owned())]);
+    let mut components = Vec::new();
     for file in manifest.files() {
-        verify(dir, file)?;
+        let bytes = verify_file(dir, file)?;
+        let component = manifest
+            .components()
+            .into_iter()
+            .find(|(_, c)| c.file == file.name);
+        if let Some((name, _)) = component {
+            components.push(local::component(name, &bytes));
+        }
         digests.insert(file.name.clone(), file.sha256.clone());
     }
+    let card = card_file::read(dir, &manifest.id, cards)?;
+    let sample = card
+        .sample
+        .as_ref()
+        .and_then(|s| local::sample(dir, &s.file));
+    if let (Some(file), Some(sample)) = (&card.sample, &sample) {
+        digests.insert(file.file.clone(), sample.sha256.clone());
+    }
     Ok(CatalogEntry {
+        card,
+        components,
+        sample_size: sample.map(|sample| sample.size),
         summary: manifest.summary(&format!("/models/{slug}/{MANIFEST}")),
         dir: dir.to_owned(),
         slug,
@@ -210,9 +251,28 @@ fn read(dir: &Path) -> anyhow::Result<CatalogEntry> {
     })
 }
 
-fn verify(dir: &Path, file: &FileEntry) -> anyhow::Result<()> {
+/// Whether a folder holds a package. Hidden ones hold what is being made.
+pub(crate) fn is_package(dir: &Path) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| !name.starts_with('.')) && dir.join(MANIFEST).is_file()
+}
+
+/// The manifest's bytes of the package in `dir`.
+///
+/// # Errors
+/// When it is missing or too large.
+pub fn read_manifest(dir: &Path) -> anyhow::Result<Vec<u8>> {
+    read_capped(&dir.join(MANIFEST), MAX_MANIFEST_BYTES as u64)
+}
+
+/// The bytes of a file of the package in `dir`, checked.
+///
+/// # Errors
+/// When it is missing, or not what the manifest lists.
+pub fn verify_file(dir: &Path, file: &FileEntry) -> anyhow::Result<Vec<u8>> {
     let bytes = read_capped(&dir.join(&file.name), file.bytes)?;
-    Ok(package::verify(file, &bytes)?)
+    package::verify(file, &bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a file of at most `cap` bytes.

@@ -1,6 +1,8 @@
 //! Every option of the server: flag, environment variable and default in one place.
 
+mod catalog;
 mod jobs;
+mod models;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -11,7 +13,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::images::UploadLimits;
 
+pub use catalog::{CatalogConfig, HubConfig};
 pub use jobs::{QueueConfig, WorkerConfig};
+pub use models::{
+    AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
+};
 
 /// Demo Hub: text-to-image models in the browser, with a server behind them.
 #[derive(Parser, Debug)]
@@ -34,6 +40,8 @@ pub enum Command {
     Storage(StorageCommand),
     /// Make one picture with the server's pipeline and write it as PNG.
     Generate(GenerateConfig),
+    /// Add, list, check and remove model packages.
+    Models(ModelsConfig),
 }
 
 /// Commands of `demo-hub storage`.
@@ -130,6 +138,10 @@ pub struct ServeConfig {
     /// The queue.
     #[command(flatten)]
     pub queue: QueueConfig,
+
+    /// The catalogue.
+    #[command(flatten)]
+    pub catalog: CatalogConfig,
 
     /// The picture store.
     #[command(flatten)]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Generate(config) => {
             server::generate::run(config, &mut std::io::stdout()).map(|_| ())
         }
+        Command::Models(config) => server::models::run(config, &mut std::io::stdout()),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

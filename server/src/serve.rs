@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Hub;
-use crate::catalog::Catalog;
+use crate::catalog::{Cards, Catalog};
 use crate::config::{S3Config, ServeConfig};
 use crate::images::{Images, PENDING_LIFETIME};
 use crate::jobs::worker::{Worker, WorkerOptions};
@@ -58,6 +58,8 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     }
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("creating the data folder {}", config.data.display()))?;
+
+    let cards = Cards::new(&catalog, &config.catalog, &config.data)?;
 
     let stop = CancellationToken::new();
     let stop_store = CancellationToken::new();
@@ -105,6 +107,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     );
     let hub = Hub {
         catalog,
+        cards,
         images,
         queue,
         public_url: public_url.clone(),

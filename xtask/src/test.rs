@@ -62,6 +62,7 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
         }
         if wanted(Part::Gpu) {
             compare(workspace, compiled.program("onnx-gpu")?)?;
+            packages(workspace, program)?;
         }
         server = Some(program.to_path_buf());
     }
@@ -160,6 +161,28 @@ fn training(workspace: &Workspace) -> Result<()> {
                 .env("OMP_NUM_THREADS", "1")
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .current_dir(workspace.root.join("models/glyph/training")),
+        )
+    })
+}
+
+/// Packages that `demo-hub models add` makes of an export, and their pictures against diffusers'.
+fn packages(workspace: &Workspace, program: &Path) -> Result<()> {
+    let folder = fixtures::ensure(workspace)?;
+    let (set, _) = fixtures::SETS[1];
+    step("packages against diffusers", || {
+        run(
+            Command::new(tools::python::Environment { workspace }.python())
+                .arg(
+                    workspace
+                        .root
+                        .join("server/tests/models/stable_diffusion.py"),
+                )
+                .arg("check")
+                .arg(program)
+                .arg(folder.join(set))
+                .arg(workspace.target.join("packages"))
+                .env("HF_HUB_OFFLINE", "1")
+                .env("PYTHONDONTWRITEBYTECODE", "1"),
         )
     })
 }

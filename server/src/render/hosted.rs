@@ -11,7 +11,7 @@ mod huggingface;
 mod inference;
 mod openai;
 mod picture;
-mod retry;
+pub(crate) mod retry;
 mod settings;
 
 use std::sync::Arc;

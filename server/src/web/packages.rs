@@ -55,6 +55,8 @@ async fn serve(
     }
     let mime = if name == MANIFEST || name.ends_with(".json") {
         "application/json"
+    } else if name.ends_with(".png") {
+        "image/png"
     } else {
         "application/octet-stream"
     };

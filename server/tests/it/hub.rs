@@ -68,6 +68,9 @@ impl Folders {
         if !extra.contains(&"--models-dir") {
             args.extend(["--models-dir", models.to_str().unwrap()]);
         }
+        if !extra.contains(&"--hub-url") {
+            args.push("--catalog-online=false");
+        }
         args.extend(extra);
         match Cli::parse_from(args).command {
             Command::Serve(config) => *config,

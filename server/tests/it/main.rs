@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+mod catalog;
 mod cluster;
 mod crash;
 mod faults;
@@ -14,6 +15,7 @@ mod hub;
 mod jobs;
 mod measure;
 mod measure_gallery;
+mod models;
 mod nats;
 mod openai;
 mod openapi;

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::graph::Passes;
 use crate::kernels::AdapterClass;
 use crate::proto::{Dim, ValueInfo};
+use crate::weights::Bytes;
 
 /// Arithmetic and memory of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,10 @@ pub fn dry_cost(
         })
         .collect()
     };
-    let Planned { program, plan, .. } = planned_for(bytes, Passes::ALL, class, &shape)?;
+    let files = Bytes::new();
+    let planned = planned_for(bytes, &files, Passes::ALL, class, &shape)?;
+    let constants = planned.weight_bytes();
+    let Planned { program, plan, .. } = planned;
     let used = || {
         program
             .buffers
@@ -43,7 +47,6 @@ pub fn dry_cost(
             .zip(&plan.used)
             .filter(|(_, used)| **used)
     };
-    let constants = || used().filter(|(buffer, _)| buffer.source.is_constant());
     let largest = used()
         .map(|(buffer, _)| buffer.bytes)
         .max()
@@ -52,7 +55,6 @@ pub fn dry_cost(
     Ok(Cost {
         flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
         largest_buffer: largest.max(slots),
-        total_bytes: plan.working_bytes(&program)
-            + constants().map(|(buffer, _)| buffer.bytes).sum::<u64>(),
+        total_bytes: plan.working_bytes(&program) + constants,
     })
 }

@@ -9,13 +9,8 @@ use crate::graph::{Graph, Passes};
 use crate::kernels::AdapterClass;
 use crate::lower::{Program, lower_graph};
 use crate::plan::Plan;
-<<<<<<< HEAD
-use crate::proto::{Dim, Model};
-use crate::weights::{Bytes, Origin, WeightSource, read_small};
-=======
 use crate::proto::{Dim, Model, ValueInfo};
-use crate::weights::{Bytes, Origin, read_small};
->>>>>>> 47f7082 (Generate with Stable Diffusion's graphs, schedulers and tokenizer)
+use crate::weights::{Bytes, Origin, WeightSource, read_small};
 
 /// What a model would cost on a device of a class: parses, optimises, infers shapes and places buffers, without opening one.
 ///
@@ -52,7 +47,6 @@ pub(crate) struct Planned {
     pub fixed: bool,
 }
 
-<<<<<<< HEAD
 impl Planned {
     /// Bytes of the constants that a run reads.
     pub fn weight_bytes(&self) -> u64 {
@@ -70,19 +64,17 @@ pub(crate) fn planned(
     files: &dyn WeightSource,
     passes: Passes,
     class: AdapterClass,
-=======
-/// Parses, optimises and plans, with 1 for open dimensions.
-pub(crate) fn planned(bytes: &[u8], passes: Passes, class: AdapterClass) -> Result<Planned> {
-    planned_for(bytes, passes, class, &fixed_or_one)
+) -> Result<Planned> {
+    planned_for(bytes, files, passes, class, &fixed_or_one)
 }
 
 /// [`planned`] with `shape` of each input.
 pub(super) fn planned_for(
     bytes: &[u8],
+    files: &dyn WeightSource,
     passes: Passes,
     class: AdapterClass,
     shape: &dyn Fn(&ValueInfo) -> Vec<usize>,
->>>>>>> 47f7082 (Generate with Stable Diffusion's graphs, schedulers and tokenizer)
 ) -> Result<Planned> {
     let mut model = Model::parse(bytes)?;
     let origin = Origin {
@@ -99,13 +91,8 @@ pub(super) fn planned_for(
     let inputs = || graph.inputs.iter().map(|(_, info)| info);
     let is_fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
     let fixed = inputs().all(|i| i.shape.as_ref().is_some_and(|s| s.iter().all(is_fixed)));
-<<<<<<< HEAD
-    let shapes: Vec<Vec<usize>> = inputs().map(fixed_or_one).collect();
-    let mut program = lower_graph(&graph, &shapes, class.into())?;
-=======
     let shapes: Vec<Vec<usize>> = inputs().map(shape).collect();
-    let mut program = lower_graph(&graph, &shapes, class)?;
->>>>>>> 47f7082 (Generate with Stable Diffusion's graphs, schedulers and tokenizer)
+    let mut program = lower_graph(&graph, &shapes, class.into())?;
     let plan = Plan::new(&mut program);
     Ok(Planned {
         graph,

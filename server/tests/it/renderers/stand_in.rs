@@ -29,6 +29,7 @@ pub struct Act {
 pub struct Seen {
     pub method: Method,
     pub path: String,
+    pub query: String,
     pub headers: HeaderMap,
     pub body: Value,
 }
@@ -36,7 +37,7 @@ pub struct Seen {
 #[derive(Clone)]
 pub struct StandIn {
     pub url: String,
-    acts: Arc<Mutex<VecDeque<Act>>>,
+    answers: Arc<dyn Fn(&Seen) -> Act + Send + Sync>,
     seen: Arc<Mutex<Vec<Seen>>>,
     now: Arc<AtomicUsize>,
     peak: Arc<AtomicUsize>,
@@ -108,10 +109,24 @@ impl Act {
 impl StandIn {
     /// Answers the first request with the first act, and so on; the last act is repeated.
     pub async fn start(acts: impl IntoIterator<Item = Act>) -> Self {
+        let acts: Mutex<VecDeque<Act>> = Mutex::new(acts.into_iter().collect());
+        Self::answering(move |_| {
+            let mut acts = acts.lock().unwrap();
+            let next = acts.front().cloned().unwrap();
+            if acts.len() > 1 {
+                acts.pop_front();
+            }
+            next
+        })
+        .await
+    }
+
+    /// Answers every request with what `answers` makes of it.
+    pub async fn answering(answers: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stand_in = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
-            acts: Arc::new(Mutex::new(acts.into_iter().collect())),
+            answers: Arc::new(answers),
             seen: Arc::default(),
             now: Arc::default(),
             peak: Arc::default(),
@@ -136,20 +151,15 @@ async fn answer(State(stand_in): State<StandIn>, request: Request) -> Response {
     stand_in.peak.fetch_max(now, Ordering::SeqCst);
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    stand_in.seen.lock().unwrap().push(Seen {
+    let seen = Seen {
         method: parts.method,
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: parts.headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
-    });
-    let act = {
-        let mut acts = stand_in.acts.lock().unwrap();
-        let next = acts.front().cloned().unwrap();
-        if acts.len() > 1 {
-            acts.pop_front();
-        }
-        next
     };
+    let act = (stand_in.answers)(&seen);
+    stand_in.seen.lock().unwrap().push(seen);
     tokio::time::sleep(act.wait).await;
     stand_in.now.fetch_sub(1, Ordering::SeqCst);
     act.response()

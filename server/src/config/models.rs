@@ -1,0 +1,101 @@
+//! Options of `demo-hub models`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::HubConfig;
+
+/// Options of `demo-hub models`.
+#[derive(Args, Clone, Debug)]
+pub struct ModelsConfig {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+/// What can be done to the packages.
+#[derive(Subcommand, Clone, Debug)]
+pub enum ModelsCommand {
+    /// Make a package of an ONNX export in the folder layout of diffusers.
+    Add(Box<AddConfig>),
+    /// List the packages.
+    List(PackagesConfig),
+    /// Check size and SHA-256 of every file of packages.
+    Verify(SelectConfig),
+    /// Remove a package with its files.
+    Remove(RemoveConfig),
+}
+
+/// Where the packages are.
+#[derive(Args, Clone, Debug)]
+pub struct PackagesConfig {
+    /// Folder whose subfolders are model packages.
+    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
+    pub models_dir: PathBuf,
+}
+
+/// Which packages.
+#[derive(Args, Clone, Debug)]
+pub struct SelectConfig {
+    /// Ids, `owner/name`; none: all.
+    pub ids: Vec<String>,
+
+    /// The packages.
+    #[command(flatten)]
+    pub packages: PackagesConfig,
+}
+
+/// Which package to remove.
+#[derive(Args, Clone, Debug)]
+pub struct RemoveConfig {
+    /// Its id, `owner/name`.
+    pub id: String,
+
+    /// The packages.
+    #[command(flatten)]
+    pub packages: PackagesConfig,
+}
+
+/// Options of `demo-hub models add`.
+#[derive(Args, Clone, Debug)]
+pub struct AddConfig {
+    /// A folder with `model_index.json`, or the id of a model on the hub, `owner/name`.
+    pub source: String,
+
+    /// Id of the package, `owner/name`; default: the hub's. A folder needs one.
+    #[arg(long, env = "DEMO_HUB_ADD_ID")]
+    pub id: Option<String>,
+
+    /// Human name; default: the name in the id.
+    #[arg(long, env = "DEMO_HUB_ADD_NAME")]
+    pub name: Option<String>,
+
+    /// One sentence for lists.
+    #[arg(long, env = "DEMO_HUB_ADD_SUMMARY", default_value = "")]
+    pub summary: String,
+
+    /// Licence of the weights, an SPDX or hub identifier; default: what the hub or the folder's README.md states.
+    #[arg(long, env = "DEMO_HUB_ADD_LICENSE")]
+    pub license: Option<String>,
+
+    /// Denoising steps where a request leaves them open.
+    #[arg(long, env = "DEMO_HUB_ADD_STEPS", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub steps: u32,
+
+    /// Guidance scale where a request leaves it open.
+    #[arg(long, env = "DEMO_HUB_ADD_GUIDANCE", default_value_t = 7.5)]
+    pub guidance: f32,
+
+    /// Prompt of a sample picture to be made and kept with the package; without one, a single step is tried.
+    #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
+    pub sample_prompt: Option<String>,
+
+    /// The packages.
+    #[command(flatten)]
+    pub packages: PackagesConfig,
+
+    /// The hub.
+    #[command(flatten)]
+    pub hub: HubConfig,
+}

@@ -1,0 +1,162 @@
+//! `demo-hub models`: packages added, listed, checked and removed.
+
+mod add;
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use diffusion::{FileEntry, Manifest};
+
+use crate::catalog::card_file::CARD;
+use crate::catalog::{MANIFEST, verify_file};
+use crate::config::{ModelsCommand, ModelsConfig};
+
+/// Files that may lie beside those that a manifest lists.
+const BESIDE: [&str; 3] = [MANIFEST, CARD, "README.md"];
+
+/// Runs a command and says on `report` what was done.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn run(config: ModelsConfig, report: &mut dyn Write) -> anyhow::Result<()> {
+    match config.command {
+        ModelsCommand::Add(config) => add::run(*config, report),
+        ModelsCommand::List(config) => list(&config.models_dir, report),
+        ModelsCommand::Verify(config) => verify(&config.packages.models_dir, &config.ids, report),
+        ModelsCommand::Remove(config) => remove(&config.packages.models_dir, &config.id, report),
+    }
+}
+
+/// A folder with a manifest.
+struct Found {
+    dir: PathBuf,
+    manifest: anyhow::Result<Manifest>,
+}
+
+impl Found {
+    fn id(&self) -> &str {
+        self.manifest
+            .as_ref()
+            .map_or("?", |manifest| manifest.id.as_str())
+    }
+}
+
+/// The folders of `models_dir` that have a manifest, in the order of their names.
+fn packages(models_dir: &Path) -> anyhow::Result<Vec<Found>> {
+    let entries = fs::read_dir(models_dir)
+        .with_context(|| format!("reading the models folder {}", models_dir.display()))?;
+    let mut dirs: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
+    dirs.retain(|dir| crate::catalog::is_package(dir));
+    dirs.sort();
+    let read = |dir: &Path| -> anyhow::Result<Manifest> {
+        let json = crate::catalog::read_manifest(dir)?;
+        Ok(Manifest::parse(&json)?)
+    };
+    Ok(dirs
+        .into_iter()
+        .map(|dir| Found {
+            manifest: read(&dir),
+            dir,
+        })
+        .collect())
+}
+
+fn list(models_dir: &Path, report: &mut dyn Write) -> anyhow::Result<()> {
+    for found in packages(models_dir)? {
+        let dir = found.dir.display();
+        match &found.manifest {
+            Ok(manifest) => {
+                let bytes: u64 = manifest.files().map(|file| file.bytes).sum();
+                writeln!(
+                    report,
+                    "{}  {}  {}  {:.1} MB  {}×{}  {dir}",
+                    manifest.id,
+                    manifest.version,
+                    manifest.license,
+                    bytes as f64 / 1e6,
+                    manifest.image.width,
+                    manifest.image.height,
+                )?;
+            }
+            Err(error) => writeln!(report, "?  {dir}: {error:#}")?,
+        }
+    }
+    Ok(())
+}
+
+fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::Result<()> {
+    let all = packages(models_dir)?;
+    for id in ids {
+        ensure!(
+            all.iter().any(|found| found.id() == id),
+            "no package in {} has the id {id:?}",
+            models_dir.display()
+        );
+    }
+    let mut damaged = 0;
+    for found in &all {
+        let wanted = ids.is_empty() || ids.iter().any(|id| id == found.id());
+        if !wanted {
+            continue;
+        }
+        match check(found) {
+            Ok(files) => writeln!(report, "{}: {files} files are as listed", found.id())?,
+            Err(error) => {
+                damaged += 1;
+                writeln!(report, "{}: {error:#}", found.dir.display())?;
+            }
+        }
+    }
+    ensure!(damaged == 0, "{damaged} packages are damaged");
+    Ok(())
+}
+
+fn check(found: &Found) -> anyhow::Result<usize> {
+    let manifest = match &found.manifest {
+        Ok(manifest) => manifest,
+        Err(error) => bail!("{error:#}"),
+    };
+    let mut count = 0;
+    for file in manifest.files() {
+        verify_file(&found.dir, file)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn remove(models_dir: &Path, id: &str, report: &mut dyn Write) -> anyhow::Result<()> {
+    let all = packages(models_dir)?;
+    let found = all
+        .iter()
+        .find(|found| found.id() == id)
+        .with_context(|| format!("no package in {} has the id {id:?}", models_dir.display()))?;
+    let Ok(manifest) = &found.manifest else {
+        bail!("the manifest in {} is not readable", found.dir.display());
+    };
+    let card = crate::catalog::card_file::read(&found.dir, id, &[])?;
+    let listed = manifest.files().map(|file: &FileEntry| file.name.as_str());
+    let mut known: HashSet<&str> = listed.chain(BESIDE).collect();
+    known.extend(card.sample.as_ref().map(|sample| sample.file.as_str()));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&found.dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        ensure!(
+            entry.file_type()?.is_file() && name.to_str().is_some_and(|name| known.contains(name)),
+            "{} is no file of the package; move it elsewhere before its folder is removed",
+            entry.path().display()
+        );
+        files.push(entry.path());
+    }
+    for file in &files {
+        fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
+    }
+    fs::remove_dir(&found.dir).with_context(|| format!("removing {}", found.dir.display()))?;
+    writeln!(report, "{id} is removed")?;
+    Ok(())
+}
