@@ -1,8 +1,9 @@
+import { readFile } from "node:fs/promises";
 import { accessible } from "../support/axe.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import { drop } from "../support/pictures.ts";
 import { pngWith } from "../support/png.ts";
-import { ask, expect, open, picture, shown, test } from "../support/test.ts";
+import { ask, expect, open, picture, test } from "../support/test.ts";
 
 test.use({ launchOptions: withoutWebGpu });
 
@@ -50,15 +51,13 @@ test("a picture made here brings its settings back; other files are refused in w
   await open(page, "/");
   await ask(page, { prompt: "りんご, flat: style", seed: 31, steps: 2, policy: "browser_only" });
   await picture(page);
-  const url = await shown(page);
-  const base64 = await page.evaluate(async (url) => {
-    const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
-    return btoa(String.fromCharCode(...bytes));
-  }, url);
+  const download = page.waitForEvent("download");
+  await page.getByRole("link", { name: "Download PNG" }).click();
+  const file = await readFile(await (await download).path());
   await page.getByTestId("prompt").fill("other");
   await page.getByTestId("seed").fill("1");
   await page.getByTestId("steps").fill("9");
-  await drop(page, "picture.png", "image/png", Buffer.from(base64, "base64"));
+  await drop(page, "picture.png", "image/png", file);
   await expect(page.getByTestId("from-picture")).toHaveText("Written by Demo Hub. Read: model, prompt, seed, steps and guidance.");
   await expect(page.getByTestId("prompt")).toHaveValue("りんご, flat: style");
   await expect(page.getByTestId("seed")).toHaveValue("31");

@@ -36,10 +36,11 @@ test("gallery, permalink and dropped files fit every window", async ({ page, hub
   await page.getByTestId("rerun").click();
   await expect(page.getByTestId("score")).toBeVisible({ timeout: 120_000 });
   await look(page, info, "again");
-  const visitor = await browser.newPage({ baseURL: hub.url, reducedMotion: "reduce" });
+  const context = await browser.newContext({ baseURL: hub.url, reducedMotion: "reduce" });
+  const visitor = await context.newPage();
   await open(visitor, link);
   await look(visitor, info, "visitor");
-  await visitor.close();
+  await context.close();
   await open(page, "/");
   const parameters = "scenery\nNegative prompt: watermark\nSteps: 20, Sampler: Euler a, CFG scale: 8, Seed: 5, Size: 512x512, Model: sd_xl_base_1.0, Version: v1.10.1";
   await drop(page, "x.png", "image/png", pngWith({ parameters }));
