@@ -9,10 +9,13 @@
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod api;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod capability;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod client;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod clipboard;
+pub mod compare;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod data;
 pub mod difference;

@@ -6,8 +6,9 @@ use leptos_router::SsrMode;
 use leptos_router::components::{A, Route, Router, Routes};
 use leptos_router::path;
 
+use crate::capability::Capability;
 use crate::format::escape;
-use crate::pages::{Gallery, Home, ImagePage, ModelPage, NotFound, Shelf};
+use crate::pages::{Compare, Gallery, Home, ImagePage, ModelPage, NotFound, Shelf};
 use crate::studio::Studio;
 
 /// Every page of the hub.
@@ -16,6 +17,7 @@ pub fn App() -> impl IntoView {
     provide_meta_context();
     provide_context(Studio::new());
     provide_context(Shelf::new());
+    provide_context(Capability::new());
     view! {
         <Title formatter=title />
         <Router>
@@ -36,12 +38,14 @@ pub fn App() -> impl IntoView {
                     <A href="/" exact=true>
                         "Create"
                     </A>
+                    <A href="/compare">"Compare"</A>
                     <A href="/gallery">"Gallery"</A>
                 </nav>
             </header>
             <Routes fallback=NotFound>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async />
                 <Route path=path!("/gallery") view=Gallery ssr=SsrMode::Async />
+                <Route path=path!("/compare") view=Compare ssr=SsrMode::Async />
                 <Route path=path!("/i/:id") view=ImagePage ssr=SsrMode::Async />
                 <Route path=path!("/models/:owner/:name") view=ModelPage ssr=SsrMode::Async />
             </Routes>

@@ -198,12 +198,13 @@ pub(crate) mod tests {
                     max_storage_buffer_binding_size: 0,
                     memory_bytes: 0,
                 },
+                work: None,
                 example_prompts: Vec::new(),
             })
             .into()
     }
 
-    fn query<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
+    pub(crate) fn query<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
         move |name| {
             pairs
                 .iter()

@@ -7,6 +7,7 @@ pub mod run;
 mod handle;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod rerun;
+mod sides;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod view;
 
@@ -17,8 +18,14 @@ mod browser;
 pub(crate) use handle::Studio;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use rerun::Rerun;
+pub(crate) use sides::{Asked, SideRun, Sides};
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use view::StudioView;
+
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub(crate) use browser::capability::ask as ask_capability;
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub(crate) use browser::compare;
 
 /// Waits until suspended parts of the page, whose data came with it, are hydrated: they are micro-tasks.
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]

@@ -2,6 +2,7 @@
 
 pub mod adapter;
 pub mod message;
+pub mod speed;
 
 #[cfg(all(feature = "render-worker", target_arch = "wasm32"))]
 mod host;

@@ -88,6 +88,7 @@ impl HubData for Fixed {
                 max_storage_buffer_binding_size: 64 << 20,
                 memory_bytes: 256 << 20,
             },
+            work: None,
             example_prompts: vec!["green heart".into()],
         }]
     }

@@ -9,6 +9,7 @@ pub mod licenses;
 mod local;
 pub mod text;
 pub mod upstream;
+mod work;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -239,11 +240,20 @@ fn read(dir: &Path, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
     if let (Some(file), Some(sample)) = (&card.sample, &sample) {
         digests.insert(file.file.clone(), sample.sha256.clone());
     }
+    let mut summary = manifest.summary(&format!("/models/{slug}/{MANIFEST}"));
+    summary.work = match work::count(dir, &manifest) {
+        Ok(work) => Some(work),
+        // Only the estimate of a picture's time depends on it.
+        Err(error) => {
+            tracing::warn!(package = %dir.display(), "its work was not counted: {error:#}");
+            None
+        }
+    };
     Ok(CatalogEntry {
         card,
         components,
         sample_size: sample.map(|sample| sample.size),
-        summary: manifest.summary(&format!("/models/{slug}/{MANIFEST}")),
+        summary,
         dir: dir.to_owned(),
         slug,
         latents: manifest.latents,

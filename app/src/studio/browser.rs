@@ -1,5 +1,7 @@
 //! Running, stopping and saving in the browser's main thread; the model itself runs in the worker.
 
+pub(crate) mod capability;
+pub(crate) mod compare;
 pub(super) mod files;
 mod kept;
 mod local;
@@ -204,7 +206,7 @@ impl Task {
         if self.policy == Policy::PreferServer {
             return Ok(CapabilityReport::default());
         }
-        local::probe(cancelled).await
+        local::probe(false, cancelled).await
     }
 
     fn decide(&self, decision: &Decision) {

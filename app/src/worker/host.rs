@@ -3,6 +3,7 @@
 mod download;
 mod probe;
 mod render;
+mod timing;
 
 use std::cell::RefCell;
 
@@ -86,8 +87,8 @@ fn crashed(detail: String) {
 
 fn handle(message: ToWorker) {
     match message {
-        ToWorker::Probe => spawn_local(async {
-            let report = probe::probe().await;
+        ToWorker::Probe { measure } => spawn_local(async move {
+            let report = probe::probe(measure).await;
             post(&FromWorker::Probed { report }, None);
         }),
         ToWorker::Generate {
@@ -146,6 +147,13 @@ fn post(message: &FromWorker, png: Option<ArrayBuffer>) {
             &error,
         );
     }
+}
+
+/// Milliseconds on a clock that never goes back.
+fn now_ms() -> f64 {
+    scope()
+        .and_then(|scope| scope.performance())
+        .map_or_else(js_sys::Date::now, |clock| clock.now())
 }
 
 /// The message of a JavaScript error.

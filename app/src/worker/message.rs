@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToWorker {
     /// Describe the WebGPU adapter; answered by [`FromWorker::Probed`].
-    Probe,
+    Probe {
+        /// Time a kernel on it, too, if none was timed yet; takes less than a second.
+        measure: bool,
+    },
     /// Make a picture; a package that is loaded already is used again.
     Generate {
         /// Number that every answer to this message carries.

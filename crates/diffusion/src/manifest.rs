@@ -218,6 +218,7 @@ impl Manifest {
             limits: self.limits.clone(),
             defaults: self.defaults.clone(),
             needs: self.needs,
+            work: None,
             example_prompts: self.example_prompts.clone(),
         }
     }

@@ -49,6 +49,8 @@ pub struct Stats {
     pub weight_bytes: u64,
     /// Nodes left after folding and fusion.
     pub nodes: usize,
+    /// Multiplications and additions of products, convolutions and attention per run.
+    pub flops: u64,
 }
 
 /// A model whose weights are on a device, ready to run.

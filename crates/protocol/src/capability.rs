@@ -34,6 +34,20 @@ pub struct AdapterReport {
     pub max_buffer_size: u64,
     /// `maxStorageBufferBindingSize` in bytes.
     pub max_storage_buffer_binding_size: u64,
+    /// How fast it ran a kernel, where that was measured.
+    #[serde(default)]
+    pub speed: Option<KernelSpeed>,
+}
+
+/// How fast an adapter ran the runtime's own matrix product in the probe.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KernelSpeed {
+    /// Multiplications and additions per second, 32-bit floats.
+    pub flops_per_second: f64,
+    /// Milliseconds that one more dispatch takes which has next to nothing to compute.
+    pub dispatch_ms: f64,
+    /// Milliseconds from handing work over to hearing of its end, for next to no work.
+    pub round_trip_ms: f64,
 }
 
 /// What a browser can do, probed before any download.
@@ -43,6 +57,9 @@ pub struct CapabilityReport {
     pub webgpu: bool,
     /// The adapter, where the browser gave one.
     pub adapter: Option<AdapterReport>,
+    /// `navigator.deviceMemory` in bytes, where the browser tells; rounded, and 8 GiB may mean more.
+    #[serde(default)]
+    pub device_memory_bytes: Option<u64>,
 }
 
 /// Where a request runs.
@@ -84,6 +101,13 @@ pub enum Reason {
         /// What the model needs.
         needed: u64,
     },
+    /// The device has less memory than the model needs; sizes in bytes.
+    MemoryTooSmall {
+        /// What the browser says that the device has.
+        offered: u64,
+        /// What the model needs.
+        needed: u64,
+    },
     /// It was tried in the browser and failed.
     BrowserFailed {
         /// The error's sentence.
@@ -115,6 +139,12 @@ impl std::fmt::Display for Reason {
                 offered >> 20,
                 needed.div_ceil(1 << 20)
             ),
+            Self::MemoryTooSmall { offered, needed } => write!(
+                f,
+                "this device has {} MiB of memory and the model needs {} MiB",
+                offered >> 20,
+                needed.div_ceil(1 << 20)
+            ),
             Self::BrowserFailed { detail } => {
                 write!(f, "it failed in this browser: {detail}")
             }
@@ -130,6 +160,9 @@ pub struct Decision {
     /// Why there.
     pub reason: Reason,
 }
+
+/// The most that browsers used to tell of a device's memory; whoever reports it may have more.
+const DEVICE_MEMORY_CAP: u64 = 8 << 30;
 
 /// Decides where a model runs.
 ///
@@ -182,6 +215,14 @@ fn obstacle(
     if adapter.software && !accept_software {
         return Some(Reason::SoftwareAdapter);
     }
+    if let Some(offered) = report.device_memory_bytes
+        && offered < needs.memory_bytes.min(DEVICE_MEMORY_CAP)
+    {
+        return Some(Reason::MemoryTooSmall {
+            offered,
+            needed: needs.memory_bytes,
+        });
+    }
     [
         (
             "maxBufferSize",
@@ -222,6 +263,7 @@ mod tests {
                 max_storage_buffer_binding_size: mib << 20,
                 ..AdapterReport::default()
             }),
+            ..CapabilityReport::default()
         }
     }
 
@@ -235,7 +277,7 @@ mod tests {
         let none = CapabilityReport::default();
         let no_adapter = CapabilityReport {
             webgpu: true,
-            adapter: None,
+            ..CapabilityReport::default()
         };
         for (report, accept, auto, browser_only) in [
             (&none, false, Server, BrowserCpu),
@@ -250,6 +292,26 @@ mod tests {
             assert_eq!(place(Policy::BrowserOnly, report, accept), browser_only);
             assert_eq!(place(Policy::PreferServer, report, accept), Server);
         }
+    }
+
+    #[test]
+    fn memory_counts_where_the_browser_tells_of_it() {
+        let with = |gib: u64, needed_gib: u64| {
+            let report = CapabilityReport {
+                device_memory_bytes: Some(gib << 30),
+                ..report(false, 128)
+            };
+            let needs = ModelNeeds {
+                memory_bytes: needed_gib << 30,
+                ..NEEDS
+            };
+            decide(Policy::Auto, &report, &needs, false).place
+        };
+        assert_eq!(with(2, 3), Place::Server);
+        assert_eq!(with(4, 3), Place::BrowserGpu);
+        // 8 GiB may stand for more.
+        assert_eq!(with(8, 12), Place::BrowserGpu);
+        assert_eq!(with(4, 12), Place::Server);
     }
 
     #[test]

@@ -70,9 +70,6 @@ pub struct ModelCard {
     /// What a GPU must offer; absent: not known, or no package.
     #[serde(default)]
     pub needs: Option<ModelNeeds>,
-    /// Arithmetic of one picture, from which a measured speed gives a time; absent: not known.
-    #[serde(default)]
-    pub work: Option<ModelWork>,
     /// Where it runs on this hub.
     #[serde(default)]
     pub runs: Runs,
@@ -115,16 +112,6 @@ pub struct ComponentSize {
     /// Element type of most of its weights, such as `float16`.
     #[serde(default)]
     pub dtype: Option<String>,
-}
-
-/// Floating-point operations, a multiplication and an addition counted as two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ModelWork {
-    /// Once per picture: text encoder and decoder.
-    pub fixed: u64,
-    /// Per denoising step, both prompts of classifier-free guidance together.
-    pub per_step: u64,
 }
 
 /// Where a model runs on this hub.

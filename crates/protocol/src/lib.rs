@@ -10,12 +10,14 @@ pub mod job;
 pub mod model;
 pub mod problem;
 pub mod resume;
+pub mod verdict;
 
-pub use capability::{AdapterReport, CapabilityReport, Decision, Place, Policy, Reason, decide};
+pub use capability::{
+    AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, decide,
+};
 pub use catalog::{
     Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
-    ModelQuery, ModelWork, PaperRecord, Provenance, Runs, RunsOn, SamplePicture, Source, Trouble,
-    TroubleKind,
+    ModelQuery, PaperRecord, Provenance, Runs, RunsOn, SamplePicture, Source, Trouble, TroubleKind,
 };
 pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError};
 pub use image::{
@@ -23,6 +25,7 @@ pub use image::{
     THUMBNAIL_SIDE, Thumbnail, UploadRequest, UploadTicket, is_sha256_hex,
 };
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
-pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
+pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork, Paper, Work};
 pub use problem::{Problem, ProblemCode};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError};
+pub use verdict::{Verdict, VerdictKind, estimate_seconds, not_available, verdict};

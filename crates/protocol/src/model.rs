@@ -36,6 +36,9 @@ pub struct ModelSummary {
     pub defaults: ModelDefaults,
     /// What a GPU must offer; all 0 without a package.
     pub needs: ModelNeeds,
+    /// What a picture costs, where it was counted.
+    #[serde(default)]
+    pub work: Option<ModelWork>,
     /// Prompts that show what the model can do.
     pub example_prompts: Vec<String>,
 }
@@ -91,6 +94,37 @@ pub struct ModelNeeds {
     pub memory_bytes: u64,
 }
 
+/// What a model computes for one picture, counted from its graphs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ModelWork {
+    /// Text encoder and decoder together: once per picture.
+    pub once: Work,
+    /// Denoiser: once per step, guidance included.
+    pub per_step: Work,
+}
+
+/// A piece of work on a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Work {
+    /// Multiplications and additions of products, convolutions and attention.
+    pub flops: u64,
+    /// Dispatches.
+    pub dispatches: u64,
+}
+
+impl ModelWork {
+    /// A picture of so many steps.
+    pub fn picture(&self, steps: u32) -> Work {
+        let times = u64::from(steps);
+        Work {
+            flops: self.once.flops + times * self.per_step.flops,
+            dispatches: self.once.dispatches + times * self.per_step.dispatches,
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -123,6 +157,7 @@ pub(crate) mod tests {
                 max_storage_buffer_binding_size: 64 << 20,
                 memory_bytes: 256 << 20,
             },
+            work: None,
             example_prompts: Vec::new(),
         }
     }

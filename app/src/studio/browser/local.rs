@@ -27,14 +27,17 @@ impl From<String> for End {
     }
 }
 
-/// What this browser can do, asked where the model would run.
-pub(super) async fn probe(cancelled: &mut Cancelled) -> Result<CapabilityReport, End> {
+/// What this browser can do, asked where the model would run; `measure` also times a kernel there.
+pub(super) async fn probe(
+    measure: bool,
+    cancelled: &mut Cancelled,
+) -> Result<CapabilityReport, End> {
     let ask = async {
         let mut worker = match desk(|d| d.worker.take()) {
             Some(worker) => worker,
             None => RenderWorker::start().await?,
         };
-        worker.post(&ToWorker::Probe)?;
+        worker.post(&ToWorker::Probe { measure })?;
         loop {
             if let (FromWorker::Probed { report }, _) = worker.next(PROBE_MS).await? {
                 desk(|d| d.worker = Some(worker));

@@ -122,7 +122,8 @@ fn crash(event: &JsValue) -> String {
     format!("the render worker stopped: {detail}")
 }
 
-fn address() -> Option<String> {
+/// Where the page says that the worker lies; the address changes with the worker.
+pub(super) fn address() -> Option<String> {
     document()
         .query_selector("meta[name=hub-worker]")
         .ok()??

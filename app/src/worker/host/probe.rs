@@ -2,22 +2,58 @@
 //!
 //! Read by name: `web-sys` binds WebGPU only behind an unstable flag.
 
+use std::cell::Cell;
+
 use js_sys::{Function, Promise};
-use protocol::{AdapterReport, CapabilityReport};
+use protocol::{AdapterReport, CapabilityReport, KernelSpeed};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::get;
+use super::{get, timing};
 use crate::worker::adapter::is_software;
 
-/// Asks for the adapter that a model would run on.
-pub(super) async fn probe() -> CapabilityReport {
-    let Some(gpu) = get(&js_sys::global(), "navigator").and_then(|n| get(&n, "gpu")) else {
-        return CapabilityReport::default();
+thread_local! {
+    /// The speed of the adapter: measured once in the worker's life.
+    static SPEED: Cell<Option<KernelSpeed>> = const { Cell::new(None) };
+}
+
+/// Asks for the adapter that a model would run on; `measure` also times a kernel on it, unless that was done before.
+pub(super) async fn probe(measure: bool) -> CapabilityReport {
+    let navigator = get(&js_sys::global(), "navigator").unwrap_or(JsValue::UNDEFINED);
+    let device_memory_bytes = get(&navigator, "deviceMemory")
+        .and_then(|gib| gib.as_f64())
+        .map(|gib| (gib * f64::from(1 << 30)) as u64);
+    let Some(gpu) = get(&navigator, "gpu") else {
+        return CapabilityReport {
+            device_memory_bytes,
+            ..CapabilityReport::default()
+        };
     };
+    let mut adapter = request_adapter(&gpu).await.map(|a| describe(&a));
+    if let Some(adapter) = &mut adapter {
+        if measure && SPEED.get().is_none() {
+            SPEED.set(measured().await);
+        }
+        adapter.speed = SPEED.get();
+    }
     CapabilityReport {
         webgpu: true,
-        adapter: request_adapter(&gpu).await.map(|a| describe(&a)),
+        adapter,
+        device_memory_bytes,
+    }
+}
+
+/// The speed of a device that is opened for it and closed again; absent where that fails, as the run itself then would,
+/// with its own words.
+async fn measured() -> Option<KernelSpeed> {
+    match timing::measure().await {
+        Ok(speed) => Some(speed),
+        Err(error) => {
+            web_sys::console::warn_1(&JsValue::from_str(&format!(
+                "the adapter was not measured: {error}"
+            )));
+            None
+        }
     }
 }
 
@@ -53,6 +89,7 @@ fn describe(adapter: &JsValue) -> AdapterReport {
         shader_f16: has_feature(adapter, "shader-f16"),
         max_buffer_size: limit("maxBufferSize"),
         max_storage_buffer_binding_size: limit("maxStorageBufferBindingSize"),
+        speed: None,
         vendor,
         architecture,
         description,

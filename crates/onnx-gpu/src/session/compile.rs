@@ -141,6 +141,7 @@ impl Session {
             peak_bytes,
             weight_bytes,
             nodes: self.graph.nodes.len(),
+            flops: steps.iter().map(|(launch, _)| launch.flops()).sum(),
         };
         let outputs = program
             .outputs

@@ -35,6 +35,7 @@ pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
         peak_bytes: plan.working_bytes(&program),
         weight_bytes,
         nodes: graph.nodes.len(),
+        flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
     })
 }
 

@@ -313,6 +313,7 @@ impl ModelConfig {
                 max_storage_buffer_binding_size: 0,
                 memory_bytes: 0,
             },
+            work: None,
             example_prompts: self.example_prompts.clone(),
         }
     }

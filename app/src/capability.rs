@@ -1,0 +1,43 @@
+//! What the visitor's browser can do, as the pages know it.
+
+use leptos::prelude::*;
+use protocol::CapabilityReport;
+
+/// The render worker's answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(
+    not(all(feature = "hydrate", target_arch = "wasm32")),
+    expect(dead_code, reason = "only a browser asks and answers")
+)]
+pub(crate) enum Answer {
+    /// Not asked for yet.
+    #[default]
+    Unasked,
+    /// On its way.
+    Asked,
+    /// Here.
+    Known(CapabilityReport),
+    /// There will be none; why.
+    Failed(String),
+}
+
+/// Handle on the answer; lives as long as the application.
+#[derive(Clone, Copy)]
+pub(crate) struct Capability {
+    /// The answer so far.
+    pub(crate) answer: RwSignal<Answer>,
+}
+
+impl Capability {
+    pub(crate) fn new() -> Self {
+        Self {
+            answer: RwSignal::default(),
+        }
+    }
+
+    /// Asks, in a browser, unless that was done.
+    pub(crate) fn ask(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        crate::studio::ask_capability(self);
+    }
+}

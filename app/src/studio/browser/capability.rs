@@ -1,0 +1,63 @@
+//! What this browser can do, asked once per visit.
+
+use futures::future::FutureExt;
+use leptos::prelude::*;
+use protocol::CapabilityReport;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::Storage;
+
+use super::{desk, local, time, worker};
+use crate::capability::{Answer, Capability};
+
+const KEY: &str = "demo-hub-capability";
+/// Pause before looking again whether the run at work has ended.
+const PAUSE_MS: i32 = 500;
+
+/// Asks the render worker, unless this visit has the answer already; a run at work goes first, since both would be slower.
+pub(crate) fn ask(capability: Capability) {
+    if capability.answer.with_untracked(|a| *a != Answer::Unasked) {
+        return;
+    }
+    if let Some(report) = kept() {
+        capability.answer.set(Answer::Known(report));
+        return;
+    }
+    capability.answer.set(Answer::Asked);
+    spawn_local(async move {
+        while desk(|d| d.cancel.is_some()) {
+            time::sleep(PAUSE_MS).await;
+        }
+        let (_never, cancelled) = futures::channel::oneshot::channel();
+        let answer = match local::probe(true, &mut cancelled.fuse()).await {
+            Ok(report) => {
+                keep(&report);
+                Answer::Known(report)
+            }
+            Err(local::End::Failed(detail)) => Answer::Failed(detail),
+            Err(local::End::Cancelled) => Answer::Unasked,
+        };
+        // The owner of the signal is the application, which never ends.
+        capability.answer.set(answer);
+    });
+}
+
+/// The answer of an earlier page of this visit, if the same worker gave it.
+fn kept() -> Option<CapabilityReport> {
+    let json = storage()?.get_item(KEY).ok()??;
+    let (worker, report): (String, CapabilityReport) = serde_json::from_str(&json).ok()?;
+    (Some(worker) == worker::address()).then_some(report)
+}
+
+/// Keeps the answer for the visit; where the browser keeps nothing, every page asks.
+fn keep(report: &CapabilityReport) {
+    if let (Some(storage), Ok(json)) = (
+        storage(),
+        serde_json::to_string(&(worker::address().unwrap_or_default(), report)),
+    ) {
+        let _ = storage.set_item(KEY, &json);
+    }
+}
+
+fn storage() -> Option<Storage> {
+    web_sys::window()?.session_storage().ok()?
+}

@@ -1,0 +1,315 @@
+//! What a visitor may expect of a model, before anything of it is downloaded.
+//!
+//! The formula and its check against measured pictures: `docs/verdict.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::{CapabilityReport, KernelSpeed, Place, Policy, Reason, decide};
+use crate::model::{ModelSummary, ModelWork};
+
+/// Verdicts on a model that a browser can run, by the longest picture in seconds that each allows.
+const BANDS: [(f64, VerdictKind); 2] = [
+    (20.0, VerdictKind::RunsHere),
+    (f64::INFINITY, VerdictKind::RunsHereSlowly),
+];
+
+/// Share of the matrix product's speed that whole models reach, see `docs/verdict.md`.
+const MODEL_EFFICIENCY: f64 = 0.5;
+
+/// Submissions per picture besides the steps: text encoder and decoder.
+const OTHER_SUBMISSIONS: u32 = 2;
+
+/// What happens to a model on "Generate" under [`Policy::Auto`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// In this browser.
+    RunsHere,
+    /// In this browser, but not while one watches.
+    RunsHereSlowly,
+    /// On the server.
+    OnServer,
+    /// Nowhere: the hub knows of the model and cannot run it.
+    NotAvailable,
+}
+
+impl VerdictKind {
+    /// In words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RunsHere => "Runs here",
+            Self::RunsHereSlowly => "Runs here, slowly",
+            Self::OnServer => "On the server",
+            Self::NotAvailable => "Not available here",
+        }
+    }
+
+    /// The name in JSON and in addresses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RunsHere => "runs_here",
+            Self::RunsHereSlowly => "runs_here_slowly",
+            Self::OnServer => "on_server",
+            Self::NotAvailable => "not_available",
+        }
+    }
+}
+
+/// The answer to "will it run here?".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The answer.
+    pub kind: VerdictKind,
+    /// Seconds per picture at the model's usual number of steps, weights already there; only for a model that runs here and
+    /// an adapter that was measured.
+    pub seconds: Option<f64>,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// The verdict on a model that this hub runs, for the browser that gave `report`.
+///
+/// `accept_software` as in [`decide`].
+pub fn verdict(model: &ModelSummary, report: &CapabilityReport, accept_software: bool) -> Verdict {
+    let on_server = |reason: &Reason| Verdict {
+        kind: VerdictKind::OnServer,
+        seconds: None,
+        reason: sentence(&reason.to_string()),
+    };
+    if model.package_url.is_none() {
+        return on_server(&Reason::NoPackage);
+    }
+    let decision = decide(Policy::Auto, report, &model.needs, accept_software);
+    if decision.place == Place::Server {
+        return on_server(&decision.reason);
+    }
+    let steps = model.defaults.num_inference_steps;
+    let speed = report.adapter.as_ref().and_then(|adapter| adapter.speed);
+    let known = model.work.zip(speed);
+    let Some((work, speed)) = known else {
+        return Verdict {
+            kind: VerdictKind::RunsHere,
+            seconds: None,
+            reason: sentence(&format!(
+                "{}; how long a picture takes is not known",
+                decision.reason
+            )),
+        };
+    };
+    let seconds = estimate_seconds(&work, &speed, steps);
+    Verdict {
+        kind: band(seconds),
+        seconds: Some(seconds),
+        reason: sentence(&format!(
+            "{}: a picture of {steps} steps is {} of work, and this adapter has just been measured at {}",
+            decision.reason,
+            operations(work.picture(steps).flops as f64, ""),
+            operations(speed.flops_per_second, "/s"),
+        )),
+    }
+}
+
+/// The verdict on a model that the hub knows of and cannot run.
+pub fn not_available(id: &str) -> Verdict {
+    Verdict {
+        kind: VerdictKind::NotAvailable,
+        seconds: None,
+        reason: format!(
+            "This hub has neither a package nor an endpoint for it: its operator can add one with `demo-hub models add {id}`."
+        ),
+    }
+}
+
+/// Seconds for a picture of `steps` steps:
+/// `flops / (speed × efficiency) + dispatches × dispatch + (steps + 2) × round trip`.
+pub fn estimate_seconds(work: &ModelWork, speed: &KernelSpeed, steps: u32) -> f64 {
+    let picture = work.picture(steps);
+    let submissions = f64::from(steps + OTHER_SUBMISSIONS);
+    picture.flops as f64 / (speed.flops_per_second * MODEL_EFFICIENCY)
+        + (picture.dispatches as f64 * speed.dispatch_ms + submissions * speed.round_trip_ms) / 1e3
+}
+
+fn band(seconds: f64) -> VerdictKind {
+    BANDS
+        .into_iter()
+        .find(|(most, _)| seconds <= *most)
+        .map_or(VerdictKind::RunsHereSlowly, |(_, kind)| kind)
+}
+
+/// Floating-point operations, or those of a second, in the unit that fits: `38 GFLOP`, `1.4 TFLOP/s`.
+fn operations(flops: f64, per: &str) -> String {
+    let (scaled, unit) = match flops {
+        x if x >= 1e12 => (x / 1e12, "T"),
+        x if x >= 1e9 => (x / 1e9, "G"),
+        x => (x / 1e6, "M"),
+    };
+    let digits = usize::from(scaled < 9.95);
+    format!("{scaled:.digits$} {unit}FLOP{per}")
+}
+
+/// First letter upper case, full stop at the end.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::AdapterReport;
+    use crate::model::{Work, tests::glyph};
+
+    /// 10 GFLOP per step, 20 once.
+    const WORK: ModelWork = ModelWork {
+        once: Work {
+            flops: 20_000_000_000,
+            dispatches: 100,
+        },
+        per_step: Work {
+            flops: 10_000_000_000,
+            dispatches: 200,
+        },
+    };
+
+    fn model() -> ModelSummary {
+        ModelSummary {
+            work: Some(WORK),
+            ..glyph()
+        }
+    }
+
+    fn report(gflops: f64) -> CapabilityReport {
+        CapabilityReport {
+            webgpu: true,
+            adapter: Some(AdapterReport {
+                max_buffer_size: 1 << 30,
+                max_storage_buffer_binding_size: 1 << 30,
+                speed: Some(KernelSpeed {
+                    flops_per_second: gflops * 1e9,
+                    dispatch_ms: 0.0,
+                    round_trip_ms: 0.0,
+                }),
+                ..AdapterReport::default()
+            }),
+            ..CapabilityReport::default()
+        }
+    }
+
+    /// By hand: 8 steps are 100 GFLOP and 1,700 dispatches in 10 submissions; at half of 200 GFLOP/s that is
+    /// 1 s + 1,700 × 0.1 ms + 10 × 3 ms.
+    #[test]
+    fn the_estimate_is_the_documented_formula() {
+        let speed = KernelSpeed {
+            flops_per_second: 200e9,
+            dispatch_ms: 0.1,
+            round_trip_ms: 3.0,
+        };
+        let expected = 100e9 / (200e9 * MODEL_EFFICIENCY) + 0.17 + 0.03;
+        assert!((estimate_seconds(&WORK, &speed, 8) - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_speed_has_its_verdict() {
+        for (gflops, kind) in [
+            (10_000.0, VerdictKind::RunsHere),
+            // 100 GFLOP in just under and just over 20 s.
+            (100.0 / 19.9 / MODEL_EFFICIENCY, VerdictKind::RunsHere),
+            (100.0 / 20.1 / MODEL_EFFICIENCY, VerdictKind::RunsHereSlowly),
+            (0.001, VerdictKind::RunsHereSlowly),
+        ] {
+            let verdict = verdict(&model(), &report(gflops), false);
+            assert_eq!(verdict.kind, kind, "{gflops} GFLOP/s");
+            assert!(verdict.seconds.is_some());
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_here_says_why() {
+        let none = CapabilityReport::default();
+        let software = |speed| {
+            let mut report: CapabilityReport = report(speed);
+            if let Some(adapter) = &mut report.adapter {
+                adapter.software = true;
+            }
+            report
+        };
+        let hosted = ModelSummary {
+            package_url: None,
+            ..model()
+        };
+        let small = {
+            let mut report = report(1e3);
+            if let Some(adapter) = &mut report.adapter {
+                adapter.max_buffer_size = 32 << 20;
+            }
+            report
+        };
+        for (model, report, accept, kind, reason) in [
+            (&model(), &none, false, VerdictKind::OnServer, "no WebGPU"),
+            (
+                &model(),
+                &software(2.0),
+                false,
+                VerdictKind::OnServer,
+                "slow software one",
+            ),
+            (
+                &model(),
+                &software(2.0),
+                true,
+                VerdictKind::RunsHereSlowly,
+                "2.0 GFLOP/s",
+            ),
+            (
+                &model(),
+                &small,
+                false,
+                VerdictKind::OnServer,
+                "maxBufferSize is 32 MiB",
+            ),
+            (
+                &hosted,
+                &report(1e3),
+                false,
+                VerdictKind::OnServer,
+                "no package",
+            ),
+        ] {
+            let verdict = verdict(model, report, accept);
+            assert_eq!(verdict.kind, kind, "{reason}");
+            assert!(verdict.reason.contains(reason), "{}", verdict.reason);
+            assert!(verdict.reason.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn nothing_is_estimated_without_a_measurement() {
+        let unmeasured = CapabilityReport {
+            adapter: report(1e3).adapter.map(|adapter| AdapterReport {
+                speed: None,
+                ..adapter
+            }),
+            ..report(1e3)
+        };
+        let uncounted = ModelSummary {
+            work: None,
+            ..model()
+        };
+        for verdict in [
+            verdict(&model(), &unmeasured, false),
+            verdict(&uncounted, &report(1e3), false),
+        ] {
+            assert_eq!(verdict.kind, VerdictKind::RunsHere);
+            assert_eq!(verdict.seconds, None);
+            assert!(verdict.reason.contains("not known"));
+        }
+    }
+
+    #[test]
+    fn operations_have_the_unit_that_fits() {
+        assert_eq!(operations(38e9, ""), "38 GFLOP");
+        assert_eq!(operations(1.44e12, "/s"), "1.4 TFLOP/s");
+        assert_eq!(operations(9.2e6, ""), "9.2 MFLOP");
+    }
+}
