@@ -40,4 +40,10 @@ impl Capability {
         #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
         crate::studio::ask_capability(self);
     }
+
+    /// Takes over the answer that an earlier page of this visit got, if one did.
+    pub(crate) fn recall(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        crate::studio::recall_capability(self);
+    }
 }

@@ -15,10 +15,14 @@ pub(crate) async fn copy(text: &str) -> bool {
 /// `navigator.clipboard.writeText(text)`, read by name: the object is missing on pages that are not secure.
 fn write(text: &str) -> Option<Promise> {
     let navigator: JsValue = web_sys::window()?.navigator().into();
-    let clipboard = Reflect::get(&navigator, &"clipboard".into()).ok()?;
-    let write: Function = Reflect::get(&clipboard, &"writeText".into())
+    let clipboard = Reflect::get(&navigator, &JsValue::from_str("clipboard")).ok()?;
+    let write: Function = Reflect::get(&clipboard, &JsValue::from_str("writeText"))
         .ok()?
         .dyn_into()
         .ok()?;
-    write.call1(&clipboard, &text.into()).ok()?.dyn_into().ok()
+    write
+        .call1(&clipboard, &JsValue::from_str(text))
+        .ok()?
+        .dyn_into()
+        .ok()
 }

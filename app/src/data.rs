@@ -1,9 +1,34 @@
 //! What the pages read: from the server's data while rendering there, from the API in the browser.
 
-use protocol::{GalleryPage, GalleryQuery, ImageRecord, ModelSummary, Problem};
+use protocol::{
+    CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
+    ModelSummary, Problem,
+};
+
+use crate::measured::{Made, sum_up};
 
 /// Pictures on one page of the gallery.
 pub(crate) const GALLERY_PAGE: usize = 24;
+/// Newest pictures that a model's speed is taken from.
+pub(crate) const MEASURED: usize = 60;
+/// Newest pictures that a model's page shows.
+const SHOWN: usize = 6;
+
+/// What the newest pictures of a model tell of it.
+pub(crate) async fn made(model: String) -> Result<Made, Problem> {
+    let page = gallery(GalleryQuery {
+        limit: Some(MEASURED),
+        model: Some(model.clone()),
+        ..GalleryQuery::default()
+    })
+    .await?;
+    let of_model = page
+        .items
+        .into_iter()
+        .filter(|record| record.recipe.request.model == model)
+        .collect();
+    Ok(sum_up(of_model, SHOWN))
+}
 
 #[cfg(feature = "ssr")]
 mod source {
@@ -40,6 +65,21 @@ mod source {
         cookies.to_str().ok().map(str::to_owned)
     }
 
+    pub(crate) async fn search(query: ModelQuery) -> Result<ModelPage, Problem> {
+        context()?.data.search(query).await
+    }
+
+    pub(crate) async fn card(id: String) -> Result<ModelCard, Problem> {
+        context()?.data.card(&id).await
+    }
+
+    pub(crate) async fn creator(
+        owner: String,
+        cursor: Option<String>,
+    ) -> Result<CreatorPage, Problem> {
+        context()?.data.creator(&owner, cursor).await
+    }
+
     /// Origin of the hub without a trailing slash.
     pub(crate) fn origin() -> String {
         context().map(|c| c.public_url).unwrap_or_default()
@@ -49,6 +89,7 @@ mod source {
 #[cfg(all(not(feature = "ssr"), target_arch = "wasm32"))]
 mod source {
     use super::*;
+    use crate::catalog::to_query;
     use crate::{api, settings::encode};
     use send_wrapper::SendWrapper;
 
@@ -68,6 +109,29 @@ mod source {
 
     pub(crate) async fn image(id: String) -> Result<ImageRecord, Problem> {
         let url = format!("/api/v1/images/{}", encode(&id));
+        SendWrapper::new(api::get(&url)).await
+    }
+
+    pub(crate) async fn search(query: ModelQuery) -> Result<ModelPage, Problem> {
+        let url = format!("/api/v1/models/search?{}", to_query(&query));
+        SendWrapper::new(api::get(&url)).await
+    }
+
+    pub(crate) async fn card(id: String) -> Result<ModelCard, Problem> {
+        let (owner, name) = id.split_once('/').unwrap_or((&id, ""));
+        let url = format!("/api/v1/models/{}/{}", encode(owner), encode(name));
+        SendWrapper::new(api::get(&url)).await
+    }
+
+    pub(crate) async fn creator(
+        owner: String,
+        cursor: Option<String>,
+    ) -> Result<CreatorPage, Problem> {
+        let query = to_query(&ModelQuery {
+            cursor,
+            ..ModelQuery::default()
+        });
+        let url = format!("/api/v1/creators/{}/models?{query}", encode(&owner));
         SendWrapper::new(api::get(&url)).await
     }
 
@@ -104,9 +168,21 @@ mod source {
         nowhere()
     }
 
+    pub(crate) async fn search(_: ModelQuery) -> Result<ModelPage, Problem> {
+        nowhere()
+    }
+
+    pub(crate) async fn card(_: String) -> Result<ModelCard, Problem> {
+        nowhere()
+    }
+
+    pub(crate) async fn creator(_: String, _: Option<String>) -> Result<CreatorPage, Problem> {
+        nowhere()
+    }
+
     pub(crate) fn origin() -> String {
         String::new()
     }
 }
 
-pub(crate) use source::{gallery, image, models, origin};
+pub(crate) use source::{card, creator, gallery, image, models, origin, search};

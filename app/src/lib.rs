@@ -9,8 +9,10 @@
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod api;
+pub mod bibtex;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod capability;
+pub mod catalog;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod client;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
@@ -20,6 +22,7 @@ pub mod compare;
 mod data;
 pub mod difference;
 pub mod format;
+pub mod measured;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod pages;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]

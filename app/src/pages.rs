@@ -2,12 +2,16 @@
 
 mod compare;
 mod copy;
+mod creator;
 mod gallery;
 mod home;
 mod image;
+mod json_ld;
 mod model;
+mod models;
 mod not_found;
 mod parts;
+mod provenance;
 mod split;
 mod verdict;
 
@@ -16,9 +20,11 @@ pub(crate) use gallery::watch as watch_window;
 pub(crate) use gallery::{Gallery, Shelf};
 
 pub(crate) use compare::Compare;
+pub(crate) use creator::CreatorPage;
 pub(crate) use home::Home;
 pub(crate) use image::ImagePage;
 pub(crate) use model::ModelPage;
+pub(crate) use models::Models;
 pub(crate) use not_found::NotFound;
 pub(crate) use parts::ProblemNote;
-pub(crate) use verdict::VerdictNote;
+pub(crate) use verdict::VerdictLine;

@@ -8,7 +8,9 @@ use leptos_router::path;
 
 use crate::capability::Capability;
 use crate::format::escape;
-use crate::pages::{Compare, Gallery, Home, ImagePage, ModelPage, NotFound, Shelf};
+use crate::pages::{
+    Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf,
+};
 use crate::studio::Studio;
 
 /// Every page of the hub.
@@ -38,6 +40,7 @@ pub fn App() -> impl IntoView {
                     <A href="/" exact=true>
                         "Create"
                     </A>
+                    <A href="/models">"Models"</A>
                     <A href="/compare">"Compare"</A>
                     <A href="/gallery">"Gallery"</A>
                 </nav>
@@ -47,6 +50,8 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/gallery") view=Gallery ssr=SsrMode::Async />
                 <Route path=path!("/compare") view=Compare ssr=SsrMode::Async />
                 <Route path=path!("/i/:id") view=ImagePage ssr=SsrMode::Async />
+                <Route path=path!("/models") view=Models ssr=SsrMode::Async />
+                <Route path=path!("/creators/:owner") view=CreatorPage ssr=SsrMode::Async />
                 <Route path=path!("/models/:owner/:name") view=ModelPage ssr=SsrMode::Async />
             </Routes>
             <footer class="footer">

@@ -10,7 +10,10 @@ use leptos::config::LeptosOptions;
 use leptos::prelude::*;
 use leptos_axum::{AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list};
 use leptos_meta::MetaTags;
-use protocol::{GalleryPage, GalleryQuery, ImageRecord, ModelSummary, Problem};
+use protocol::{
+    CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
+    ModelSummary, Problem,
+};
 use serde::Deserialize;
 
 use crate::App;
@@ -29,6 +32,12 @@ pub trait HubData: Send + Sync {
     ) -> Result<GalleryPage, Problem>;
     /// The record of one picture; `cookies` as for [`Self::gallery`].
     async fn image(&self, id: &str, cookies: Option<String>) -> Result<ImageRecord, Problem>;
+    /// One page of the models that pass the filters, those that run here first.
+    async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem>;
+    /// Everything that is known about the model `owner/name`.
+    async fn card(&self, id: &str) -> Result<ModelCard, Problem>;
+    /// One page of a creator's models.
+    async fn creator(&self, owner: &str, cursor: Option<String>) -> Result<CreatorPage, Problem>;
 }
 
 /// Addresses of the built client files, absolute paths such as `/client-0f3a.js`.

@@ -23,7 +23,7 @@ pub(crate) use sides::{Asked, SideRun, Sides};
 pub(crate) use view::StudioView;
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
-pub(crate) use browser::capability::ask as ask_capability;
+pub(crate) use browser::capability::{ask as ask_capability, recall as recall_capability};
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 pub(crate) use browser::compare;
 

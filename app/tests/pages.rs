@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use protocol::{
-    GalleryPage, GalleryQuery, GenerationRequest, ImageRecord, ModelDefaults, ModelLimits,
-    ModelNeeds, ModelSummary, Paper, Problem, ProblemCode, Recipe,
+    Author, CreatorPage, GalleryPage, GalleryQuery, Gated, GenerationRequest, ImageRecord, License,
+    LicenseUse, ModelCard, ModelDefaults, ModelLimits, ModelNeeds, ModelPage, ModelQuery,
+    ModelSummary, Paper, PaperRecord, Problem, ProblemCode, Provenance, Recipe, Runs, Source,
+    Trouble, TroubleKind,
 };
 use tower::ServiceExt;
 
@@ -120,6 +122,34 @@ impl HubData for Fixed {
         })
     }
 
+    async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem> {
+        Ok(ModelPage {
+            items: vec![self.card("demo-hub/glyph").await?, elsewhere()],
+            next_cursor: query.cursor.is_none().then(|| "a/b=".to_owned()),
+            provenance: vec![down()],
+        })
+    }
+
+    async fn card(&self, id: &str) -> Result<ModelCard, Problem> {
+        match id {
+            "demo-hub/glyph" => Ok(card_of(&self.models().await[0])),
+            "lab/elsewhere" => Ok(elsewhere()),
+            _ => Err(Problem::new(ProblemCode::NotFound, "no such model")),
+        }
+    }
+
+    async fn creator(&self, owner: &str, _: Option<String>) -> Result<CreatorPage, Problem> {
+        if owner != "lab" {
+            return Err(Problem::new(ProblemCode::NotFound, "no such creator"));
+        }
+        Ok(CreatorPage {
+            owner: owner.to_owned(),
+            items: vec![elsewhere()],
+            provenance: vec![down()],
+            ..CreatorPage::default()
+        })
+    }
+
     async fn image(&self, id: &str, _cookies: Option<String>) -> Result<ImageRecord, Problem> {
         if id == "known" {
             Ok(record(id))
@@ -133,6 +163,72 @@ impl HubData for Fixed {
         } else {
             Err(Problem::new(ProblemCode::NotFound, "no such picture"))
         }
+    }
+}
+
+const HOSTILE: &str = "</script><script>alert(1)</script><b>bold</b>";
+
+/// The card of a model that runs here.
+fn card_of(model: &ModelSummary) -> ModelCard {
+    ModelCard {
+        id: model.id.clone(),
+        owner: "demo-hub".into(),
+        name: "glyph".into(),
+        title: model.name.clone(),
+        summary: Some(model.summary.clone()),
+        license: Some(License {
+            id: model.license.clone(),
+            name: "Apache License 2.0".into(),
+            url: Some("https://www.apache.org/licenses/LICENSE-2.0".into()),
+            permits: LicenseUse::Any,
+            limits: Some(vec!["Keep the notices.".into()]),
+        }),
+        papers: model.paper.iter().map(PaperRecord::from).collect(),
+        total_bytes: Some(model.download_bytes),
+        needs: Some(model.needs),
+        runs: Runs {
+            browser: true,
+            server: true,
+        },
+        runnable: Some(model.clone()),
+        ..ModelCard::default()
+    }
+}
+
+/// A model of the hub that does not run here, with as much mischief and as many authors as there can be.
+fn elsewhere() -> ModelCard {
+    ModelCard {
+        id: "lab/elsewhere".into(),
+        owner: "lab".into(),
+        name: "elsewhere".into(),
+        title: "elsewhere".into(),
+        gated: Some(Gated::Manual),
+        papers: vec![
+            PaperRecord {
+                title: Some("Many Hands".into()),
+                abstract_text: Some(HOSTILE.into()),
+                authors: (1..=400)
+                    .map(|n| Author::named(format!("Author {n}")))
+                    .collect(),
+                ..PaperRecord::of_arxiv("2401.00001")
+            },
+            PaperRecord::of_arxiv("2401.00002"),
+        ],
+        tags: vec![HOSTILE.into()],
+        provenance: vec![down()],
+        ..ModelCard::default()
+    }
+}
+
+fn down() -> Provenance {
+    Provenance {
+        source: Source::Hub,
+        fetched_at: Some(1_767_225_600_000),
+        stale: true,
+        trouble: Some(Trouble {
+            kind: TroubleKind::Timeout,
+            detail: "no answer within 3 s".into(),
+        }),
     }
 }
 
@@ -319,7 +415,7 @@ async fn a_permalink_tells_everything_and_escapes_it() {
 
 #[tokio::test]
 async fn what_is_not_there_is_404() {
-    for path in ["/i/unknown", "/models/no/such", "/nowhere"] {
+    for path in ["/i/unknown", "/models/no/such", "/creators/no", "/nowhere"] {
         let page = page(path).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
         assert!(page.html.contains("There is nothing here"), "{path}");
@@ -329,13 +425,120 @@ async fn what_is_not_there_is_404() {
 #[tokio::test]
 async fn the_card_names_paper_authors_and_licence() {
     let page = page("/models/demo-hub/glyph").await;
+    assert_eq!(page.status, StatusCode::OK);
     for expected in [
+        "<title>Glyph by demo-hub · Demo Hub</title>",
         "Flow Straight and Fast",
-        "Xingchao Liu, Chengyue Gong",
+        "searchtype=author&amp;query=Xingchao%20Liu",
         "https://arxiv.org/abs/2209.03003",
         "We present rectified flow.",
         "Apache-2.0",
+        "@misc{liu2022flow,",
+        "href=\"/creators/demo-hub\"",
+        "property=\"og:url\" content=\"https://hub.example/models/demo-hub/glyph\"",
+        "href=\"https://hub.example/models/demo-hub/glyph\" rel=\"canonical\"",
+        // Three records of 3,210 ms and 8 steps.
+        "Example GPU",
+        "3.2 s",
+        "401 ms",
     ] {
         assert!(page.html.contains(expected), "{expected} in {}", page.html);
+    }
+}
+
+/// The block of JSON-LD of a page.
+fn json_ld(html: &str) -> serde_json::Value {
+    let block = html
+        .split("<script type=\"application/ld+json\">")
+        .nth(1)
+        .and_then(|rest| rest.split("</script>").next())
+        .expect("a block of JSON-LD");
+    serde_json::from_str(block).expect("the block is JSON")
+}
+
+#[tokio::test]
+async fn machines_can_read_the_card() {
+    let page = page("/models/demo-hub/glyph").await;
+    let json = json_ld(&page.html);
+    assert_eq!(json["@context"], "https://schema.org");
+    assert_eq!(json["name"], "Glyph");
+    assert_eq!(json["citation"][0]["author"][1]["name"], "Chengyue Gong");
+    assert_eq!(json["citation"][0]["identifier"][0], "arXiv:2209.03003");
+    let creator = self::page("/creators/lab").await;
+    let list = &json_ld(&creator.html)["hasPart"]["itemListElement"];
+    assert_eq!(list[0]["url"], "https://hub.example/models/lab/elsewhere");
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_run_here_says_so_and_shows_what_is_known() {
+    let page = page("/models/lab/elsewhere").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for expected in [
+        "Not available here",
+        "<code>demo-hub models add lab/elsewhere</code>",
+        "No licence is stated",
+        "after their authors have agreed",
+        "Author 24<",
+        "and 376 more",
+        "Author 400<",
+        "arXiv:2401.00002",
+        "not known here yet",
+        "as of 2026-01-01 00:00 UTC, and not since: no answer within 3 s.",
+    ] {
+        assert!(page.html.contains(expected), "{expected} in {}", page.html);
+    }
+    // Markup of the hub's texts is text, on the page and in the block for machines.
+    assert!(!page.html.contains("<script>alert"), "{}", page.html);
+    assert!(!page.html.contains("<b>bold"), "{}", page.html);
+    assert_eq!(json_ld(&page.html)["citation"][0]["abstract"], HOSTILE);
+}
+
+#[tokio::test]
+async fn the_catalogue_lists_and_filters_by_links() {
+    let page = page("/models?q=gl%22y&runs=browser&max_bytes=1000000000").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for expected in [
+        "<title>Models · Demo Hub</title>",
+        "value=\"gl&quot;y\"",
+        "href=\"/models/demo-hub/glyph\"",
+        "href=\"/models/lab/elsewhere\"",
+        "href=\"/creators/lab\"",
+        "74.5 MB",
+        "href=\"/models?q=gl%22y&amp;runs=browser&amp;max_bytes=1000000000&amp;cursor=a%2Fb%3D\"",
+        "not since: no answer within 3 s",
+    ] {
+        assert!(page.html.contains(expected), "{expected} in {}", page.html);
+    }
+    let second = self::page("/models?cursor=a%2Fb%3D").await;
+    assert!(!second.html.contains("More models"));
+    assert!(second.html.contains("First page"));
+}
+
+#[tokio::test]
+async fn a_comparison_can_be_linked_to() {
+    let page = page("/compare?prompt=a%26b&seed=7&a=demo-hub%2Fglyph%40server").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for expected in [
+        "a&amp;b</textarea>",
+        "value=\"7\"",
+        "data-testid=\"model-a\"",
+        "data-testid=\"place-b\"",
+    ] {
+        assert!(page.html.contains(expected), "{expected} in {}", page.html);
+    }
+    assert!(!page.html.contains(" style=\""));
+}
+
+#[tokio::test]
+async fn zz_dump() {
+    for (name, path) in [
+        ("models", "/models"),
+        ("model", "/models/demo-hub/glyph"),
+        ("elsewhere", "/models/lab/elsewhere"),
+        ("creator", "/creators/lab"),
+        ("compare", "/compare?prompt=red%20apple&seed=7"),
+        ("home", "/"),
+    ] {
+        std::fs::write(format!("/tmp/cp-dump-{name}.html"), page(path).await.html).unwrap();
     }
 }

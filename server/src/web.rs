@@ -1,6 +1,7 @@
 //! One router for everything: pages, API, packages, client files.
 
 mod headers;
+mod models;
 mod packages;
 mod site;
 
@@ -12,7 +13,10 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
-use protocol::{GalleryPage, GalleryQuery, ImageRecord, ModelSummary, Problem};
+use protocol::{
+    CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
+    ModelSummary, Problem,
+};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -84,5 +88,17 @@ impl HubData for PageData {
     async fn image(&self, id: &str, cookies: Option<String>) -> Result<ImageRecord, Problem> {
         let owner = cookies.as_deref().and_then(OwnerId::from_cookies);
         self.0.images.record(id, owner.as_ref()).await
+    }
+
+    async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem> {
+        Ok(models::search(&self.0.catalog, &query))
+    }
+
+    async fn card(&self, id: &str) -> Result<ModelCard, Problem> {
+        models::card(&self.0.catalog, id)
+    }
+
+    async fn creator(&self, owner: &str, _cursor: Option<String>) -> Result<CreatorPage, Problem> {
+        models::creator(&self.0.catalog, owner)
     }
 }

@@ -1,15 +1,23 @@
-//! `/models/{owner}/{name}`: the card of a model.
+//! `/models/{owner}/{name}`: the scholarly card of a model.
+
+mod facts;
+mod license;
+mod made;
+mod paper;
 
 use leptos::prelude::*;
-use leptos_meta::{Meta, Title};
+use leptos_meta::{Link, Meta, Title};
 use leptos_router::hooks::use_params_map;
-use protocol::{ModelSummary, Paper};
+use protocol::{ModelCard, ProblemCode};
 
 use super::NotFound;
-use super::parts::{ProblemNote, set_status};
-use crate::{data, format, settings};
+use super::json_ld::{JsonLd, model as json_of};
+use super::parts::{ProblemNote, absolute, set_status};
+use super::provenance::Sources;
+use super::verdict::{NotRunnable, VerdictNote};
+use crate::{data, settings};
 
-/// The model card.
+/// The page of a model, here or on the hub.
 #[component]
 pub(crate) fn ModelPage() -> impl IntoView {
     let params = use_params_map();
@@ -21,7 +29,7 @@ pub(crate) fn ModelPage() -> impl IntoView {
             params.get("name").unwrap_or_default()
         )
     };
-    let models = Resource::new(|| (), |()| data::models());
+    let card = Resource::new(id, data::card);
     view! {
         <Suspense fallback=|| {
             view! {
@@ -30,16 +38,13 @@ pub(crate) fn ModelPage() -> impl IntoView {
                 </main>
             }
         }>
-            {move || {
-                let id = id();
-                Suspend::new(async move {
-                match models.await {
-                    Ok(models) => {
-                        match models.into_iter().find(|m| m.id == id) {
-                            Some(model) => view! { <Card model /> }.into_any(),
-                            None => view! { <NotFound /> }.into_any(),
-                        }
-                    }
+            {move || Suspend::new(async move {
+                match card.await {
+                    Ok(card) => view! { <Scholarly card /> }.into_any(),
+                    Err(problem) if matches!(
+                        problem.code,
+                        ProblemCode::NotFound | ProblemCode::UnknownModel
+                    ) => view! { <NotFound /> }.into_any(),
                     Err(problem) => {
                         set_status(problem.status);
                         view! {
@@ -50,129 +55,165 @@ pub(crate) fn ModelPage() -> impl IntoView {
                             .into_any()
                     }
                 }
-            })}}
+            })}
         </Suspense>
     }
 }
 
 #[component]
-fn Card(model: ModelSummary) -> impl IntoView {
-    let examples: Vec<_> = model
-        .example_prompts
-        .iter()
-        .map(|prompt| {
-            let href = format!(
-                "/?model={}&prompt={}",
-                settings::encode(&model.id),
-                settings::encode(prompt)
-            );
-            view! {
-                <li>
-                    <a class="chip" href=href>
-                        {prompt.clone()}
-                    </a>
-                </li>
-            }
-        })
-        .collect();
-    let rows: Vec<_> = [
-        ("Identifier", model.id.clone()),
-        ("Creator", model.creator),
-        ("Licence", model.license),
-        (
-            "Picture",
-            format!("{} × {} pixels", model.width, model.height),
-        ),
-        (
-            "Download",
-            match model.package_url {
-                Some(_) => format!(
-                    "{}, once per visit",
-                    format::megabytes(model.download_bytes)
-                ),
-                None => "none: it runs on the server".to_owned(),
-            },
-        ),
-        (
-            "Steps",
-            format!(
-                "{} to {}; usually {}",
-                model.limits.min_steps, model.limits.max_steps, model.defaults.num_inference_steps
-            ),
-        ),
-        (
-            "Guidance",
-            format!(
-                "{} to {}; usually {}",
-                model.limits.min_guidance, model.limits.max_guidance, model.defaults.guidance_scale
-            ),
-        ),
-        (
-            "GPU memory",
-            match model.package_url {
-                Some(_) => format!("about {}", format::megabytes(model.needs.memory_bytes)),
-                None => "none of yours".to_owned(),
-            },
-        ),
-    ]
-    .into_iter()
-    .map(|(name, value)| {
+fn Scholarly(card: ModelCard) -> impl IntoView {
+    let verdict = match &card.runnable {
+        Some(model) => view! { <VerdictNote model=model.clone() announced=true /> }.into_any(),
+        None => view! { <NotRunnable id=card.id.clone() /> }.into_any(),
+    };
+    let made = card
+        .runnable
+        .as_ref()
+        .map(|model| view! { <made::MadeHere model=model.id.clone() /> });
+    let sample = card.sample.clone().map(|sample| {
+        let alt = match &sample.prompt {
+            Some(prompt) => format!("Made by {}: {prompt}", card.title),
+            None => format!("A picture made by {}", card.title),
+        };
+        let image = view! {
+            <img class="pixels" src=sample.url alt=alt width=sample.width height=sample.height />
+        };
         view! {
-            <tr>
-                <th scope="row">{name}</th>
-                <td>{value}</td>
-            </tr>
+            <figure>
+                <div class="stage">
+                    {match sample.permalink {
+                        Some(href) => view! { <a href=href>{image}</a> }.into_any(),
+                        None => image.into_any(),
+                    }}
+                </div>
+                {sample.prompt.map(|prompt| view! { <figcaption class="note">{prompt}</figcaption> })}
+            </figure>
         }
-    })
-    .collect();
+    });
     view! {
-        <Title text=model.name.clone() />
-        <Meta name="description" content=model.summary.clone() />
-        <main id="main" class="page prose">
-            <p class="eyebrow">"Model"</p>
-            <h1>{model.name}</h1>
-            <p class="lead">{model.summary}</p>
-            <p class="actions">
-                <a class="button" href=format!("/?model={}", settings::encode(&model.id))>
-                    "Try it"
-                </a>
-            </p>
-            {(!examples.is_empty())
-                .then(|| {
-                    view! {
-                        <h2>"Prompts to begin with"</h2>
-                        <ul class="chips">{examples}</ul>
-                    }
-                })}
-            <table class="recipe">
-                <caption>"Facts"</caption>
-                <tbody>
-                    {rows} <tr>
-                        <th scope="row">"Weights"</th>
-                        <td>
-                            <code>{model.weights_digest}</code>
-                        </td>
-                    </tr>
-                </tbody>
-            </table>
-            {model.paper.map(|paper| view! { <PaperNote paper /> })}
+        <Head card=card.clone() />
+        <main id="main" class="page">
+            <JsonLd json=json_of(&card, &data::origin()) />
+            <div class="page-head">
+                <p class="eyebrow">
+                    "Model by "
+                    <a href=format!("/creators/{}", settings::encode(&card.owner))>
+                        {card.owner.clone()}
+                    </a>
+                </p>
+                <h1>{card.title.clone()}</h1>
+                {card.summary.clone().map(|text| view! { <p class="lead">{text}</p> })}
+                <Ways card=card.clone() />
+            </div>
+            <div class="scholar">
+                <article>
+                    <section class="panel" aria-label="Will it run here?">
+                        {verdict}
+                    </section>
+                    <paper::Papers papers=card.papers.clone() />
+                    <Prompts card=card.clone() />
+                    {made}
+                </article>
+                <aside aria-label="Facts">
+                    {sample} <license::LicensePanel license=card.license.clone() gated=card.gated />
+                    <facts::Facts card=card.clone() />
+                </aside>
+            </div>
+            <Sources provenance=card.provenance />
         </main>
     }
+    .into_any()
 }
 
 #[component]
-fn PaperNote(paper: Paper) -> impl IntoView {
+fn Head(card: ModelCard) -> impl IntoView {
+    let origin = data::origin();
+    let title = format!("{} by {}", card.title, card.owner);
+    let description = card.summary.unwrap_or_else(|| {
+        format!(
+            "{}: papers, authors and licence of this text-to-image model, and whether it runs in your browser.",
+            card.title
+        )
+    });
+    let address = format!(
+        "{origin}/models/{}/{}",
+        settings::encode(&card.owner),
+        settings::encode(&card.name)
+    );
+    let image = card.sample.map(|sample| {
+        view! {
+            <Meta property="og:image" content=absolute(&origin, &sample.url) />
+            <Meta property="og:image:width" content=sample.width.to_string() />
+            <Meta property="og:image:height" content=sample.height.to_string() />
+            <Meta
+                property="og:image:alt"
+                content=sample.prompt.unwrap_or_else(|| format!("A picture made by {}", card.title))
+            />
+        }
+    });
     view! {
-        <section class="paper">
-            <p class="eyebrow">"Paper"</p>
-            <h2>{paper.title}</h2>
-            <p class="authors">{paper.authors.join(", ")}</p>
-            <p class="abstract">{paper.abstract_text}</p>
-            <p>
-                <a href=format!("https://arxiv.org/abs/{}", paper.arxiv) rel="noopener">
-                    {format!("arXiv:{}", paper.arxiv)}
-                </a>
-            </p>
-        </section>
+        <Title text=title.clone() />
+        <Meta name="description" content=description.clone() />
+        <Meta property="og:type" content="article" />
+        <Meta property="og:site_name" content="Demo Hub" />
+        <Meta property="og:title" content=title />
+        <Meta property="og:description" content=description />
+        <Meta property="og:url" content=address.clone() />
+        {image}
+        <Meta name="twitter:card" content="summary" />
+        <Link rel="canonical" href=address />
     }
+}
+
+/// What can be done with it.
+#[component]
+fn Ways(card: ModelCard) -> impl IntoView {
+    let id = settings::encode(&card.id);
+    let here = card.runnable.is_some().then(|| {
+        view! {
+            <a class="button" href=format!("/?model={id}")>
+                "Try it"
+            </a>
+            <a class="button quiet" href=format!("/compare?a={id}%40browser")>
+                "Compare"
+            </a>
+        }
+    });
+    let hub = card.hub_url.map(|href| {
+        view! {
+            <a class="button quiet" href=href rel="noopener">
+                "On Hugging Face"
+            </a>
+        }
+    });
+    view! { <p class="actions">{here} {hub}</p> }
+}
+
+#[component]
+fn Prompts(card: ModelCard) -> impl IntoView {
+    let chips: Vec<_> = card
+        .runnable
+        .into_iter()
+        .flat_map(|model| {
+            let id = settings::encode(&model.id);
+            model.example_prompts.into_iter().map(move |prompt| {
+                let href = format!("/?model={id}&prompt={}", settings::encode(&prompt));
+                view! {
+                    <li>
+                        <a class="chip" href=href>
+                            {prompt}
+                        </a>
+                    </li>
+                }
+            })
+        })
+        .collect();
+    (!chips.is_empty()).then(|| {
+        view! {
+            <section aria-labelledby="prompts-title">
+                <h2 id="prompts-title">"Prompts to begin with"</h2>
+                <ul class="chips">{chips}</ul>
+            </section>
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! The verdict on a model for this visitor.
 
 use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
 use protocol::{ModelSummary, Verdict, VerdictKind, verdict};
 
 use crate::capability::{Answer, Capability};
@@ -22,13 +23,12 @@ pub(crate) fn VerdictNote(
     } else {
         "It has no package for browsers."
     };
-    let failed = move || {
-        use_context::<Capability>().and_then(|c| match c.answer.get() {
-            Answer::Failed(detail) => Some(format!(
-                "This browser could not be asked what it can do: {detail}."
-            )),
-            _ => None,
-        })
+    let answer = expect_context::<Capability>().answer;
+    let failed = move || match answer.get() {
+        Answer::Failed(detail) => Some(format!(
+            "This browser could not be asked what it can do: {detail}."
+        )),
+        _ => None,
     };
     let kind = move || judged.with(|v| v.as_ref().map_or("open", |v| v.kind.name()));
     let label = move || {
@@ -69,15 +69,48 @@ pub(crate) fn VerdictNote(
 pub(crate) fn use_verdict(model: ModelSummary) -> Memo<Option<Verdict>> {
     let capability = expect_context::<Capability>();
     let settings = expect_context::<Studio>().settings;
+    let query = use_query_map();
+    let accept_software = move || {
+        settings.with(|s| s.accept_software)
+            || query
+                .read()
+                .get("accept-software")
+                .is_some_and(|v| v == "1" || v == "on")
+    };
     Effect::new(move |_| capability.ask());
     Memo::new(move |_| match capability.answer.get() {
-        Answer::Known(report) => Some(verdict(
-            &model,
-            &report,
-            settings.with(|s| s.accept_software),
-        )),
+        Answer::Known(report) => Some(verdict(&model, &report, accept_software())),
         _ => None,
     })
+}
+
+/// The verdict on the chosen model in one line, where this visit knows what the browser can do; asks nothing by itself.
+#[component]
+pub(crate) fn VerdictLine(
+    /// The model.
+    model: Signal<Option<ModelSummary>>,
+) -> impl IntoView {
+    let capability = expect_context::<Capability>();
+    let settings = expect_context::<Studio>().settings;
+    Effect::new(move |_| capability.recall());
+    move || {
+        let (Answer::Known(report), Some(model)) = (capability.answer.get(), model.get()) else {
+            return None;
+        };
+        let accept_software = settings.with(|s| s.accept_software);
+        let Verdict {
+            kind,
+            seconds,
+            reason,
+        } = verdict(&model, &report, accept_software);
+        let time = seconds.map(|s| format!(", about {} a picture", format::duration(s * 1e3)));
+        Some(view! {
+            <p class="note" title=reason data-testid="verdict-line">
+                {kind.label()}
+                {time}
+            </p>
+        })
+    }
 }
 
 /// The verdict on a model that the hub cannot run; the same for every visitor.
@@ -87,6 +120,15 @@ pub(crate) fn NotRunnable(
     id: String,
 ) -> impl IntoView {
     let Verdict { kind, reason, .. } = protocol::not_available(&id);
+    // What stands between backquotes is a command.
+    let reason: Vec<_> = reason
+        .split('`')
+        .enumerate()
+        .map(|(index, part)| match index % 2 {
+            0 => part.to_owned().into_any(),
+            _ => view! { <code>{part.to_owned()}</code> }.into_any(),
+        })
+        .collect();
     view! {
         <div class="verdict" data-testid="verdict" data-kind=VerdictKind::name(kind)>
             <p class="verdict-answer">

@@ -44,6 +44,8 @@ type Cancelled = futures::future::Fuse<oneshot::Receiver<()>>;
 struct Desk {
     /// The worker while no run uses it, with the package that it loaded.
     worker: Option<RenderWorker>,
+    /// The worker is being asked what this browser can do: a run waits for it instead of starting another one.
+    asking: bool,
     /// Stops the current run.
     cancel: Option<oneshot::Sender<()>>,
     /// PNG of the picture made here and the blob address that shows it.

@@ -52,6 +52,7 @@ pub(super) fn Form(
     let first = comparison.get_untracked();
     let active = sides.active;
     let count = Memo::new(move |_| comparison.with(|c| c.sides.len()));
+    let full = move || count.get() >= MAX_SIDES;
     let rows = move || {
         (0..count.get())
             .map(|index| view! { <SideRow models comparison index /> })
@@ -146,7 +147,7 @@ pub(super) fn Form(
                     class="button quiet"
                     type="button"
                     data-testid="add-side"
-                    disabled=move || count.get() >= MAX_SIDES
+                    disabled=full
                     on:click=add
                 >
                     "Add a side"
@@ -187,7 +188,7 @@ fn Number(
                 max=max
                 step=step
                 data-testid=name
-                placeholder="each model's own"
+                placeholder="default"
                 value=comparison.with_untracked(|c| get(c).clone())
                 prop:value=move || comparison.with(|c| get(c).clone())
                 on:input:target=move |e| {
@@ -267,7 +268,7 @@ fn SideRow(
                 class="button quiet"
                 type="button"
                 aria-label=format!("Remove side {name}")
-                disabled=only_enough
+                hidden=only_enough
                 on:click=move |_| {
                     comparison
                         .update(|c| {

@@ -1,8 +1,9 @@
-//! Two pictures in one frame, with a line between them that can be moved.
+//! The pictures of two sides in one frame.
 
 use leptos::prelude::*;
 
 use crate::compare::NAMES;
+use crate::pages::split::{Shown, Split};
 use crate::studio::Sides;
 
 /// Shows the first and one other picture, once there are two.
@@ -14,65 +15,47 @@ pub(super) fn Slider(sides: Sides) -> impl IntoView {
             .into_iter()
             .zip(NAMES)
             .filter_map(|(side, name)| Some((name, side.picture()?)))
-            .map(|(name, done)| (name, done.url, done.width, done.height))
+            .map(|(name, done)| Shown {
+                label: format!("Side {name}"),
+                url: done.url,
+            })
             .collect::<Vec<_>>()
     });
-    let split = RwSignal::new(50u8);
     let right = RwSignal::new(String::new());
-    let pair = move || {
+    let pair = Memo::new(move |_| {
         pictures.with(|all| {
             let left = all.first()?.clone();
-            let chosen = right.with(|name| all.iter().skip(1).find(|p| p.0 == name).cloned());
+            let chosen =
+                right.with(|label| all.iter().skip(1).find(|p| p.label == *label).cloned());
             Some((left, chosen.or_else(|| all.get(1).cloned())?))
         })
-    };
+    });
     let choice = move || {
-        let names: Vec<&str> = pictures.with(|all| all.iter().skip(1).map(|p| p.0).collect());
-        (names.len() > 1).then(|| {
+        let labels: Vec<String> =
+            pictures.with(|all| all.iter().skip(1).map(|p| p.label.clone()).collect());
+        (labels.len() > 1).then(|| {
+            let options = labels
+                .into_iter()
+                .map(|label| view! { <option value=label.clone()>{label.clone()}</option> })
+                .collect_view();
             view! {
                 <select
                     aria-label="Picture on the right"
                     on:change:target=move |e| right.set(e.target().value())
                 >
-                    {names.into_iter().map(|n| view! { <option value=n>{n}</option> }).collect_view()}
+                    {options}
                 </select>
             }
         })
     };
     view! {
         {move || {
-            pair()
-                .map(|(left, other)| {
-                    let [(left, below, width, height), (other, above, ..)] = [left, other];
+            pair.get()
+                .map(|(left, right)| {
                     view! {
-                        <section class="slider" data-testid="slider" aria-label="Two pictures in one frame">
-                            <div class="stage split" style:--split=move || format!("{}%", split.get())>
-                                <img class="pixels" src=above alt=format!("Side {other}") width=width height=height />
-                                <img
-                                    class="pixels split-left"
-                                    src=below
-                                    alt=format!("Side {left}")
-                                    width=width
-                                    height=height
-                                />
-                                <span class="split-line" aria-hidden="true"></span>
-                            </div>
-                            <div class="slider-controls">
-                                <span aria-hidden="true">{left}</span>
-                                <input
-                                    type="range"
-                                    min="0"
-                                    max="100"
-                                    data-testid="split"
-                                    aria-label=format!("Share of side {left} against side {other}")
-                                    prop:value=move || split.get().to_string()
-                                    on:input:target=move |e| {
-                                        split.set(e.target().value().parse().unwrap_or(50));
-                                    }
-                                />
-                                <span aria-hidden="true">{other}</span>
-                                {choice}
-                            </div>
+                        <section class="slider" aria-label="Two pictures in one frame">
+                            <Split left right />
+                            {choice}
                         </section>
                     }
                 })

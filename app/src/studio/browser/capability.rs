@@ -18,8 +18,8 @@ pub(crate) fn ask(capability: Capability) {
     if capability.answer.with_untracked(|a| *a != Answer::Unasked) {
         return;
     }
-    if let Some(report) = kept() {
-        capability.answer.set(Answer::Known(report));
+    recall(capability);
+    if capability.answer.with_untracked(|a| *a != Answer::Unasked) {
         return;
     }
     capability.answer.set(Answer::Asked);
@@ -27,8 +27,11 @@ pub(crate) fn ask(capability: Capability) {
         while desk(|d| d.cancel.is_some()) {
             time::sleep(PAUSE_MS).await;
         }
+        desk(|d| d.asking = true);
         let (_never, cancelled) = futures::channel::oneshot::channel();
-        let answer = match local::probe(true, &mut cancelled.fuse()).await {
+        let asked = local::probe(true, &mut cancelled.fuse()).await;
+        desk(|d| d.asking = false);
+        let answer = match asked {
             Ok(report) => {
                 keep(&report);
                 Answer::Known(report)
@@ -39,6 +42,15 @@ pub(crate) fn ask(capability: Capability) {
         // The owner of the signal is the application, which never ends.
         capability.answer.set(answer);
     });
+}
+
+/// Takes over the answer of an earlier page of this visit.
+pub(crate) fn recall(capability: Capability) {
+    if capability.answer.with_untracked(|a| *a == Answer::Unasked)
+        && let Some(report) = kept()
+    {
+        capability.answer.set(Answer::Known(report));
+    }
 }
 
 /// The answer of an earlier page of this visit, if the same worker gave it.

@@ -8,6 +8,8 @@ use super::{Cancelled, Task, desk, keep, time};
 use crate::studio::run::{Finished, MadeHere, Phase};
 use crate::worker::message::{FromWorker, RunEvent, ToWorker};
 
+/// Pause before looking again whether the worker has answered somebody else.
+const ASKING_MS: i32 = 50;
 /// Longest wait for the answer to a probe.
 const PROBE_MS: i32 = 20_000;
 /// Longest silence of a run; a step on a software adapter may take minutes.
@@ -33,6 +35,9 @@ pub(super) async fn probe(
     cancelled: &mut Cancelled,
 ) -> Result<CapabilityReport, End> {
     let ask = async {
+        while !measure && desk(|d| d.asking) {
+            time::sleep(ASKING_MS).await;
+        }
         let mut worker = match desk(|d| d.worker.take()) {
             Some(worker) => worker,
             None => RenderWorker::start().await?,

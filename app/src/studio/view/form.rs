@@ -5,7 +5,7 @@ use protocol::{MAX_SEED, ModelSummary, Policy};
 
 use super::drop::FromPicture;
 use crate::format::{self, escape};
-use crate::pages::ProblemNote;
+use crate::pages::{ProblemNote, VerdictLine};
 use crate::settings::{Settings, parse_policy, policy_value};
 use crate::studio::Studio;
 
@@ -151,6 +151,9 @@ fn ModelField(
             }
         });
     };
+    let chosen = Signal::derive(move || {
+        models.with_value(|all| all.iter().find(|m| m.id == current()).cloned())
+    });
     let first = settings.with_untracked(|s| s.model.clone());
     let options = models.with_value(|all| {
         all.iter()
@@ -191,6 +194,7 @@ fn ModelField(
                 {options}
             </select>
             <p class="note">{note}</p>
+            <VerdictLine model=chosen />
         </div>
     }
     .into_any()

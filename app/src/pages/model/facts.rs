@@ -1,0 +1,129 @@
+//! Sizes, digests and numbers.
+
+use leptos::prelude::*;
+use protocol::ModelCard;
+
+use crate::format;
+
+#[component]
+pub(super) fn Facts(card: ModelCard) -> impl IntoView {
+    let mut rows = vec![("Identifier", card.id)];
+    let mut row = |name, value: Option<String>| {
+        if let Some(value) = value {
+            rows.push((name, value));
+        }
+    };
+    if let Some(model) = &card.runnable {
+        row(
+            "Picture",
+            Some(format!("{} × {} pixels", model.width, model.height)),
+        );
+        row(
+            "Steps",
+            Some(format!(
+                "{} to {}; usually {}",
+                model.limits.min_steps, model.limits.max_steps, model.defaults.num_inference_steps
+            )),
+        );
+        row(
+            "Guidance",
+            Some(format!(
+                "{} to {}; usually {}",
+                model.limits.min_guidance, model.limits.max_guidance, model.defaults.guidance_scale
+            )),
+        );
+        row(
+            "Work",
+            model.work.map(|work| {
+                let gflop = |flops: u64| format!("{:.2} GFLOP", flops as f64 / 1e9);
+                format!(
+                    "{} per step, {} once per picture",
+                    gflop(work.per_step.flops),
+                    gflop(work.once.flops)
+                )
+            }),
+        );
+    }
+    row(
+        "Size",
+        Some(
+            card.total_bytes
+                .map_or("not known".to_owned(), format::megabytes),
+        ),
+    );
+    if let Some(needs) = card.needs.filter(|n| n.max_buffer_size > 0) {
+        row(
+            "GPU",
+            Some(format!(
+                "buffers of {}, about {} of memory",
+                format::megabytes(needs.max_buffer_size),
+                format::megabytes(needs.memory_bytes)
+            )),
+        );
+    }
+    row(
+        "Downloads",
+        card.downloads.map(|n| format!("{n} in 30 days")),
+    );
+    row("Likes", card.likes.map(|n| n.to_string()));
+    row("Last change", card.last_modified.map(format::date_time));
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|(name, value)| {
+            view! {
+                <tr>
+                    <th scope="row">{name}</th>
+                    <td>{value}</td>
+                </tr>
+            }
+        })
+        .collect();
+    let components: Vec<_> = card
+        .components
+        .into_iter()
+        .map(|part| {
+            let size = part.bytes.map_or("not known".to_owned(), format::size);
+            let dtype = part.dtype.map(|d| format!(", {d}")).unwrap_or_default();
+            view! {
+                <tr>
+                    <th scope="row">
+                        <code>{part.name}</code>
+                    </th>
+                    <td>{format!("{size}{dtype}")}</td>
+                </tr>
+            }
+        })
+        .collect();
+    let digest = card.weights_digest.filter(|d| !d.is_empty()).map(|digest| {
+        view! {
+            <tr>
+                <th scope="row">"Weights"</th>
+                <td>
+                    <code>{digest}</code>
+                </td>
+            </tr>
+        }
+    });
+    let tags: Vec<_> = card
+        .tags
+        .into_iter()
+        .map(|tag| view! { <li class="tag">{tag}</li> })
+        .collect();
+    view! {
+        <section>
+            <table class="recipe">
+                <caption>"Facts"</caption>
+                <tbody>{rows} {components} {digest}</tbody>
+            </table>
+        </section>
+        {(!tags.is_empty())
+            .then(|| {
+                view! {
+                    <ul class="tags" aria-label="Tags">
+                        {tags}
+                    </ul>
+                }
+            })}
+    }
+    .into_any()
+}
