@@ -40,7 +40,7 @@ pub(crate) fn VerdictNote(
     let time = move || {
         judged
             .with(|v| v.as_ref().and_then(|v| v.seconds))
-            .map(|s| format!("about {} a picture", format::duration(s * 1e3)))
+            .map(|s| format!("at least {} a picture", format::duration(s * 1e3)))
     };
     let reason = move || {
         judged
@@ -103,7 +103,7 @@ pub(crate) fn VerdictLine(
             seconds,
             reason,
         } = verdict(&model, &report, accept_software);
-        let time = seconds.map(|s| format!(", about {} a picture", format::duration(s * 1e3)));
+        let time = seconds.map(|s| format!(", at least {} a picture", format::duration(s * 1e3)));
         Some(view! {
             <p class="note" title=reason data-testid="verdict-line">
                 {kind.label()}

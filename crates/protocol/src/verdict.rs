@@ -1,6 +1,6 @@
 //! What a visitor may expect of a model, before anything of it is downloaded.
 //!
-//! The formula and its check against measured pictures: `docs/verdict.md`.
+//! The formula and what it leaves out: `docs/verdict.md`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,6 @@ const BANDS: [(f64, VerdictKind); 2] = [
     (20.0, VerdictKind::RunsHere),
     (f64::INFINITY, VerdictKind::RunsHereSlowly),
 ];
-
-/// Share of the matrix product's speed that whole models reach, see `docs/verdict.md`.
-const MODEL_EFFICIENCY: f64 = 0.5;
 
 /// Submissions per picture besides the steps: text encoder and decoder.
 const OTHER_SUBMISSIONS: u32 = 2;
@@ -60,8 +57,8 @@ impl VerdictKind {
 pub struct Verdict {
     /// The answer.
     pub kind: VerdictKind,
-    /// Seconds per picture at the model's usual number of steps, weights already there; only for a model that runs here and
-    /// an adapter that was measured.
+    /// Least seconds per picture at the model's usual number of steps, weights already there; only for a model that runs here
+    /// and an adapter that was measured.
     pub seconds: Option<f64>,
     /// Why, in one sentence.
     pub reason: String,
@@ -120,12 +117,12 @@ pub fn not_available(id: &str) -> Verdict {
     }
 }
 
-/// Seconds for a picture of `steps` steps:
-/// `flops / (speed × efficiency) + dispatches × dispatch + (steps + 2) × round trip`.
+/// Seconds for a picture of `steps` steps if all of its operations went at the speed of the matrix product:
+/// `flops / speed + dispatches × dispatch + (steps + 2) × round trip`. No model is faster; most are slower.
 pub fn estimate_seconds(work: &ModelWork, speed: &KernelSpeed, steps: u32) -> f64 {
     let picture = work.picture(steps);
     let submissions = f64::from(steps + OTHER_SUBMISSIONS);
-    picture.flops as f64 / (speed.flops_per_second * MODEL_EFFICIENCY)
+    picture.flops as f64 / speed.flops_per_second
         + (picture.dispatches as f64 * speed.dispatch_ms + submissions * speed.round_trip_ms) / 1e3
 }
 
@@ -196,8 +193,8 @@ mod tests {
         }
     }
 
-    /// By hand: 8 steps are 100 GFLOP and 1,700 dispatches in 10 submissions; at half of 200 GFLOP/s that is
-    /// 1 s + 1,700 × 0.1 ms + 10 × 3 ms.
+    /// By hand: 8 steps are 100 GFLOP and 1,700 dispatches in 10 submissions; at 200 GFLOP/s that is
+    /// 0.5 s + 1,700 × 0.1 ms + 10 × 3 ms.
     #[test]
     fn the_estimate_is_the_documented_formula() {
         let speed = KernelSpeed {
@@ -205,8 +202,7 @@ mod tests {
             dispatch_ms: 0.1,
             round_trip_ms: 3.0,
         };
-        let expected = 100e9 / (200e9 * MODEL_EFFICIENCY) + 0.17 + 0.03;
-        assert!((estimate_seconds(&WORK, &speed, 8) - expected).abs() < 1e-9);
+        assert!((estimate_seconds(&WORK, &speed, 8) - 0.7).abs() < 1e-9);
     }
 
     #[test]
@@ -214,8 +210,8 @@ mod tests {
         for (gflops, kind) in [
             (10_000.0, VerdictKind::RunsHere),
             // 100 GFLOP in just under and just over 20 s.
-            (100.0 / 19.9 / MODEL_EFFICIENCY, VerdictKind::RunsHere),
-            (100.0 / 20.1 / MODEL_EFFICIENCY, VerdictKind::RunsHereSlowly),
+            (100.0 / 19.9, VerdictKind::RunsHere),
+            (100.0 / 20.1, VerdictKind::RunsHereSlowly),
             (0.001, VerdictKind::RunsHereSlowly),
         ] {
             let verdict = verdict(&model(), &report(gflops), false);
