@@ -1,7 +1,6 @@
 //! One router for everything: pages, API, packages, client files.
 
 mod headers;
-mod models;
 mod packages;
 mod site;
 
@@ -91,14 +90,15 @@ impl HubData for PageData {
     }
 
     async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem> {
-        Ok(models::search(&self.0.catalog, &query))
+        self.0.cards.search(&query).await
     }
 
     async fn card(&self, id: &str) -> Result<ModelCard, Problem> {
-        models::card(&self.0.catalog, id)
+        let (owner, name) = id.split_once('/').unwrap_or((id, ""));
+        self.0.cards.card(owner, name).await
     }
 
-    async fn creator(&self, owner: &str, _cursor: Option<String>) -> Result<CreatorPage, Problem> {
-        models::creator(&self.0.catalog, owner)
+    async fn creator(&self, owner: &str, cursor: Option<String>) -> Result<CreatorPage, Problem> {
+        self.0.cards.creator(owner, None, cursor).await
     }
 }
