@@ -7,6 +7,7 @@ pub mod run;
 mod handle;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod rerun;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod sides;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod view;
@@ -18,6 +19,7 @@ mod browser;
 pub(crate) use handle::Studio;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use rerun::Rerun;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use sides::{Asked, SideRun, Sides};
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use view::StudioView;
