@@ -53,7 +53,7 @@ export class Hub {
       built.server(),
       [
         ...["serve", "--listen", host(this.url), "--s3-listen", host(this.storage), "--data", this.data],
-        ...["--site-dir", built.site(), "--renderer", "cpu", ...this.options],
+        ...["--site-dir", built.site(), "--renderer", "cpu", "--catalog-online", "false", ...this.options],
         ...(this.options.includes("--models-dir") ? [] : ["--models-dir", built.models()]),
       ],
       { stdio: ["ignore", "pipe", "pipe"] },

@@ -9,7 +9,8 @@ const prompt = "red apple";
 const cases: [string, object | string, number, string][] = [
   ["empty prompt", { model: MODEL, prompt: " " }, 422, "empty_prompt"],
   ["prompt of 1,001 characters", { model: MODEL, prompt: "x".repeat(1_001) }, 422, "prompt_too_long"],
-  ["prompt of 100 kB", { model: MODEL, prompt: "x".repeat(100_000) }, 413, "body_too_large"],
+  ["prompt of 100 kB", { model: MODEL, prompt: "x".repeat(100_000) }, 422, "prompt_too_long"],
+  ["prompt of 10 MB", { model: MODEL, prompt: "x".repeat(10_000_000) }, 413, "body_too_large"],
   ["no steps", { model: MODEL, prompt, num_inference_steps: 0 }, 422, "out_of_range"],
   ["a billion steps", { model: MODEL, prompt, num_inference_steps: 1_000_000_000 }, 422, "out_of_range"],
   ["unknown model", { model: "no/such", prompt }, 404, "unknown_model"],

@@ -18,10 +18,16 @@ pub(crate) fn VerdictNote(
     announced: bool,
 ) -> impl IntoView {
     let judged = use_verdict(model.clone());
-    let before = if model.package_url.is_some() {
-        "In a browser whose GPU carries it, else on the server."
+    let (place, before) = if model.package_url.is_some() {
+        (
+            "Here or on the server",
+            "In a browser whose GPU carries it, else on the server.",
+        )
     } else {
-        "It has no package for browsers."
+        (
+            VerdictKind::OnServer.label(),
+            "It has no package for browsers: it runs on the server.",
+        )
     };
     let answer = expect_context::<Capability>().answer;
     let failed = move || match answer.get() {
@@ -31,12 +37,7 @@ pub(crate) fn VerdictNote(
         _ => None,
     };
     let kind = move || judged.with(|v| v.as_ref().map_or("open", |v| v.kind.name()));
-    let label = move || {
-        judged.with(|v| {
-            v.as_ref()
-                .map_or("Here or on the server", |v| v.kind.label())
-        })
-    };
+    let label = move || judged.with(|v| v.as_ref().map_or(place, |v| v.kind.label()));
     let time = move || {
         judged
             .with(|v| v.as_ref().and_then(|v| v.seconds))

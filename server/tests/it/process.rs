@@ -15,6 +15,7 @@ async fn a_server_serves_although_nobody_reads_what_it_prints() {
     drop(free);
     let mut server = Command::new(env!("CARGO_BIN_EXE_demo-hub"))
         .args(["serve", "--s3-listen=127.0.0.1:0", "--renderer=cpu"])
+        .arg("--catalog-online=false")
         .args(["--listen", &listen, "--data"])
         .arg(folders.data.path())
         .arg("--site-dir")

@@ -61,7 +61,7 @@ impl Hub {
             r#"{"client_js":"","client_wasm":"","worker_js":"","worker_wasm":"","css":""}"#;
         fs::write(site.join("assets.json"), assets)?;
         let mut process = Command::new(program)
-            .args(["serve", "--renderer", "cpu"])
+            .args(["serve", "--renderer", "cpu", "--catalog-online", "false"])
             .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(folder.join("data"))
