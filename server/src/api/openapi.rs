@@ -19,7 +19,7 @@ use utoipa::OpenApi;
         description = "Text-to-image models: pictures made by this server, and the gallery.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    components(schemas(protocol::JobPreview)),
+    components(schemas(protocol::JobPreview, protocol::LicenseUse, protocol::RunsOn)),
     tags(
         (name = "jobs", description = "Pictures that the server makes"),
         (name = "openai", description = "The same as the OpenAI images API: the base URL of its clients is `/v1` here"),

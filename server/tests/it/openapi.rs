@@ -90,3 +90,31 @@ fn the_list_of_problem_codes_is_complete() {
     let rows = list.lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, ProblemCode::ALL.len());
 }
+
+/// RFC 6901: a reference within the document points at something in it.
+#[tokio::test]
+async fn every_reference_resolves() {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    match member.as_str() {
+                        Some(target) if name == "$ref" => found.push(target.to_owned()),
+                        _ => references(member, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|i| references(i, found)),
+            _ => {}
+        }
+    }
+    let hub = Hub::start().await;
+    let document: Value = read(hub.get("/api/openapi.json").await).await;
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for target in found {
+        let pointer = target.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{target}");
+    }
+}
