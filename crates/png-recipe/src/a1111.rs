@@ -54,10 +54,11 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
     text.replace('\0', " ")
 }
 
-/// A scheduler's name among A1111's samplers; one that has none there keeps its own.
+/// A scheduler's name among A1111's samplers (`modules/sd_samplers_*.py`); one that has none there keeps its own.
 fn sampler(scheduler: &str) -> &str {
     match scheduler {
-        "flow-match-euler" => "Euler",
+        "flow-match-euler" | "euler-discrete" => "Euler",
+        "ddim" => "DDIM",
         other => other,
     }
 }

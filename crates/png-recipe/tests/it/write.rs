@@ -45,6 +45,23 @@ fn parameters_have_the_form_that_prompt_readers_take() {
     );
 }
 
+/// Names of `samplers_k_diffusion` and `samplers_data_timesteps` in A1111's `modules`.
+#[test]
+fn schedulers_have_the_names_of_samplers() {
+    for (scheduler, sampler) in [
+        ("euler-discrete", "Euler"),
+        ("ddim", "DDIM"),
+        ("lcm", "lcm"),
+    ] {
+        let recipe = Recipe {
+            scheduler: scheduler.into(),
+            ..recipe("a", "")
+        };
+        let text = write(&recipe, 64, 64);
+        assert!(text.contains(&format!("Sampler: {sampler},")), "{text}");
+    }
+}
+
 #[test]
 fn what_is_written_can_be_read() {
     let settings = read(&write(&recipe("red apple\nflat", "leaf"), 64, 64)).settings;
