@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::time::Duration;
+use cookie::{Cookie, SameSite};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,7 +18,7 @@ const TOKEN_BYTES: usize = 32;
 /// Digits of an [`OwnerId`].
 const DIGITS: usize = 32;
 /// The longest that browsers keep a cookie (RFC 6265bis, 5.5).
-const LIFETIME_SECONDS: u32 = 400 * 24 * 3600;
+const LIFETIME: Duration = Duration::days(400);
 
 /// First half of the SHA-256 of an owner's token, in hex.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,11 +42,10 @@ impl OwnerId {
 
     /// The owner that a `Cookie` header names.
     pub fn from_cookies(header: &str) -> Option<Self> {
-        header
-            .split(';')
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, value)| *name == COOKIE && is_token(value))
-            .map(|(_, value)| Self::of(value))
+        Cookie::split_parse(header)
+            .flatten()
+            .find(|cookie| cookie.name() == COOKIE && is_token(cookie.value()))
+            .map(|cookie| Self::of(cookie.value()))
     }
 }
 
@@ -55,11 +56,13 @@ impl OwnerId {
 pub fn new_owner(secure: bool) -> anyhow::Result<(OwnerId, String)> {
     let token = URL_SAFE_NO_PAD.encode(crate::random::bytes::<TOKEN_BYTES>()?);
     let owner = OwnerId::of(&token);
-    let secure = if secure { "; Secure" } else { "" };
-    let cookie = format!(
-        "{COOKIE}={token}; Path=/; Max-Age={LIFETIME_SECONDS}; HttpOnly; SameSite=Lax{secure}"
-    );
-    Ok((owner, cookie))
+    let cookie = Cookie::build((COOKIE, token))
+        .path("/")
+        .max_age(LIFETIME)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(secure);
+    Ok((owner, cookie.to_string()))
 }
 
 fn is_token(text: &str) -> bool {

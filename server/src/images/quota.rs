@@ -1,16 +1,18 @@
 //! How much a client may upload.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use protocol::{Problem, ProblemCode};
 
 use super::owner::{Client, OwnerId};
 
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// People behind one address.
 const OWNERS_PER_ADDRESS: u32 = 4;
 /// Network prefix that one IPv6 subscriber has (RFC 6177).
@@ -45,88 +47,68 @@ impl UploadQuota {
     /// # Errors
     /// [`ProblemCode::RateLimited`] with `retry_after`.
     pub fn take(&self, client: &Client, bytes: u64) -> Result<(), Problem> {
-        let now = Instant::now();
         if let Some(address) = client.address {
-            self.addresses.take(subscriber(address), bytes, now)?;
+            self.addresses.take(&subscriber(address), bytes)?;
         }
-        self.owners.take(client.owner.clone(), bytes, now)
+        self.owners.take(&client.owner, bytes)
     }
 
     /// Forgets clients whose quota is whole again.
     pub fn forget_idle(&self) {
-        let now = Instant::now();
-        self.owners.forget_idle(now);
-        self.addresses.forget_idle(now);
+        self.owners.forget_idle();
+        self.addresses.forget_idle();
     }
 }
 
 /// Uploads and bytes of each client.
-struct Meter<K> {
-    uploads: Limiter<K>,
-    bytes: Limiter<K>,
+struct Meter<K: Hash + Eq + Clone> {
+    uploads: DefaultKeyedRateLimiter<K>,
+    kibibytes: DefaultKeyedRateLimiter<K>,
 }
 
 impl<K: Hash + Eq + Clone> Meter<K> {
     fn new(limits: UploadLimits, times: u32) -> Self {
-        let hour = Duration::from_secs(3600);
-        let bytes = u64::from(limits.mebibytes_per_day.get()) << 20;
+        let limiter = |units: NonZeroU32, factor: u32, period: Duration| {
+            let units = units.saturating_mul(NonZeroU32::MIN.saturating_add(factor - 1));
+            let each = (period / units.get()).max(Duration::from_nanos(1));
+            let quota = Quota::with_period(each).unwrap_or(Quota::per_second(units));
+            RateLimiter::dashmap(quota.allow_burst(units))
+        };
         Self {
-            uploads: Limiter::new(hour, u64::from(limits.per_hour.get()) * u64::from(times)),
-            bytes: Limiter::new(24 * hour, bytes * u64::from(times)),
+            uploads: limiter(limits.per_hour, times, HOUR),
+            kibibytes: limiter(limits.mebibytes_per_day, times * 1024, DAY),
         }
     }
 
-    fn take(&self, key: K, bytes: u64, now: Instant) -> Result<(), Problem> {
-        let limited_to = |what| move |wait| limited(what, wait);
-        self.uploads
-            .take(key.clone(), 1, now)
-            .map_err(limited_to("uploads in the last hour"))?;
-        self.bytes
-            .take(key, bytes, now)
-            .map_err(limited_to("bytes in the last day"))
+    fn take(&self, key: &K, bytes: u64) -> Result<(), Problem> {
+        take(&self.uploads, key, NonZeroU32::MIN)
+            .map_err(|wait| limited("uploads in the last hour", wait.unwrap_or(HOUR)))?;
+        let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        match NonZeroU32::new(kibibytes) {
+            Some(count) => take(&self.kibibytes, key, count)
+                .map_err(|wait| limited("bytes in the last day", wait.unwrap_or(DAY))),
+            None => Ok(()),
+        }
     }
 
-    fn forget_idle(&self, now: Instant) {
-        self.uploads.forget_idle(now);
-        self.bytes.forget_idle(now);
+    fn forget_idle(&self) {
+        for limiter in [&self.uploads, &self.kibibytes] {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
     }
 }
 
-/// The generic cell rate algorithm (ITU-T I.371, as a virtual schedule): so many units per period, also at once.
-struct Limiter<K> {
-    period: Duration,
-    units: u64,
-    /// When each client's quota will be whole again.
-    whole_at: Mutex<HashMap<K, Instant>>,
-}
-
-impl<K: Hash + Eq> Limiter<K> {
-    fn new(period: Duration, units: u64) -> Self {
-        Self {
-            period,
-            units,
-            whole_at: Mutex::default(),
-        }
-    }
-
-    /// Takes `units`, or says how long to wait for them.
-    fn take(&self, key: K, units: u64, now: Instant) -> Result<(), Duration> {
-        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = whole_at.get(&key).copied().unwrap_or(now).max(now);
-        let cost = self.period.mul_f64(units as f64 / self.units as f64);
-        let next = known + cost;
-        let wait = next.duration_since(now).saturating_sub(self.period);
-        // Fractions of a nanosecond add up.
-        if wait > Duration::from_millis(1) {
-            return Err(wait);
-        }
-        whole_at.insert(key, next);
-        Ok(())
-    }
-
-    fn forget_idle(&self, now: Instant) {
-        let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
-        whole_at.retain(|_, whole_at| *whole_at > now);
+/// Takes units, or says how long to wait for them; without a time if a whole quota has fewer.
+fn take<K: Hash + Eq + Clone>(
+    limiter: &DefaultKeyedRateLimiter<K>,
+    key: &K,
+    units: NonZeroU32,
+) -> Result<(), Option<Duration>> {
+    match limiter.check_key_n(key, units) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(until)) => Err(Some(until.wait_time_from(limiter.clock().now()))),
+        Err(_) => Err(None),
     }
 }
 
@@ -187,34 +169,25 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_comes_back_with_time() {
-        let limiter = Limiter::new(Duration::from_secs(60), 6);
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        limiter.take("a", 6, start).unwrap();
-        let wait = limiter.take("a", 1, at(1)).unwrap_err();
-        assert!(
-            wait.abs_diff(Duration::from_secs(9)) < Duration::from_millis(1),
-            "{wait:?}"
-        );
-        limiter.take("a", 1, at(11)).unwrap();
-        assert!(limiter.take("a", 1, at(12)).is_err());
-        // Refusals cost nothing; more than a full quota never comes.
-        limiter.take("a", 1, at(21)).unwrap();
-        assert!(limiter.take("b", 7, at(10_000)).is_err());
-        limiter.forget_idle(at(200));
-        assert!(limiter.whole_at.lock().unwrap().is_empty());
-    }
-
-    #[test]
     fn an_owner_has_so_many_bytes() {
         let quota = quota(100, 2);
         let a = client("a", "10.0.0.1");
         quota.take(&a, 2 << 20).unwrap();
-        assert_eq!(
-            quota.take(&a, 1024).unwrap_err().code,
-            ProblemCode::RateLimited
-        );
+        let refused = quota.take(&a, 1024).unwrap_err();
+        assert_eq!(refused.code, ProblemCode::RateLimited);
+        // 1 KiB of 2 MiB a day.
+        assert!((40..=43).contains(&refused.retry_after.unwrap()));
+        let larger = quota.take(&client("b", "10.0.0.2"), (2 << 20) + 1);
+        assert_eq!(larger.unwrap_err().retry_after, Some(24 * 3600 + 1));
+    }
+
+    #[test]
+    fn who_used_nothing_is_forgotten() {
+        let quota = quota(3_600_000, 1 << 20);
+        quota.take(&client("a", "10.0.0.1"), 1).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        quota.forget_idle();
+        assert!(quota.owners.uploads.is_empty() && quota.owners.kibibytes.is_empty());
     }
 
     #[test]

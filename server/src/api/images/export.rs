@@ -1,8 +1,8 @@
 //! A zip of the client's own pictures, made while it is sent.
 
-mod zip;
+mod pieces;
 
-use std::io;
+use std::io::{self, Write};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -16,7 +16,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::api::Hub;
 use crate::api::visitor::Visitor;
 use crate::images::Entry;
-use zip::Zip;
+use pieces::Pieces;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 /// Pieces that wait for a slow client; the largest is a picture.
 const WAITING: usize = 2;
@@ -66,22 +68,88 @@ fn archive(
 
 async fn write(
     entries: impl Stream<Item = Result<Entry, Problem>> + Send,
-    pieces: &mpsc::Sender<io::Result<Bytes>>,
+    to: &mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<()> {
     let send = async |bytes: Vec<u8>| {
-        let sent = pieces.send(Ok(bytes.into())).await;
+        let sent = to.send(Ok(bytes.into())).await;
         sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     };
     let mut entries = std::pin::pin!(entries);
-    let mut zip = Zip::new();
+    let pieces = Pieces::default();
+    let mut zip = ZipWriter::new(pieces.clone());
+    // PNG is compressed already.
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     while let Some(entry) = entries.next().await {
         let Entry { record, png } = entry.map_err(io::Error::other)?;
         let json = serde_json::to_vec_pretty(&record)?;
         for (kind, bytes) in [("png", png), ("json", json)] {
-            let header = zip.entry(&format!("{}.{kind}", record.id), &bytes);
-            send(header.ok_or_else(|| io::Error::other("a file is too long"))?).await?;
-            send(bytes).await?;
+            let before = pieces.end();
+            // Completes the file before, whose header is written over with its length and checksum.
+            zip.start_file(format!("{}.{kind}", record.id), stored)?;
+            send(pieces.take(before)).await?;
+            zip.write_all(&bytes)?;
         }
     }
-    send(zip.end()).await
+    zip.finish()?;
+    send(pieces.take(u64::MAX)).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::process::Command;
+
+    use super::*;
+
+    /// What Python's `zipfile`, which checks every CRC, says of an archive.
+    fn python(archive: &[u8]) -> String {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(archive).unwrap();
+        let script = "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); \
+             print(z.testzip(), [(i.filename, len(z.read(i)), i.flag_bits & 8) for i in z.infolist()])";
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .arg(file.path())
+            .output();
+        let output = output.unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{complaint}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    async fn exported(pngs: &[&[u8]]) -> Vec<u8> {
+        let entries: Vec<_> = (pngs.iter().enumerate())
+            .map(|(i, png)| {
+                let json = format!(
+                    r#"{{"id": "{i}", "sha256": "", "url": "", "permalink": "", "created_at": 0, "bytes": 0,
+                         "width": 0, "height": 0, "recipe": {{"request": {{"model": "", "prompt": "é"}}, "weights_digest": "",
+                         "scheduler": "", "backend": "", "adapter": "", "place": "", "duration_ms": 0}}}}"#
+                );
+                Ok(Entry {
+                    record: serde_json::from_str(&json).unwrap(),
+                    png: png.to_vec(),
+                })
+            })
+            .collect();
+        let (sender, mut receiver) = mpsc::channel(WAITING);
+        archive(futures::stream::iter(entries), sender);
+        let mut out = Vec::new();
+        while let Some(piece) = receiver.recv().await {
+            out.extend(piece.unwrap());
+        }
+        out
+    }
+
+    #[tokio::test]
+    async fn python_reads_it_and_every_header_has_its_length() {
+        assert_eq!(python(&exported(&[]).await), "None []");
+        let archive = exported(&[b"\0PK\x05\x06", b""]).await;
+        let listed = python(&archive);
+        for expected in [
+            "None [('0.png', 5, 0), ('0.json', ",
+            "('1.png', 0, 0), ('1.json', ",
+        ] {
+            assert!(listed.contains(expected), "{listed}");
+        }
+    }
 }
