@@ -1,7 +1,9 @@
 //! The one page's work: form, run, picture, saving.
 
+pub mod policy;
 pub mod reading;
 pub mod run;
+pub mod watchdog;
 
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod handle;
@@ -22,7 +24,7 @@ pub(crate) use rerun::Rerun;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use sides::{Asked, SideRun, Sides};
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
-pub(crate) use view::StudioView;
+pub(crate) use view::{StudioView, TransferControls};
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 pub(crate) use browser::capability::{ask as ask_capability, recall as recall_capability};

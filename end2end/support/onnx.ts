@@ -27,6 +27,13 @@ export function external(name: string, dims: number[], type: number, location: s
   return field(5, Buffer.concat([...shape, int(2, type), field(8, name), ...data, int(14, 1)]));
 }
 
+/** An initializer that holds its data itself: 32-bit floats or 64-bit integers. */
+export function initializer(name: string, dims: number[], data: Float32Array | BigInt64Array): Buffer {
+  const type = data instanceof Float32Array ? 1 : 7;
+  const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return field(5, Buffer.concat([...dims.map((d) => int(1, d)), int(2, type), field(8, name), field(9, raw)]));
+}
+
 /** A node; `attributes` are integers. */
 export function node(op: string, inputs: string[], output: string, attributes: Record<string, number> = {}): Buffer {
   const listed = Object.entries(attributes).map(([name, value]) =>
@@ -35,10 +42,10 @@ export function node(op: string, inputs: string[], output: string, attributes: R
   return field(1, Buffer.concat([...inputs.map((i) => field(1, i)), field(2, output), field(4, op), ...listed]));
 }
 
-/** A float input (11) or output (12) of the graph. */
-export function value(number: 11 | 12, name: string, dims: number[]): Buffer {
+/** An input (11) or output (12) of the graph; `type` is ONNX's number of the element type, float unless given. */
+export function value(number: 11 | 12, name: string, dims: number[], type = 1): Buffer {
   const shape = field(2, Buffer.concat(dims.map((d) => field(1, int(1, d)))));
-  return field(number, Buffer.concat([field(1, name), field(2, field(1, Buffer.concat([int(1, 1), shape])))]));
+  return field(number, Buffer.concat([field(1, name), field(2, field(1, Buffer.concat([int(1, type), shape])))]));
 }
 
 /** A model of graph fields. */

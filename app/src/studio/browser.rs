@@ -20,15 +20,19 @@ use futures::future::FutureExt;
 use js_sys::{ArrayBuffer, Uint8Array};
 use leptos::prelude::*;
 use protocol::{
-    CapabilityReport, Decision, GenerationRequest, ModelSummary, Place, Policy, Problem,
-    ProblemCode, Reason, decide,
+    CapabilityReport, Decision, GenerationRequest, JobRequest, ModelSummary, Place, Policy,
+    Problem, ProblemCode, Reason, Resume, decide,
 };
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 
-use self::worker::RenderWorker;
+use self::worker::{Line, RenderWorker};
 use super::Studio;
 use super::handle::Saving;
-use super::run::{Finished, Phase, Run, after_browser_failure};
+use super::policy::{Action, Machine};
+use super::run::{Finished, Phase, Run};
+use crate::worker::fault::Fault;
+use crate::worker::message::{RoomChoice, StateAfter};
 
 /// How a run ends without a picture.
 enum Stop {
@@ -46,6 +50,12 @@ struct Desk {
     worker: Option<RenderWorker>,
     /// The worker is being asked what this browser can do: a run waits for it instead of starting another one.
     asking: bool,
+    /// The way to the worker of the run at work, and that run's number.
+    line: Option<(Line, u32)>,
+    /// Whether the visitor sent the run at work to the server.
+    to_server: bool,
+    /// Whether the browser was asked not to delete the weights by itself.
+    asked_to_persist: bool,
     /// Stops the current run.
     cancel: Option<oneshot::Sender<()>>,
     /// PNG of the picture made here and the blob address that shows it.
@@ -91,6 +101,7 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
         request,
         policy: settings.policy,
         accept_software: settings.accept_software,
+        resume: RefCell::default(),
     };
     start(task, None);
     reveal_result();
@@ -121,6 +132,7 @@ pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
             request: view.request,
             policy: Policy::PreferServer,
             accept_software: false,
+            resume: RefCell::default(),
         };
         start(task, Some(job));
     });
@@ -176,32 +188,112 @@ struct Task {
     request: GenerationRequest,
     policy: Policy,
     accept_software: bool,
+    /// What the server is told of the steps that were done here.
+    resume: RefCell<Option<Resume>>,
 }
 
 impl Task {
-    /// Browser first where policy and adapter allow it, then the server where policy allows that.
+    /// Browser first where policy and adapter allow it; after a fault whatever [`Machine`] says.
     async fn drive(&self, mut cancelled: Cancelled) -> Result<Finished, Stop> {
-        let mut decision = match self.probe(&mut cancelled).await {
+        desk(|d| d.to_server = false);
+        let (verdict, fault) = match self.probe(&mut cancelled).await {
             Err(local::End::Cancelled) => return Err(Stop::Cancelled),
-            _ if self.model.package_url.is_none() => self.on_server_only()?,
-            Ok(report) => decide(
-                self.policy,
-                &report,
-                &self.model.needs,
-                self.accept_software,
+            _ if self.model.package_url.is_none() => (self.on_server_only()?, None),
+            Ok(report) => {
+                let needs = &self.model.needs;
+                let verdict = decide(self.policy, &report, needs, self.accept_software);
+                (verdict, None)
+            }
+            Err(local::End::Fault(fault)) => (
+                Decision {
+                    place: Place::BrowserGpu,
+                    reason: Reason::GpuFits,
+                },
+                Some(fault),
             ),
-            Err(local::End::Failed(detail)) => self.hand_over(detail)?,
         };
-        if decision.place != Place::Server {
-            self.decide(&decision);
-            match local::render(self, decision.place, &mut cancelled).await {
-                Ok(done) => return Ok(done),
-                Err(local::End::Cancelled) => return Err(Stop::Cancelled),
-                Err(local::End::Failed(detail)) => decision = self.hand_over(detail)?,
+        let steps = self.request.num_inference_steps.unwrap_or_default();
+        let mut machine = Machine::new(self.policy, &verdict, steps);
+        let mut state: Option<StateAfter> = None;
+        let mut action = match fault {
+            None => machine.start(&verdict),
+            Some(fault) => machine.after(&fault, is_online()),
+        };
+        let mut reason = verdict.reason;
+        loop {
+            action = match action {
+                Action::Browser { place, sparing } => {
+                    self.decide(&Decision {
+                        place,
+                        reason: reason.clone(),
+                    });
+                    self.update(|run| run.told = machine.told());
+                    let progress = local::Progress {
+                        machine: &mut machine,
+                        state: &mut state,
+                    };
+                    match local::render(self, place, sparing, progress, &mut cancelled).await {
+                        Ok(done) => return Ok(done),
+                        Err(local::End::Cancelled) if desk(|d| d.to_server) => {
+                            Action::Server(Reason::VisitorChoice)
+                        }
+                        Err(local::End::Cancelled) => return Err(Stop::Cancelled),
+                        Err(local::End::Fault(fault)) => {
+                            tell_console(&fault);
+                            machine.after(&fault, is_online())
+                        }
+                    }
+                }
+                Action::WaitForNetwork(why) => {
+                    self.update(|run| run.phase = Phase::WaitingForNetwork);
+                    self.wait_for_network(&mut cancelled).await?;
+                    Action::Server(why)
+                }
+                Action::Server(why) => {
+                    reason = why;
+                    let decision = Decision {
+                        place: Place::Server,
+                        reason,
+                    };
+                    self.decide(&decision);
+                    // What was tried here in vain is no part of how the picture was made.
+                    self.update(|run| run.told.clear());
+                    *self.resume.borrow_mut() = state.take().and_then(|state| hand_over(&state));
+                    if desk(|d| std::mem::take(&mut d.to_server)) {
+                        cancelled = self.listen_anew();
+                    }
+                    return remote::render(self, decision, &mut cancelled).await;
+                }
+                Action::Fail(detail) => return Err(self.failed(detail)),
+            };
+        }
+    }
+
+    /// The job for the server: the request, and what is done of it.
+    fn job(&self) -> JobRequest {
+        JobRequest {
+            request: self.request.clone(),
+            resume: self.resume.borrow().clone(),
+        }
+    }
+
+    async fn wait_for_network(&self, cancelled: &mut Cancelled) -> Result<(), Stop> {
+        while !is_online() {
+            let pause = std::pin::pin!(time::sleep(500));
+            if let futures::future::Either::Right(_) =
+                futures::future::select(pause, &mut *cancelled).await
+            {
+                return Err(Stop::Cancelled);
             }
         }
-        self.decide(&decision);
-        remote::render(self, decision, &mut cancelled).await
+        Ok(())
+    }
+
+    /// A new wish to stop, after the old one was used to stop the browser's part.
+    fn listen_anew(&self) -> Cancelled {
+        let (cancel, cancelled) = oneshot::channel();
+        desk(|d| d.cancel = Some(cancel));
+        cancelled.fuse()
     }
 
     async fn probe(&self, cancelled: &mut Cancelled) -> Result<CapabilityReport, local::End> {
@@ -231,18 +323,14 @@ impl Task {
         })
     }
 
-    fn hand_over(&self, detail: String) -> Result<Decision, Stop> {
-        after_browser_failure(self.policy, detail).map_err(|detail| {
-            Stop::Failed(
-                Problem {
-                    title: "The picture could not be made in this browser".into(),
-                    ..Problem::new(ProblemCode::GenerationFailed, detail)
-                }
-                .with_hint(
-                    "Choose “Automatic” or “On the server” under “Where to run” and try again.",
-                ),
-            )
-        })
+    fn failed(&self, detail: String) -> Stop {
+        Stop::Failed(
+            Problem {
+                title: "The picture could not be made in this browser".into(),
+                ..Problem::new(ProblemCode::GenerationFailed, detail)
+            }
+            .with_hint("Choose “Automatic” or “On the server” under “Where to run” and try again."),
+        )
     }
 
     /// Changes the run, unless it is being cancelled: then only its end may change it.
@@ -253,6 +341,59 @@ impl Task {
             }
         });
     }
+}
+
+/// Stops the download of the run at work, or goes on with it.
+pub(super) fn pause(paused: bool) {
+    local::pause(paused);
+}
+
+/// Answers the question of a run that needs room.
+pub(super) fn choose_room(choice: RoomChoice) {
+    local::choose_room(choice);
+}
+
+/// Sends the run at work to the server.
+pub(super) fn send_to_server() {
+    let cancel = desk(|d| {
+        d.to_server = true;
+        d.cancel.take()
+    });
+    if let Some(cancel) = cancel {
+        // A run that ended in this very moment no longer listens.
+        let _ = cancel.send(());
+    }
+}
+
+/// Asks the browser once not to delete the weights by itself; it may refuse, and then they are fetched again some day.
+fn ask_to_persist() {
+    if desk(|d| std::mem::replace(&mut d.asked_to_persist, true)) {
+        return;
+    }
+    let storage = web_sys::window()
+        .and_then(|w| js_sys::Reflect::get(&w.navigator(), &"storage".into()).ok())
+        .and_then(|s| s.dyn_into::<web_sys::StorageManager>().ok());
+    if let Some(Ok(asked)) = storage.map(|storage| storage.persist()) {
+        spawn_local(async move {
+            let _ = wasm_bindgen_futures::JsFuture::from(asked).await;
+        });
+    }
+}
+
+/// What the browser believes of its network.
+fn is_online() -> bool {
+    web_sys::window().is_none_or(|w| w.navigator().on_line())
+}
+
+/// The latents as the server takes them; a picture too large for that begins anew there.
+fn hand_over(state: &StateAfter) -> Option<Resume> {
+    let resume = Resume::new(state.step, state.shape, &state.latents()?);
+    resume.read(u32::MAX).is_ok().then_some(resume)
+}
+
+/// The fault in full, for whoever looks into it; the page shows one sentence.
+fn tell_console(fault: &Fault) {
+    leptos::logging::warn!("the run in this browser ended: {fault:?}");
 }
 
 /// A seed of 32 random bits: short enough to be read out.

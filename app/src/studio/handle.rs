@@ -5,6 +5,7 @@ use protocol::{ModelSummary, Problem};
 
 use super::run::Run;
 use crate::settings::Settings;
+use crate::worker::message::RoomChoice;
 
 /// Saving a picture that was made in the browser.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +81,28 @@ impl Studio {
     pub(crate) fn cancel(self) {
         #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
         super::browser::cancel(self);
+    }
+
+    /// Stops the download of the run, or goes on with it.
+    pub(crate) fn pause(self, paused: bool) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::pause(paused);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = paused;
+    }
+
+    /// Answers the question of a run that needs room.
+    pub(crate) fn choose_room(self, choice: RoomChoice) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::choose_room(choice);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = choice;
+    }
+
+    /// Sends the run to the server.
+    pub(crate) fn send_to_server(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::send_to_server();
     }
 
     /// Stores the picture.

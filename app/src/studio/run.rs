@@ -1,8 +1,12 @@
 //! What happens from "Generate" to the picture, as plain data.
 
-use protocol::{Decision, GenerationRequest, Place, Policy, Problem, Reason, Recipe};
+use protocol::{Decision, GenerationRequest, Place, Problem, Recipe};
+
+use serde::{Deserialize, Serialize};
 
 use crate::format;
+use crate::worker::message::{Timings, Transfer};
+use crate::worker::weights::evict::NeedsRoom;
 
 /// Where a run is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,11 +18,19 @@ pub enum Phase {
     Probing,
     /// Weights are arriving; bytes.
     Downloading {
-        /// Received so far.
+        /// Here so far.
         loaded: u64,
         /// All of them.
         total: u64,
+        /// Speed over the last seconds, once known.
+        bytes_per_second: Option<f64>,
+        /// How they arrive.
+        transfer: Transfer,
     },
+    /// The browser gives too little room for the weights; the visitor is asked.
+    NeedsRoom(NeedsRoom),
+    /// The rest is for the server, and there is no network.
+    WaitingForNetwork,
     /// Weights are checked and prepared.
     Preparing,
     /// The server has the job; `ahead` jobs go first.
@@ -69,12 +81,14 @@ pub struct Finished {
 }
 
 /// What saving a picture made in the browser needs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MadeHere {
     /// How it was made.
     pub recipe: Recipe,
     /// SHA-256 of the PNG in hex.
     pub sha256: String,
+    /// How long it took.
+    pub timings: Timings,
 }
 
 /// One run.
@@ -88,6 +102,8 @@ pub struct Run {
     pub decision: Option<Decision>,
     /// Address of what the picture looks like so far.
     pub preview: Option<String>,
+    /// Faults that the run got over, a sentence each.
+    pub told: String,
     clock: StepClock,
 }
 
@@ -145,11 +161,20 @@ impl Run {
         match &self.phase {
             Phase::Idle => String::new(),
             Phase::Probing => "Looking at what this browser can do…".into(),
-            Phase::Downloading { loaded, total } => format!(
-                "Downloading the model: {} of {}",
-                format::megabytes(*loaded),
-                format::megabytes(*total)
+            Phase::Downloading {
+                loaded,
+                total,
+                bytes_per_second,
+                transfer,
+            } => download(*loaded, *total, *bytes_per_second, *transfer),
+            Phase::NeedsRoom(needs) => format!(
+                "The model needs {} and this browser gives {}",
+                format::megabytes(needs.needed),
+                format::megabytes(needs.available)
             ),
+            Phase::WaitingForNetwork => {
+                "No network: the server makes the rest once there is one".into()
+            }
             Phase::Preparing => "Preparing the model…".into(),
             Phase::Queued { ahead, eta_ms } => {
                 let line = match ahead {
@@ -189,7 +214,7 @@ impl Run {
     /// Value and maximum of the progress bar; no value while nothing can be counted.
     pub fn progress(&self) -> (Option<u64>, u64) {
         match &self.phase {
-            Phase::Downloading { loaded, total } => (Some(*loaded), (*total).max(1)),
+            Phase::Downloading { loaded, total, .. } => (Some(*loaded), (*total).max(1)),
             Phase::Generating {
                 step, total_steps, ..
             } => (Some(u64::from(*step)), u64::from(*total_steps).max(1)),
@@ -217,24 +242,47 @@ impl Run {
             _ => ("Runs", String::new()),
         };
         let by = if by == " by " { String::new() } else { by };
-        match place {
+        let told = if self.told.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.told)
+        };
+        let sentence = match place {
             Place::BrowserGpu => format!("{verb} in this browser on WebGPU{by}, because {reason}."),
             Place::BrowserCpu => format!(
                 "{verb} in this browser on the processor{by}, because you chose to stay here and {reason}."
             ),
             Place::Server => format!("{verb} on the server{by}, because {reason}."),
-        }
+        };
+        sentence + &told
     }
 }
 
-/// What to do after the browser failed at a request: the server under [`Policy::Auto`], else the problem.
-pub fn after_browser_failure(policy: Policy, detail: String) -> Result<Decision, String> {
-    match policy {
-        Policy::Auto | Policy::PreferServer => Ok(Decision {
-            place: Place::Server,
-            reason: Reason::BrowserFailed { detail },
-        }),
-        Policy::BrowserOnly => Err(detail),
+/// Bytes, speed and time left, or why nothing comes.
+fn download(loaded: u64, total: u64, speed: Option<f64>, transfer: Transfer) -> String {
+    let bytes = format!(
+        "{} of {}",
+        format::megabytes(loaded),
+        format::megabytes(total)
+    );
+    match transfer {
+        Transfer::Running => {
+            let rate = speed.filter(|rate| *rate > 0.0).map(|rate| {
+                let left = total.saturating_sub(loaded) as f64 / rate * 1e3;
+                format!(
+                    " at {}/s, about {} left",
+                    format::megabytes(rate as u64),
+                    format::duration(left)
+                )
+            });
+            format!("Downloading the model: {bytes}{}", rate.unwrap_or_default())
+        }
+        Transfer::Paused => format!("Download paused at {bytes}"),
+        Transfer::Retrying => format!("The connection broke at {bytes}; trying again…"),
+        Transfer::Offline => {
+            format!("No network: the download goes on from {bytes} once it is back")
+        }
+        Transfer::OtherTab => format!("Another tab downloads this model: {bytes}"),
     }
 }
 

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use protocol::Reason;
 
 fn run() -> Run {
     Run::begin(GenerationRequest {
@@ -51,8 +52,12 @@ fn a_hand_over_starts_the_clock_anew() {
     });
     run.step(1, 8, 0.0);
     run.step(4, 8, 400_000.0);
-    let decision = after_browser_failure(Policy::Auto, "the device was lost".into()).unwrap();
-    run.decide(decision);
+    run.decide(Decision {
+        place: Place::Server,
+        reason: Reason::BrowserFailed {
+            detail: "the device was lost".into(),
+        },
+    });
     assert_eq!(
         run.phase,
         Phase::Queued {
@@ -67,14 +72,6 @@ fn a_hand_over_starts_the_clock_anew() {
     run.step(1, 8, 401_000.0);
     run.step(2, 8, 402_000.0);
     assert_eq!(run.status(), "Step 2 of 8, about 6.0 s left");
-}
-
-#[test]
-fn browser_only_never_hands_over() {
-    assert_eq!(
-        after_browser_failure(Policy::BrowserOnly, "lost".into()),
-        Err("lost".into())
-    );
 }
 
 #[test]
@@ -162,4 +159,59 @@ fn a_second_attempt_starts_the_clock_anew() {
     assert_eq!(run.preview, None);
     run.step(1, 8, 500_000.0);
     assert_eq!(run.status(), "Step 1 of 8");
+}
+
+#[test]
+fn a_download_tells_speed_and_time_left_or_why_nothing_comes() {
+    let mut run = run();
+    for (transfer, bytes_per_second, status) in [
+        (
+            Transfer::Running,
+            None,
+            "Downloading the model: 30.0 MB of 80.0 MB",
+        ),
+        (
+            Transfer::Running,
+            Some(5e6),
+            "Downloading the model: 30.0 MB of 80.0 MB at 5.0 MB/s, about 10 s left",
+        ),
+        (
+            Transfer::Paused,
+            None,
+            "Download paused at 30.0 MB of 80.0 MB",
+        ),
+        (
+            Transfer::Offline,
+            None,
+            "No network: the download goes on from 30.0 MB of 80.0 MB once it is back",
+        ),
+        (
+            Transfer::OtherTab,
+            None,
+            "Another tab downloads this model: 30.0 MB of 80.0 MB",
+        ),
+    ] {
+        run.phase = Phase::Downloading {
+            loaded: 30_000_000,
+            total: 80_000_000,
+            bytes_per_second,
+            transfer,
+        };
+        assert_eq!(run.status(), status);
+    }
+}
+
+#[test]
+fn faults_that_were_got_over_follow_the_reason() {
+    let mut run = run();
+    run.decide(Decision {
+        place: Place::BrowserGpu,
+        reason: Reason::GpuFits,
+    });
+    run.told = "The graphics device was lost; the rest was made here.".into();
+    assert_eq!(
+        run.where_and_why(),
+        "Runs in this browser on WebGPU, because your GPU carries this model. \
+         The graphics device was lost; the rest was made here."
+    );
 }

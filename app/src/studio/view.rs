@@ -3,6 +3,9 @@
 mod drop;
 mod form;
 mod result;
+mod transfer;
+
+pub(crate) use transfer::TransferControls;
 
 use leptos::prelude::*;
 use protocol::ModelSummary;

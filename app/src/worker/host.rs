@@ -1,26 +1,42 @@
 //! The inside of the worker.
 
+mod control;
+mod device;
 mod download;
+mod files;
+mod js;
 mod probe;
 mod render;
+mod store;
 mod timing;
 
 use std::cell::RefCell;
 
-use diffusion::Cancel;
+use diffusion::ErrorKind;
 use js_sys::{Array, ArrayBuffer};
-use protocol::{GenerationRequest, ModelSummary, Place};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use self::render::Loaded;
-use super::message::{FromWorker, RunEvent, ToWorker};
+use self::control::Control;
+use self::render::{Loaded, Track};
+use self::store::Store;
+use self::store::shelf::ShelfError;
+use super::fault::Fault;
+use super::message::{FromWorker, Order, RunEvent, ToWorker};
+
+/// Time between two signs of life, in milliseconds.
+const BEAT_MS: i32 = 2_000;
 
 /// Why a run ends early.
 enum End {
     Cancelled,
-    Failed(String),
+    Download(String),
+    Storage(String),
+    Package(String),
+    Engine(String),
+    Diffusion(diffusion::Error),
+    Fault(Fault),
 }
 
 impl From<diffusion::Error> for End {
@@ -28,17 +44,53 @@ impl From<diffusion::Error> for End {
         if error.is_cancelled() {
             Self::Cancelled
         } else {
-            Self::Failed(error.to_string())
+            Self::Diffusion(error)
         }
+    }
+}
+
+impl End {
+    /// Adds what was being done.
+    fn at(self, track: &Track) -> Self {
+        let Self::Diffusion(error) = self else {
+            return self;
+        };
+        let text = error.to_string();
+        Self::Fault(match error.kind() {
+            ErrorKind::OutOfMemory => Fault::OutOfMemory(track.stage()),
+            ErrorKind::DeviceLost => Fault::DeviceLost(text),
+            ErrorKind::NoAdapter => Fault::NoAdapter(text),
+            ErrorKind::Io => Fault::Storage(text),
+            ErrorKind::InvalidPackage
+            | ErrorKind::MissingFile { .. }
+            | ErrorKind::TruncatedModel { .. }
+            | ErrorKind::HashMismatch { .. } => Fault::Package(text),
+            _ => Fault::Engine(text),
+        })
+    }
+
+    fn event(self) -> RunEvent {
+        let fault = match self {
+            Self::Cancelled => return RunEvent::Cancelled,
+            Self::Download(detail) => Fault::Download(detail),
+            Self::Storage(detail) => Fault::Storage(detail),
+            Self::Package(detail) => Fault::Package(detail),
+            Self::Engine(detail) => Fault::Engine(detail),
+            Self::Diffusion(error) => Fault::Engine(error.to_string()),
+            Self::Fault(fault) => fault,
+        };
+        RunEvent::Failed { fault }
     }
 }
 
 #[derive(Default)]
 struct State {
-    /// The run at work and its flag.
-    current: Option<(u32, Cancel)>,
+    /// The run at work and the visitor's hand on it.
+    current: Option<(u32, Control)>,
     /// The package kept from the last run.
     loaded: Option<Loaded>,
+    /// The weights, once opened.
+    store: Option<Store>,
 }
 
 thread_local! {
@@ -91,35 +143,97 @@ fn handle(message: ToWorker) {
             let report = probe::probe(measure).await;
             post(&FromWorker::Probed { report }, None);
         }),
-        ToWorker::Generate {
-            run,
-            model,
-            request,
-            place,
-        } => spawn_local(generate(run, *model, request, place)),
-        ToWorker::Cancel { run } => STATE.with_borrow(|state| match &state.current {
-            Some((current, cancel)) if *current == run => cancel.cancel(),
-            _ => {}
+        ToWorker::Generate { run, order } => spawn_local(generate(run, *order)),
+        ToWorker::Cancel { run } => steer(run, Control::cancel),
+        ToWorker::Pause { run, paused: true } => steer(run, Control::pause),
+        ToWorker::Pause { run, paused: false } => steer(run, Control::proceed),
+        ToWorker::Room { run, choice } => steer(run, |control| control.answer(choice)),
+        ToWorker::Storage => spawn_local(async { tell_storage(Ok(())).await }),
+        ToWorker::Forget { digest } => spawn_local(async move {
+            let removed = store().await.remove(&digest).await;
+            tell_storage(removed).await;
         }),
+        ToWorker::Verify { digest } => spawn_local(verify(digest)),
     }
 }
 
-async fn generate(run: u32, model: ModelSummary, request: GenerationRequest, place: Place) {
-    let cancel = Cancel::default();
+/// Acts on a run, if it is the one at work.
+fn steer(run: u32, act: impl FnOnce(&Control)) {
+    STATE.with_borrow(|state| match &state.current {
+        Some((current, control)) if *current == run => act(control),
+        _ => {}
+    });
+}
+
+async fn store() -> Store {
+    if let Some(store) = STATE.with_borrow(|state| state.store.clone()) {
+        return store;
+    }
+    let store = Store::open().await;
+    STATE.with_borrow_mut(|state| state.store.get_or_insert(store).clone())
+}
+
+/// Tells that this worker lives for as long as `run` is at work.
+async fn beat(run: u32) {
+    while STATE.with_borrow(|s| {
+        s.current
+            .as_ref()
+            .is_some_and(|(current, _)| *current == run)
+    }) {
+        post(&FromWorker::Alive, None);
+        js::sleep(BEAT_MS).await;
+    }
+}
+
+async fn generate(run: u32, order: Order) {
+    let control = Control::default();
     let kept = STATE.with_borrow_mut(|state| {
-        state.current = Some((run, cancel.clone()));
+        state.current = Some((run, control.clone()));
         state.loaded.take()
     });
+    spawn_local(beat(run));
+    let store = store().await;
     let report = |event: RunEvent| post(&FromWorker::Run { run, event }, None);
-    let (kept, end) = render::render(kept, &model, &request, place, &cancel, &report).await;
+    let (kept, end) = render::render(kept, store, &order, &control, &report).await;
     STATE.with_borrow_mut(|state| {
         state.loaded = kept;
         state.current = None;
     });
     match end {
         Ok((event, png)) => post(&FromWorker::Run { run, event }, Some(png)),
-        Err(End::Cancelled) => report(RunEvent::Cancelled),
-        Err(End::Failed(detail)) => report(RunEvent::Failed { detail }),
+        Err(end) => report(end.event()),
+    }
+}
+
+async fn tell_storage(before: Result<(), ShelfError>) {
+    let storage = match before {
+        Ok(()) => store().await.report().await,
+        Err(error) => Err(error),
+    };
+    let storage = storage.map_err(sentence);
+    post(&FromWorker::Storage { storage }, None);
+}
+
+async fn verify(digest: String) {
+    let mut bytes = 0;
+    let mut told = 0;
+    let on_bytes = |more: u64| {
+        bytes += more;
+        if bytes - told >= 4 << 20 {
+            told = bytes;
+            let digest = digest.clone();
+            post(&FromWorker::Verifying { digest, bytes }, None);
+        }
+    };
+    let damaged = store().await.verify(&digest, on_bytes).await;
+    let damaged = damaged.map_err(sentence);
+    post(&FromWorker::Verified { digest, damaged }, None);
+}
+
+fn sentence(error: ShelfError) -> String {
+    match error {
+        ShelfError::Full => "the browser gives no more room".to_owned(),
+        ShelfError::Other(detail) => detail,
     }
 }
 
@@ -147,13 +261,6 @@ fn post(message: &FromWorker, png: Option<ArrayBuffer>) {
             &error,
         );
     }
-}
-
-/// Milliseconds on a clock that never goes back.
-fn now_ms() -> f64 {
-    scope()
-        .and_then(|scope| scope.performance())
-        .map_or_else(js_sys::Date::now, |clock| clock.now())
 }
 
 /// The message of a JavaScript error.

@@ -7,7 +7,7 @@ use crate::compare::NAMES;
 use crate::format;
 use crate::pages::ProblemNote;
 use crate::studio::run::Phase;
-use crate::studio::{SideRun, Sides};
+use crate::studio::{SideRun, Sides, TransferControls};
 
 #[component]
 pub(super) fn Results(sides: Sides) -> impl IntoView {
@@ -106,6 +106,7 @@ fn Card(side: SideRun, name: &'static str) -> impl IntoView {
                 {status}
             </p>
             <p class="where">{move || run.with(|r| r.where_and_why())}</p>
+            <TransferControls studio=side.studio browser_only=true />
             <div class="alert" role="alert">
                 {move || run.with(|r| match &r.phase {
                     Phase::Failed(problem) => Some(problem.clone()),

@@ -5,8 +5,8 @@ use protocol::ImageRecord;
 
 use crate::pages::ProblemNote;
 use crate::pages::split::{Shown, Split};
-use crate::studio::Rerun;
 use crate::studio::run::Phase;
+use crate::studio::{Rerun, TransferControls};
 
 #[component]
 pub(super) fn Again(record: ImageRecord) -> impl IntoView {
@@ -74,6 +74,7 @@ pub(super) fn Again(record: ImageRecord) -> impl IntoView {
             <p class="note" data-testid="again-where" hidden=move || !begun.get()>
                 {move || run.with(|r| r.where_and_why())}
             </p>
+            <TransferControls studio=rerun.studio browser_only=true />
             <div class="alert" role="alert">
                 {move || run.with(|r| match &r.phase {
                     Phase::Failed(problem) => Some(problem.clone()),

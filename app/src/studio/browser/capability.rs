@@ -36,7 +36,7 @@ pub(crate) fn ask(capability: Capability) {
                 keep(&report);
                 Answer::Known(report)
             }
-            Err(local::End::Failed(detail)) => Answer::Failed(detail),
+            Err(local::End::Fault(fault)) => Answer::Failed(fault.to_string()),
             Err(local::End::Cancelled) => Answer::Unasked,
         };
         // The owner of the signal is the application, which never ends.

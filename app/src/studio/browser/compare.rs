@@ -79,6 +79,7 @@ async fn run(side: SideRun, accept_software: bool) {
         request: asked.request,
         policy,
         accept_software,
+        resume: RefCell::default(),
     };
     side.studio.run.set(Run::begin(task.request.clone()));
     let (cancel, cancelled) = oneshot::channel();

@@ -5,28 +5,38 @@ use protocol::{CapabilityReport, Place};
 
 use super::worker::{Incoming, RenderWorker};
 use super::{Cancelled, Task, desk, keep, time};
+use crate::studio::policy::Machine;
 use crate::studio::run::{Finished, MadeHere, Phase};
-use crate::worker::message::{FromWorker, RunEvent, ToWorker};
+use crate::studio::watchdog::{Alarm, Watchdog};
+use crate::worker::fault::Fault;
+use crate::worker::message::{FromWorker, Order, RunEvent, StateAfter, ToWorker};
 
 /// Pause before looking again whether the worker has answered somebody else.
 const ASKING_MS: i32 = 50;
 /// Longest wait for the answer to a probe.
 const PROBE_MS: i32 = 20_000;
-/// Longest silence of a run; a step on a software adapter may take minutes.
-const SILENCE_MS: i32 = 900_000;
+/// Time between two looks at a silent run.
+const LOOK_MS: i32 = 1_000;
 /// Longest wait for a cancelled run to confirm; after that its worker is ended.
 const CANCEL_MS: i32 = 10_000;
 
 /// How a run here ends without a picture.
 pub(super) enum End {
     Cancelled,
-    Failed(String),
+    Fault(Fault),
 }
 
-impl From<String> for End {
-    fn from(detail: String) -> Self {
-        Self::Failed(detail)
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
+}
+
+/// What a run leaves behind, however it ends.
+pub(super) struct Progress<'p> {
+    pub(super) machine: &'p mut Machine,
+    /// The state after the last finished step.
+    pub(super) state: &'p mut Option<StateAfter>,
 }
 
 /// What this browser can do, asked where the model would run; `measure` also times a kernel there.
@@ -38,56 +48,122 @@ pub(super) async fn probe(
         while !measure && desk(|d| d.asking) {
             time::sleep(ASKING_MS).await;
         }
-        let mut worker = match desk(|d| d.worker.take()) {
-            Some(worker) => worker,
-            None => RenderWorker::start().await?,
-        };
+        let mut worker = take_worker().await?;
         worker.post(&ToWorker::Probe { measure })?;
         loop {
             if let (FromWorker::Probed { report }, _) = worker.next(PROBE_MS).await? {
-                desk(|d| d.worker = Some(worker));
+                put_back(worker);
                 return Ok(report);
             }
         }
     };
     match select(std::pin::pin!(ask), cancelled).await {
-        Either::Left((report, _)) => report.map_err(End::Failed),
+        Either::Left((report, _)) => {
+            report.map_err(|detail: String| End::Fault(Fault::WorkerCrashed(detail)))
+        }
         Either::Right(_) => Err(End::Cancelled),
     }
 }
 
-/// Makes the picture in the worker.
+async fn take_worker() -> Result<RenderWorker, String> {
+    match desk(|d| d.worker.take()) {
+        Some(worker) => Ok(worker),
+        None => RenderWorker::start().await,
+    }
+}
+
+fn put_back(worker: RenderWorker) {
+    desk(|d| {
+        d.line = None;
+        d.worker = Some(worker);
+    });
+}
+
+/// Makes the picture in the worker, or the rest of it.
 pub(super) async fn render(
     task: &Task,
     place: Place,
+    sparing: bool,
+    progress: Progress<'_>,
     cancelled: &mut Cancelled,
 ) -> Result<Finished, End> {
-    let mut worker = match desk(|d| d.worker.take()) {
-        Some(worker) => worker,
-        None => RenderWorker::start().await?,
-    };
+    let mut worker = take_worker().await.map_err(Fault::WorkerCrashed)?;
     let run = worker.next_run();
-    worker.post(&ToWorker::Generate {
-        run,
-        model: Box::new(task.model.clone()),
+    let order = Order {
+        model: task.model.clone(),
         request: task.request.clone(),
         place,
-    })?;
+        sparing,
+        resume: progress.state.clone(),
+    };
+    worker
+        .post(&ToWorker::Generate {
+            run,
+            order: Box::new(order),
+        })
+        .map_err(Fault::WorkerCrashed)?;
+    desk(|d| d.line = Some((worker.line(), run)));
+    let mut watch = Watch {
+        dog: Watchdog::new(place == Place::BrowserGpu),
+        last_step_ms: None,
+    };
+    let mut looked = time::now_ms();
     loop {
-        let incoming = match select(std::pin::pin!(worker.next(SILENCE_MS)), &mut *cancelled).await
-        {
+        let heard = match select(std::pin::pin!(worker.poll(LOOK_MS)), &mut *cancelled).await {
             Either::Left((incoming, _)) => Some(incoming),
             Either::Right(_) => None,
         };
-        let Some(incoming) = incoming else {
+        let Some(incoming) = heard else {
             stop(worker, run).await;
             return Err(End::Cancelled);
         };
-        if let Some(done) = apply(task, run, incoming)? {
-            desk(|d| d.worker = Some(worker));
-            return Ok(done);
+        let now = time::now_ms();
+        watch.dog.wait(now - std::mem::replace(&mut looked, now));
+        let before = progress.machine.steps_done();
+        let applied = match incoming {
+            Some(incoming) => apply(task, run, incoming, &mut watch, before),
+            None => Ok(Applied::Nothing),
+        };
+        match applied {
+            Ok(Applied::Nothing) => {}
+            Ok(Applied::Step(step, state)) => {
+                if let Some(state) = state {
+                    progress.machine.step_done(step);
+                    *progress.state = Some(state);
+                }
+            }
+            Ok(Applied::Done(done)) => {
+                put_back(worker);
+                return Ok(*done);
+            }
+            Err(end) => {
+                // A worker that reports its failure itself can work on.
+                if !matches!(end, End::Fault(Fault::WorkerCrashed(_))) {
+                    put_back(worker);
+                }
+                return Err(end);
+            }
+        }
+        match watch.dog.alarm() {
+            None => {}
+            Some(Alarm::Dead(_)) => {
+                let detail = "the render worker no longer answers";
+                return Err(Fault::WorkerCrashed(detail.to_owned()).into());
+            }
+            Some(Alarm::Hung(ms)) => return Err(Fault::Hung((ms / 1e3) as u32).into()),
         }
     }
+}
+
+struct Watch {
+    dog: Watchdog,
+    last_step_ms: Option<f64>,
+}
+
+enum Applied {
+    Nothing,
+    Step(u32, Option<StateAfter>),
+    Done(Box<Finished>),
 }
 
 /// Stops a run; keeps the worker, with its loaded package, when it confirms in time.
@@ -107,7 +183,7 @@ async fn stop(mut worker: RenderWorker, run: u32) {
                     event,
                     RunEvent::Done { .. } | RunEvent::Cancelled | RunEvent::Failed { .. }
                 ) {
-                    desk(|d| d.worker = Some(worker));
+                    put_back(worker);
                     return;
                 }
             }
@@ -118,29 +194,77 @@ async fn stop(mut worker: RenderWorker, run: u32) {
 }
 
 /// Shows an event; gives the picture when there is one.
-fn apply(task: &Task, run: u32, incoming: Incoming) -> Result<Option<Finished>, End> {
-    let (message, png) = incoming?;
+fn apply(
+    task: &Task,
+    run: u32,
+    incoming: Incoming,
+    watch: &mut Watch,
+    steps_before: u32,
+) -> Result<Applied, End> {
+    let (message, png) = incoming.map_err(Fault::WorkerCrashed)?;
+    watch.dog.heard();
     let event = match message {
         FromWorker::Run { run: r, event } if r == run => event,
-        _ => return Ok(None),
+        _ => return Ok(Applied::Nothing),
     };
     match event {
-        RunEvent::Download { loaded, total } => {
-            task.update(|r| r.phase = Phase::Downloading { loaded, total });
+        RunEvent::Download {
+            loaded,
+            total,
+            bytes_per_second,
+            transfer,
+        } => {
+            watch.dog.moved(true);
+            super::ask_to_persist();
+            task.update(|r| {
+                r.phase = Phase::Downloading {
+                    loaded,
+                    total,
+                    bytes_per_second,
+                    transfer,
+                };
+            });
         }
-        RunEvent::Preparing => task.update(|r| r.phase = Phase::Preparing),
-        RunEvent::Step { step, total_steps } => {
-            task.update(|r| r.step(step, total_steps, time::now_ms()));
+        RunEvent::NeedsRoom(needs) => {
+            watch.dog.moved(true);
+            task.update(|r| r.phase = Phase::NeedsRoom(needs));
+        }
+        RunEvent::Preparing => {
+            watch.dog.moved(false);
+            task.update(|r| r.phase = Phase::Preparing);
+        }
+        RunEvent::Step {
+            step,
+            total_steps,
+            preview,
+            state,
+        } => {
+            let now = time::now_ms();
+            match watch.last_step_ms.replace(now) {
+                Some(last) if step > steps_before => watch.dog.stepped(now - last),
+                _ => watch.dog.moved(false),
+            }
+            task.update(|r| {
+                r.step(step, total_steps, now);
+                if preview.is_some() {
+                    r.preview = preview;
+                }
+            });
+            return Ok(Applied::Step(step, state));
         }
         RunEvent::Done {
             recipe,
             sha256,
             width,
             height,
+            timings,
         } => {
-            let png = png.ok_or_else(|| "the render worker sent no picture".to_owned())?;
-            return Ok(Some(Finished {
-                url: keep(png)?,
+            let png = png.ok_or_else(|| {
+                Fault::WorkerCrashed("the render worker sent no picture".to_owned())
+            })?;
+            let url = keep(png).map_err(Fault::Engine)?;
+            return Ok(Applied::Done(Box::new(Finished {
+                url,
                 width,
                 height,
                 backend: recipe.backend.clone(),
@@ -149,12 +273,32 @@ fn apply(task: &Task, run: u32, incoming: Incoming) -> Result<Option<Finished>, 
                 made_here: Some(MadeHere {
                     recipe: *recipe,
                     sha256,
+                    timings,
                 }),
                 permalink: None,
-            }));
+            })));
         }
-        RunEvent::Failed { detail } => return Err(End::Failed(detail)),
+        RunEvent::Failed { fault } => return Err(End::Fault(fault)),
         RunEvent::Cancelled => return Err(End::Cancelled),
     }
-    Ok(None)
+    Ok(Applied::Nothing)
+}
+
+/// Stops the download of the run at work, or goes on with it.
+pub(super) fn pause(paused: bool) {
+    post(|run| ToWorker::Pause { run, paused });
+}
+
+/// Answers the question of a run that needs room.
+pub(super) fn choose_room(choice: crate::worker::message::RoomChoice) {
+    post(|run| ToWorker::Room { run, choice });
+}
+
+fn post(message: impl FnOnce(u32) -> ToWorker) {
+    desk(|d| {
+        if let Some((line, run)) = &d.line {
+            // A worker that is gone has no download to pause; its run ends by itself.
+            let _ = line.post(&message(*run));
+        }
+    });
 }

@@ -44,7 +44,7 @@ async fn submit(task: &Task) -> Result<String, Problem> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match api::post_once::<JobCreated>("/api/v1/jobs", &key, &task.request).await {
+        match api::post_once::<JobCreated>("/api/v1/jobs", &key, &task.job()).await {
             Ok(job) => return Ok(job.id),
             Err(problem) if attempt < 3 && may_pass(&problem) => time::sleep(PAUSE_MS).await,
             Err(problem) => return Err(problem),

@@ -95,6 +95,7 @@ async fn task(rerun: Rerun, record: &ImageRecord) -> Result<Task, Problem> {
         model,
         policy: Policy::BrowserOnly,
         accept_software: false,
+        resume: RefCell::default(),
     })
 }
 

@@ -18,11 +18,25 @@ pub(super) type Incoming = Result<(FromWorker, Option<ArrayBuffer>), String>;
 
 /// A running worker; dropping it ends the worker at once.
 pub(super) struct RenderWorker {
-    worker: Worker,
+    worker: Line,
     incoming: UnboundedReceiver<Incoming>,
     runs: u32,
     _on_message: Closure<dyn Fn(MessageEvent)>,
     _on_error: Closure<dyn Fn(JsValue)>,
+}
+
+/// The way to a worker; clones share it.
+#[derive(Clone)]
+pub(super) struct Line(Worker);
+
+impl Line {
+    /// Sends a message.
+    pub(super) fn post(&self, message: &ToWorker) -> Result<(), String> {
+        let json = serde_json::to_string(message).map_err(|e| e.to_string())?;
+        self.0
+            .post_message(&JsValue::from_str(&json))
+            .map_err(|e| format!("the render worker takes no messages: {}", text(&e)))
+    }
 }
 
 impl RenderWorker {
@@ -38,7 +52,7 @@ impl RenderWorker {
         worker.set_onmessageerror(Some(on_error.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         let mut this = Self {
-            worker,
+            worker: Line(worker),
             incoming,
             runs: 0,
             _on_message: on_message,
@@ -61,30 +75,36 @@ impl RenderWorker {
         self.runs
     }
 
+    /// The way to it.
+    pub(super) fn line(&self) -> Line {
+        self.worker.clone()
+    }
+
     /// Sends a message.
     pub(super) fn post(&self, message: &ToWorker) -> Result<(), String> {
-        let json = serde_json::to_string(message).map_err(|e| e.to_string())?;
-        self.worker
-            .post_message(&JsValue::from_str(&json))
-            .map_err(|e| format!("the render worker takes no messages: {}", text(&e)))
+        self.worker.post(message)
+    }
+
+    /// The next message, if one comes within `ms`.
+    pub(super) async fn poll(&mut self, ms: i32) -> Option<Incoming> {
+        let next = within(ms, self.incoming.next()).await?;
+        Some(next.unwrap_or_else(|| Err("the render worker is gone".into())))
     }
 
     /// The next message; an error when none comes within `ms`.
     pub(super) async fn next(&mut self, ms: i32) -> Incoming {
-        match within(ms, self.incoming.next()).await {
-            Some(Some(incoming)) => incoming,
-            Some(None) => Err("the render worker is gone".into()),
-            None => Err(format!("the render worker was silent for {} s", ms / 1000)),
-        }
+        let silent = || Err(format!("the render worker was silent for {} s", ms / 1000));
+        self.poll(ms).await.unwrap_or_else(silent)
     }
 }
 
 impl Drop for RenderWorker {
     fn drop(&mut self) {
-        self.worker.set_onmessage(None);
-        self.worker.set_onmessageerror(None);
-        self.worker.set_onerror(None);
-        self.worker.terminate();
+        let worker = &self.worker.0;
+        worker.set_onmessage(None);
+        worker.set_onmessageerror(None);
+        worker.set_onerror(None);
+        worker.terminate();
     }
 }
 

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use protocol::ModelSummary;
 
+use super::transfer::TransferControls;
 use crate::format;
 use crate::pages::ProblemNote;
 use crate::studio::Studio;
@@ -80,6 +81,7 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
             <p class="where" data-testid="where">
                 {move || run.with(|r| r.where_and_why())}
             </p>
+            <TransferControls studio />
             <div class="alert" role="alert">
                 {move || run.with(|r| match &r.phase {
                     Phase::Failed(problem) => Some(problem.clone()),

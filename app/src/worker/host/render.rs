@@ -1,109 +1,228 @@
-//! From a request to a PNG.
+//! From an order to a PNG.
 
-use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Pipeline, png};
+use std::cell::Cell;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use diffusion::{Checkpoint, Engine, Package, Picture, Pipeline, Residency, RunOptions, Step, png};
 use js_sys::{ArrayBuffer, Uint8Array};
-use onnx_gpu::AdapterChoice;
-use protocol::{GenerationRequest, ModelSummary, Place};
+use protocol::{PNG_MIME, Place};
 use sha2::{Digest, Sha256};
 
-use super::{End, download};
-use crate::worker::message::RunEvent;
+use super::control::Control;
+use super::download::Download;
+use super::js::now_ms;
+use super::store::Store;
+use super::{End, device};
+use crate::worker::fault::Stage;
+use crate::worker::message::{Order, RunEvent, StateAfter, Timings};
 
 /// A package on an engine, kept for the next picture.
 pub(super) struct Loaded {
     url: String,
+    digest: String,
     place: Place,
     pipeline: Pipeline,
+    device: device::Device,
+}
+
+impl Loaded {
+    fn suits(&self, order: &Order) -> bool {
+        let residency = self.pipeline.residency();
+        order.model.package_url.as_ref() == Some(&self.url)
+            && self.digest == order.model.weights_digest
+            && self.place == order.place
+            && (residency == Residency::OnDemand || !order.sparing)
+            && self.device.is_alive()
+    }
+}
+
+/// Where a run is and how long it took, for errors and the report.
+#[derive(Default)]
+pub(super) struct Track {
+    stage: Cell<Option<Stage>>,
+    timings: Cell<Timings>,
+    mark: Cell<f64>,
+}
+
+impl Track {
+    fn begin() -> Self {
+        let track = Self::default();
+        track.mark.set(now_ms());
+        track
+    }
+
+    /// What was being done when an error came.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get().unwrap_or(Stage::Load)
+    }
+
+    /// Time since the last call.
+    fn lap(&self) -> f64 {
+        let now = now_ms();
+        let lap = now - self.mark.replace(now);
+        lap.max(0.0)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Timings)) {
+        let mut timings = self.timings.get();
+        change(&mut timings);
+        self.timings.set(timings);
+    }
 }
 
 /// Makes the picture. Gives back what is loaded, unless the run failed: then nothing of it is trusted again.
 pub(super) async fn render(
     kept: Option<Loaded>,
-    model: &ModelSummary,
-    request: &GenerationRequest,
-    place: Place,
-    cancel: &Cancel,
-    report: &impl Fn(RunEvent),
+    store: Store,
+    order: &Order,
+    control: &Control,
+    report: &dyn Fn(RunEvent),
 ) -> (Option<Loaded>, Result<(RunEvent, ArrayBuffer), End>) {
-    let loaded =
-        match kept.filter(|l| model.package_url.as_ref() == Some(&l.url) && l.place == place) {
-            Some(loaded) => loaded,
-            None => match load(model, place, cancel, report).await {
-                Ok(loaded) => loaded,
-                Err(end) => return (None, Err(end)),
-            },
-        };
-    match generate(&loaded.pipeline, request, cancel, report).await {
+    let track = Track::begin();
+    let loaded = match kept.filter(|loaded| loaded.suits(order)) {
+        Some(loaded) => loaded,
+        None => match load(store, order, control, report, &track).await {
+            Ok(loaded) => loaded,
+            Err(end) => return (None, Err(end.at(&track))),
+        },
+    };
+    match generate(&loaded, order, control, report, &track).await {
         Ok(done) => (Some(loaded), Ok(done)),
         Err(End::Cancelled) => (Some(loaded), Err(End::Cancelled)),
-        Err(failed) => (None, Err(failed)),
+        Err(failed) => (None, Err(failed.at(&track))),
     }
 }
 
 async fn load(
-    model: &ModelSummary,
-    place: Place,
-    cancel: &Cancel,
-    report: &impl Fn(RunEvent),
+    store: Store,
+    order: &Order,
+    control: &Control,
+    report: &dyn Fn(RunEvent),
+    track: &Track,
 ) -> Result<Loaded, End> {
-    let url = model
+    let url = order
+        .model
         .package_url
         .clone()
-        .ok_or_else(|| End::Failed("this model has no package for browsers".into()))?;
-    let (manifest, files) = download::package(&url, cancel, report).await?;
-    report(RunEvent::Preparing);
-    let package = Package::from_files(&manifest, files)?;
-    let engine: Box<dyn Engine> = match place {
-        Place::BrowserGpu => Box::new(GpuEngine::request(AdapterChoice::Default).await?),
-        Place::BrowserCpu => Box::new(CpuEngine::new()),
-        Place::Server => {
-            return Err(End::Failed(
-                "the server's work was sent to the browser".into(),
-            ));
-        }
+        .ok_or_else(|| End::Package("this model has no package for browsers".into()))?;
+    let download = Download {
+        store,
+        control,
+        report,
     };
-    let pipeline = Pipeline::load(package, &*engine).await?;
-    if cancel.is_cancelled() {
-        return Err(End::Cancelled);
-    }
+    let digest = order.model.weights_digest.clone();
+    let (manifest, files) = download.package(&url, &digest).await?;
+    track.note(|t| t.download_ms = track.lap());
+    report(RunEvent::Preparing);
+    control.check()?;
+    let package = Package::from_source(manifest, Box::new(files));
+    let (engine, device): (Box<dyn Engine>, _) = device::open(order.place).await?;
+    let pipeline = if order.sparing {
+        Pipeline::on_demand(package, engine).await?
+    } else {
+        Pipeline::load(package, &*engine).await?
+    };
+    track.note(|t| t.load_ms = track.lap());
+    control.check()?;
     Ok(Loaded {
         url,
-        place,
+        digest,
+        place: order.place,
         pipeline,
+        device,
     })
 }
 
 async fn generate(
-    pipeline: &Pipeline,
-    request: &GenerationRequest,
-    cancel: &Cancel,
-    report: &impl Fn(RunEvent),
+    loaded: &Loaded,
+    order: &Order,
+    control: &Control,
+    report: &dyn Fn(RunEvent),
+    track: &Track,
 ) -> Result<(RunEvent, ArrayBuffer), End> {
+    let Order {
+        request, resume, ..
+    } = order;
+    let pipeline = &loaded.pipeline;
+    let resume = resume.as_ref().map(checkpoint).transpose()?;
+    let steps = request.num_inference_steps.unwrap_or_default();
+    let before = resume.as_ref().map_or(0, |from| from.step);
     report(RunEvent::Step {
-        step: 0,
-        total_steps: request.num_inference_steps.unwrap_or_default(),
+        step: before,
+        total_steps: steps,
+        preview: None,
+        state: None,
     });
-    let began = js_sys::Date::now();
+    let stage = |done: u32| {
+        if done < steps {
+            Stage::Step
+        } else {
+            Stage::Decode
+        }
+    };
+    track.stage.set(Some(stage(before)));
+    track.lap();
+    let began = now_ms();
+    let shape = pipeline.manifest().latents.map(|n| n as u32);
+    let mut on_step = |step: Step| {
+        let done = step.progress.step;
+        track.stage.set(Some(stage(done)));
+        let lap = track.lap();
+        track.note(|t| {
+            if done == before + 1 {
+                t.first_step_ms = lap;
+            } else {
+                t.other_steps_ms += lap;
+            }
+        });
+        report(RunEvent::Step {
+            step: done,
+            total_steps: step.progress.total_steps,
+            preview: step.preview.as_ref().and_then(data_url),
+            state: step
+                .checkpoint
+                .map(|state| StateAfter::new(state.step, shape, &state.latents)),
+        });
+    };
+    let options = RunOptions {
+        latent_previews: true,
+        checkpoints: true,
+        resume,
+        ..RunOptions::default()
+    };
     let picture = pipeline
-        .generate(
-            request,
-            &mut |progress| {
-                report(RunEvent::Step {
-                    step: progress.step,
-                    total_steps: progress.total_steps,
-                });
-            },
-            cancel,
-        )
+        .run(request, options, &mut on_step, control.flag())
         .await?;
-    let duration_ms = (js_sys::Date::now() - began).max(0.0) as u64;
+    let duration_ms = (now_ms() - began).max(0.0) as u64;
     let recipe = pipeline.recipe(request, "browser", duration_ms);
     let bytes = png::encode(&picture, &recipe)?;
+    track.note(|t| {
+        t.decode_ms = track.lap();
+        loaded.device.note(t);
+    });
     let event = RunEvent::Done {
         recipe: Box::new(recipe),
         sha256: hex::encode(Sha256::digest(&bytes)),
         width: picture.width,
         height: picture.height,
+        timings: track.timings.get(),
     };
     Ok((event, Uint8Array::from(bytes.as_slice()).buffer()))
+}
+
+fn checkpoint(state: &StateAfter) -> Result<Checkpoint, End> {
+    let latents = state
+        .latents()
+        .ok_or_else(|| End::Engine("the state to go on from is damaged".to_owned()))?;
+    Ok(Checkpoint {
+        step: state.step,
+        latents,
+    })
+}
+
+/// A preview that cannot be written is left out: the picture does not depend on it.
+fn data_url(picture: &Picture) -> Option<String> {
+    let png = png::encode_plain(picture).ok()?;
+    Some(format!("data:{PNG_MIME};base64,{}", STANDARD.encode(png)))
 }

@@ -1,0 +1,179 @@
+//! What happens after a fault: the state machine of a run in the browser.
+//!
+//! ```text
+//!            lost, crashed, hung (first time)        out of memory (first time)
+//!           ┌────────────────────────────┐          ┌─────────────────────────┐
+//! start ──► browser, on its GPU ─────────┴──────────┴──► the same, from the last finished step
+//!           │ any other fault, or the second one
+//!           ├─ automatic ────────► the server, from the last finished step
+//!           └─ only my browser ──► the processor, from the last finished step ──► the end
+//! ```
+
+use protocol::{Decision, Place, Policy, Reason};
+
+use crate::worker::fault::Fault;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Make the picture, or the rest of it, in this browser.
+    Browser {
+        /// [`Place::BrowserGpu`] or [`Place::BrowserCpu`].
+        place: Place,
+        /// Hold one graph at a time.
+        sparing: bool,
+    },
+    /// Hand the picture, or the rest of it, to the server.
+    Server(Reason),
+    /// Hand it over once there is a network.
+    WaitForNetwork(Reason),
+    /// Give up; a sentence says why.
+    Fail(String),
+}
+
+/// Decides after every fault of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    policy: Policy,
+    place: Place,
+    sparing: bool,
+    /// Whether a device, or worker, was replaced already.
+    recovered: bool,
+    steps_done: u32,
+    total_steps: u32,
+    told: Vec<String>,
+}
+
+impl Machine {
+    /// A run of `total_steps` steps after the verdict on the browser.
+    pub fn new(policy: Policy, decision: &Decision, total_steps: u32) -> Self {
+        Self {
+            policy,
+            place: decision.place,
+            sparing: false,
+            recovered: false,
+            steps_done: 0,
+            total_steps,
+            told: Vec::new(),
+        }
+    }
+
+    /// The first action, which the verdict names.
+    pub fn start(&self, decision: &Decision) -> Action {
+        match decision.place {
+            Place::Server => Action::Server(decision.reason.clone()),
+            place => Action::Browser {
+                place,
+                sparing: false,
+            },
+        }
+    }
+
+    /// `step` steps are done and their state is kept.
+    pub fn step_done(&mut self, step: u32) {
+        self.steps_done = self.steps_done.max(step);
+    }
+
+    /// Steps that need not be done again.
+    pub fn steps_done(&self) -> u32 {
+        self.steps_done
+    }
+
+    /// What the visitor is told of faults that the run got over, a sentence each.
+    pub fn told(&self) -> String {
+        self.told.join(" ")
+    }
+
+    /// What to do after `fault`; `online` is what the browser believes of its network.
+    pub fn after(&mut self, fault: &Fault, online: bool) -> Action {
+        if fault.may_pass() && !self.recovered {
+            self.recovered = true;
+            self.tell(fault, "the rest was made here on a fresh start");
+            return self.again();
+        }
+        if matches!(fault, Fault::OutOfMemory(_))
+            && !self.sparing
+            && self.place == Place::BrowserGpu
+        {
+            self.sparing = true;
+            self.tell(
+                fault,
+                "the rest was made here with one part of the model loaded at a time",
+            );
+            return self.again();
+        }
+        if matches!(fault, Fault::Download(_)) && !online {
+            return Action::Fail(
+                "there is no network, and the model is not stored in this browser".to_owned(),
+            );
+        }
+        if self.policy == Policy::BrowserOnly {
+            return self.within_browser(fault);
+        }
+        self.place = Place::Server;
+        let reason = Reason::BrowserFailed {
+            detail: self.detail(fault),
+        };
+        if online {
+            Action::Server(reason)
+        } else {
+            Action::WaitForNetwork(reason)
+        }
+    }
+
+    fn within_browser(&mut self, fault: &Fault) -> Action {
+        if self.place == Place::BrowserGpu && !fault.is_of_package() {
+            self.place = Place::BrowserCpu;
+            self.sparing = false;
+            self.recovered = false;
+            self.tell(fault, "the rest was made on the processor");
+            return self.again();
+        }
+        Action::Fail(fault.to_string())
+    }
+
+    fn again(&self) -> Action {
+        Action::Browser {
+            place: self.place,
+            sparing: self.sparing,
+        }
+    }
+
+    fn tell(&mut self, fault: &Fault, remedy: &str) {
+        let when = self.when();
+        let fault = capitalised(&fault.to_string());
+        self.told.push(format!("{fault}{when}; {remedy}."));
+    }
+
+    /// The fault as part of the sentence that names the server.
+    fn detail(&self, fault: &Fault) -> String {
+        match self.total_steps.saturating_sub(self.steps_done) {
+            _ if self.steps_done == 0 => fault.to_string(),
+            0 => format!("{fault}{}, so the server decoded the picture", self.when()),
+            1 => format!("{fault}{}, so the server made the last step", self.when()),
+            rest => format!(
+                "{fault}{}, so the server made the other {rest}",
+                self.when()
+            ),
+        }
+    }
+
+    fn when(&self) -> String {
+        if self.steps_done == 0 {
+            return String::new();
+        }
+        format!(" after step {} of {}", self.steps_done, self.total_steps)
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;
