@@ -28,7 +28,7 @@ pub(super) fn Filters(query: Memo<GalleryQuery>) -> impl IntoView {
     };
     let current = move |wanted: bool| (query.with(|q| q.mine) == wanted).then_some("page");
     view! {
-        <div class="filters">
+        <div class="gallery-bar">
             <nav class="tabs" aria-label="Whose pictures">
                 <a href=everyone aria-current=move || current(false)>
                     "Everyone’s"

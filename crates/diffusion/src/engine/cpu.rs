@@ -30,7 +30,8 @@ impl Engine for CpuEngine {
 
     fn adapter(&self) -> String {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        format!("{}, {threads} threads", std::env::consts::ARCH)
+        let unit = if threads == 1 { "thread" } else { "threads" };
+        format!("{}, {threads} {unit}", std::env::consts::ARCH)
     }
 
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
