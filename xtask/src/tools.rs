@@ -99,6 +99,13 @@ pub fn for_browser(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools
 }
 
+/// What the end-to-end tests need.
+pub fn for_end_to_end(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
+    let mut tools = for_browser(workspace);
+    tools.extend(apt::firefox());
+    tools
+}
+
 /// What comparing the runtime with its peers needs.
 pub fn for_bench(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_browser(workspace);
@@ -118,6 +125,7 @@ pub fn for_jobs_bench(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
 /// All tools, each once.
 pub fn all(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_bench(workspace);
+    add_new(&mut tools, for_end_to_end(workspace));
     add_new(&mut tools, for_training(workspace));
     add_new(&mut tools, for_server_tests(workspace));
     add_new(&mut tools, for_jobs_bench(workspace));

@@ -1,4 +1,4 @@
-//! Playwright in Chromium.
+//! Playwright in Chromium, and Firefox.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::client::{self, Profile};
 use crate::process::{run, step};
-use crate::tools::npm;
+use crate::tools::{apt, npm};
 use crate::workspace::Workspace;
 use crate::{engine_page, fixtures, tools};
 
 /// Builds the client and drives it, with the built `server`, in the browser.
 pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Result<()> {
-    tools::ensure(&tools::for_browser(workspace))?;
+    tools::ensure(&tools::for_end_to_end(workspace))?;
     super::lint_wasm(workspace)?;
     let fixtures = fixtures::ensure(workspace)?;
     client::build(workspace, Profile::Release)?;
@@ -38,6 +38,9 @@ pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Re
             .env("E2E_TOLERANCE", tolerance(workspace)?);
         if let Some(chromium) = npm::chromium(workspace) {
             command.env("PLAYWRIGHT_CHROMIUM", chromium);
+        }
+        if let Some(firefox) = apt::firefox_program() {
+            command.env("E2E_FIREFOX", firefox);
         }
         if let Some(grep) = grep {
             command.args(["--grep", grep]);

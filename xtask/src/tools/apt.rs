@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -100,6 +100,28 @@ pub fn exiftool() -> Vec<Box<dyn Tool>> {
             Err(_) => State::Missing("exiftool is not on PATH".to_owned()),
         },
     })]
+}
+
+/// Firefox.
+pub fn firefox() -> Vec<Box<dyn Tool>> {
+    vec![Box::new(AptTool {
+        name: "firefox",
+        purpose: "e2e",
+        packages: &["firefox-esr"],
+        seconds: 30,
+        // Asking it for its version takes it seconds.
+        probe: || match firefox_program() {
+            Some(path) => State::Ready(path.display().to_string()),
+            None => State::Missing("not on PATH".to_owned()),
+        },
+    })]
+}
+
+/// Where Firefox is.
+pub fn firefox_program() -> Option<PathBuf> {
+    ["firefox-esr", "firefox"]
+        .into_iter()
+        .find_map(find_program)
 }
 
 /// A Vulkan driver that needs no GPU; only Linux has it.
