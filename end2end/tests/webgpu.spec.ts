@@ -47,7 +47,11 @@ test("a picture is made on WebGPU in the worker, saved by presigned PUT, and out
     await expect(page.getByTestId("where")).toContainText("server");
     const there = await pixels(page, await shown(page));
     expect([there.width, there.height]).toEqual([here.width, here.height]);
-    const worst = Math.max(...there.rgb.map((value, i) => Math.abs(value - here.rgb[i])));
+    const differences = there.rgb.map((value, i) => Math.abs(value - here.rgb[i]));
+    const worst = Math.max(...differences);
+    const squares = differences.reduce((sum, d) => sum + d * d, 0);
+    const psnr = 10 * Math.log10((255 * 255 * differences.length) / squares);
+    console.log(`browser and server: PSNR ${psnr.toFixed(1)} dB, largest difference ${worst} of 255`);
     expect(worst).toBeLessThanOrEqual(tolerance());
   });
 });

@@ -35,6 +35,13 @@ fn request(prompt: &str, seed: u64) -> GenerationRequest {
     }
 }
 
+/// Peak signal-to-noise ratio in dB; infinite where the pictures are equal.
+fn psnr(a: &Picture, b: &Picture) -> f64 {
+    let pairs = a.rgb.iter().zip(&b.rgb);
+    let squares: f64 = pairs.map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+    10.0 * (255.0 * 255.0 * a.rgb.len() as f64 / squares).log10()
+}
+
 #[test]
 fn one_seed_makes_one_picture_on_both_engines() {
     let request = request("red apple, flat style", 1);
@@ -47,7 +54,10 @@ fn one_seed_makes_one_picture_on_both_engines() {
     };
     for (name, other) in [("CPU", cpu), ("ONNX Runtime", golden)] {
         let difference = gpu.max_difference(&other).unwrap();
-        println!("largest difference to {name}: {difference} of 255");
+        println!(
+            "to {name}: PSNR {:.1} dB, largest difference {difference} of 255",
+            psnr(&gpu, &other)
+        );
         assert!(difference <= TOLERANCE, "{name}: {difference}");
     }
 }
