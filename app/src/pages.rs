@@ -3,6 +3,7 @@
 mod compare;
 mod copy;
 mod creator;
+mod fetched;
 mod gallery;
 mod home;
 mod image;

@@ -3,12 +3,11 @@
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
 use leptos_router::hooks::{use_params_map, use_query_map};
-use protocol::{CreatorPage as Page, ProblemCode};
+use protocol::CreatorPage as Page;
 
-use super::NotFound;
+use super::fetched::fetched;
 use super::json_ld::{JsonLd, creator};
 use super::models::listing;
-use super::parts::{ProblemNote, set_status};
 use super::provenance::Sources;
 use crate::data;
 use crate::settings::encode;
@@ -25,31 +24,9 @@ pub(crate) fn CreatorPage() -> impl IntoView {
         )
     };
     let page = Resource::new(asked, |(owner, cursor)| data::creator(owner, cursor));
-    view! {
-        <Suspense fallback=|| {
-            view! {
-                <main id="main" class="page">
-                    <p class="waiting">"Loading the models…"</p>
-                </main>
-            }
-        }>
-            {move || Suspend::new(async move {
-                match page.await {
-                    Ok(page) => view! { <Shown page /> }.into_any(),
-                    Err(problem) if problem.code == ProblemCode::NotFound => view! { <NotFound /> }.into_any(),
-                    Err(problem) => {
-                        set_status(problem.status);
-                        view! {
-                            <main id="main" class="page">
-                                <ProblemNote problem />
-                            </main>
-                        }
-                            .into_any()
-                    }
-                }
-            })}
-        </Suspense>
-    }
+    fetched(page, "Loading the models…", |page| {
+        view! { <Shown page /> }.into_any()
+    })
 }
 
 #[component]

@@ -8,15 +8,14 @@ mod recipe;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use protocol::{ImageRecord, ProblemCode};
+use protocol::ImageRecord;
 
 use self::actions::Actions;
 use self::again::Again;
 use self::card::Card;
 use self::owner::Owner;
 use self::recipe::RecipeTable;
-use super::NotFound;
-use super::parts::{ProblemNote, set_status};
+use super::fetched::fetched;
 use crate::{data, format};
 
 /// The permalink page.
@@ -27,31 +26,9 @@ pub(crate) fn ImagePage() -> impl IntoView {
         move || params.read().get("id").unwrap_or_default(),
         data::image,
     );
-    view! {
-        <Suspense fallback=|| {
-            view! {
-                <main id="main" class="page">
-                    <p class="waiting">"Loading the picture…"</p>
-                </main>
-            }
-        }>
-            {move || Suspend::new(async move {
-                match record.await {
-                    Ok(record) => view! { <Picture record /> }.into_any(),
-                    Err(problem) if problem.code == ProblemCode::NotFound => view! { <NotFound /> }.into_any(),
-                    Err(problem) => {
-                        set_status(problem.status);
-                        view! {
-                            <main id="main" class="page">
-                                <ProblemNote problem />
-                            </main>
-                        }
-                            .into_any()
-                    }
-                }
-            })}
-        </Suspense>
-    }
+    fetched(record, "Loading the picture…", |record| {
+        view! { <Picture record /> }.into_any()
+    })
 }
 
 #[component]

@@ -8,11 +8,11 @@ mod paper;
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
 use leptos_router::hooks::use_params_map;
-use protocol::{ModelCard, ProblemCode};
+use protocol::ModelCard;
 
-use super::NotFound;
+use super::fetched::fetched;
 use super::json_ld::{JsonLd, model as json_of};
-use super::parts::{ProblemNote, absolute, set_status};
+use super::parts::absolute;
 use super::provenance::Sources;
 use super::verdict::{NotRunnable, VerdictNote};
 use crate::{data, settings};
@@ -30,34 +30,9 @@ pub(crate) fn ModelPage() -> impl IntoView {
         )
     };
     let card = Resource::new(id, data::card);
-    view! {
-        <Suspense fallback=|| {
-            view! {
-                <main id="main" class="page">
-                    <p class="waiting">"Loading the model card…"</p>
-                </main>
-            }
-        }>
-            {move || Suspend::new(async move {
-                match card.await {
-                    Ok(card) => view! { <Scholarly card /> }.into_any(),
-                    Err(problem) if matches!(
-                        problem.code,
-                        ProblemCode::NotFound | ProblemCode::UnknownModel
-                    ) => view! { <NotFound /> }.into_any(),
-                    Err(problem) => {
-                        set_status(problem.status);
-                        view! {
-                            <main id="main" class="page">
-                                <ProblemNote problem />
-                            </main>
-                        }
-                            .into_any()
-                    }
-                }
-            })}
-        </Suspense>
-    }
+    fetched(card, "Loading the model card…", |card| {
+        view! { <Scholarly card /> }.into_any()
+    })
 }
 
 #[component]
