@@ -14,6 +14,7 @@ mod not_found;
 mod parts;
 mod provenance;
 mod split;
+mod storage;
 mod verdict;
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
@@ -28,4 +29,7 @@ pub(crate) use model::ModelPage;
 pub(crate) use models::Models;
 pub(crate) use not_found::NotFound;
 pub(crate) use parts::ProblemNote;
+pub(crate) use storage::StoragePage;
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub(crate) use storage::{Check, Known, StoreAct, Stored};
 pub(crate) use verdict::VerdictLine;

@@ -9,7 +9,7 @@ use leptos_router::path;
 use crate::capability::Capability;
 use crate::format::escape;
 use crate::pages::{
-    Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf,
+    Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf, StoragePage,
 };
 use crate::studio::Studio;
 
@@ -53,10 +53,12 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/models") view=Models ssr=SsrMode::Async />
                 <Route path=path!("/creators/:owner") view=CreatorPage ssr=SsrMode::Async />
                 <Route path=path!("/models/:owner/:name") view=ModelPage ssr=SsrMode::Async />
+                <Route path=path!("/storage") view=StoragePage />
             </Routes>
             <footer class="footer">
                 <p>
-                    "Pictures are made in your browser on WebGPU where it can, else on the server."
+                    "Pictures are made in your browser on WebGPU where it can, else on the server. "
+                    <a href="/storage">"Models in this browser"</a>
                 </p>
                 <p>
                     <a href="/onnx.html" rel="external">"Run an ONNX file on your GPU"</a>

@@ -17,6 +17,8 @@ mod view;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 mod browser;
 
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub(crate) use browser::storage::act as act_on_store;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 pub(crate) use handle::Studio;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]

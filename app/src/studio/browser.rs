@@ -9,6 +9,7 @@ mod pixels;
 mod remote;
 pub(super) mod rerun;
 pub(super) mod save;
+pub(crate) mod storage;
 pub(super) mod time;
 pub(super) mod typed;
 mod worker;

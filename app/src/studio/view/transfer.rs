@@ -94,7 +94,10 @@ fn RoomQuestion(studio: Studio, needs: NeedsRoom, browser_only: bool) -> impl In
     });
     view! {
         <div class="note-box" role="group" aria-label="Too little room" data-testid="room">
-            <p>"Models are stored in this browser so that they are downloaded once."</p>
+            <p>
+                "Models are stored in this browser so that they are downloaded once. "
+                <a href="/storage">"See what is stored"</a>
+            </p>
             <div class="actions">
                 {evict}
                 <button
