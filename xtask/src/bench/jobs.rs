@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Load;
 use crate::process::{shell_line, step};
+use crate::serve::NOT_SERVER;
 use crate::tools;
 use crate::workspace::Workspace;
 
@@ -83,7 +84,11 @@ pub fn jobs(workspace: &Workspace, args: &JobsArgs) -> Result<()> {
     tools::ensure(&tools::for_jobs_bench(workspace))?;
     let test = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
-        command.args(["test", "-p", "server", "--test", "it"]);
+        // The selection of the tests: another one would compile large dependencies once more.
+        command
+            .args(["test", "--workspace"])
+            .args(NOT_SERVER)
+            .args(["--lib", "--bins", "--tests"]);
         if args.release {
             command.arg("--release");
         }
