@@ -18,7 +18,7 @@ test("the verdict on a model is the server, with the reason, before any download
 test("the card links authors, licence, paper and creator", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await open(page, "/");
-  await page.getByRole("link", { name: "Models" }).click();
+  await page.getByRole("link", { name: "Models", exact: true }).click();
   await expect(page).toHaveURL(/\/models$/);
   await expect(page).toHaveTitle("Models · Demo Hub");
   const card = page.getByTestId("model-card").filter({ hasText: "Glyph" });

@@ -27,7 +27,7 @@ test("the software adapter is measured, does not count, and counts where that is
   expect(speed?.flops_per_second).toBeLessThan(1e15);
 
   await open(page, `/?accept-software=1`);
-  await page.getByRole("link", { name: "Models" }).click();
+  await page.getByRole("link", { name: "Models", exact: true }).click();
   await expect(page.getByTestId("verdict").first()).toHaveAttribute("data-kind", /^runs_here/, { timeout: 60_000 });
   await expect(page.getByTestId("verdict").first()).toContainText(/at least .+ a picture/);
   await expect(page.getByTestId("verdict").first()).toContainText(/FLOP\/s/);
