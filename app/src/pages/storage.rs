@@ -11,7 +11,7 @@ use crate::worker::weights::evict::StoredModel;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(
     not(all(feature = "hydrate", target_arch = "wasm32")),
-    allow(dead_code, reason = "the store is in a browser only")
+    expect(dead_code, reason = "the store is in a browser only")
 )]
 pub(crate) enum Known {
     /// Nothing yet.
@@ -27,7 +27,7 @@ pub(crate) enum Known {
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
     not(all(feature = "hydrate", target_arch = "wasm32")),
-    allow(dead_code, reason = "models are checked in a browser only")
+    expect(dead_code, reason = "models are checked in a browser only")
 )]
 pub(crate) enum Check {
     Running(u64),
@@ -56,10 +56,6 @@ impl Stored {
 
 /// What the visitor asks for.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(
-    not(all(feature = "hydrate", target_arch = "wasm32")),
-    allow(dead_code, reason = "the store is in a browser only")
-)]
 pub(crate) enum StoreAct {
     /// The numbers.
     Look,

@@ -210,8 +210,8 @@ impl Store {
         self.0.remove(&format!("{digest}.package")).await
     }
 
-    /// Reads every block of a package; deletes the seals of files that are damaged, so that the next use mends them.
-    /// Gives how many blocks were damaged or missing; `progress` hears of bytes read.
+    /// Reads every block of a package and changes nothing: a damaged one is mended when it is used next. Gives
+    /// how many blocks were damaged or missing; `progress` hears of bytes read.
     pub(super) async fn verify(
         &self,
         digest: &str,
