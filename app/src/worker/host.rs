@@ -210,7 +210,7 @@ async fn tell_storage(before: Result<(), ShelfError>) {
         Ok(()) => store().await.report().await,
         Err(error) => Err(error),
     };
-    let storage = storage.map_err(sentence);
+    let storage = storage.map_err(|error| error.to_string());
     post(&FromWorker::Storage { storage }, None);
 }
 
@@ -226,15 +226,8 @@ async fn verify(digest: String) {
         }
     };
     let damaged = store().await.verify(&digest, on_bytes).await;
-    let damaged = damaged.map_err(sentence);
+    let damaged = damaged.map_err(|error| error.to_string());
     post(&FromWorker::Verified { digest, damaged }, None);
-}
-
-fn sentence(error: ShelfError) -> String {
-    match error {
-        ShelfError::Full => "the browser gives no more room".to_owned(),
-        ShelfError::Other(detail) => detail,
-    }
 }
 
 fn scope() -> Option<DedicatedWorkerGlobalScope> {

@@ -240,12 +240,7 @@ impl Download<'_> {
                     store
                         .remove(&model.digest)
                         .await
-                        .map_err(|error| match error {
-                            ShelfError::Full => {
-                                End::Storage("the browser gives no room".to_owned())
-                            }
-                            ShelfError::Other(detail) => End::Storage(detail),
-                        })?;
+                        .map_err(|error| End::Storage(error.to_string()))?;
                 }
                 Ok(store)
             }

@@ -63,11 +63,7 @@ impl StoredFiles {
             return Ok(block);
         }
         let fail = |error: ShelfError| {
-            let detail = match error {
-                ShelfError::Full => "the browser gives no room".to_owned(),
-                ShelfError::Other(detail) => detail,
-            };
-            Error::new(ErrorKind::Io, format!("{file} cannot be read: {detail}"))
+            Error::new(ErrorKind::Io, format!("{file} cannot be read: {error}"))
         };
         let block = match self.store.checked_block(seal, index).await.map_err(fail)? {
             Some(block) => block,

@@ -33,6 +33,15 @@ pub(in crate::worker::host) enum ShelfError {
     Other(String),
 }
 
+impl std::fmt::Display for ShelfError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the browser gives no more room"),
+            Self::Other(detail) => f.write_str(detail),
+        }
+    }
+}
+
 impl From<JsValue> for ShelfError {
     fn from(error: JsValue) -> Self {
         if is_named(&error, "QuotaExceededError") {
@@ -97,13 +106,10 @@ impl Shelf {
     /// Length of what is there of a file.
     pub(in crate::worker::host) async fn size(&self, name: &str) -> Result<u64, ShelfError> {
         match self {
-            Self::Folder(folder) => match file(folder, name, false).await? {
-                Some(handle) => {
-                    let file: Blob = settle(handle.get_file()).await?.dyn_into()?;
-                    Ok(file.size() as u64)
-                }
-                None => Ok(0),
-            },
+            Self::Folder(folder) => {
+                let found = stored(folder, name).await?;
+                Ok(found.map_or(0, |file| file.size() as u64))
+            }
             _ => {
                 let (mut size, mut index) = (0, 0);
                 while let Some(block) = self.block(name, index).await? {
@@ -122,10 +128,7 @@ impl Shelf {
     pub(in crate::worker::host) async fn writer(&self, name: &str) -> Result<Writer, ShelfError> {
         match self {
             Self::Folder(folder) => {
-                let handle = file(folder, name, true)
-                    .await?
-                    .ok_or_else(|| ShelfError::Other("the file was not made".to_owned()))?;
-                let handle = access(handle).await?;
+                let handle = open(folder, name).await?;
                 let at = handle.get_size()? as u64;
                 Ok(Writer::File { handle, at })
             }
@@ -150,10 +153,9 @@ impl Shelf {
     ) -> Result<Option<Uint8Array>, ShelfError> {
         match self {
             Self::Folder(folder) => {
-                let Some(handle) = file(folder, name, false).await? else {
+                let Some(file) = stored(folder, name).await? else {
                     return Ok(None);
                 };
-                let file: Blob = settle(handle.get_file()).await?.dyn_into()?;
                 let start = (index * BLOCK) as f64;
                 if start >= file.size() {
                     return Ok(None);
@@ -187,10 +189,7 @@ impl Shelf {
     ) -> Result<(), ShelfError> {
         match self {
             Self::Folder(folder) => {
-                let handle = file(folder, name, true)
-                    .await?
-                    .ok_or_else(|| ShelfError::Other("the file was not made".to_owned()))?;
-                let handle = access(handle).await?;
+                let handle = open(folder, name).await?;
                 let options = FileSystemReadWriteOptions::new();
                 options.set_at((index * BLOCK) as f64);
                 let written = handle.write_with_buffer_source_and_options(bytes, &options);
@@ -385,6 +384,26 @@ impl Drop for Writer {
             handle.close();
         }
     }
+}
+
+/// What is there of a file.
+async fn stored(
+    folder: &FileSystemDirectoryHandle,
+    name: &str,
+) -> Result<Option<Blob>, ShelfError> {
+    match file(folder, name, false).await? {
+        Some(handle) => Ok(Some(settle(handle.get_file()).await?.dyn_into()?)),
+        None => Ok(None),
+    }
+}
+
+/// Opens a file, made where it is missing, for writing.
+async fn open(
+    folder: &FileSystemDirectoryHandle,
+    name: &str,
+) -> Result<FileSystemSyncAccessHandle, ShelfError> {
+    let handle = file(folder, name, true).await?;
+    access(handle.ok_or_else(|| ShelfError::Other("the file was not made".to_owned()))?).await
 }
 
 /// Opens a file for writing, once nobody else has it open. Where the caller goes away meanwhile it is closed again.
