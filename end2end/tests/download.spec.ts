@@ -1,5 +1,6 @@
 import { expect, test } from "@playwright/test";
 import { withWebGpu } from "../support/chromium.ts";
+import { look } from "../support/look.ts";
 import { ask, open, picture } from "../support/test.ts";
 import { damage, digests, make, request, status, storedModels, studio, TinyHub, where, worst } from "../support/tinyhub.ts";
 
@@ -174,7 +175,7 @@ test("too little room is a question, before anything is fetched", async ({ brows
   await context.close();
 });
 
-test("a quota that is exceeded while the model arrives is the same question", async ({ browser }) => {
+test("a quota that is exceeded while the model arrives is the same question", async ({ browser }, info) => {
   const context = await tiny.visitor(browser);
   const page = await studio(context, "&model=demo-hub%2Falpha");
   const cdp = await context.newCDPSession(page);
@@ -183,6 +184,7 @@ test("a quota that is exceeded while the model arrives is the same question", as
   await open(page, "/?accept-software=1&model=demo-hub%2Fbeta");
   await ask(page, request);
   await expect(page.getByTestId("room-evict")).toHaveText(/^Delete Alpha \(8\.\d MB\)$/, { timeout: 60_000 });
+  await look(page, info, "room");
   const before = tiny.proxy.of(TABLE).length;
   await page.getByTestId("room-evict").click();
   await picture(page);

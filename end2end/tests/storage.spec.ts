@@ -1,6 +1,6 @@
 import { expect, test } from "@playwright/test";
-import { accessible } from "../support/axe.ts";
 import { withWebGpu } from "../support/chromium.ts";
+import { look } from "../support/look.ts";
 import { open } from "../support/test.ts";
 import { damage, make, storedModels, studio, TinyHub } from "../support/tinyhub.ts";
 
@@ -17,6 +17,7 @@ test("the storage page lists, checks and deletes what this browser keeps", async
   const page = await studio(context);
   await page.getByRole("link", { name: "Models in this browser" }).click();
   await expect(page.getByTestId("storage")).toContainText("No model is stored here.");
+  await look(page, info, "empty");
   for (const model of ["alpha", "beta"]) {
     await open(page, `/?accept-software=1&model=demo-hub%2F${model}`);
     await make(page);
@@ -28,17 +29,7 @@ test("the storage page lists, checks and deletes what this browser keeps", async
   await expect(models.first()).toContainText("Beta");
   await expect(models.first()).toContainText(/8\.\d MB · used \d{4}-/);
 
-  await test.step("it fits, and axe finds nothing", async () => {
-    for (const [width, height] of [[1280, 900], [390, 844]] as const) {
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.setViewportSize({ width, height });
-        await page.emulateMedia({ colorScheme });
-        expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)).toBeLessThanOrEqual(0);
-        await accessible(page);
-        await page.screenshot({ path: info.outputPath(`storage-${width}-${colorScheme}.png`), fullPage: true });
-      }
-    }
-  });
+  await look(page, info, "storage");
 
   await test.step("a damaged byte is found, by keyboard, and mended by the next picture", async () => {
     await damage(page, tiny.size("text_encoder.onnx"), 5_000_000);
@@ -50,6 +41,7 @@ test("the storage page lists, checks and deletes what this browser keeps", async
       await expect(check).toHaveText(/^(Every byte|1 part)/);
       found.push(await check.innerText());
     }
+    await look(page, info, "checked");
     // Both packages have a file of that size; one of them was damaged.
     expect(found.sort()).toEqual(["1 part is damaged or missing; it is fetched again with the next picture.", "Every byte is right."]);
     for (const model of ["alpha", "beta"]) {
