@@ -7,5 +7,7 @@ export default defineConfig({
   timeout: 8 * 60_000,
   expect: { timeout: 20_000 },
   reporter: [["list"]],
+  // A service worker answers before `page.route` does; the test of working offline allows it.
+  use: { serviceWorkers: "block" },
   outputDir: "test-results",
 });

@@ -11,6 +11,7 @@ pub fn hydrate() {
     console_error_panic_hook::set_once();
     crate::pages::watch_window();
     leptos::mount::hydrate_body(App);
+    crate::studio::offline::start();
     spawn_local(async {
         settled().await;
         if let Some(body) = document().body()

@@ -24,6 +24,8 @@ pub mod difference;
 pub mod format;
 pub mod measured;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
+mod outbox;
+#[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod pages;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
 mod root;

@@ -8,6 +8,7 @@ use leptos_router::path;
 
 use crate::capability::Capability;
 use crate::format::escape;
+use crate::outbox::OutboxNote;
 use crate::pages::{
     Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf, StoragePage,
 };
@@ -45,6 +46,7 @@ pub fn App() -> impl IntoView {
                     <A href="/gallery">"Gallery"</A>
                 </nav>
             </header>
+            <OutboxNote />
             <Routes fallback=NotFound>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async />
                 <Route path=path!("/gallery") view=Gallery ssr=SsrMode::Async />

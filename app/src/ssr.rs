@@ -120,6 +120,9 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
                 <meta name="hub-worker" content=worker_js data-wasm=worker_wasm />
+                <meta name="theme-color" content="#3d4fd6" />
+                <link rel="manifest" href="/app.webmanifest" />
+                <link rel="apple-touch-icon" href="/icon-192.png" />
                 <link rel="stylesheet" href=css />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
                 <link rel="modulepreload" href=client_js />

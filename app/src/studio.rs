@@ -32,6 +32,8 @@ pub(crate) use view::{StudioView, TransferControls};
 pub(crate) use browser::capability::{ask as ask_capability, recall as recall_capability};
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 pub(crate) use browser::compare;
+#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+pub(crate) use browser::{offline, outbox};
 
 /// Waits until suspended parts of the page, whose data came with it, are hydrated: they are micro-tasks.
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
 
 use crate::format;
+use crate::outbox::WaitingPictures;
 use crate::worker::message::Storage;
 use crate::worker::weights::evict::StoredModel;
 
@@ -86,6 +87,7 @@ pub(crate) fn StoragePage() -> impl IntoView {
             <noscript>
                 <p>"What this browser keeps is shown with JavaScript switched on."</p>
             </noscript>
+            <WaitingPictures />
             <div data-testid="storage" aria-live="polite">
                 {move || match stored.known.get() {
                     Known::Asking => view! { <p class="waiting">"Looking…"</p> }.into_any(),

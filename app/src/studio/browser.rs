@@ -5,6 +5,8 @@ pub(crate) mod compare;
 pub(super) mod files;
 mod kept;
 mod local;
+pub(crate) mod offline;
+pub(crate) mod outbox;
 mod pixels;
 mod remote;
 pub(super) mod rerun;
@@ -24,7 +26,7 @@ use protocol::{
     CapabilityReport, Decision, GenerationRequest, JobRequest, ModelSummary, Place, Policy,
     Problem, ProblemCode, Reason, Resume, decide,
 };
-use wasm_bindgen::JsCast;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 
 use self::worker::{Line, RenderWorker};
@@ -412,14 +414,19 @@ fn draw_seed() -> Result<u64, Problem> {
 
 /// Keeps a PNG for saving and gives the address that shows it.
 fn keep(png: ArrayBuffer) -> Result<String, String> {
-    let options = web_sys::BlobPropertyBag::new();
-    options.set_type(protocol::PNG_MIME);
-    let parts = js_sys::Array::of1(&Uint8Array::new(&png));
-    let url = web_sys::Blob::new_with_u8_array_sequence_and_options(&parts, &options)
-        .and_then(|blob| web_sys::Url::create_object_url_with_blob(&blob))
+    let url = png_url(&png)
         .map_err(|error| format!("the picture could not be shown: {}", worker::text(&error)))?;
     desk(|d| d.picture = Some((png, url.clone())));
     Ok(url)
+}
+
+/// An address that shows the PNG until it is revoked.
+fn png_url(png: &ArrayBuffer) -> Result<String, JsValue> {
+    let options = web_sys::BlobPropertyBag::new();
+    options.set_type(protocol::PNG_MIME);
+    let parts = js_sys::Array::of1(&Uint8Array::new(png));
+    let blob = web_sys::Blob::new_with_u8_array_sequence_and_options(&parts, &options)?;
+    web_sys::Url::create_object_url_with_blob(&blob)
 }
 
 /// Scrolls to the result where it lies below the window, as on a phone.

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use protocol::{ModelSummary, Problem};
 
 use super::run::Run;
+use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::worker::message::RoomChoice;
 
@@ -26,6 +27,8 @@ pub(crate) enum Saving {
     },
     /// The server checks what arrived.
     Committing,
+    /// Kept in this browser until there is a network.
+    Waiting,
     /// Stored for good under this link.
     Saved(String),
     /// Not stored; the picture is still here.
@@ -45,6 +48,8 @@ pub(crate) struct Studio {
     pub(crate) saving: RwSignal<Saving>,
     /// Whether the next picture to be saved stays out of the gallery.
     pub(crate) unlisted: RwSignal<bool>,
+    /// Pictures that wait until they can be saved.
+    pub(crate) outbox: Outbox,
     /// What the last file with settings gave: a sentence, or why it gave nothing.
     pub(crate) from_file: RwSignal<Option<Result<String, String>>>,
 }
@@ -57,6 +62,7 @@ impl Studio {
             problem: RwSignal::new(None),
             saving: RwSignal::default(),
             unlisted: RwSignal::new(false),
+            outbox: Outbox::new(),
             from_file: RwSignal::new(None),
         }
     }
@@ -111,11 +117,24 @@ impl Studio {
         super::browser::save::start(self);
     }
 
+    /// Shows what waits to be saved, and saves it as soon as there is a network.
+    pub(crate) fn watch_outbox(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::outbox::watch(self);
+    }
+
+    /// Tries to save what waits.
+    pub(crate) fn send_waiting(self) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::outbox::send(self);
+    }
+
     /// Takes over what the visitor typed into the served form before the page came alive.
     pub(crate) fn adopt_typed(self) {
         #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
         super::browser::typed::adopt(self.settings);
     }
+
     /// Takes PNGs that are dropped onto the page; `over` tells while one is held above it.
     pub(crate) fn take_dropped_files(
         self,

@@ -263,6 +263,7 @@ fn apply(
                 Fault::WorkerCrashed("the render worker sent no picture".to_owned())
             })?;
             let url = keep(png).map_err(Fault::Engine)?;
+            super::offline::keep_worker();
             return Ok(Applied::Done(Box::new(Finished {
                 url,
                 width,

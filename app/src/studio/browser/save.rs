@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{ProgressEvent, XmlHttpRequest};
 
-use super::{desk, worker::text};
+use super::{desk, outbox, worker::text};
 use crate::api;
 use crate::studio::Studio;
 use crate::studio::handle::Saving;
@@ -46,12 +46,27 @@ pub(crate) fn start(studio: Studio) {
     });
     let unlisted = studio.unlisted.get_untracked();
     spawn_local(async move {
-        let end = match save(made_here, &png, unlisted, &show).await {
+        let end = match save(made_here.clone(), &png, unlisted, &show).await {
             Ok(permalink) => Saving::Saved(permalink),
+            Err(problem) if !super::is_online() && outbox::may_pass(&problem) => {
+                match outbox::queue(studio.outbox, made_here, unlisted, &png).await {
+                    Ok(()) => Saving::Waiting,
+                    Err(_) => Saving::Failed(problem),
+                }
+            }
             Err(problem) => Saving::Failed(problem),
         };
         show(end);
     });
+}
+
+/// Saves a picture that nobody watches.
+pub(super) async fn send(
+    made_here: MadeHere,
+    unlisted: bool,
+    png: &ArrayBuffer,
+) -> Result<String, Problem> {
+    save(made_here, png, unlisted, &|_| {}).await
 }
 
 async fn save(

@@ -176,7 +176,10 @@ fn Actions(done: Finished) -> impl IntoView {
             saving.with(|s| {
                 matches!(
                     s,
-                    Saving::Uploading { .. } | Saving::Committing | Saving::Saved(_)
+                    Saving::Uploading { .. }
+                        | Saving::Committing
+                        | Saving::Waiting
+                        | Saving::Saved(_)
                 )
             })
         };
@@ -191,6 +194,7 @@ fn Actions(done: Finished) -> impl IntoView {
                     )
                 }
                 Saving::Committing => "Checking…".to_owned(),
+                Saving::Waiting => "Will be saved when you are online again".to_owned(),
                 Saving::Saved(_) => "Saved".to_owned(),
                 Saving::Failed(_) => "Try to save again".to_owned(),
             })

@@ -1,0 +1,149 @@
+//! Pictures that wait in this browser until they can be saved.
+
+use leptos::prelude::*;
+use leptos_router::hooks::use_location;
+
+use crate::studio::Studio;
+
+/// A picture that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WaitingPicture {
+    /// Of the PNG, in hex.
+    pub(crate) sha256: String,
+    /// What was asked for.
+    pub(crate) prompt: String,
+    /// Blob address that shows it.
+    pub(crate) url: String,
+    /// Why the hub did not take it; absent while it was not asked.
+    pub(crate) refused: Option<String>,
+}
+
+/// Handle on what waits; lives as long as the application.
+#[derive(Clone, Copy)]
+pub(crate) struct Outbox {
+    /// Those that wait, oldest first.
+    pub(crate) waiting: RwSignal<Vec<WaitingPicture>>,
+    /// Permanent link of the one that was saved last.
+    pub(crate) saved: RwSignal<Option<String>>,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: RwSignal::default(),
+            saved: RwSignal::new(None),
+        }
+    }
+
+    /// Gives one up.
+    fn discard(self, sha256: String) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        crate::studio::outbox::discard(self, sha256);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = sha256;
+    }
+}
+
+/// One line on every page while something waits, or was saved since the page was opened.
+#[component]
+pub(crate) fn OutboxNote() -> impl IntoView {
+    let studio = expect_context::<Studio>();
+    let outbox = studio.outbox;
+    let path = use_location().pathname;
+    Effect::new(move |_| studio.watch_outbox());
+    let line = move || {
+        let waiting = outbox.waiting.with(Vec::len);
+        if waiting > 0 && path.get() != "/storage" {
+            let pictures = if waiting == 1 {
+                "1 picture waits to be saved.".to_owned()
+            } else {
+                format!("{waiting} pictures wait to be saved.")
+            };
+            return Some(view! { {pictures} " " <a href="/storage">"Show"</a> }.into_any());
+        }
+        let link = outbox.saved.get()?;
+        Some(
+            view! { "A picture that had waited was saved. " <a href=link>"Permanent link"</a> }
+                .into_any(),
+        )
+    };
+    view! {
+        <p class="outbox-note" role="status" data-testid="outbox-note">
+            {line}
+        </p>
+    }
+    .into_any()
+}
+
+/// The pictures that wait, and what can be done with them.
+#[component]
+pub(crate) fn WaitingPictures() -> impl IntoView {
+    let studio = expect_context::<Studio>();
+    let outbox = studio.outbox;
+    move || {
+        let waiting = outbox.waiting.get();
+        if waiting.is_empty() {
+            return None;
+        }
+        let rows = waiting
+            .into_iter()
+            .map(|picture| view! { <Row picture outbox /> })
+            .collect_view();
+        Some(view! {
+            <section class="waiting-pictures" aria-labelledby="waiting-title">
+                <h2 id="waiting-title">"Pictures that wait to be saved"</h2>
+                <ul class="stored">{rows}</ul>
+                <p class="actions">
+                    <button
+                        class="button quiet"
+                        type="button"
+                        data-testid="send-waiting"
+                        on:click=move |_| studio.send_waiting()
+                    >
+                        "Save now"
+                    </button>
+                </p>
+            </section>
+        })
+    }
+}
+
+#[component]
+fn Row(picture: WaitingPicture, outbox: Outbox) -> impl IntoView {
+    let WaitingPicture {
+        sha256,
+        prompt,
+        url,
+        refused,
+    } = picture;
+    let state = refused.map_or_else(
+        || "Is saved when you are online again.".to_owned(),
+        |why| format!("The hub did not take it: {why}."),
+    );
+    let file = format!("{}.png", crate::format::slug(&prompt));
+    view! {
+        <li class="stored-model" data-testid="waiting-picture">
+            <div class="waiting-picture">
+                <img class="pixels" src=url.clone() alt="" width="64" height="64" />
+                <div>
+                    <p class="stored-name">{prompt.clone()}</p>
+                    <p class="note">{state}</p>
+                </div>
+            </div>
+            <div class="actions">
+                <a class="button quiet" href=url download=file>
+                    "Download PNG"
+                </a>
+                <button
+                    class="button quiet"
+                    type="button"
+                    aria-label=format!("Discard {prompt}")
+                    on:click=move |_| outbox.discard(sha256.clone())
+                >
+                    "Discard"
+                </button>
+            </div>
+        </li>
+    }
+    .into_any()
+}

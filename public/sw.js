@@ -1,0 +1,87 @@
+// Lets the hub open without a network. Pages come from the network where there is one; files whose names change with their
+// content come from the cache. Weights, pictures and everything that is not a GET pass by: the render worker keeps the weights.
+
+const CACHE = "demo-hub-pages";
+/** Pages that work without a network. */
+const PAGES = ["/", "/storage"];
+const MODELS = "/api/v1/models";
+/** `name-<16 hex digits>…`: see `is_content_addressed` of the server. */
+const HASHED = /-[0-9a-f]{16}[^/]*$/;
+const ICONS = ["/favicon.svg", "/icon-192.png", "/icon-512.png", "/app.webmanifest"];
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(refresh().then(() => self.skipWaiting()));
+});
+
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener("message", (event) => {
+  // A picture was made here: from now on the worker shall start without a network too.
+  if (event.data === "keep-worker") event.waitUntil(refresh(true));
+});
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== "GET" || url.origin !== self.location.origin || request.headers.has("range")) return;
+  if (request.mode === "navigate") {
+    if (PAGES.includes(url.pathname)) event.respondWith(page(event, url.pathname));
+  } else if (HASHED.test(url.pathname) && !url.pathname.startsWith("/images/")) {
+    event.respondWith(cacheFirst(request));
+  } else if (url.pathname === MODELS || ICONS.includes(url.pathname)) {
+    event.respondWith(networkFirst(request, url.pathname));
+  }
+});
+
+/** Stores the pages and what they load, and drops files of earlier builds; with the worker where it is, or shall be, kept. */
+async function refresh(withWorker = false) {
+  const cache = await caches.open(CACHE);
+  const assets = await (await fetch("/assets.json", { cache: "no-cache" })).json();
+  const kept = (await cache.keys()).map((request) => new URL(request.url).pathname);
+  const worker = withWorker || kept.some((path) => path.startsWith("/render-worker-"));
+  const files = [assets.client_js, assets.client_wasm, assets.css];
+  if (worker) files.push(assets.worker_js, assets.worker_wasm);
+  const current = new Set(Object.values(assets));
+  await Promise.all(files.filter((file) => !kept.includes(file)).map((file) => cache.add(file)));
+  await Promise.all([...PAGES, MODELS, ...ICONS].map((page) => cache.add(new Request(page, { cache: "no-cache" }))));
+  await Promise.all(kept.filter((path) => HASHED.test(path) && !current.has(path)).map((path) => cache.delete(path)));
+}
+
+/** The page from the network, with everything that it loads stored when the build is a new one; else the stored page. */
+async function page(event, key) {
+  const cache = await caches.open(CACHE);
+  try {
+    const answer = await fetch(event.request);
+    if (answer.ok) event.waitUntil(renew());
+    return answer;
+  } catch (error) {
+    const kept = await cache.match(key);
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+async function renew() {
+  const cache = await caches.open(CACHE);
+  const assets = await (await fetch("/assets.json", { cache: "no-cache" })).json();
+  if (!(await cache.match(assets.client_js))) await refresh();
+}
+
+async function networkFirst(request, key) {
+  const cache = await caches.open(CACHE);
+  try {
+    const answer = await fetch(request);
+    if (answer.ok) await cache.put(key, answer.clone());
+    return answer;
+  } catch (error) {
+    const kept = await cache.match(key);
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+async function cacheFirst(request) {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(request);
+  return kept ?? fetch(request);
+}
