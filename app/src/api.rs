@@ -74,9 +74,15 @@ async fn problem(response: Response) -> Problem {
     }
 }
 
+/// Whether there was no answer at all.
+pub(crate) fn is_unreachable(problem: &Problem) -> bool {
+    problem.status == 0
+}
+
 fn unreachable(error: gloo_net::Error) -> Problem {
     Problem {
         title: "The server could not be reached".into(),
+        status: 0,
         ..Problem::new(ProblemCode::Internal, error.to_string())
             .with_hint("Check your connection and try again.")
     }

@@ -1,11 +1,12 @@
 import { expect, test } from "@playwright/test";
 import { withWebGpu } from "../support/chromium.ts";
+import { look } from "../support/look.ts";
 import { ask, open, picture } from "../support/test.ts";
 import { make, request, studio, TinyHub, where } from "../support/tinyhub.ts";
 
 test.use({ launchOptions: withWebGpu });
 
-test("a model that was downloaded works without a network, and its picture is saved later", async ({ browser }) => {
+test("a model that was downloaded works without a network, and its picture is saved later", async ({ browser }, info) => {
   const tiny = await TinyHub.start();
   const context = await browser.newContext({ baseURL: tiny.hub.url, serviceWorkers: "allow" });
   try {
@@ -19,22 +20,29 @@ test("a model that was downloaded works without a network, and its picture is sa
 
     await context.setOffline(true);
     const page = await context.newPage();
+    await open(page, "/storage");
+    await expect(page.getByTestId("stored-model")).toContainText("Alpha");
     await open(page, "/?accept-software=1");
     await ask(page, { ...request, seed: 2 });
     await picture(page);
     await expect(where(page)).toContainText("in this browser on WebGPU");
     await page.getByTestId("save").click();
     await expect(page.getByTestId("save")).toHaveText("Will be saved when you are online again");
-    await open(page, "/storage");
-    await expect(page.getByTestId("stored-model")).toContainText("Alpha");
+    await look(page, info, "waits");
+    await page.getByTestId("outbox-note").getByRole("link").click();
+    await expect(page.getByTestId("waiting-picture")).toContainText("red apple");
+    await look(page, info, "outbox");
 
     await context.setOffline(false);
-    await expect
-      .poll(async () => {
-        const { items } = await (await fetch(`${tiny.hub.url}/api/v1/images`)).json();
-        return items.map((item: { recipe: { request: { seed: number } } }) => item.recipe.request.seed);
-      })
-      .toEqual([2]);
+    await expect(page.getByTestId("outbox-note")).toContainText("A picture that had waited was saved", { timeout: 60_000 });
+    await expect(page.getByTestId("waiting-picture")).toHaveCount(0);
+    const { items } = await (await fetch(`${tiny.hub.url}/api/v1/images`)).json();
+    expect(items.map((item: { recipe: { request: { seed: number } } }) => item.recipe.request.seed)).toEqual([2]);
+    await page.getByTestId("outbox-note").getByRole("link").click();
+    await expect(page).toHaveURL(/\/i\//);
+    await page.goBack();
+    await page.goBack();
+    await expect(page.getByTestId("save")).toHaveText("Saved");
   } finally {
     await context.close();
     await tiny.stop();

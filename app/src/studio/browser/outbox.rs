@@ -9,13 +9,15 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Cache, Request, Response, ResponseInit};
 
 use super::worker::text;
-use super::{is_online, png_url, revoke, save};
+use super::{is_online, png_url, revoke, save, time};
 use crate::outbox::{Outbox, WaitingPicture};
 use crate::studio::Studio;
 use crate::studio::handle::Saving;
 use crate::studio::run::{MadeHere, Phase};
 
 const CACHE: &str = "demo-hub-outbox";
+/// Time between two attempts.
+const RETRY_MS: i32 = 20_000;
 /// Header of a stored picture that holds its [`Letter`].
 const LETTER: &str = "x-letter";
 
@@ -31,9 +33,8 @@ struct Letter {
 
 /// Shows what waits, and saves it now or once there is a network.
 pub(crate) fn watch(studio: Studio) {
-    let flush = move || send(studio);
-    flush();
-    let on_online = Closure::<dyn Fn()>::new(flush);
+    spawn_local(keep_sending(studio));
+    let on_online = Closure::<dyn Fn()>::new(move || spawn_local(try_to_send(studio, false)));
     if let Some(window) = web_sys::window() {
         window.set_ononline(Some(on_online.as_ref().unchecked_ref()));
     }
@@ -41,9 +42,21 @@ pub(crate) fn watch(studio: Studio) {
     on_online.forget();
 }
 
-/// Saves what waits, where there is a network.
+/// Tries to save all that wait, also those that the hub refused before.
 pub(crate) fn send(studio: Studio) {
-    spawn_local(async move { report(flush(studio).await) });
+    spawn_local(try_to_send(studio, true));
+}
+
+/// Tries again for as long as the page lives: a server may be out of reach of a browser that believes to be online.
+async fn keep_sending(studio: Studio) {
+    loop {
+        try_to_send(studio, false).await;
+        time::sleep(RETRY_MS).await;
+    }
+}
+
+async fn try_to_send(studio: Studio, refused_too: bool) {
+    report(flush(studio, refused_too).await);
 }
 
 /// Gives a picture up.
@@ -91,13 +104,16 @@ pub(super) async fn queue(
     show(outbox).await
 }
 
-async fn flush(studio: Studio) -> Result<(), JsValue> {
+async fn flush(studio: Studio, refused_too: bool) -> Result<(), JsValue> {
     let outbox = studio.outbox;
     show(outbox).await?;
     if !is_online() {
         return Ok(());
     }
     for (letter, png) in letters().await? {
+        if letter.refused.is_some() && !refused_too {
+            continue;
+        }
         let sha256 = letter.made_here.sha256.clone();
         let sent = save::send(letter.made_here.clone(), letter.unlisted, &png).await;
         match sent {
@@ -134,8 +150,18 @@ fn tell(studio: Studio, sha256: &str, saving: Saving) {
 
 /// Shows what waits.
 async fn show(outbox: Outbox) -> Result<(), JsValue> {
+    let letters = letters().await?;
+    let unchanged = outbox.waiting.with_untracked(|shown| {
+        shown.len() == letters.len()
+            && shown.iter().zip(&letters).all(|(shown, (letter, _))| {
+                shown.sha256 == letter.made_here.sha256 && shown.refused == letter.refused
+            })
+    });
+    if unchanged {
+        return Ok(());
+    }
     let mut waiting = Vec::new();
-    for (letter, png) in letters().await? {
+    for (letter, png) in letters {
         waiting.push(WaitingPicture {
             sha256: letter.made_here.sha256,
             prompt: letter.made_here.recipe.request.prompt,

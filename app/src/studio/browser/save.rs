@@ -48,7 +48,10 @@ pub(crate) fn start(studio: Studio) {
     spawn_local(async move {
         let end = match save(made_here.clone(), &png, unlisted, &show).await {
             Ok(permalink) => Saving::Saved(permalink),
-            Err(problem) if !super::is_online() && outbox::may_pass(&problem) => {
+            Err(problem)
+                if api::is_unreachable(&problem)
+                    || (!super::is_online() && outbox::may_pass(&problem)) =>
+            {
                 match outbox::queue(studio.outbox, made_here, unlisted, &png).await {
                     Ok(()) => Saving::Waiting,
                     Err(_) => Saving::Failed(problem),
