@@ -103,6 +103,7 @@ pub fn for_browser(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
 pub fn for_end_to_end(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     let mut tools = for_browser(workspace);
     tools.extend(apt::firefox());
+    tools.extend(apt::webkit());
     tools
 }
 

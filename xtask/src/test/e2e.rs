@@ -42,6 +42,9 @@ pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Re
         if let Some(firefox) = apt::firefox_program() {
             command.env("E2E_FIREFOX", firefox);
         }
+        if let Some(webkit) = apt::webkit_program() {
+            command.env("E2E_WEBKIT", webkit);
+        }
         if let Some(grep) = grep {
             command.args(["--grep", grep]);
         }

@@ -124,6 +124,49 @@ pub fn firefox_program() -> Option<PathBuf> {
         .find_map(find_program)
 }
 
+/// WebKit's small browser, its driver, and a display for it; only Linux has them.
+pub fn webkit() -> Vec<Box<dyn Tool>> {
+    if !cfg!(target_os = "linux") {
+        return Vec::new();
+    }
+    vec![Box::new(AptTool {
+        name: "webkit",
+        purpose: "e2e",
+        packages: &["webkit2gtk-driver", "xvfb", "xauth"],
+        seconds: 30,
+        probe: || match webkit_program() {
+            None => State::Missing("WebKitGTK has no MiniBrowser here".to_owned()),
+            Some(browser) => ["WebKitWebDriver", "xvfb-run", "xauth"]
+                .into_iter()
+                .find(|program| find_program(program).is_none())
+                .map_or_else(
+                    || State::Ready(browser.display().to_string()),
+                    |missing| State::Missing(format!("{missing} is not on PATH")),
+                ),
+        },
+    })]
+}
+
+/// Where WebKit's small browser is: a folder by architecture and version of its interface.
+pub fn webkit_program() -> Option<PathBuf> {
+    let folders = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        folders.sort();
+        folders
+    };
+    folders(Path::new("/usr/lib"))
+        .iter()
+        .flat_map(|architecture| folders(architecture))
+        .filter(|folder| {
+            folder
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("webkit2gtk-"))
+        })
+        .map(|folder| folder.join("MiniBrowser"))
+        .rfind(|program| program.is_file())
+}
+
 /// A Vulkan driver that needs no GPU; only Linux has it.
 pub fn vulkan() -> Vec<Box<dyn Tool>> {
     if !cfg!(target_os = "linux") {
