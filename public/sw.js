@@ -2,6 +2,8 @@
 // content come from the cache. Weights, pictures and everything that is not a GET pass by: the render worker keeps the weights.
 
 const CACHE = "demo-hub-pages";
+/** The workers that make pictures: the name in `assets.json`, and how their files begin. */
+const WORKERS = { worker: "/render-worker-", cpu_worker: "/cpu-worker-" };
 /** Pages that work without a network. */
 const PAGES = ["/", "/storage"];
 const MODELS = "/api/v1/models";
@@ -16,8 +18,8 @@ self.addEventListener("install", (event) => {
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener("message", (event) => {
-  // A picture was made here: from now on the worker shall start without a network too.
-  if (event.data === "keep-worker") event.waitUntil(refresh(true));
+  // A picture was made here: from now on the workers that it took shall start without a network too.
+  if (Array.isArray(event.data)) event.waitUntil(refresh(event.data));
 });
 
 self.addEventListener("fetch", (event) => {
@@ -33,14 +35,15 @@ self.addEventListener("fetch", (event) => {
   }
 });
 
-/** Stores the pages and what they load, and drops files of earlier builds; with the worker where it is, or shall be, kept. */
-async function refresh(withWorker = false) {
+/** Stores the pages and what they load, and drops files of earlier builds; with the workers that are kept already, or `wanted`. */
+async function refresh(wanted = []) {
   const cache = await caches.open(CACHE);
   const assets = await (await fetch("/assets.json", { cache: "no-cache" })).json();
   const kept = (await cache.keys()).map((request) => new URL(request.url).pathname);
-  const worker = withWorker || kept.some((path) => path.startsWith("/render-worker-"));
   const files = [assets.client_js, assets.client_wasm, assets.css];
-  if (worker) files.push(assets.worker_js, assets.worker_wasm);
+  for (const [worker, start] of Object.entries(WORKERS)) {
+    if (wanted.includes(worker) || kept.some((path) => path.startsWith(start))) files.push(assets[`${worker}_js`], assets[`${worker}_wasm`]);
+  }
   const current = new Set(Object.values(assets));
   await Promise.all(files.filter((file) => !kept.includes(file)).map((file) => cache.add(file)));
   await Promise.all([...PAGES, MODELS, ...ICONS].map((page) => cache.add(new Request(page, { cache: "no-cache" }))));

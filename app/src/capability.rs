@@ -26,12 +26,15 @@ pub(crate) enum Answer {
 pub(crate) struct Capability {
     /// The answer so far.
     pub(crate) answer: RwSignal<Answer>,
+    /// Whether the processor is being measured.
+    pub(crate) measuring: RwSignal<bool>,
 }
 
 impl Capability {
     pub(crate) fn new() -> Self {
         Self {
             answer: RwSignal::default(),
+            measuring: RwSignal::new(false),
         }
     }
 
@@ -39,6 +42,14 @@ impl Capability {
     pub(crate) fn ask(self) {
         #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
         crate::studio::ask_capability(self);
+    }
+
+    /// Has the processor measured, in a browser, unless that was done; `report` is what is known of the GPU.
+    pub(crate) fn ask_processor(self, report: CapabilityReport) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        crate::studio::ask_processor(self, report);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = report;
     }
 
     /// Takes over the answer that an earlier page of this visit got, if one did.

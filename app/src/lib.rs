@@ -2,7 +2,8 @@
 //!
 //! * `ssr`: the server renders [`App`] (module `ssr`).
 //! * `hydrate`: the binary `client` hydrates it in the browser's main thread.
-//! * `render-worker`: the binary of that name runs the models off the main thread.
+//! * `render-worker`: the binary of that name runs the models off the main thread, on WebGPU.
+//! * `cpu-worker`: the binary of that name runs them on the processor.
 
 // The types of Leptos views nest deeply.
 #![recursion_limit = "256"]

@@ -51,6 +51,10 @@ pub struct Assets {
     pub worker_js: String,
     /// WebAssembly of the render worker.
     pub worker_wasm: String,
+    /// Script that the worker without a GPU is started from.
+    pub cpu_worker_js: String,
+    /// WebAssembly of that worker.
+    pub cpu_worker_wasm: String,
     /// Style sheet.
     pub css: String,
 }
@@ -107,6 +111,8 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
         client_wasm,
         worker_js,
         worker_wasm,
+        cpu_worker_js,
+        cpu_worker_wasm,
         css,
     } = ctx.assets;
     let start = format!(
@@ -120,6 +126,7 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
                 <meta name="hub-worker" content=worker_js data-wasm=worker_wasm />
+                <meta name="hub-cpu-worker" content=cpu_worker_js data-wasm=cpu_worker_wasm />
                 <meta name="theme-color" content="#3d4fd6" />
                 <link rel="manifest" href="/app.webmanifest" />
                 <link rel="apple-touch-icon" href="/icon-192.png" />

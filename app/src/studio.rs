@@ -29,7 +29,9 @@ pub(crate) use sides::{Asked, SideRun, Sides};
 pub(crate) use view::{StudioView, TransferControls};
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
-pub(crate) use browser::capability::{ask as ask_capability, recall as recall_capability};
+pub(crate) use browser::capability::{
+    ask as ask_capability, ask_processor, recall as recall_capability,
+};
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 pub(crate) use browser::compare;
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]

@@ -1,4 +1,4 @@
-//! The dedicated worker that runs models off the main thread, and the messages to and from it.
+//! The dedicated workers that run models off the main thread, and the messages to and from them.
 
 pub mod adapter;
 pub mod fault;
@@ -6,7 +6,13 @@ pub mod message;
 pub mod speed;
 pub mod weights;
 
-#[cfg(all(feature = "render-worker", target_arch = "wasm32"))]
+#[cfg(all(
+    any(feature = "render-worker", feature = "cpu-worker"),
+    target_arch = "wasm32"
+))]
 mod host;
-#[cfg(all(feature = "render-worker", target_arch = "wasm32"))]
+#[cfg(all(
+    any(feature = "render-worker", feature = "cpu-worker"),
+    target_arch = "wasm32"
+))]
 pub use host::start;

@@ -246,6 +246,8 @@ async fn page_of(data: Fixed, path: &str) -> Page {
             client_wasm: "/client-0_bg.wasm".into(),
             worker_js: "/render-worker-0.js".into(),
             worker_wasm: "/render-worker-0_bg.wasm".into(),
+            cpu_worker_js: "/cpu-worker-0.js".into(),
+            cpu_worker_wasm: "/cpu-worker-0_bg.wasm".into(),
             css: "/style-0.css".into(),
         },
         storage_origin: "http://127.0.0.1:9000".into(),

@@ -14,5 +14,5 @@ const executablePath = process.env.PLAYWRIGHT_CHROMIUM || undefined;
 /** Chromium with WebGPU on its software adapter. */
 export const withWebGpu: LaunchOptions = { executablePath, args: [...QUIET, "--enable-unsafe-webgpu"] };
 
-/** Chromium in which `navigator.gpu` does not exist. */
+/** Chromium whose WebGPU gives no adapter. */
 export const withoutWebGpu: LaunchOptions = { executablePath, args: [...QUIET, "--disable-features=WebGPU,WebGPUService", "--disable-blink-features=WebGPU"] };

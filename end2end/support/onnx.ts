@@ -13,9 +13,12 @@ function varint(value: number): Buffer {
 
 const int = (number: number, value: number) => Buffer.concat([Buffer.from([number << 3]), varint(value)]);
 
+/** What precedes a field's `length` bytes. */
+const head = (number: number, length: number) => Buffer.concat([Buffer.from([(number << 3) | 2]), varint(length)]);
+
 function field(number: number, payload: Buffer | string): Buffer {
   const body = Buffer.from(payload as string);
-  return Buffer.concat([Buffer.from([(number << 3) | 2]), varint(body.length), body]);
+  return Buffer.concat([head(number, body.length), body]);
 }
 
 const entry = (key: string, value: string | number) => field(13, Buffer.concat([field(1, key), field(2, String(value))]));
@@ -34,6 +37,12 @@ export function initializer(name: string, dims: number[], data: Float32Array | B
   return field(5, Buffer.concat([...dims.map((d) => int(1, d)), int(2, type), field(8, name), field(9, raw)]));
 }
 
+/** [`initializer`] of 32-bit floats in pieces, of which the last one is `raw` itself: nothing large is copied. */
+export function pieces(name: string, dims: number[], raw: Buffer): Buffer[] {
+  const before = Buffer.concat([...dims.map((d) => int(1, d)), int(2, 1), field(8, name), head(9, raw.length)]);
+  return [head(5, before.length + raw.length), before, raw];
+}
+
 /** A node; `attributes` are integers. */
 export function node(op: string, inputs: string[], output: string, attributes: Record<string, number> = {}): Buffer {
   const listed = Object.entries(attributes).map(([name, value]) =>
@@ -48,6 +57,11 @@ export function value(number: 11 | 12, name: string, dims: number[], type = 1): 
   return field(number, Buffer.concat([field(1, name), field(2, field(1, Buffer.concat([int(1, type), shape])))]));
 }
 
+/** A model of graph fields, in pieces. */
+export function parts(graph: Buffer[]): Buffer[] {
+  const length = graph.reduce((sum, piece) => sum + piece.length, 0);
+  return [int(1, 9), head(7, length), ...graph, field(8, int(2, 18))];
+}
+
 /** A model of graph fields. */
-export const model = (graph: Buffer[]) =>
-  Buffer.concat([int(1, 9), field(7, Buffer.concat(graph)), field(8, int(2, 18))]);
+export const model = (graph: Buffer[]) => Buffer.concat(parts(graph));

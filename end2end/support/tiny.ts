@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { built } from "./built.ts";
-import { initializer, model, node, value } from "./onnx.ts";
+import { initializer, model, node, parts, pieces, value } from "./onnx.ts";
 
 const [LENGTH, WIDTH, CHANNELS, SIDE] = [16, 64, 4, 8];
 const INT64 = 7;
+/** Rows of a table of 64 MB. */
+const ROWS = 262_144;
 
 /** Numbers in [-1, 1) that look random and are the same everywhere (a linear congruential generator of Numerical Recipes). */
 function noise(count: number, seed: number): Float32Array {
@@ -35,10 +37,47 @@ function textEncoder(tokens: number, seed: number): Buffer {
   ]);
 }
 
+/** What makes a tiny package large in one respect. */
+export interface Burden {
+  /** Products of 4096³ in the denoiser, 137 GFLOP each: to be counted, not to be run. */
+  products?: number;
+  /** Tables of 64 MB in the denoiser, of which each step reads two rows. */
+  tables?: number;
+}
+
+/** Nodes that add something to `timed`, and the name of the sum. */
+function burdened({ products = 0, tables = 0 }: Burden): [Buffer[], string] {
+  const graph: Buffer[] = [];
+  let last = "timed";
+  const add = (what: string) => {
+    graph.push(node("Add", [last, what], `${last}+`));
+    last += "+";
+  };
+  if (products > 0) {
+    graph.push(initializer("broad", [2], integers(4096, 4096)), initializer("one", [2], integers(1, 1)));
+    graph.push(node("ReduceSum", ["timed"], "total", { keepdims: 0 }), node("Reshape", ["total", "one"], "alone"), node("Expand", ["alone", "broad"], "b0"));
+    for (let i = 0; i < products; i++) graph.push(node("MatMul", [`b${i}`, "b0"], `b${i + 1}`));
+    graph.push(node("ReduceSum", [`b${products}`], "weight", { keepdims: 0 }));
+    add("weight");
+  }
+  if (tables > 0) {
+    const bytes = ROWS * WIDTH * 4;
+    const raw = Buffer.from(noise(ROWS * WIDTH + tables, 9).buffer);
+    graph.push(node("Cast", ["t"], "rows", { to: INT64 }), initializer("across", [1], integers(1)));
+    for (let i = 0; i < tables; i++) {
+      graph.push(...pieces(`t${i}`, [ROWS, WIDTH], raw.subarray(4 * i, 4 * i + bytes)));
+      graph.push(node("Gather", [`t${i}`, "rows"], `g${i}`), node("ReduceSum", [`g${i}`, "across"], `s${i}`), node("Reshape", [`s${i}`, "four"], `r${i}`));
+      add(`r${i}`);
+    }
+  }
+  return [graph, last];
+}
+
 /** `tanh(latents · x + t + Σ text)`, so that every input counts and no value grows. */
-function denoiser(seed: number): Buffer {
+function denoiser(seed: number, burden: Burden): Buffer[] {
   const latents = [2, CHANNELS, SIDE, SIDE];
-  return model([
+  const [more, sum] = burdened(burden);
+  return parts([
     initializer("scale", [1, CHANNELS, 1, 1], noise(CHANNELS, seed + 1)),
     initializer("axes", [2], integers(1, 2)),
     initializer("four", [4], integers(2, 1, 1, 1)),
@@ -51,7 +90,8 @@ function denoiser(seed: number): Buffer {
     node("Mul", ["latents", "scale"], "scaled"),
     node("Add", ["scaled", "prompt"], "prompted"),
     node("Add", ["prompted", "time"], "timed"),
-    node("Tanh", ["timed"], "velocity"),
+    ...more,
+    node("Tanh", [sum], "velocity"),
     value(11, "latents", latents),
     value(11, "t", [2]),
     value(11, "text", [2, LENGTH, WIDTH]),
@@ -78,14 +118,16 @@ function decoder(seed: number): Buffer {
  * A package of the built-in model's form, `demo-hub/<name>`, that makes pictures of 8 × 8 pixels in no time: what it shows
  * means nothing, but it depends on prompt, seed, steps and guidance. The text encoder is 7.8 MB.
  */
-export function writeTiny(models: string, name: string, seed: number): void {
+export function writeTiny(models: string, name: string, seed: number, burden: Burden = {}): void {
   const folder = join(models, name);
   mkdirSync(folder, { recursive: true });
   const glyph = join(built.models(), "glyph");
   copyFileSync(join(glyph, "tokenizer.json"), join(folder, "tokenizer.json"));
   const vocabulary = Object.values(JSON.parse(readFileSync(join(glyph, "tokenizer.json"), "utf8")).model.vocab as Record<string, number>);
   writeFileSync(join(folder, "text_encoder.onnx"), textEncoder(Math.max(...vocabulary) + 1, seed));
-  writeFileSync(join(folder, "denoiser.onnx"), denoiser(seed));
+  const graph = openSync(join(folder, "denoiser.onnx"), "w");
+  for (const piece of denoiser(seed, burden)) writeSync(graph, piece);
+  closeSync(graph);
   writeFileSync(join(folder, "decoder.onnx"), decoder(seed));
 
   const manifest = JSON.parse(readFileSync(join(glyph, "manifest.json"), "utf8"));
@@ -107,6 +149,10 @@ export function writeTiny(models: string, name: string, seed: number): void {
       return { name: file, bytes: bytes.length, sha256: createHash("sha256").update(bytes).digest("hex") };
     }),
   });
+  if (burden.tables) {
+    const table = ROWS * WIDTH * 4;
+    manifest.needs = { max_buffer_size: table, max_storage_buffer_binding_size: table, memory_bytes: (burden.tables + 1) * table };
+  }
   manifest.tokenizer.max_length = LENGTH;
   const { text_encoder, denoiser: loop, decoder: last } = manifest.components;
   text_encoder.inputs = [port("input_ids", "int64", [2, LENGTH]), port("attention_mask", "int64", [2, LENGTH])];

@@ -35,8 +35,8 @@ for (const [name, body, status, code] of cases) {
 
 test("client files come compressed and cacheable for ever", async ({ hub }) => {
   const html = await (await fetch(hub.url)).text();
-  const files = [...html.matchAll(/\/(?:client|render-worker|style)-[0-9a-f]{16}(?:_bg)?\.(?:js|wasm|css)/g)].map(([file]) => file);
-  expect(new Set(files).size).toBe(5);
+  const files = [...html.matchAll(/\/(?:client|render-worker|cpu-worker|style)-[0-9a-f]{16}(?:_bg)?\.(?:js|wasm|css)/g)].map(([file]) => file);
+  expect(new Set(files).size).toBe(7);
   for (const file of new Set(files)) {
     const answer = await fetch(hub.url + file, { headers: { "accept-encoding": "br" } });
     expect(answer.status, file).toBe(200);

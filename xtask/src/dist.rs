@@ -30,6 +30,8 @@ struct Assets {
     client_wasm: String,
     worker_js: String,
     worker_wasm: String,
+    cpu_worker_js: String,
+    cpu_worker_wasm: String,
     css: String,
 }
 
@@ -47,11 +49,13 @@ pub fn assemble(
     fs::create_dir_all(&new)?;
     let mut rest = files_below(staging)?;
     let mut assets = Assets::default();
-    // The client's pages wait for it: small; the worker computes for seconds: fast.
+    // The client's pages wait for it: small; the workers compute for seconds: fast.
     (assets.client_js, assets.client_wasm) = bundle(staging, &new, "client", wasm_opt, "-Os", "")?;
     let start = "\nwasm_bindgen({ module_or_path: new URL(\"{wasm}\", self.location) }).catch(reportError);\n";
     (assets.worker_js, assets.worker_wasm) =
         bundle(staging, &new, "render-worker", wasm_opt, "-O3", start)?;
+    (assets.cpu_worker_js, assets.cpu_worker_wasm) =
+        bundle(staging, &new, "cpu-worker", wasm_opt, "-O3", start)?;
     let css = read(&staging.join("main.css"))?;
     assets.css = write_hashed(&new, "style", "css", &css)?;
     more(&new, &assets.css)?;
@@ -60,6 +64,8 @@ pub fn assemble(
         "client_bg.wasm",
         "render-worker.js",
         "render-worker_bg.wasm",
+        "cpu-worker.js",
+        "cpu-worker_bg.wasm",
         "main.css",
         "index.html",
     ];
@@ -109,6 +115,10 @@ pub fn print_sizes(dist: &Path) -> Result<()> {
         (
             "render worker (js + wasm)",
             vec![&assets.worker_js, &assets.worker_wasm],
+        ),
+        (
+            "CPU worker (js + wasm)",
+            vec![&assets.cpu_worker_js, &assets.cpu_worker_wasm],
         ),
         ("style sheet", vec![&assets.css]),
     ]);
@@ -215,7 +225,7 @@ mod tests {
     fn staging(folder: &Path, wasm: &str) -> PathBuf {
         let staging = folder.join("staging");
         fs::create_dir_all(staging.join("icons")).unwrap();
-        for name in ["client", "render-worker"] {
+        for name in ["client", "render-worker", "cpu-worker"] {
             fs::write(
                 staging.join(format!("{name}.js")),
                 format!("fetch('{name}_bg.wasm')"),
@@ -247,6 +257,7 @@ mod tests {
         for (script, module) in [
             (&first.client_js, &first.client_wasm),
             (&first.worker_js, &first.worker_wasm),
+            (&first.cpu_worker_js, &first.cpu_worker_wasm),
         ] {
             let script = fs::read_to_string(dist.join(&script[1..])).unwrap();
             assert!(

@@ -134,6 +134,15 @@ fn lint_wasm(workspace: &Workspace) -> Result<()> {
                 "--bin",
                 "render-worker",
             ],
+            &[
+                "-p",
+                "app",
+                "--features",
+                "cpu-worker",
+                "--lib",
+                "--bin",
+                "cpu-worker",
+            ],
             &["-p", "engine-page"],
         ] {
             let mut command = Command::new("cargo");

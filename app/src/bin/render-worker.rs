@@ -1,4 +1,4 @@
-//! Runs diffusion models in a dedicated worker of the browser.
+//! Runs diffusion models on WebGPU in a dedicated worker of the browser.
 
 #[cfg(all(feature = "render-worker", target_arch = "wasm32"))]
 fn main() {

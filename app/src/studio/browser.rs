@@ -23,8 +23,8 @@ use futures::future::FutureExt;
 use js_sys::{ArrayBuffer, Uint8Array};
 use leptos::prelude::*;
 use protocol::{
-    CapabilityReport, Decision, GenerationRequest, JobRequest, ModelSummary, Place, Policy,
-    Problem, ProblemCode, Reason, Resume, decide,
+    BEARABLE_SECONDS, CapabilityReport, Decision, GenerationRequest, JobRequest, ModelSummary,
+    Place, Policy, Problem, ProblemCode, Reason, Resume, decide, processor_seconds,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -34,6 +34,7 @@ use super::Studio;
 use super::handle::Saving;
 use super::policy::{Action, Machine};
 use super::run::{Finished, Phase, Run};
+use crate::format;
 use crate::worker::fault::Fault;
 use crate::worker::message::{RoomChoice, StateAfter};
 
@@ -231,6 +232,10 @@ impl Task {
                         reason: reason.clone(),
                     });
                     self.update(|run| run.told = machine.told());
+                    if place == Place::BrowserCpu {
+                        let left = steps.saturating_sub(machine.steps_done());
+                        self.weigh(left, &mut cancelled).await?;
+                    }
                     let progress = local::Progress {
                         machine: &mut machine,
                         state: &mut state,
@@ -304,6 +309,24 @@ impl Task {
             return Ok(CapabilityReport::default());
         }
         local::probe(false, cancelled).await
+    }
+
+    /// Measures the processor, and refuses what it could not finish while anybody waits.
+    async fn weigh(&self, steps: u32, cancelled: &mut Cancelled) -> Result<(), Stop> {
+        let flops_per_second = match local::processor(cancelled).await {
+            Ok(measured) => measured,
+            Err(local::End::Cancelled) => return Err(Stop::Cancelled),
+            Err(local::End::Fault(fault)) => return Err(self.failed(fault.to_string())),
+        };
+        let least = processor_seconds(&self.model, flops_per_second, steps);
+        if let Some(seconds) = least.filter(|seconds| *seconds > BEARABLE_SECONDS) {
+            return Err(self.failed(format!(
+                "this model would take at least {} on this device's processor",
+                format::duration(seconds * 1e3)
+            )));
+        }
+        self.update(|run| run.least_ms = least.map(|seconds| seconds * 1e3));
+        Ok(())
     }
 
     fn decide(&self, decision: &Decision) {
@@ -381,6 +404,13 @@ fn ask_to_persist() {
             let _ = wasm_bindgen_futures::JsFuture::from(asked).await;
         });
     }
+}
+
+/// A page without WebGPU has no worker with it either: then none is fetched to ask.
+fn has_webgpu() -> bool {
+    web_sys::window().is_some_and(|window| {
+        js_sys::Reflect::get(&window.navigator(), &"gpu".into()).is_ok_and(|gpu| gpu.is_object())
+    })
 }
 
 /// What the browser believes of its network.

@@ -102,6 +102,8 @@ pub struct Run {
     pub decision: Option<Decision>,
     /// Address of what the picture looks like so far.
     pub preview: Option<String>,
+    /// Least milliseconds that the processor takes, where it is at work and was measured.
+    pub least_ms: Option<f64>,
     /// Faults that the run got over, a sentence each.
     pub told: String,
     clock: StepClock,
@@ -249,9 +251,16 @@ impl Run {
         };
         let sentence = match place {
             Place::BrowserGpu => format!("{verb} in this browser on WebGPU{by}, because {reason}."),
-            Place::BrowserCpu => format!(
-                "{verb} in this browser on the processor{by}, because you chose to stay here and {reason}."
-            ),
+            Place::BrowserCpu => {
+                let least = self
+                    .least_ms
+                    .filter(|_| self.is_active())
+                    .map(|ms| format!(" It takes at least {}.", format::duration(ms)));
+                format!(
+                    "{verb} in this browser on the processor{by}, because you chose to stay here and {reason}.{}",
+                    least.unwrap_or_default()
+                )
+            }
             Place::Server => format!("{verb} on the server{by}, because {reason}."),
         };
         sentence + &told

@@ -1,24 +1,32 @@
 //! The inside of the worker.
 
 mod control;
-mod device;
 mod download;
 mod files;
 mod js;
-mod probe;
 mod render;
 mod store;
-mod timing;
+
+// Each worker has one engine.
+#[cfg(not(feature = "render-worker"))]
+mod cpu;
+#[cfg(feature = "render-worker")]
+mod gpu;
 
 use std::cell::RefCell;
 
 use diffusion::ErrorKind;
 use js_sys::{Array, ArrayBuffer};
+use protocol::Place;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use self::control::Control;
+#[cfg(not(feature = "render-worker"))]
+use self::cpu as device;
+#[cfg(feature = "render-worker")]
+use self::gpu as device;
 use self::render::{Loaded, Track};
 use self::store::Store;
 use self::store::shelf::ShelfError;
@@ -50,6 +58,13 @@ impl From<diffusion::Error> for End {
 }
 
 impl End {
+    /// An order for the other worker, or the server.
+    fn misplaced(place: Place) -> Self {
+        Self::Engine(format!(
+            "the work of {place:?} was sent to the wrong worker"
+        ))
+    }
+
     /// Adds what was being done.
     fn at(self, track: &Track) -> Self {
         let Self::Diffusion(error) = self else {
@@ -140,7 +155,7 @@ fn crashed(detail: String) {
 fn handle(message: ToWorker) {
     match message {
         ToWorker::Probe { measure } => spawn_local(async move {
-            let report = probe::probe(measure).await;
+            let report = device::probe(measure).await;
             post(&FromWorker::Probed { report }, None);
         }),
         ToWorker::Generate { run, order } => spawn_local(generate(run, *order)),

@@ -19,7 +19,7 @@ mod yielding;
 
 pub use cancel::Cancel;
 #[cfg(feature = "cpu")]
-pub use engine::cpu::CpuEngine;
+pub use engine::cpu::{CpuEngine, Product};
 #[cfg(feature = "gpu")]
 pub use engine::gpu::GpuEngine;
 pub use engine::{Engine, Model, Stepper, Value};

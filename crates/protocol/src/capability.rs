@@ -60,6 +60,9 @@ pub struct CapabilityReport {
     /// `navigator.deviceMemory` in bytes, where the browser tells; rounded, and 8 GiB may mean more.
     #[serde(default)]
     pub device_memory_bytes: Option<u64>,
+    /// Multiplications and additions per second of the engine on the processor, 32-bit floats, where that was measured.
+    #[serde(default)]
+    pub processor_flops_per_second: Option<f64>,
 }
 
 /// Where a request runs.

@@ -28,4 +28,7 @@ pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork, Paper, Work};
 pub use problem::{Problem, ProblemCode};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError};
-pub use verdict::{Verdict, VerdictKind, estimate_seconds, not_available, verdict};
+pub use verdict::{
+    BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, not_available, processor_seconds,
+    verdict,
+};

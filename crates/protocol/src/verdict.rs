@@ -13,6 +13,9 @@ const BANDS: [(f64, VerdictKind); 2] = [
     (f64::INFINITY, VerdictKind::RunsHereSlowly),
 ];
 
+/// Longest picture in seconds that is offered on the processor.
+pub const BEARABLE_SECONDS: f64 = 600.0;
+
 /// Submissions per picture besides the steps: text encoder and decoder.
 const OTHER_SUBMISSIONS: u32 = 2;
 
@@ -126,6 +129,13 @@ pub fn estimate_seconds(work: &ModelWork, speed: &KernelSpeed, steps: u32) -> f6
         + (picture.dispatches as f64 * speed.dispatch_ms + submissions * speed.round_trip_ms) / 1e3
 }
 
+/// Seconds for a picture of `steps` steps on a processor of that speed if all of its operations went at the speed of the
+/// matrix product; absent for a model whose operations were not counted.
+pub fn processor_seconds(model: &ModelSummary, flops_per_second: f64, steps: u32) -> Option<f64> {
+    let work = model.work?.picture(steps);
+    Some(work.flops as f64 / flops_per_second)
+}
+
 fn band(seconds: f64) -> VerdictKind {
     BANDS
         .into_iter()
@@ -203,6 +213,14 @@ mod tests {
             round_trip_ms: 3.0,
         };
         assert!((estimate_seconds(&WORK, &speed, 8) - 0.7).abs() < 1e-9);
+    }
+
+    /// 8 steps are 100 GFLOP.
+    #[test]
+    fn a_processor_takes_operations_over_speed() {
+        let seconds = processor_seconds(&model(), 5e9, 8).unwrap();
+        assert!((seconds - 20.0).abs() < 1e-9);
+        assert_eq!(processor_seconds(&glyph(), 5e9, 8), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Folders {
 impl Folders {
     pub fn new() -> Self {
         let site = tempfile::tempdir().unwrap();
-        let assets = r#"{"client_js":"/client-0123456789abcdef.js","client_wasm":"/client-0123456789abcdef_bg.wasm","worker_js":"/render-worker.js","worker_wasm":"/render-worker_bg.wasm","css":"/style-0123456789abcdef.css"}"#;
+        let assets = r#"{"client_js":"/client-0123456789abcdef.js","client_wasm":"/client-0123456789abcdef_bg.wasm","worker_js":"/render-worker.js","worker_wasm":"/render-worker_bg.wasm","cpu_worker_js":"/cpu-worker.js","cpu_worker_wasm":"/cpu-worker_bg.wasm","css":"/style-0123456789abcdef.css"}"#;
         std::fs::write(site.path().join("assets.json"), assets).unwrap();
         std::fs::write(site.path().join("client-0123456789abcdef.js"), "plain").unwrap();
         std::fs::write(site.path().join("client-0123456789abcdef.js.br"), "brotli").unwrap();

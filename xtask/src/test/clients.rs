@@ -57,8 +57,7 @@ impl Hub {
         let site = folder.join("site");
         fs::create_dir_all(&site)?;
         // The pages are not looked at, so the client need not be built.
-        let assets =
-            r#"{"client_js":"","client_wasm":"","worker_js":"","worker_wasm":"","css":""}"#;
+        let assets = r#"{"client_js":"","client_wasm":"","worker_js":"","worker_wasm":"","cpu_worker_js":"","cpu_worker_wasm":"","css":""}"#;
         fs::write(site.join("assets.json"), assets)?;
         let mut process = Command::new(program)
             .args(["serve", "--renderer", "cpu", "--catalog-online", "false"])

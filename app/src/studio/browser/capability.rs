@@ -2,7 +2,7 @@
 
 use futures::future::FutureExt;
 use leptos::prelude::*;
-use protocol::CapabilityReport;
+use protocol::{CapabilityReport, Place};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::Storage;
 
@@ -44,6 +44,35 @@ pub(crate) fn ask(capability: Capability) {
     });
 }
 
+/// Has the processor measured, unless that was done; `report` is what is known of the GPU.
+pub(crate) fn ask_processor(capability: Capability, report: CapabilityReport) {
+    if report.processor_flops_per_second.is_some() || capability.measuring.get_untracked() {
+        return;
+    }
+    capability.measuring.set(true);
+    spawn_local(async move {
+        while desk(|d| d.cancel.is_some()) {
+            time::sleep(PAUSE_MS).await;
+        }
+        let (_never, cancelled) = futures::channel::oneshot::channel();
+        match local::processor(&mut cancelled.fuse()).await {
+            Ok(measured) => {
+                let report = CapabilityReport {
+                    processor_flops_per_second: Some(measured),
+                    ..report
+                };
+                keep(&report);
+                capability.answer.set(Answer::Known(report));
+            }
+            Err(local::End::Fault(fault)) => {
+                leptos::logging::warn!("the processor was not measured: {fault}");
+            }
+            Err(local::End::Cancelled) => {}
+        }
+        capability.measuring.set(false);
+    });
+}
+
 /// Takes over the answer of an earlier page of this visit.
 pub(crate) fn recall(capability: Capability) {
     if capability.answer.with_untracked(|a| *a == Answer::Unasked)
@@ -57,14 +86,17 @@ pub(crate) fn recall(capability: Capability) {
 fn kept() -> Option<CapabilityReport> {
     let json = storage()?.get_item(KEY).ok()??;
     let (worker, report): (String, CapabilityReport) = serde_json::from_str(&json).ok()?;
-    (Some(worker) == worker::address()).then_some(report)
+    (Some(worker) == worker::address(Place::BrowserGpu)).then_some(report)
 }
 
 /// Keeps the answer for the visit; where the browser keeps nothing, every page asks.
 fn keep(report: &CapabilityReport) {
     if let (Some(storage), Ok(json)) = (
         storage(),
-        serde_json::to_string(&(worker::address().unwrap_or_default(), report)),
+        serde_json::to_string(&(
+            worker::address(Place::BrowserGpu).unwrap_or_default(),
+            report,
+        )),
     ) {
         let _ = storage.set_item(KEY, &json);
     }

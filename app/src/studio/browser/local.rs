@@ -4,7 +4,7 @@ use futures::future::{Either, select};
 use protocol::{CapabilityReport, Place};
 
 use super::worker::{Incoming, RenderWorker};
-use super::{Cancelled, Task, desk, keep, time};
+use super::{Cancelled, Task, desk, has_webgpu, keep, time};
 use crate::studio::policy::Machine;
 use crate::studio::run::{Finished, MadeHere, Phase};
 use crate::studio::watchdog::{Alarm, Watchdog};
@@ -44,19 +44,43 @@ pub(super) async fn probe(
     measure: bool,
     cancelled: &mut Cancelled,
 ) -> Result<CapabilityReport, End> {
+    if !has_webgpu() {
+        return Ok(CapabilityReport::default());
+    }
     let ask = async {
         while !measure && desk(|d| d.asking) {
             time::sleep(ASKING_MS).await;
         }
-        let mut worker = take_worker().await?;
-        worker.post(&ToWorker::Probe { measure })?;
-        loop {
-            if let (FromWorker::Probed { report }, _) = worker.next(PROBE_MS).await? {
-                put_back(worker);
-                return Ok(report);
-            }
-        }
+        ask_worker(Place::BrowserGpu, measure).await
     };
+    or_cancel(ask, cancelled).await
+}
+
+/// Multiplications and additions per second of the engine on the processor; fetches that engine.
+pub(super) async fn processor(cancelled: &mut Cancelled) -> Result<f64, End> {
+    let report = or_cancel(ask_worker(Place::BrowserCpu, true), cancelled).await?;
+    report.processor_flops_per_second.ok_or_else(|| {
+        End::Fault(Fault::Engine(
+            "the processor could not be measured".to_owned(),
+        ))
+    })
+}
+
+async fn ask_worker(place: Place, measure: bool) -> Result<CapabilityReport, String> {
+    let mut worker = take_worker(place).await?;
+    worker.post(&ToWorker::Probe { measure })?;
+    loop {
+        if let (FromWorker::Probed { report }, _) = worker.next(PROBE_MS).await? {
+            put_back(worker);
+            return Ok(report);
+        }
+    }
+}
+
+async fn or_cancel(
+    ask: impl Future<Output = Result<CapabilityReport, String>>,
+    cancelled: &mut Cancelled,
+) -> Result<CapabilityReport, End> {
     match select(std::pin::pin!(ask), cancelled).await {
         Either::Left((report, _)) => {
             report.map_err(|detail: String| End::Fault(Fault::WorkerCrashed(detail)))
@@ -65,10 +89,11 @@ pub(super) async fn probe(
     }
 }
 
-async fn take_worker() -> Result<RenderWorker, String> {
-    match desk(|d| d.worker.take()) {
+/// The idle worker of `place`; one of the other place is ended, which frees its memory.
+async fn take_worker(place: Place) -> Result<RenderWorker, String> {
+    match desk(|d| d.worker.take()).filter(|worker| worker.place() == place) {
         Some(worker) => Ok(worker),
-        None => RenderWorker::start().await,
+        None => RenderWorker::start(place).await,
     }
 }
 
@@ -87,7 +112,7 @@ pub(super) async fn render(
     progress: Progress<'_>,
     cancelled: &mut Cancelled,
 ) -> Result<Finished, End> {
-    let mut worker = take_worker().await.map_err(Fault::WorkerCrashed)?;
+    let mut worker = take_worker(place).await.map_err(Fault::WorkerCrashed)?;
     let run = worker.next_run();
     let order = Order {
         model: task.model.clone(),
@@ -104,6 +129,7 @@ pub(super) async fn render(
         .map_err(Fault::WorkerCrashed)?;
     desk(|d| d.line = Some((worker.line(), run)));
     let mut watch = Watch {
+        place,
         dog: Watchdog::new(place == Place::BrowserGpu),
         last_step_ms: None,
     };
@@ -156,6 +182,7 @@ pub(super) async fn render(
 }
 
 struct Watch {
+    place: Place,
     dog: Watchdog,
     last_step_ms: Option<f64>,
 }
@@ -263,7 +290,7 @@ fn apply(
                 Fault::WorkerCrashed("the render worker sent no picture".to_owned())
             })?;
             let url = keep(png).map_err(Fault::Engine)?;
-            super::offline::keep_worker();
+            super::offline::keep_workers(watch.place);
             return Ok(Applied::Done(Box::new(Finished {
                 url,
                 width,

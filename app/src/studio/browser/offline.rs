@@ -4,6 +4,9 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::ServiceWorkerContainer;
 
+use protocol::Place;
+
+use super::has_webgpu;
 use super::worker::text;
 
 /// Registers the service worker, where the browser has them.
@@ -19,12 +22,21 @@ pub(crate) fn start() {
     });
 }
 
-/// A picture was made here: the render worker shall start without a network from now on.
-pub(super) fn keep_worker() {
-    if let Some(active) = container().and_then(|container| container.controller()) {
-        // A service worker that is being replaced loses the message; the next picture repeats it.
-        let _ = active.post_message(&JsValue::from_str("keep-worker"));
+/// A picture was made at `place`: the workers that it took shall start without a network from now on.
+pub(super) fn keep_workers(place: Place) {
+    let Some(active) = container().and_then(|container| container.controller()) else {
+        return;
+    };
+    // The names of `public/sw.js`. Whoever has WebGPU asks its worker first.
+    let names = js_sys::Array::new();
+    if has_webgpu() {
+        names.push(&"worker".into());
     }
+    if place == Place::BrowserCpu {
+        names.push(&"cpu_worker".into());
+    }
+    // A service worker that is being replaced loses the message; the next picture repeats it.
+    let _ = active.post_message(&names);
 }
 
 /// Absent outside secure contexts.

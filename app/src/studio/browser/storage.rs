@@ -1,10 +1,11 @@
 //! The storage page's questions to the worker.
 
 use leptos::prelude::*;
+use protocol::Place;
 use wasm_bindgen_futures::spawn_local;
 
-use super::desk;
 use super::worker::RenderWorker;
+use super::{desk, has_webgpu};
 use crate::pages::{Check, Known, StoreAct, Stored};
 use crate::worker::message::{FromWorker, ToWorker};
 
@@ -37,7 +38,14 @@ async fn ask(stored: Stored, act: &StoreAct) -> Result<(), String> {
     // A worker that is busy with a picture is left alone: any other sees the same store.
     let mut worker = match desk(|d| d.worker.take()) {
         Some(worker) => worker,
-        None => RenderWorker::start().await?,
+        None => {
+            RenderWorker::start(if has_webgpu() {
+                Place::BrowserGpu
+            } else {
+                Place::BrowserCpu
+            })
+            .await?
+        }
     };
     worker.post(&match act {
         StoreAct::Look => ToWorker::Storage,

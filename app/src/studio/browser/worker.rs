@@ -9,6 +9,7 @@ use web_sys::{ErrorEvent, MessageEvent, Worker};
 
 use super::time::within;
 use crate::worker::message::{FromWorker, ToWorker};
+use protocol::Place;
 
 /// Longest wait for the worker to be fetched, compiled and started.
 const START_MS: i32 = 60_000;
@@ -19,6 +20,7 @@ pub(super) type Incoming = Result<(FromWorker, Option<ArrayBuffer>), String>;
 /// A running worker; dropping it ends the worker at once.
 pub(super) struct RenderWorker {
     worker: Line,
+    place: Place,
     incoming: UnboundedReceiver<Incoming>,
     runs: u32,
     _on_message: Closure<dyn Fn(MessageEvent)>,
@@ -40,9 +42,9 @@ impl Line {
 }
 
 impl RenderWorker {
-    /// Starts the worker whose address the page carries and waits until it listens.
-    pub(super) async fn start() -> Result<Self, String> {
-        let url = address().ok_or("the page does not name its render worker")?;
+    /// Starts the worker of `place`, whose address the page carries, and waits until it listens.
+    pub(super) async fn start(place: Place) -> Result<Self, String> {
+        let url = address(place).ok_or("the page does not name its render worker")?;
         let worker = Worker::new(&url)
             .map_err(|e| format!("the render worker could not be started: {}", text(&e)))?;
         let (sender, incoming) = unbounded();
@@ -53,6 +55,7 @@ impl RenderWorker {
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         let mut this = Self {
             worker: Line(worker),
+            place,
             incoming,
             runs: 0,
             _on_message: on_message,
@@ -67,6 +70,11 @@ impl RenderWorker {
                 START_MS / 1000
             )),
         }
+    }
+
+    /// What it runs models on.
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     /// A number for the next run.
@@ -142,10 +150,14 @@ fn crash(event: &JsValue) -> String {
     format!("the render worker stopped: {detail}")
 }
 
-/// Where the page says that the worker lies; the address changes with the worker.
-pub(super) fn address() -> Option<String> {
+/// Where the page says that the worker of `place` lies; the address changes with the worker.
+pub(super) fn address(place: Place) -> Option<String> {
+    let tag = match place {
+        Place::BrowserCpu => "meta[name=hub-cpu-worker]",
+        Place::BrowserGpu | Place::Server => "meta[name=hub-worker]",
+    };
     document()
-        .query_selector("meta[name=hub-worker]")
+        .query_selector(tag)
         .ok()??
         .get_attribute("content")
         .filter(|url| !url.is_empty())

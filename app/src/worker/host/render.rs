@@ -13,7 +13,7 @@ use super::control::Control;
 use super::download::Download;
 use super::js::now_ms;
 use super::store::Store;
-use super::{End, device};
+use super::{End, device, get};
 use crate::worker::fault::Stage;
 use crate::worker::message::{Order, RunEvent, StateAfter, Timings};
 
@@ -199,6 +199,7 @@ async fn generate(
     let bytes = png::encode(&picture, &recipe)?;
     track.note(|t| {
         t.decode_ms = track.lap();
+        t.wasm_heap_bytes = heap_bytes();
         loaded.device.note(t);
     });
     let event = RunEvent::Done {
@@ -209,6 +210,14 @@ async fn generate(
         timings: track.timings.get(),
     };
     Ok((event, Uint8Array::from(bytes.as_slice()).buffer()))
+}
+
+/// Size of the WebAssembly memory, which never shrinks.
+fn heap_bytes() -> u64 {
+    get(&wasm_bindgen::memory(), "buffer")
+        .and_then(|buffer| get(&buffer, "byteLength"))
+        .and_then(|length| length.as_f64())
+        .unwrap_or_default() as u64
 }
 
 fn checkpoint(state: &StateAfter) -> Result<Checkpoint, End> {

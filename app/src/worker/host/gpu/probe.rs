@@ -9,7 +9,8 @@ use protocol::{AdapterReport, CapabilityReport, KernelSpeed};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::{get, timing};
+use super::super::get;
+use super::timing;
 use crate::worker::adapter::is_software;
 
 thread_local! {
@@ -18,7 +19,7 @@ thread_local! {
 }
 
 /// Asks for the adapter that a model would run on; `measure` also times a kernel on it, unless that was done before.
-pub(super) async fn probe(measure: bool) -> CapabilityReport {
+pub(in super::super) async fn probe(measure: bool) -> CapabilityReport {
     let navigator = get(&js_sys::global(), "navigator").unwrap_or(JsValue::UNDEFINED);
     let device_memory_bytes = get(&navigator, "deviceMemory")
         .and_then(|gib| gib.as_f64())
@@ -40,6 +41,7 @@ pub(super) async fn probe(measure: bool) -> CapabilityReport {
         webgpu: true,
         adapter,
         device_memory_bytes,
+        ..CapabilityReport::default()
     }
 }
 

@@ -6,7 +6,7 @@ use onnx_gpu::kernels::{AdapterClass, Launch};
 use onnx_gpu::{AdapterChoice, Gpu, Result};
 use protocol::KernelSpeed;
 
-use super::js::now_ms;
+use super::super::js::now_ms;
 use crate::worker::speed::{self, Sample};
 
 /// Times of which the median counts.
