@@ -106,6 +106,7 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
         policy: settings.policy,
         accept_software: settings.accept_software,
         resume: RefCell::default(),
+        began_ms: time::now_ms(),
     };
     start(task, None);
     reveal_result();
@@ -137,6 +138,7 @@ pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
             policy: Policy::PreferServer,
             accept_software: false,
             resume: RefCell::default(),
+            began_ms: time::now_ms(),
         };
         start(task, Some(job));
     });
@@ -194,6 +196,8 @@ struct Task {
     accept_software: bool,
     /// What the server is told of the steps that were done here.
     resume: RefCell<Option<Resume>>,
+    /// When it was asked for.
+    began_ms: f64,
 }
 
 impl Task {

@@ -3,6 +3,7 @@
 mod drop;
 mod form;
 mod result;
+mod times;
 mod transfer;
 
 pub(crate) use transfer::TransferControls;

@@ -197,6 +197,9 @@ pub enum Transfer {
 /// Times of a run in milliseconds, and what it did to the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
+    /// From "Generate" until the worker had the order: starting it, and looking at the adapter. Measured by the page.
+    #[serde(default)]
+    pub start_ms: f64,
     /// Until every file was stored and checked.
     pub download_ms: f64,
     /// Until every graph was on the device: parsing, uploading, making pipelines; 0 where they were there already.

@@ -80,6 +80,7 @@ async fn run(side: SideRun, accept_software: bool) {
         policy,
         accept_software,
         resume: RefCell::default(),
+        began_ms: time::now_ms(),
     };
     side.studio.run.set(Run::begin(task.request.clone()));
     let (cancel, cancelled) = oneshot::channel();

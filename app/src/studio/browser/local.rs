@@ -9,7 +9,7 @@ use crate::studio::policy::Machine;
 use crate::studio::run::{Finished, MadeHere, Phase};
 use crate::studio::watchdog::{Alarm, Watchdog};
 use crate::worker::fault::Fault;
-use crate::worker::message::{FromWorker, Order, RunEvent, StateAfter, ToWorker};
+use crate::worker::message::{FromWorker, Order, RunEvent, StateAfter, Timings, ToWorker};
 
 /// Pause before looking again whether the worker has answered somebody else.
 const ASKING_MS: i32 = 50;
@@ -130,6 +130,7 @@ pub(super) async fn render(
     desk(|d| d.line = Some((worker.line(), run)));
     let mut watch = Watch {
         place,
+        start_ms: time::now_ms() - task.began_ms,
         dog: Watchdog::new(place == Place::BrowserGpu),
         last_step_ms: None,
     };
@@ -183,6 +184,7 @@ pub(super) async fn render(
 
 struct Watch {
     place: Place,
+    start_ms: f64,
     dog: Watchdog,
     last_step_ms: Option<f64>,
 }
@@ -301,7 +303,10 @@ fn apply(
                 made_here: Some(MadeHere {
                     recipe: *recipe,
                     sha256,
-                    timings,
+                    timings: Timings {
+                        start_ms: watch.start_ms,
+                        ..timings
+                    },
                 }),
                 permalink: None,
             })));

@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use protocol::{ImageRecord, Policy, Problem, ProblemCode, RequestError};
 use wasm_bindgen_futures::spawn_local;
 
-use super::{Stop, Task, desk, pixels, revoke};
+use super::{Stop, Task, desk, pixels, revoke, time};
 use crate::data;
 use crate::difference::Difference;
 use crate::studio::rerun::Rerun;
@@ -96,6 +96,7 @@ async fn task(rerun: Rerun, record: &ImageRecord) -> Result<Task, Problem> {
         policy: Policy::BrowserOnly,
         accept_software: false,
         resume: RefCell::default(),
+        began_ms: time::now_ms(),
     })
 }
 

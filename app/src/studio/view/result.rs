@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use protocol::ModelSummary;
 
+use super::times::Times;
 use super::transfer::TransferControls;
 use crate::format;
 use crate::pages::ProblemNote;
@@ -171,6 +172,10 @@ fn Actions(done: Finished) -> impl IntoView {
             </label>
         }
     });
+    let times = done
+        .made_here
+        .as_ref()
+        .map(|made| view! { <Times timings=made.timings /> });
     let save = done.made_here.map(|_| {
         let busy = move || {
             saving.with(|s| {
@@ -235,6 +240,7 @@ fn Actions(done: Finished) -> impl IntoView {
                 })
                     .map(|problem| view! { <ProblemNote problem name="save-error" /> })}
             </div>
+            {times}
         </div>
     }
     .into_any()
