@@ -285,6 +285,12 @@ impl Session {
         }
     }
 
+    /// Frees the memory of inputs and intermediate results that is kept for runs of equal shapes; those have to be planned
+    /// again.
+    pub fn forget_plans(&self) {
+        lock(&self.plans).clear();
+    }
+
     /// [`Session::from_bytes`] for callers without an async runtime.
     ///
     /// # Errors

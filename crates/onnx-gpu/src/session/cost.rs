@@ -1,9 +1,12 @@
 //! What a run costs, without a device.
 
-use super::dry::{Planned, planned_for};
+use super::dry::planned_for;
+use super::{Session, inputs};
 use crate::error::Result;
 use crate::graph::Passes;
 use crate::kernels::AdapterClass;
+use crate::lower::{Program, lower_graph};
+use crate::plan::Plan;
 use crate::proto::{Dim, ValueInfo};
 use crate::weights::Bytes;
 
@@ -38,23 +41,39 @@ pub fn dry_cost(
     };
     let files = Bytes::new();
     let planned = planned_for(bytes, &files, Passes::ALL, class, &shape)?;
-    let constants = planned.weight_bytes();
-    let Planned { program, plan, .. } = planned;
-    let used = || {
-        program
-            .buffers
-            .iter()
-            .zip(&plan.used)
-            .filter(|(_, used)| **used)
-    };
-    let largest = used()
-        .map(|(buffer, _)| buffer.bytes)
-        .max()
-        .unwrap_or_default();
-    let slots = plan.slot_bytes.iter().copied().max().unwrap_or_default();
-    Ok(Cost {
-        flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
-        largest_buffer: largest.max(slots),
-        total_bytes: plan.working_bytes(&program) + constants,
-    })
+    Ok(Cost::of(&planned.program, &planned.plan))
+}
+
+impl Cost {
+    fn of(program: &Program, plan: &Plan) -> Self {
+        let used = || {
+            let buffers = program.buffers.iter().zip(&plan.used);
+            buffers.filter_map(|(buffer, used)| used.then_some(buffer))
+        };
+        let largest = used().map(|buffer| buffer.bytes).max().unwrap_or_default();
+        let slots = plan.slot_bytes.iter().copied().max().unwrap_or_default();
+        let constants: u64 = used()
+            .filter(|buffer| buffer.source.is_constant())
+            .map(|buffer| buffer.bytes)
+            .sum();
+        Self {
+            flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
+            largest_buffer: largest.max(slots),
+            total_bytes: plan.working_bytes(program) + constants,
+        }
+    }
+}
+
+impl Session {
+    /// What a run on inputs of these shapes costs on this session's device, by a plan for which no buffer is made.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidInput`] for a missing or unknown input, [`crate::ErrorKind::ShapeMismatch`] for shapes
+    /// that the model does not take.
+    pub fn cost(&self, inputs: &[(&str, &[usize])]) -> Result<Cost> {
+        let shapes = inputs::check_shapes(&self.inputs, inputs)?;
+        let mut program = lower_graph(&self.graph, &shapes, self.gpu.target())?;
+        let plan = Plan::new(&mut program);
+        Ok(Cost::of(&program, &plan))
+    }
 }

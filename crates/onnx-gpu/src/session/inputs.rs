@@ -15,6 +15,32 @@ pub(super) fn check<'a>(
     declared: &[ValueInfo],
     given: &'a [(&str, Value)],
 ) -> Result<Vec<&'a Value>> {
+    let ordered = in_order(declared, given)?;
+    for (info, tensor) in declared.iter().zip(&ordered) {
+        if tensor.dtype() != info.dtype {
+            return Err(refuse(format!(
+                "input '{}' is {}, the model wants {}",
+                info.name,
+                tensor.dtype(),
+                info.dtype
+            )));
+        }
+    }
+    fit(declared, ordered.iter().map(|tensor| tensor.shape()))?;
+    Ok(ordered)
+}
+
+/// The given shapes in the model's order.
+pub(super) fn check_shapes(
+    declared: &[ValueInfo],
+    given: &[(&str, &[usize])],
+) -> Result<Vec<Vec<usize>>> {
+    let ordered = in_order(declared, given)?;
+    fit(declared, ordered.iter().map(|shape| **shape))?;
+    Ok(ordered.into_iter().map(|shape| shape.to_vec()).collect())
+}
+
+fn in_order<'a, T>(declared: &[ValueInfo], given: &'a [(&str, T)]) -> Result<Vec<&'a T>> {
     for (i, (name, _)) in given.iter().enumerate() {
         if !declared.iter().any(|info| info.name == *name) {
             let known: Vec<&str> = declared.iter().map(|info| info.name.as_str()).collect();
@@ -26,47 +52,40 @@ pub(super) fn check<'a>(
             return Err(refuse(format!("input '{name}' is given twice")));
         }
     }
+    declared
+        .iter()
+        .map(|info| {
+            given
+                .iter()
+                .find(|(name, _)| *name == info.name)
+                .map(|(_, given)| given)
+                .ok_or_else(|| refuse(format!("input '{}' is missing", info.name)))
+        })
+        .collect()
+}
+
+fn fit<'a>(declared: &[ValueInfo], shapes: impl Iterator<Item = &'a [usize]>) -> Result<()> {
     let mut symbols: HashMap<&str, usize> = HashMap::new();
-    let mut ordered = Vec::with_capacity(declared.len());
-    for info in declared {
-        let tensor = given
-            .iter()
-            .find(|(name, _)| *name == info.name)
-            .map(|(_, tensor)| tensor)
-            .ok_or_else(|| refuse(format!("input '{}' is missing", info.name)))?;
-        if tensor.dtype() != info.dtype {
-            return Err(refuse(format!(
-                "input '{}' is {}, the model wants {}",
-                info.name,
-                tensor.dtype(),
-                info.dtype
-            )));
+    for (info, shape) in declared.iter().zip(shapes) {
+        let Some(dims) = &info.shape else { continue };
+        let fits = dims.len() == shape.len()
+            && dims.iter().zip(shape).all(|(dim, &size)| match dim {
+                Dim::Fixed(wanted) => *wanted == size,
+                Dim::Symbol(name) if name.is_empty() => true,
+                Dim::Symbol(name) => *symbols.entry(name).or_insert(size) == size,
+            });
+        if !fits {
+            return Err(Error::new(
+                ErrorKind::ShapeMismatch,
+                format!(
+                    "input '{}' has the shape {shape:?}, the model wants {}",
+                    info.name,
+                    show(dims)
+                ),
+            ));
         }
-        if let Some(dims) = &info.shape {
-            let fits = dims.len() == tensor.shape().len()
-                && dims
-                    .iter()
-                    .zip(tensor.shape())
-                    .all(|(dim, &size)| match dim {
-                        Dim::Fixed(wanted) => *wanted == size,
-                        Dim::Symbol(name) if name.is_empty() => true,
-                        Dim::Symbol(name) => *symbols.entry(name).or_insert(size) == size,
-                    });
-            if !fits {
-                return Err(Error::new(
-                    ErrorKind::ShapeMismatch,
-                    format!(
-                        "input '{}' has the shape {:?}, the model wants {}",
-                        info.name,
-                        tensor.shape(),
-                        show(dims)
-                    ),
-                ));
-            }
-        }
-        ordered.push(tensor);
     }
-    Ok(ordered)
+    Ok(())
 }
 
 fn show(dims: &[Dim]) -> String {

@@ -1,6 +1,6 @@
 //! Sessions on hand-encoded models, on this machine's default adapter. Expected values are worked out by hand.
 
-use onnx_gpu::{DType, ErrorKind, Result, Session, Tensor};
+use onnx_gpu::{AdapterChoice, DType, ErrorKind, Gpu, Options, Result, Session, Tensor, dry_cost};
 
 use super::encode::{attribute, field, floats, info, longs, model, node, node_with};
 use super::options;
@@ -46,6 +46,37 @@ fn plans_for_several_shapes_share_one_model() {
         .run_blocking(&[("x", tensor(&[0, 2], &[]))])
         .unwrap();
     assert_eq!(none[0].1.shape(), &[0, 3]);
+}
+
+#[test]
+fn costs_are_known_before_a_run_and_its_memory_can_be_given_back() {
+    let options = Options {
+        gpu: Some(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap()),
+        ..Options::default()
+    };
+    let session = Session::from_bytes_blocking(&layer(), options).unwrap();
+    let held = || session.gpu().stats().buffer_bytes;
+    let before = held();
+    let cost = session.cost(&[("x", &[1000, 2])]).unwrap();
+    assert_eq!(held(), before);
+    let class = session.gpu().class();
+    let dry = dry_cost(&layer(), class, &|_, _| 1000).unwrap();
+    assert_eq!(cost, dry);
+    assert_eq!(cost.flops, 2 * 1000 * 2 * 3);
+    assert_eq!(cost.largest_buffer, 1000 * 3 * 4);
+
+    let x = tensor(&[1000, 2], &[0.5; 2000]);
+    let first = run(&session, &[("x", x.clone())]);
+    let stats = session.stats();
+    assert_eq!(stats.peak_bytes + stats.weight_bytes, cost.total_bytes);
+    let kept = held();
+    session.forget_plans();
+    assert_eq!(kept - held(), stats.peak_bytes);
+    assert_eq!(run(&session, &[("x", x)]), first);
+
+    let kind = |inputs: &[(&str, &[usize])]| session.cost(inputs).unwrap_err().kind();
+    assert_eq!(kind(&[]), ErrorKind::InvalidInput);
+    assert_eq!(kind(&[("x", &[1, 3])]), ErrorKind::ShapeMismatch);
 }
 
 #[test]
