@@ -35,6 +35,8 @@ impl Step {
 pub struct Recording {
     pub(super) gpu: Gpu,
     pub(super) steps: Vec<Step>,
+    /// Bind groups hold the memory of buffers, which is counted for as long as these live.
+    _buffers: Vec<Buffer>,
 }
 
 impl Recording {
@@ -75,6 +77,11 @@ impl Recording {
         Ok(Self {
             gpu: gpu.clone(),
             steps: built,
+            _buffers: steps
+                .iter()
+                .flat_map(|(_, buffers)| buffers)
+                .cloned()
+                .collect(),
         })
     }
 

@@ -80,6 +80,29 @@ fn costs_are_known_before_a_run_and_its_memory_can_be_given_back() {
 }
 
 #[test]
+fn memory_between_dispatches_is_counted_for_as_long_as_a_plan_holds_it() {
+    let products = model(&[
+        node("MatMul", &["x", "w"], "p"),
+        node("MatMul", &["p", "v"], "y"),
+        floats("w", &[2, 3], &[1.0, 0.0, 2.0, 0.0, 1.0, -1.0]),
+        floats("v", &[3, 1], &[1.0, 2.0, 3.0]),
+        info(11, "x", 1, &[0, 2]),
+        info(12, "y", 1, &[0, 1]),
+    ]);
+    let options = Options {
+        gpu: Some(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap()),
+        ..Options::default()
+    };
+    let session = Session::from_bytes_blocking(&products, options).unwrap();
+    run(&session, &[("x", tensor(&[1000, 2], &[0.5; 2000]))]);
+    assert_eq!(session.stats().dispatches, 2);
+    let kept = session.gpu().stats().buffer_bytes;
+    session.forget_plans();
+    let freed = kept - session.gpu().stats().buffer_bytes;
+    assert_eq!(freed, 1000 * (2 + 3 + 1) * 4);
+}
+
+#[test]
 fn wrong_inputs_are_typed_errors() {
     let session = open(&layer()).unwrap();
     let kind = |inputs: &[(&str, Tensor)]| session.run_blocking(inputs).unwrap_err().kind();
