@@ -52,9 +52,32 @@ pub trait Engine {
     }
 }
 
+/// Device memory that a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Whether the device offers buffers as large as the largest one.
+    pub fits: bool,
+    /// Bytes of weights, inputs and intermediate results.
+    pub bytes: u64,
+}
+
 /// A loaded graph.
 #[async_trait(?Send)]
 pub trait Model {
+    /// Whether the graph declares that its input `name` may have `shape`.
+    fn takes(&self, name: &str, shape: &[usize]) -> bool;
+
+    /// What a run on inputs of these shapes takes; `None` where the engine plans no memory before it runs.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] when names or shapes do not fit the graph.
+    fn memory(&self, _inputs: &[(&str, &[usize])]) -> Result<Option<Memory>> {
+        Ok(None)
+    }
+
+    /// Frees the device memory that is kept for further runs on inputs of equal shapes.
+    fn trim(&self) {}
+
     /// Runs the graph on named inputs; gives every output by name.
     ///
     /// # Errors

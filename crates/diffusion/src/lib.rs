@@ -22,12 +22,12 @@ pub use cancel::Cancel;
 pub use engine::cpu::{CpuEngine, Product};
 #[cfg(feature = "gpu")]
 pub use engine::gpu::GpuEngine;
-pub use engine::{Engine, Model, Stepper, Value};
+pub use engine::{Engine, Memory, Model, Stepper, Value};
 pub use error::{Error, ErrorKind, Result};
 pub use files::Files;
 pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
 pub use picture::{Picture, TOLERANCE};
-pub use pipeline::{Checkpoint, Pipeline, Residency, RunOptions, Step};
+pub use pipeline::{Checkpoint, Pipeline, Residency, RunOptions, Step, tile_sides};
 pub use protocol::{GenerationRequest, Progress, Recipe};
 pub use tensor::Tensor;

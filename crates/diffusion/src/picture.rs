@@ -27,20 +27,49 @@ impl Picture {
     /// # Errors
     /// [`crate::ErrorKind::Engine`] when the number of values is wrong or one is not finite.
     pub fn from_planar(width: u32, height: u32, planes: &[f32]) -> Result<Self> {
-        let pixels = width as usize * height as usize;
-        if planes.len() != pixels * 3 {
+        let mut picture = Self::black(width, height);
+        picture.put([0, 0], [height as usize, width as usize], planes)?;
+        Ok(picture)
+    }
+
+    pub(crate) fn black(width: u32, height: u32) -> Self {
+        Self {
+            width,
+            height,
+            rgb: vec![0; width as usize * height as usize * 3],
+        }
+    }
+
+    /// Converts a part as [`Self::from_planar`] does the whole, to the place from row `top` and column `left` on.
+    pub(crate) fn put(
+        &mut self,
+        [top, left]: [usize; 2],
+        [height, width]: [usize; 2],
+        planes: &[f32],
+    ) -> Result<()> {
+        let pixels = height * width;
+        let inside = left + width <= self.width as usize && top + height <= self.height as usize;
+        if planes.len() != pixels * 3 || !inside {
             return Err(Error::engine(format!(
-                "the decoder gave {} values for a picture of {width}x{height}",
-                planes.len()
+                "the decoder gave {} values for {width}x{height} pixels at {left}, {top} of a picture of {}x{}",
+                planes.len(),
+                self.width,
+                self.height
             )));
         }
         if let Some(bad) = planes.iter().find(|x| !x.is_finite()) {
             return Err(Error::engine(format!("the decoder gave the value {bad}")));
         }
-        let rgb = (0..pixels)
-            .flat_map(|p| (0..3).map(move |c| byte(planes[c * pixels + p])))
-            .collect();
-        Ok(Self { width, height, rgb })
+        for y in 0..height {
+            let start = ((top + y) * self.width as usize + left) * 3;
+            let line = &mut self.rgb[start..start + width * 3];
+            for (x, pixel) in line.chunks_exact_mut(3).enumerate() {
+                for (c, value) in pixel.iter_mut().enumerate() {
+                    *value = byte(planes[c * pixels + y * width + x]);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Largest absolute difference of a channel value; `None` when the sizes differ.

@@ -1,12 +1,16 @@
 //! From a request to a picture.
 
+mod decode;
 mod parts;
+mod tiles;
 mod wired;
 
 use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
 
+use self::decode::Tiling;
 use self::parts::Parts;
 pub use self::parts::Residency;
+pub use self::tiles::tile_sides;
 use crate::cancel::Cancel;
 use crate::engine::{Combination, Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +66,12 @@ pub struct RunOptions {
     pub checkpoints: bool,
     /// Go on from here instead of from noise.
     pub resume: Option<Checkpoint>,
+    /// Decode in tiles of this side in latents, a multiple of 4, as `AutoencoderKL.enable_tiling` of diffusers does.
+    ///
+    /// Left open, the decoder is run whole where that is possible. Tiles of [`tile_sides`] take its place if it takes any
+    /// height and width and the engine's device does not offer a buffer that it needs, or, with [`Residency::OnDemand`], if
+    /// they take less memory. The picture differs a little then: a decoder that sees a part normalises by that part.
+    pub decode_tile: Option<usize>,
 }
 
 impl Pipeline {
@@ -184,7 +194,8 @@ impl Pipeline {
     /// the undisturbed run; a checkpoint whose latents were rounded to 16 bits ends within [`crate::TOLERANCE`] of it.
     ///
     /// # Errors
-    /// As [`Self::generate`]; [`ErrorKind::InvalidRequest`] for a checkpoint that does not fit request and package.
+    /// As [`Self::generate`]; [`ErrorKind::InvalidRequest`] for a checkpoint that does not fit request and package, and for
+    /// tiles that the decoder cannot be run on.
     pub async fn run(
         &self,
         request: &GenerationRequest,
@@ -255,7 +266,7 @@ impl Pipeline {
                     let (keep, gain) = step.denoised;
                     let denoised = combine(keep, gain).await?;
                     if decoded {
-                        Some(self.decode(&denoised).await?)
+                        Some(self.decode(&denoised, options.decode_tile, cancel).await?)
                     } else {
                         self.map_to_rgb(&denoised).await?
                     }
@@ -283,7 +294,7 @@ impl Pipeline {
                 pause(cancel).await?;
             }
         }
-        self.decode(&latents).await
+        self.decode(&latents, options.decode_tile, cancel).await
     }
 
     fn check_checkpoint(&self, checkpoint: &Checkpoint, steps: u32) -> Result<()> {
@@ -358,12 +369,27 @@ impl Pipeline {
         .await
     }
 
-    async fn decode(&self, latents: &Value) -> Result<Picture> {
+    async fn decode(
+        &self,
+        latents: &Value,
+        tile: Option<usize>,
+        cancel: &Cancel,
+    ) -> Result<Picture> {
         let component = &self.manifest.components.decoder;
         let decoder = self.parts.decoder(component).await?;
-        let image = wired::decode(&self.manifest, &*decoder, &*self.stepper, latents).await?;
-        let size = self.manifest.image;
-        Picture::from_planar(size.width, size.height, &image)
+        let tiling = Tiling {
+            side: tile,
+            sparing: self.residency() == Residency::OnDemand,
+        };
+        decode::decode(
+            &self.manifest,
+            &*decoder,
+            &*self.stepper,
+            latents,
+            tiling,
+            cancel,
+        )
+        .await
     }
 }
 

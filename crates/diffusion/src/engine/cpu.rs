@@ -6,7 +6,7 @@
 mod product;
 
 use async_trait::async_trait;
-use rten::{NodeId, Value, ValueOrView};
+use rten::{Dimension, NodeId, Value, ValueOrView};
 use rten_tensor::{AsView, Layout};
 
 pub use self::product::Product;
@@ -102,6 +102,23 @@ impl CpuModel {
 
 #[async_trait(?Send)]
 impl Model for CpuModel {
+    fn takes(&self, name: &str, shape: &[usize]) -> bool {
+        let Some(info) = self
+            .model
+            .find_node(name)
+            .and_then(|id| self.model.node_info(id))
+        else {
+            return false;
+        };
+        info.shape().is_none_or(|dims| {
+            let fits = |(dim, size): (&Dimension, &usize)| match dim {
+                Dimension::Fixed(fixed) => fixed == size,
+                Dimension::Symbolic(_) => true,
+            };
+            dims.len() == shape.len() && dims.iter().zip(shape).all(fits)
+        })
+    }
+
     async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>> {
         let inputs = inputs
             .into_iter()

@@ -4,10 +4,10 @@ mod source;
 mod step;
 
 use async_trait::async_trait;
-use onnx_gpu::{AdapterChoice, Gpu, GpuTensor, Options, Session};
+use onnx_gpu::{AdapterChoice, Dim, Gpu, GpuTensor, Options, Session};
 
 use self::source::Source;
-use super::{Engine, Model, Stepper, Value};
+use super::{Engine, Memory, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Files;
 use crate::tensor::{Data, Tensor};
@@ -107,6 +107,39 @@ struct GpuModel {
 
 #[async_trait(?Send)]
 impl Model for GpuModel {
+    fn takes(&self, name: &str, shape: &[usize]) -> bool {
+        let mut inputs = self.session.inputs().iter();
+        let Some(info) = inputs.find(|info| info.name == name) else {
+            return false;
+        };
+        info.shape.as_ref().is_none_or(|dims| {
+            let fits = |(dim, size): (&Dim, &usize)| match dim {
+                Dim::Fixed(fixed) => fixed == size,
+                Dim::Symbol(_) => true,
+            };
+            dims.len() == shape.len() && dims.iter().zip(shape).all(fits)
+        })
+    }
+
+    fn memory(&self, inputs: &[(&str, &[usize])]) -> Result<Option<Memory>> {
+        let cost = self
+            .session
+            .cost(inputs)
+            .map_err(|error| fail(&self.component, &error))?;
+        let device = self.session.gpu().info();
+        let offered = device
+            .max_buffer_size
+            .min(device.max_storage_buffer_binding_size);
+        Ok(Some(Memory {
+            fits: cost.largest_buffer <= offered,
+            bytes: cost.total_bytes,
+        }))
+    }
+
+    fn trim(&self) {
+        self.session.forget_plans();
+    }
+
     async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>> {
         let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
         let inputs = inputs

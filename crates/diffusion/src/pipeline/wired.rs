@@ -134,23 +134,6 @@ pub(super) async fn denoise(
     }
 }
 
-/// Runs the decoder on the first copy of `latents`; gives `[1, 3, height, width]` in [-1, 1].
-pub(super) async fn decode(
-    manifest: &Manifest,
-    decoder: &dyn Model,
-    stepper: &dyn Stepper,
-    latents: &Value,
-) -> Result<Vec<f32>> {
-    let component = &manifest.components.decoder;
-    let (Some(input), Some(output)) = (component.inputs.first(), component.outputs.first()) else {
-        return Err(Error::package("the decoder has no ports"));
-    };
-    let latents = stepper.scale(latents, 1.0 / manifest.latent_scale).await?;
-    let inputs = vec![(&*input.name, stepper.first(&latents).await?)];
-    let image = run(decoder, inputs, output).await?;
-    image.into_tensor().await?.into_f32()
-}
-
 fn ids(port: &Port, ids: Vec<i64>) -> Result<Tensor> {
     if port.dtype == PortType::Int32 {
         // Ids come from a vocabulary of less than 2^31 tokens.

@@ -1,0 +1,138 @@
+//! From latents to the picture, at once or in tiles.
+
+use super::tiles::{Blender, Tile, Tiles, cut, tile_sides};
+use super::{pause, run};
+use crate::cancel::Cancel;
+use crate::engine::{Model, Stepper, Value};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Manifest, Port};
+use crate::picture::Picture;
+use crate::tensor::Tensor;
+
+/// When to decode in tiles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tiling {
+    /// In tiles of this side, in latents, whatever the device offers.
+    pub side: Option<usize>,
+    /// Also where tiles only take less memory.
+    pub sparing: bool,
+}
+
+/// Decodes the first copy of `latents`, in tiles if `tiling` asks for it or if the engine's device does not offer what
+/// the decoder needs for the whole picture. Before each tile `cancel` is looked at.
+pub(super) async fn decode(
+    manifest: &Manifest,
+    decoder: &dyn Model,
+    stepper: &dyn Stepper,
+    latents: &Value,
+    tiling: Tiling,
+    cancel: &Cancel,
+) -> Result<Picture> {
+    let component = &manifest.components.decoder;
+    let (Some(input), Some(output)) = (component.inputs.first(), component.outputs.first()) else {
+        return Err(Error::package("the decoder has no ports"));
+    };
+    let ports = Ports { input, output };
+    let latents = stepper.scale(latents, 1.0 / manifest.latent_scale).await?;
+    let latents = stepper.first(&latents).await?;
+    let size = manifest.image;
+    if let Some(tiles) = choose(manifest, decoder, input, tiling)? {
+        let latents = latents.into_tensor().await?.into_f32()?;
+        return in_tiles(manifest, decoder, ports, &tiles, &latents, cancel).await;
+    }
+    let image = run(decoder, vec![(&*input.name, latents)], output).await?;
+    let image = image.into_tensor().await?.into_f32()?;
+    Picture::from_planar(size.width, size.height, &image)
+}
+
+#[derive(Clone, Copy)]
+struct Ports<'m> {
+    /// `[1, c, h, w]`
+    input: &'m Port,
+    /// `[1, 3, height, width]`
+    output: &'m Port,
+}
+
+/// The tiles to decode in, if not at once.
+fn choose(
+    manifest: &Manifest,
+    decoder: &dyn Model,
+    input: &Port,
+    tiling: Tiling,
+) -> Result<Option<Tiles>> {
+    let [c, h, w] = manifest.latents;
+    let shape = |[height, width]: [usize; 2]| [1, c, height, width];
+    let takes = |tiles: &Tiles| decoder.takes(&input.name, &shape(tiles.largest()));
+    if let Some(side) = tiling.side {
+        let tiles = Tiles::new(side, [h, w], manifest.image)?;
+        if !takes(&tiles) {
+            let message = "the decoder takes latents of one size, so it cannot be run on tiles";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        return Ok(Some(tiles).filter(|tiles| !tiles.is_one()));
+    }
+    let candidates: Vec<Tiles> = tile_sides([h, w])
+        .into_iter()
+        .filter_map(|side| Tiles::new(side, [h, w], manifest.image).ok())
+        .filter(takes)
+        .collect();
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let memory = |size| decoder.memory(&[(&input.name, &shape(size))]);
+    let Some(whole) = memory([h, w])? else {
+        return Ok(None);
+    };
+    if whole.fits && !tiling.sparing {
+        return Ok(None);
+    }
+    // A graph that declares open sizes and cannot be planned for others is run whole, as one of fixed sizes.
+    let smaller = |tiles: &Tiles| match memory(tiles.largest()) {
+        Ok(Some(part)) => part.fits && (!whole.fits || part.bytes < whole.bytes),
+        Ok(None) | Err(_) => false,
+    };
+    Ok(candidates.into_iter().find(smaller))
+}
+
+async fn in_tiles(
+    manifest: &Manifest,
+    decoder: &dyn Model,
+    ports: Ports<'_>,
+    tiles: &Tiles,
+    latents: &[f32],
+    cancel: &Cancel,
+) -> Result<Picture> {
+    let [c, ..] = manifest.latents;
+    let size = manifest.image;
+    let mut picture = Picture::black(size.width, size.height);
+    let mut blender = Blender::new(tiles);
+    let mut planned = None;
+    for row in tiles.rows() {
+        for (index, column) in tiles.columns().into_iter().enumerate() {
+            pause(cancel).await?;
+            let part = [row.length, column.length];
+            // Tiles at the edges have plans of their own; all of them together may take more than the whole picture.
+            if planned.replace(part) != Some(part) {
+                decoder.trim();
+            }
+            let [height, width] = tiles.pixels(part);
+            let output = Port {
+                shape: vec![1, 3, height, width],
+                ..ports.output.clone()
+            };
+            let latents = cut(latents, manifest.latents, row, column);
+            let latents = Tensor::f32(&[1, c, row.length, column.length], latents)?;
+            let inputs = vec![(&*ports.input.name, latents.into())];
+            let image = run(decoder, inputs, &output).await?;
+            let tile = Tile {
+                height,
+                width,
+                planes: image.into_tensor().await?.into_f32()?,
+            };
+            let tile = blender.blend(index, tile);
+            let corner = tiles.pixels([row.start, column.start]);
+            picture.put(corner, [tile.height, tile.width], &tile.planes)?;
+        }
+    }
+    Ok(picture)
+}
