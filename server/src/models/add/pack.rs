@@ -4,15 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use diffusion::Manifest;
 use diffusion::manifest::FORMAT;
+use diffusion::{Manifest, tile_sides};
 use onnx_gpu::dry_cost;
 use onnx_gpu::kernels::AdapterClass;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::About;
-use super::graphs::Graph;
+use super::graphs::{Graph, Graphs};
 use super::source::Source;
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::{CARD, CardFile, SampleFile};
@@ -65,7 +65,13 @@ pub(super) fn write(
         let file = format!("{part}.onnx");
         add(&file, &graph.bytes)?;
         let (inputs, outputs) = graph.ports(length).with_context(|| format!("the {part}"))?;
-        needs.push(need(graph, length).with_context(|| format!("the {part} cannot be run"))?);
+        let mut need = need(graph, length).with_context(|| format!("the {part} cannot be run"))?;
+        if part == "decoder"
+            && let Some(buffer) = in_tiles(graphs)
+        {
+            need.largest_buffer = need.largest_buffer.min(buffer);
+        }
+        needs.push(need);
         let component = json!({"file": file, "inputs": inputs, "outputs": outputs});
         components.insert(part.to_owned(), component);
     }
@@ -162,8 +168,79 @@ fn need(graph: &Graph, length: usize) -> anyhow::Result<Need> {
     })
 }
 
+/// Bytes of the largest buffer of the decoder where it is run on tiles, which the pipeline does on devices without a larger
+/// one; `None` where it cannot be.
+fn in_tiles(graphs: &Graphs) -> Option<u64> {
+    let [_, h, w] = graphs.latents;
+    let [height, width] = graphs.image;
+    let decoder = &graphs.decoder;
+    if !decoder.takes_any_size() || !height.is_multiple_of(h) || !width.is_multiple_of(w) {
+        return None;
+    }
+    let largest_buffer = |side: usize| {
+        let open = |_: &str, place: usize| {
+            let [c, h, w] = graphs.latents;
+            [1, c, h.min(side), w.min(side)]
+                .get(place)
+                .copied()
+                .unwrap_or(1)
+        };
+        // A graph that cannot be planned for other sizes is not run on tiles either.
+        let cost = dry_cost(&decoder.bytes, AdapterClass::Hardware, &open).ok()?;
+        Some(cost.largest_buffer)
+    };
+    tile_sides([h, w])
+        .into_iter()
+        .filter_map(largest_buffer)
+        .min()
+}
+
 fn pretty(value: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     let mut json = serde_json::to_vec_pretty::<Value>(&serde_json::to_value(value)?)?;
     json.push(b'\n');
     Ok(json)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::models::add::graphs;
+
+    const DIFFUSION: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/diffusion/tests/data/tiles"
+    );
+    const GLYPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/glyph");
+
+    /// The graphs of a small package, with a decoder.
+    fn read(decoder: &str) -> Graphs {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, file) in [
+            ("text_encoder", format!("{DIFFUSION}/text_encoder.onnx")),
+            ("unet", format!("{DIFFUSION}/denoiser.onnx")),
+            ("vae_decoder", decoder.to_owned()),
+        ] {
+            let folder = dir.path().join(folder);
+            fs::create_dir(&folder).unwrap();
+            fs::copy(file, folder.join("model.onnx")).unwrap();
+        }
+        graphs::read(dir.path(), &json!({"block_out_channels": [4, 8, 8]})).unwrap()
+    }
+
+    #[test]
+    fn a_decoder_of_any_size_needs_what_its_tiles_need() {
+        let graphs = read(&format!("{DIFFUSION}/decoder.onnx"));
+        assert_eq!((graphs.latents, graphs.image), ([4, 20, 28], [80, 112]));
+        let whole = need(&graphs.decoder, 12).unwrap().largest_buffer;
+        // Eight channels of floats for every pixel; tiles of 8 latents have 32 × 32 pixels.
+        assert_eq!(whole, 80 * 112 * 8 * 4);
+        assert_eq!(in_tiles(&graphs), Some(32 * 32 * 8 * 4));
+    }
+
+    #[test]
+    fn a_decoder_of_one_size_has_no_tiles() {
+        let graphs = read(&format!("{GLYPH}/decoder.onnx"));
+        assert_eq!(in_tiles(&graphs), None);
+    }
 }
