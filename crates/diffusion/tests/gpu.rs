@@ -8,7 +8,8 @@ use diffusion::{
     Cancel, CpuEngine, Engine, ErrorKind, GenerationRequest, GpuEngine, Package, Picture, Pipeline,
     TOLERANCE, Tensor, noise,
 };
-use onnx_gpu::AdapterChoice;
+use onnx_gpu::gpu::Limits;
+use onnx_gpu::{AdapterChoice, Gpu};
 use pollster::block_on;
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/glyph");
@@ -82,6 +83,27 @@ fn nothing_is_read_back_between_steps() {
     assert_eq!(end.read_backs, before.read_backs + 1);
     assert_eq!(end.read_bytes, before.read_bytes + 3 * 64 * 64 * 4);
     println!("read-backs between steps: 0; {end:?}");
+}
+
+#[test]
+fn the_declared_needs_are_those_of_a_picture() {
+    let package = Package::from_dir(PACKAGE.as_ref()).unwrap();
+    let needs = package.manifest.needs;
+    let limits = Limits {
+        max_buffer_size: needs.max_buffer_size,
+        max_storage_buffer_binding_size: needs.max_storage_buffer_binding_size,
+        ..Limits::unlimited()
+    };
+    let gpu = block_on(Gpu::request_within(&AdapterChoice::Default, &limits)).unwrap();
+    assert_eq!(gpu.info().max_buffer_size, needs.max_buffer_size);
+    let engine = GpuEngine::from(gpu);
+    let pipeline = block_on(Pipeline::load(package, &engine)).unwrap();
+    let request = request("red apple, flat style", 1);
+    block_on(pipeline.generate(&request, &mut |_| {}, &Cancel::default())).unwrap();
+    let (peak, declared) = (engine.gpu().stats().peak_buffer_bytes, needs.memory_bytes);
+    println!("declared {declared} bytes, at most {peak} in use");
+    assert!(peak <= declared, "{peak} of {declared}");
+    assert!(2 * peak >= declared, "{peak} of {declared}");
 }
 
 #[test]

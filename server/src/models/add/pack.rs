@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use diffusion::manifest::FORMAT;
+use diffusion::manifest::{FORMAT, Port, PortType};
 use diffusion::{Manifest, tile_sides};
 use onnx_gpu::dry_cost;
 use onnx_gpu::kernels::AdapterClass;
@@ -152,9 +152,9 @@ impl Unfinished {
     }
 }
 
-/// Memory of a run, with the open dimensions as the package uses them.
+/// Memory of a run, with the open dimensions as the package uses them, and of what is passed to and from it.
 fn need(graph: &Graph, length: usize) -> anyhow::Result<Need> {
-    let (inputs, _) = graph.ports(length)?;
+    let (inputs, outputs) = graph.ports(length)?;
     let open = |name: &str, place: usize| {
         let port = inputs.iter().find(|port| port.name == name);
         port.and_then(|port| port.shape.get(place))
@@ -162,10 +162,19 @@ fn need(graph: &Graph, length: usize) -> anyhow::Result<Need> {
             .unwrap_or(1)
     };
     let cost = dry_cost(&graph.bytes, AdapterClass::Hardware, &open)?;
+    let passed: u64 = inputs.iter().chain(&outputs).map(bytes).sum();
     Ok(Need {
         largest_buffer: cost.largest_buffer,
-        total_bytes: cost.total_bytes,
+        total_bytes: cost.total_bytes + passed,
     })
+}
+
+fn bytes(port: &Port) -> u64 {
+    let size = match port.dtype {
+        PortType::Float32 | PortType::Int32 => 4,
+        PortType::Int64 => 8,
+    };
+    size * port.shape.iter().map(|&n| n as u64).product::<u64>()
 }
 
 /// Bytes of the largest buffer of the decoder where it is run on tiles, which the pipeline does on devices without a larger
