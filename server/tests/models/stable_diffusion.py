@@ -32,10 +32,12 @@ SCHEDULERS = {
     "ddim": DDIMScheduler(**NOISE, clip_sample=False, set_alpha_to_one=False),
     "euler": EulerDiscreteScheduler(**NOISE, timestep_spacing="leading", prediction_type="v_prediction"),
 }
+# A package's scheduler, and whether its decoder is the one of crates/diffusion/tests/data/tiles.py, which takes any size.
+PACKAGES = {"ddim": ("ddim", False), "euler": ("euler", False), "any-size": ("euler", True)}
 REQUEST = {"prompt": "a photo of an apple", "negative": "the cat", "seed": 7, "steps": 5, "guidance": 4.0}
 
 
-def layout(graphs: Path, folder: Path, scheduler: str):
+def layout(graphs: Path, folder: Path, scheduler: str, any_size: bool = False):
     for name in GRAPHS:
         (folder / name).mkdir(parents=True)
         shutil.copy(graphs / f"{name}.onnx", folder / name / "model.onnx")
@@ -43,7 +45,11 @@ def layout(graphs: Path, folder: Path, scheduler: str):
     config = {"model_max_length": 77, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}
     (folder / "tokenizer/tokenizer_config.json").write_text(json.dumps(config))
     SCHEDULERS[scheduler].save_pretrained(folder / "scheduler")
-    (folder / "vae_decoder/config.json").write_text(json.dumps({"scaling_factor": SCALE}))
+    autoencoder = {"scaling_factor": SCALE}
+    if any_size:
+        shutil.copy(DATA / "tiles/decoder.onnx", folder / "vae_decoder/model.onnx")
+        autoencoder["block_out_channels"] = [4, 8, 8]
+    (folder / "vae_decoder/config.json").write_text(json.dumps(autoencoder))
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "OnnxStableDiffusionPipeline"}))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Random weights\n")
 
@@ -112,9 +118,9 @@ def check(program: str, graphs: Path, work: Path):
         done.check_returncode()
         return done.stdout
 
-    for name in SCHEDULERS:
+    for name, (scheduler, any_size) in PACKAGES.items():
         folder, model = work / name, f"test/random-{name}"
-        layout(graphs, folder, name)
+        layout(graphs, folder, scheduler, any_size)
         hub("models", "add", str(folder), "--id", model)
         assert model in hub("models", "list")
         hub("models", "verify", model)
