@@ -21,7 +21,9 @@ test("the engine for processors comes when it is used, tells what it will take, 
   await expect(page.getByTestId("where")).toContainText("this browser has no WebGPU");
   expect(workers()).toEqual([]);
 
-  await page.getByTestId("policy").selectOption("browser_only");
+  await page.getByRole("link", { name: "About Glyph" }).click();
+  await page.getByRole("link", { name: "Make it on your processor instead" }).click();
+  await expect(page.getByTestId("policy")).toHaveValue("browser_only");
   await expect(page.getByTestId("verdict-line")).toHaveText(/^Runs here on your processor, at least .+ a picture$/, { timeout: 60_000 });
   expect(workers()).toEqual(["cpu-worker.js", "cpu-worker.wasm"]);
   const measured = await page.evaluate(() => JSON.parse(sessionStorage.getItem("demo-hub-capability") ?? "[]")[1].processor_flops_per_second as number);
@@ -30,7 +32,7 @@ test("the engine for processors comes when it is used, tells what it will take, 
   expect(measured).toBeGreaterThan(1e8);
   expect(measured).toBeLessThan(1e12);
 
-  await page.getByTestId("generate").click();
+  await ask(page, cat);
   await picture(page);
   await expect(page.getByTestId("where")).toContainText("in this browser on the processor by rten");
   expect(workers()).toEqual(["cpu-worker.js", "cpu-worker.wasm"]);
@@ -41,6 +43,10 @@ test("a model that the processor would not finish is refused before it is downlo
   writeTiny(models, "heavy", 1, { products: 32 });
   const hub = await Hub.start(["--models-dir", models]);
   try {
+    await open(page, `${hub.url}/models/demo-hub/heavy`);
+    await expect(page.getByTestId("verdict")).toHaveAttribute("data-kind", "on_server", { timeout: 60_000 });
+    // 35 TFLOP: there may be a processor that can.
+    await expect(page.getByRole("link", { name: "Make it on your processor instead" })).toBeVisible();
     await open(page, `${hub.url}/`);
     await ask(page, { ...cat, policy: "browser_only" });
     await expect(page.getByTestId("error")).toContainText(/would take at least .+ on this device's processor/, { timeout: 60_000 });

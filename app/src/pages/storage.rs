@@ -111,10 +111,17 @@ fn Listing(storage: Storage, stored: Stored) -> impl IntoView {
         ),
         _ => "The browser does not tell how much room there is.".to_owned(),
     };
-    let promise = if storage.persisted {
-        "It has promised not to delete them by itself."
-    } else {
-        "It may delete them by itself when room runs out; then they are downloaded again."
+    let promise = match (storage.models.is_empty(), storage.persisted) {
+        (true, _) => String::new(),
+        (false, persisted) => format!(
+            "It {} They are in the {}.",
+            if persisted {
+                "has promised not to delete the models by itself."
+            } else {
+                "may delete the models by itself when room runs out; then they are downloaded again."
+            },
+            storage.kind
+        ),
     };
     let list = if storage.models.is_empty() {
         view! {
@@ -138,7 +145,7 @@ fn Listing(storage: Storage, stored: Stored) -> impl IntoView {
     view! {
         {list}
         <p class="note" data-testid="room">
-            {room} " " {promise} " " {format!("They are in the {}.", storage.kind)}
+            {room} " " {promise}
         </p>
     }
     .into_any()

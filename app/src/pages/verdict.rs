@@ -4,11 +4,12 @@ use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use protocol::{
     BEARABLE_SECONDS, CapabilityReport, ModelSummary, Place, Policy, Verdict, VerdictKind, decide,
-    processor_seconds, verdict,
+    may_suit_processor, processor_seconds, verdict,
 };
 
 use crate::capability::{Answer, Capability};
 use crate::format;
+use crate::settings::{encode, policy_value};
 use crate::studio::Studio;
 
 /// Says whether a model runs here and why, once the browser was asked; before that what holds for every browser.
@@ -21,6 +22,12 @@ pub(crate) fn VerdictNote(
     announced: bool,
 ) -> impl IntoView {
     let judged = use_verdict(model.clone());
+    let suits = announced && may_suit_processor(&model);
+    let instead = format!(
+        "/?model={}&policy={}",
+        encode(&model.id),
+        policy_value(Policy::BrowserOnly)
+    );
     let (place, before) = if model.package_url.is_some() {
         (
             "Here or on the server",
@@ -63,7 +70,11 @@ pub(crate) fn VerdictNote(
                 <span class="verdict-label">{label}</span>
                 <span class="verdict-time">{time}</span>
             </p>
-            <p class="verdict-reason">{reason}</p>
+            <p class="verdict-reason">
+                {reason} {move || (suits && kind() == VerdictKind::OnServer.name()).then(|| {
+                    view! { " " <a href=instead.clone()>"Make it on your processor instead"</a> }
+                })}
+            </p>
         </div>
     }
     .into_any()
@@ -132,11 +143,28 @@ pub(crate) fn VerdictLine(
             reason,
         } = verdict(&model, &report, accept_software.get());
         let time = seconds.map(|s| format!(", at least {} a picture", format::duration(s * 1e3)));
+        let offered = kind == VerdictKind::OnServer
+            && policy.get() == Policy::Auto
+            && may_suit_processor(&model);
+        let offer = offered.then(|| {
+            view! {
+                " · "
+                <button
+                    class="text-button"
+                    type="button"
+                    data-testid="use-processor"
+                    on:click=move |_| settings.update(|s| s.policy = Policy::BrowserOnly)
+                >
+                    "Use my processor"
+                </button>
+            }
+        });
         Some(
             view! {
                 <p class="note" title=reason data-testid="verdict-line">
                     {kind.label()}
                     {time}
+                    {offer}
                 </p>
             }
             .into_any(),

@@ -29,6 +29,6 @@ pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork,
 pub use problem::{Problem, ProblemCode};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError};
 pub use verdict::{
-    BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, not_available, processor_seconds,
-    verdict,
+    BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, may_suit_processor, not_available,
+    processor_seconds, verdict,
 };

@@ -16,6 +16,9 @@ const BANDS: [(f64, VerdictKind); 2] = [
 /// Longest picture in seconds that is offered on the processor.
 pub const BEARABLE_SECONDS: f64 = 600.0;
 
+/// What no single thread with 128-bit SIMD exceeds: four lanes, a multiplication and an addition, two units, 5 GHz.
+const FASTEST_THREAD_FLOPS: f64 = 80e9;
+
 /// Submissions per picture besides the steps: text encoder and decoder.
 const OTHER_SUBMISSIONS: u32 = 2;
 
@@ -136,6 +139,13 @@ pub fn processor_seconds(model: &ModelSummary, flops_per_second: f64, steps: u32
     Some(work.flops as f64 / flops_per_second)
 }
 
+/// Whether a browser without a GPU that carries the model may be offered its processor; that is measured when it is chosen.
+pub fn may_suit_processor(model: &ModelSummary) -> bool {
+    let steps = model.defaults.num_inference_steps;
+    let least = processor_seconds(model, FASTEST_THREAD_FLOPS, steps);
+    model.package_url.is_some() && least.is_none_or(|seconds| seconds <= BEARABLE_SECONDS)
+}
+
 fn band(seconds: f64) -> VerdictKind {
     BANDS
         .into_iter()
@@ -221,6 +231,30 @@ mod tests {
         let seconds = processor_seconds(&model(), 5e9, 8);
         assert!(seconds.is_some_and(|s| (s - 20.0).abs() < 1e-9));
         assert_eq!(processor_seconds(&glyph(), 5e9, 8), None);
+    }
+
+    #[test]
+    fn what_no_processor_could_do_is_not_offered() {
+        let heavy = |flops| ModelSummary {
+            work: Some(ModelWork {
+                once: Work::default(),
+                per_step: Work {
+                    flops,
+                    dispatches: 1,
+                },
+            }),
+            ..glyph()
+        };
+        let hosted = ModelSummary {
+            package_url: None,
+            ..model()
+        };
+        assert!(may_suit_processor(&model()));
+        assert!(may_suit_processor(&glyph()));
+        // 8 steps of 6 TFLOP take 600 s at 80 GFLOP/s.
+        assert!(may_suit_processor(&heavy(6_000_000_000_000)));
+        assert!(!may_suit_processor(&heavy(6_100_000_000_000)));
+        assert!(!may_suit_processor(&hosted));
     }
 
     #[test]
