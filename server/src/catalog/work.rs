@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use diffusion::Manifest;
-use onnx_gpu::dry_run;
+use diffusion::manifest::Component;
+use onnx_gpu::dry_cost;
 use onnx_gpu::kernels::AdapterClass;
 use protocol::{ModelWork, Work};
 
@@ -14,22 +15,58 @@ use protocol::{ModelWork, Work};
 /// When a graph cannot be read or planned.
 pub fn count(dir: &Path, manifest: &Manifest) -> anyhow::Result<ModelWork> {
     let components = &manifest.components;
-    let of = |file: &str| -> anyhow::Result<Work> {
+    let of = |component: &Component| -> anyhow::Result<Work> {
+        let file = &component.file;
         let bytes = std::fs::read(dir.join(file)).with_context(|| format!("reading {file}"))?;
-        let stats = dry_run(&bytes, AdapterClass::Hardware)
-            .map_err(|error| anyhow::anyhow!("planning {file}: {error}"))?;
-        Ok(Work {
-            flops: stats.flops,
-            dispatches: stats.dispatches as u64,
-        })
+        run_of(component, &bytes).with_context(|| format!("planning {file}"))
     };
-    let text_encoder = of(&components.text_encoder.file)?;
-    let decoder = of(&components.decoder.file)?;
+    let text_encoder = of(&components.text_encoder)?;
+    let decoder = of(&components.decoder)?;
     Ok(ModelWork {
         once: Work {
             flops: text_encoder.flops + decoder.flops,
             dispatches: text_encoder.dispatches + decoder.dispatches,
         },
-        per_step: of(&components.denoiser.file)?,
+        per_step: of(&components.denoiser)?,
     })
+}
+
+/// One run; the manifest's ports give the dimensions that the graph leaves open.
+fn run_of(component: &Component, onnx: &[u8]) -> anyhow::Result<Work> {
+    let open = |name: &str, place: usize| {
+        let port = component.inputs.iter().find(|port| port.name == name);
+        port.and_then(|port| port.shape.get(place))
+            .copied()
+            .unwrap_or(1)
+    };
+    let cost = dry_cost(onnx, AdapterClass::Hardware, &open)?;
+    Ok(Work {
+        flops: cost.flops,
+        dispatches: cost.dispatches as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    /// A decoder of convolutions that takes any height and width.
+    const DECODER: &[u8] =
+        include_bytes!("../../../crates/diffusion/tests/data/tiles/decoder.onnx");
+
+    fn flops(side: usize) -> u64 {
+        let port =
+            json!({"name": "latent_sample", "dtype": "float32", "shape": [1, 4, side, side]});
+        let component = json!({"file": "decoder.onnx", "inputs": [port], "outputs": []});
+        let component = serde_json::from_value(component).unwrap();
+        run_of(&component, DECODER).unwrap().flops
+    }
+
+    #[test]
+    fn a_side_twice_as_long_costs_four_times_as_much() {
+        let ratio = flops(32) as f64 / flops(16) as f64;
+        assert!((3.9..16.0).contains(&ratio), "{ratio}");
+    }
 }

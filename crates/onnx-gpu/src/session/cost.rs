@@ -16,6 +16,8 @@ pub struct Cost {
     /// Floating-point operations of convolutions, matrix products and attention, a multiplication and an addition counted
     /// as two.
     pub flops: u64,
+    /// Dispatches.
+    pub dispatches: usize,
     /// Bytes of the largest buffer.
     pub largest_buffer: u64,
     /// Bytes of all constants, inputs and intermediate results.
@@ -58,6 +60,7 @@ impl Cost {
             .sum();
         Self {
             flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
+            dispatches: plan.steps.len(),
             largest_buffer: largest.max(slots),
             total_bytes: plan.working_bytes(program) + constants,
         }
