@@ -80,6 +80,37 @@ export async function ask(page: Page, { prompt, seed, steps, policy }: Ask): Pro
   await page.getByTestId("generate").click();
 }
 
+/**
+ * Presses Cancel as soon as the status says so, in the page itself: all steps of a tiny model may be shorter than the way there
+ * from here. Gives the milliseconds until the run had ended, and how.
+ */
+export const cancelWhen = (page: Page, status: RegExp): Promise<{ ms: number; state: string }> =>
+  page.evaluate((source) => {
+    const find = (selector: string) => {
+      const found = document.querySelector<HTMLElement>(selector);
+      if (!found) throw new Error(`the page has no ${selector}`);
+      return found;
+    };
+    const result = find("section.result");
+    const said = find("[data-testid=status]");
+    return new Promise<{ ms: number; state: string }>((done) => {
+      let asked = 0;
+      const look = () => {
+        const state = result.dataset.state ?? "";
+        if (asked === 0 && new RegExp(source).test(said.textContent ?? "")) {
+          asked = performance.now();
+          find("[data-testid=cancel]").click();
+        } else if (state !== "active" && (asked > 0 || state === "done")) {
+          observer.disconnect();
+          done({ ms: performance.now() - asked, state });
+        }
+      };
+      const observer = new MutationObserver(look);
+      observer.observe(result, { subtree: true, childList: true, characterData: true, attributes: true });
+      look();
+    });
+  }, status.source);
+
 /** Waits for the run's end and demands a picture. */
 export async function picture(page: Page): Promise<void> {
   const result = page.locator("section.result");

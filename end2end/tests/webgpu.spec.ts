@@ -1,6 +1,6 @@
 import { tolerance } from "../support/built.ts";
 import { withWebGpu } from "../support/chromium.ts";
-import { ask, expect, open, picture, pixels, shown, test } from "../support/test.ts";
+import { ask, cancelWhen, expect, open, picture, pixels, shown, test } from "../support/test.ts";
 
 test.use({ launchOptions: withWebGpu });
 
@@ -83,6 +83,14 @@ test("cancel stops within a step in the browser", async ({ page, watch }) => {
   // Ended by its own word: the page gives up a worker that does not confirm.
   expect(page.workers()).toEqual([worker]);
   expect(watch.requests.filter((r) => r.includes("/api/v1/jobs"))).toEqual([]);
+
+  await test.step("a picture that is being decoded is given up when it is decoded", async () => {
+    await ask(page, { ...red, steps: 1 });
+    const { ms, state } = await cancelWhen(page, /^Finishing/);
+    console.log(`cancelled while decoding: idle after ${ms.toFixed(0)} ms`);
+    expect(state).toBe("cancelled");
+    expect(page.workers()).toEqual([worker]);
+  });
 
   await test.step("the worker takes the next request", async () => {
     await ask(page, { ...red, steps: 1 });
