@@ -7,6 +7,7 @@ const WORKERS = { worker: "/render-worker-", cpu_worker: "/cpu-worker-" };
 /** Pages that work without a network. */
 const PAGES = ["/", "/storage"];
 const MODELS = "/api/v1/models";
+const ASSETS = "/assets.json";
 /** `name-<16 hex digits>…`: see `is_content_addressed` of the server. */
 const HASHED = /-[0-9a-f]{16}[^/]*$/;
 const ICONS = ["/favicon.svg", "/icon-192.png", "/icon-512.png", "/app.webmanifest"];
@@ -38,7 +39,8 @@ self.addEventListener("fetch", (event) => {
 /** Stores the pages and what they load, and drops files of earlier builds; with the workers that are kept already, or `wanted`. */
 async function refresh(wanted = []) {
   const cache = await caches.open(CACHE);
-  const assets = await (await fetch("/assets.json", { cache: "no-cache" })).json();
+  const build = await fetch(ASSETS, { cache: "no-cache" });
+  const assets = await build.clone().json();
   const kept = (await cache.keys()).map((request) => new URL(request.url).pathname);
   const files = [assets.client_js, assets.client_wasm, assets.css];
   for (const [worker, start] of Object.entries(WORKERS)) {
@@ -48,6 +50,8 @@ async function refresh(wanted = []) {
   await Promise.all(files.filter((file) => !kept.includes(file)).map((file) => cache.add(file)));
   await Promise.all([...PAGES, MODELS, ...ICONS].map((page) => cache.add(new Request(page, { cache: "no-cache" }))));
   await Promise.all(kept.filter((path) => HASHED.test(path) && !current.has(path)).map((path) => cache.delete(path)));
+  // Last: a build that was stored in part is stored again.
+  await cache.put(ASSETS, build);
 }
 
 /** The page from the network, with everything that it loads stored when the build is a new one; else the stored page. */
@@ -66,8 +70,9 @@ async function page(event, key) {
 
 async function renew() {
   const cache = await caches.open(CACHE);
-  const assets = await (await fetch("/assets.json", { cache: "no-cache" })).json();
-  if (!(await cache.match(assets.client_js))) await refresh();
+  const kept = await cache.match(ASSETS);
+  const now = await (await fetch(ASSETS, { cache: "no-cache" })).text();
+  if (!kept || (await kept.text()) !== now) await refresh();
 }
 
 async function networkFirst(request, key) {
