@@ -9,7 +9,7 @@ pub mod licenses;
 mod local;
 pub mod text;
 pub mod upstream;
-mod work;
+pub(crate) mod work;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use diffusion::Manifest;
-use diffusion::manifest::Component;
-use onnx_gpu::dry_cost;
+use diffusion::manifest::{Component, Port};
 use onnx_gpu::kernels::AdapterClass;
+use onnx_gpu::{Cost, dry_cost};
 use protocol::{ModelWork, Work};
 
 /// Plans every component for a GPU, without one, and adds up what its dispatches compute.
@@ -33,17 +33,25 @@ pub fn count(dir: &Path, manifest: &Manifest) -> anyhow::Result<ModelWork> {
 
 /// One run; the manifest's ports give the dimensions that the graph leaves open.
 fn run_of(component: &Component, onnx: &[u8]) -> anyhow::Result<Work> {
-    let open = |name: &str, place: usize| {
-        let port = component.inputs.iter().find(|port| port.name == name);
-        port.and_then(|port| port.shape.get(place))
-            .copied()
-            .unwrap_or(1)
-    };
-    let cost = dry_cost(onnx, AdapterClass::Hardware, &open)?;
+    let cost = cost_with(&component.inputs, onnx)?;
     Ok(Work {
         flops: cost.flops,
         dispatches: cost.dispatches as u64,
     })
+}
+
+/// What a run on inputs of these shapes costs.
+///
+/// # Errors
+/// When the graph cannot be read or planned.
+pub fn cost_with(inputs: &[Port], onnx: &[u8]) -> onnx_gpu::Result<Cost> {
+    let open = |name: &str, place: usize| {
+        let port = inputs.iter().find(|port| port.name == name);
+        port.and_then(|port| port.shape.get(place))
+            .copied()
+            .unwrap_or(1)
+    };
+    dry_cost(onnx, AdapterClass::Hardware, &open)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::graphs::{Graph, Graphs};
 use super::source::Source;
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::{CARD, CardFile, SampleFile};
+use crate::catalog::work::cost_with;
 
 /// A package being written: it takes its name in the models folder when it is finished, and goes if it is not.
 pub(super) struct Unfinished {
@@ -155,13 +156,7 @@ impl Unfinished {
 /// Memory of a run, with the open dimensions as the package uses them, and of what is passed to and from it.
 fn need(graph: &Graph, length: usize) -> anyhow::Result<Need> {
     let (inputs, outputs) = graph.ports(length)?;
-    let open = |name: &str, place: usize| {
-        let port = inputs.iter().find(|port| port.name == name);
-        port.and_then(|port| port.shape.get(place))
-            .copied()
-            .unwrap_or(1)
-    };
-    let cost = dry_cost(&graph.bytes, AdapterClass::Hardware, &open)?;
+    let cost = cost_with(&inputs, &graph.bytes)?;
     let passed: u64 = inputs.iter().chain(&outputs).map(bytes).sum();
     Ok(Need {
         largest_buffer: cost.largest_buffer,
