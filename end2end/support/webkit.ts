@@ -17,18 +17,30 @@ export class WebKit {
     const driver = spawn("xvfb-run", ["-a", "WebKitWebDriver", "-p", String(port)], { stdio: "ignore", detached: true });
     const capabilities = new Capabilities({ browserName: "MiniBrowser", "webkitgtk:browserOptions": { binary, args: ["--automation"] } });
     const url = `http://127.0.0.1:${port}/`;
-    for (let tries = 0; ; tries++) {
-      const answer = await fetch(`${url}status`).catch(() => undefined);
-      if (answer?.ok) break;
-      if (tries === 100 || driver.exitCode !== null) throw new Error("WebKitWebDriver did not start");
-      await wait(100);
+    try {
+      for (let tries = 0; ; tries++) {
+        const answer = await fetch(`${url}status`).catch(() => undefined);
+        if (answer?.ok) break;
+        if (tries === 100 || driver.exitCode !== null) throw new Error("WebKitWebDriver did not start");
+        await wait(100);
+      }
+      return new WebKit(await new Builder().usingServer(url).withCapabilities(capabilities).build(), driver);
+    } catch (error) {
+      end(driver);
+      throw error;
     }
-    return new WebKit(await new Builder().usingServer(url).withCapabilities(capabilities).build(), driver);
   }
 
   async stop(): Promise<void> {
-    await this.driver.quit();
-    // The display and the driver are one group of processes.
-    if (this.process.pid) process.kill(-this.process.pid);
+    try {
+      await this.driver.quit();
+    } finally {
+      end(this.process);
+    }
   }
+}
+
+/** The display and the driver are one group of processes. */
+function end({ pid, exitCode }: ChildProcess): void {
+  if (pid && exitCode === null) process.kill(-pid);
 }

@@ -21,9 +21,8 @@ test("where the time goes on a cold visit, on a second visit, and for a second p
     const made = await times(page);
     const sum = PARTS.reduce((ms, part) => ms + made[part], 0);
     told.push(`${visit}: ${PARTS.map((part) => `${part} ${made[part]} ms`).join(", ")}; to the end of the first step ${sum - made["Other steps"] - made.Decoding} ms`);
-    // The parts are all of it: nothing is left out and nothing counted twice.
+    // Nothing is counted twice.
     expect(sum).toBeLessThanOrEqual(all);
-    expect(sum).toBeGreaterThan(0.5 * all);
     expect(made["GPU memory"]).toBeLessThanOrEqual(model.needs.memory_bytes);
     seen.push(made);
   };
@@ -35,12 +34,15 @@ test("where the time goes on a cold visit, on a second visit, and for a second p
   await look(first, info, "times");
   await first.close();
   const second = await context.newPage();
+  const fetched: string[] = [];
+  second.on("request", (request) => request.url().includes("/models/") && fetched.push(request.url()));
   await open(second, "/?accept-software=1");
   await make("second visit", second, 3);
   console.log(told.join("\n"));
-  const [cold, again, warm] = seen;
+  const [cold, again] = seen;
+  for (const part of PARTS) expect(cold[part], part).toBeGreaterThan(0);
   // A loaded model is used again; a stored one is not fetched again.
-  expect(again.Loading).toBe(0);
-  expect(warm.Downloading).toBeLessThan(cold.Downloading);
+  expect([again.Downloading, again.Loading]).toEqual([0, 0]);
+  expect(fetched.filter((url) => /\.(onnx|json)$/.test(url) && !url.endsWith("manifest.json"))).toEqual([]);
   console.log(`GPU memory ${(cold["GPU memory"] / 1e6).toFixed(1)} MB of ${(model.needs.memory_bytes / 1e6).toFixed(1)} MB declared`);
 });
