@@ -117,7 +117,7 @@ fn Row(picture: WaitingPicture, outbox: Outbox) -> impl IntoView {
         refused,
     } = picture;
     let state = refused.map_or_else(
-        || "Is saved when you are online again.".to_owned(),
+        || "Will be saved when the hub can be reached.".to_owned(),
         |why| format!("The hub did not take it: {why}."),
     );
     let file = format!("{}.png", crate::format::slug(&prompt));

@@ -49,6 +49,38 @@ test("a model that was downloaded works without a network, and its picture is sa
   }
 });
 
+test("a waiting picture that the hub refuses is kept with the reason, until it is discarded", async ({ browser }, info) => {
+  const tiny = await TinyHub.start();
+  const context = await browser.newContext({ baseURL: tiny.hub.url, serviceWorkers: "block" });
+  try {
+    const page = await studio(context);
+    await make(page);
+    await page.route("**/api/v1/uploads", (route) => route.abort("connectionrefused"));
+    await page.getByTestId("save").click();
+    await expect(page.getByTestId("save")).toHaveText("Will be saved when you are online again");
+    const refusal = { type: "about:blank", code: "out_of_range", status: 422, title: "Refused", detail: "the picture is none of this hub" };
+    await page.unroute("**/api/v1/uploads");
+    await page.route("**/api/v1/uploads", (route) => route.fulfill({ status: 422, contentType: "application/problem+json", body: JSON.stringify(refusal) }));
+    await page.getByTestId("outbox-note").getByRole("link").click();
+    await page.getByTestId("send-waiting").click();
+    const waiting = page.getByTestId("waiting-picture");
+    await expect(waiting).toContainText("The hub did not take it: the picture is none of this hub.");
+    await look(page, info, "refused");
+    await page.unroute("**/api/v1/uploads");
+    await open(page, "/storage");
+    await expect(waiting).toContainText("The hub did not take it");
+    await page.getByRole("button", { name: "Discard red apple" }).press("Enter");
+    await expect(waiting).toHaveCount(0);
+    await open(page, "/storage");
+    await expect(page.getByTestId("storage")).toContainText("Alpha");
+    await expect(waiting).toHaveCount(0);
+    expect((await (await fetch(`${tiny.hub.url}/api/v1/images`)).json()).items).toEqual([]);
+  } finally {
+    await context.close();
+    await tiny.stop();
+  }
+});
+
 test("without a network and without the model the page says so", async ({ browser }) => {
   const tiny = await TinyHub.start();
   const context = await browser.newContext({ baseURL: tiny.hub.url });

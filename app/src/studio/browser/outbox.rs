@@ -107,7 +107,8 @@ pub(super) async fn queue(
 async fn flush(studio: Studio, refused_too: bool) -> Result<(), JsValue> {
     let outbox = studio.outbox;
     show(outbox).await?;
-    if !is_online() {
+    // Who presses the button may know better than the browser.
+    if !is_online() && !refused_too {
         return Ok(());
     }
     for (letter, png) in letters().await? {
