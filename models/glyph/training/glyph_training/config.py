@@ -22,6 +22,8 @@ class Stage:
 
     The learning rate rises over `warmup_samples`, stays, and falls linearly to
     zero over the last `cooldown_samples` of `total_samples`.
+
+    `compile` fuses the model with torch.compile, which needs a C++ compiler and a minute at every start.
     """
 
     model: dict
@@ -35,6 +37,7 @@ class Stage:
     checkpoint_seconds: float
     log_steps: int
     seed: int = 0
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,17 +27,22 @@ class Group:
         if self.size == 1:
             return stop
         gradients = [p.grad for p in parameters if p.grad is not None]
-        device = gradients[0].device
-        flag = torch.tensor([float(stop)], device=device)
-        flat = torch.cat([g.flatten() for g in gradients] + [flag]).bfloat16().cpu()
-        dist.all_reduce(flat)
-        flat = flat.to(device).float()
+        flag = torch.tensor([float(stop)], device=gradients[0].device)
+        flat = self.sum(torch.cat([g.flatten() for g in gradients] + [flag]).bfloat16()).float()
         start = 0
         for gradient in gradients:
             part = flat[start : start + gradient.numel()]
             gradient.copy_(part.view_as(gradient) / self.size)
             start += gradient.numel()
         return bool(flat[-1] > 0)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over the group, on the same device; alone, the values themselves."""
+        if self.size == 1:
+            return values
+        total = values.cpu()
+        dist.all_reduce(total)
+        return total.to(values.device)
 
     def close(self) -> None:
         if self.size > 1:

@@ -23,7 +23,7 @@ def rate_at(samples: int, stage: Stage) -> float:
     return max(0.0, min(rise, fall))
 
 
-def optimizers(model: nn.Module, stage: Stage, matrices: str) -> list[torch.optim.Optimizer]:
+def optimizers(model: nn.Module, stage: Stage, matrices: str, group: Group) -> list[torch.optim.Optimizer]:
     """Muon for the weights of two dimensions or more whose names match `matrices`, AdamW for the rest."""
     inner, others = [], []
     for name, parameter in model.named_parameters():
@@ -32,7 +32,7 @@ def optimizers(model: nn.Module, stage: Stage, matrices: str) -> list[torch.opti
         fits = parameter.ndim >= 2 and name.endswith("weight") and re.match(matrices, name)
         (inner if fits else others).append(parameter)
     return [
-        Muon(inner, lr=stage.learning_rate, weight_decay=0.02),
+        Muon(inner, lr=stage.learning_rate, group=group, weight_decay=0.02),
         torch.optim.AdamW(others, lr=stage.outer_learning_rate, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
@@ -44,7 +44,9 @@ class Trainer:
     def __init__(self, model: nn.Module, stage: Stage, group: Group, path: Path, matrices: str):
         self.model, self.stage, self.group, self.path = model, stage, group, path
         self.ema = copy.deepcopy(model).requires_grad_(False).eval()
-        self.optimizers = optimizers(model, stage, matrices)
+        self.optimizers = optimizers(model, stage, matrices, group)
+        if stage.compile:
+            model.compile()
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.step = 0
         self.samples = 0
