@@ -12,10 +12,11 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from . import manifest
+from . import latent_rgb, manifest
 from .components import DecoderComponent, DenoiserComponent, GuidedComponent, TextComponent
 from .config import Config
 from .latents import stats
+from .package_sampler import PackageSampler
 from .quantise import store_half, store_int8
 from .sample import Sampler, initial_noise
 from .text import MODEL, TOKENS
@@ -123,5 +124,9 @@ def export(config: Config, out: Path, stored: str = "int8", checkpoint: str = "d
     for name, part in parts(sampler, config, kept).items():
         golden = export_component(name, part, stored, out / f"{name}.onnx")
         np.savez_compressed(out / "golden" / f"{name}.npz", **golden)
-    written = manifest.write(out, TOKENS, negative_prompt=not sampler.denoiser.guided)
+    negative_prompt = not sampler.denoiser.guided
+    manifest.write(out, TOKENS, negative_prompt)
+    colours, explained = latent_rgb.fit(PackageSampler(out))
+    print(f"latent_rgb explains {explained:.3f} of the variance of other pictures")
+    written = manifest.write(out, TOKENS, negative_prompt, colours)
     print(f"{sum(f['bytes'] for f in written['files']) / 1e6:.2f} MB in all")

@@ -45,7 +45,9 @@ def _port(value: onnx.ValueInfoProto) -> dict:
     }
 
 
-def write(out: Path, tokens: int, negative_prompt: bool, about: Path = ABOUT) -> dict:
+def write(
+    out: Path, tokens: int, negative_prompt: bool, latent_rgb: dict | None = None, about: Path = ABOUT
+) -> dict:
     """Writes manifest.json for the components and the tokenizer.json that lie in `out`."""
     table = tomllib.loads(about.read_text())
     ports = {name: Ports.read(out / f"{name}.onnx") for name in COMPONENTS}
@@ -64,6 +66,7 @@ def write(out: Path, tokens: int, negative_prompt: bool, about: Path = ABOUT) ->
         "latents": ports["decoder"].inputs[0]["shape"][1:],
         "tokenizer": {"file": "tokenizer.json", "max_length": tokens, "pad_id": vocabulary[pad], "pad_token": pad},
         "scheduler": table["scheduler"],
+        **({"latent_rgb": latent_rgb} if latent_rgb else {}),
         **({} if negative_prompt else {"negative_prompt": False}),
         "components": {
             name: {"file": f"{name}.onnx", "inputs": p.inputs, "outputs": p.outputs} for name, p in ports.items()

@@ -46,11 +46,15 @@ class PackageSampler:
             x = x + (following - now) * (empty + np.float32(guidance) * (prompted - empty))
         return x
 
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """f32 [1,3,height,width] in -1..1."""
+        (image,) = self.sessions["decoder"].run(None, {"latents": latents})
+        return image.clip(-1, 1)
+
     def __call__(self, captions: list[str], guidance: float = 3.0, steps: int = 8, seed: int = 0) -> np.ndarray:
         """uint8 RGB [n,height,width,3], from the noise that `sample.Sampler` starts from."""
         pictures = []
         for caption, start in zip(captions, initial_noise(len(captions), seed).numpy(), strict=True):
             latents = self.latents(caption, guidance, steps, start[None])
-            (image,) = self.sessions["decoder"].run(None, {"latents": latents})
-            pictures.append(np.rint((image[0].clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0))
+            pictures.append(np.rint((self.decode(latents)[0] + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0))
         return np.stack(pictures)

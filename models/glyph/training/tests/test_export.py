@@ -45,6 +45,7 @@ def test_the_package_draws_what_pytorch_draws(run, tmp_path, checkpoint, stored,
         assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
     assert manifest["image"] == {"width": 128, "height": 128} and manifest["latents"] == [16, 8, 8]
     assert manifest.get("negative_prompt", True) == (checkpoint == "denoiser.pt")
+    assert [len(row) for row in manifest["latent_rgb"]["weights"]] == [16] * 3
     assert manifest["components"]["denoiser"]["inputs"][0]["shape"] == [2, 16, 8, 8]
 
     for name in manifest["components"]:
