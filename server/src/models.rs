@@ -1,6 +1,7 @@
-//! `demo-hub models`: packages added, listed, checked and removed.
+//! `demo-hub models`: packages added, listed, checked, planned anew and removed.
 
 mod add;
+mod needs;
 
 use std::collections::HashSet;
 use std::fs;
@@ -26,6 +27,9 @@ pub fn run(config: ModelsConfig, report: &mut dyn Write) -> anyhow::Result<()> {
         ModelsCommand::Add(config) => add::run(*config, report),
         ModelsCommand::List(config) => list(&config.models_dir, report),
         ModelsCommand::Verify(config) => verify(&config.packages.models_dir, &config.ids, report),
+        ModelsCommand::Needs(config) => {
+            needs::write(&config.packages.models_dir, &config.ids, report)
+        }
         ModelsCommand::Remove(config) => remove(&config.packages.models_dir, &config.id, report),
     }
 }
@@ -41,6 +45,12 @@ impl Found {
         self.manifest
             .as_ref()
             .map_or("?", |manifest| manifest.id.as_str())
+    }
+
+    fn readable(&self) -> anyhow::Result<&Manifest> {
+        self.manifest
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("{error:#}"))
     }
 }
 
@@ -89,8 +99,9 @@ fn list(models_dir: &Path, report: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::Result<()> {
-    let all = packages(models_dir)?;
+/// The packages of these ids; all, where none is given.
+fn selected(models_dir: &Path, ids: &[String]) -> anyhow::Result<Vec<Found>> {
+    let mut all = packages(models_dir)?;
     for id in ids {
         ensure!(
             all.iter().any(|found| found.id() == id),
@@ -98,12 +109,19 @@ fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::
             models_dir.display()
         );
     }
+    all.retain(|found| ids.is_empty() || ids.iter().any(|id| id == found.id()));
+    Ok(all)
+}
+
+fn pretty(value: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(value)?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::Result<()> {
     let mut damaged = 0;
-    for found in &all {
-        let wanted = ids.is_empty() || ids.iter().any(|id| id == found.id());
-        if !wanted {
-            continue;
-        }
+    for found in &selected(models_dir, ids)? {
         match check(found) {
             Ok(files) => writeln!(report, "{}: {files} files are as listed", found.id())?,
             Err(error) => {
@@ -117,12 +135,8 @@ fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::
 }
 
 fn check(found: &Found) -> anyhow::Result<usize> {
-    let manifest = match &found.manifest {
-        Ok(manifest) => manifest,
-        Err(error) => bail!("{error:#}"),
-    };
     let mut count = 0;
-    for file in manifest.files() {
+    for file in found.readable()?.files() {
         verify_file(&found.dir, file)?;
         count += 1;
     }

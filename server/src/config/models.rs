@@ -23,6 +23,8 @@ pub enum ModelsCommand {
     List(PackagesConfig),
     /// Check size and SHA-256 of every file of packages.
     Verify(SelectConfig),
+    /// Count anew what a picture takes on a GPU, and write it into the manifests of packages.
+    Needs(SelectConfig),
     /// Remove a package with its files.
     Remove(RemoveConfig),
 }

@@ -75,6 +75,32 @@ async fn packages_are_listed_checked_and_removed() {
 }
 
 #[tokio::test]
+async fn needs_are_counted_from_the_graphs() {
+    let dir = copied();
+    let path = dir.path().join("glyph/manifest.json");
+    let shipped: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mut wrong = shipped.clone();
+    wrong["needs"]["memory_bytes"] = json!(1);
+    fs::write(&path, wrong.to_string()).unwrap();
+    let report = models(dir.path(), &["needs", GLYPH]).await.unwrap();
+    let counted: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    // That these are the needs of a picture is tested on a device, in crates/diffusion/tests/gpu.rs.
+    assert_eq!(counted, shipped);
+    let megabytes = shipped["needs"]["memory_bytes"].as_f64().unwrap() / 1e6;
+    assert!(
+        report.contains(&format!("{megabytes:.1} MB of memory")),
+        "{report}"
+    );
+    models(dir.path(), &["verify"]).await.unwrap();
+
+    fs::write(dir.path().join("glyph/decoder.onnx"), "damaged").unwrap();
+    let before = fs::read(&path).unwrap();
+    let error = models(dir.path(), &["needs"]).await.unwrap_err();
+    assert!(error.contains("decoder.onnx"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
 async fn the_built_in_package_is_not_removed_with_its_training() {
     let error = models(&models_dir(), &["remove", GLYPH]).await.unwrap_err();
     assert!(error.contains("is no file of the package"), "{error}");

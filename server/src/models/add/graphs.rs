@@ -237,12 +237,6 @@ impl Graph {
         Ok((inputs, outputs))
     }
 
-    /// Whether its one input, `[1, c, h, w]`, may have another height and width.
-    pub fn takes_any_size(&self) -> bool {
-        let input = self.inputs.first().and_then(|input| input.shape.as_deref());
-        input.is_none_or(|dims| matches!(dims, [_, _, Dim::Symbol(_), Dim::Symbol(_)]))
-    }
-
     fn input(&self, what: &str, wanted: &[&str]) -> anyhow::Result<ValueInfo> {
         let found = self
             .inputs
