@@ -1,6 +1,7 @@
 //! The graph in the form that is walked: values by index, nodes in topological order, constants folded, dead code gone.
 
 pub(crate) mod attributes;
+mod casts;
 mod cse;
 mod fold;
 mod fuse;
@@ -185,6 +186,9 @@ impl Graph {
         graph.remove_dead();
         if passes.contains(Pass::Constants) {
             graph.fold();
+        }
+        if passes.contains(Pass::Casts) {
+            graph.drop_casts();
         }
         if passes.contains(Pass::CommonSubexpressions) {
             graph.share_common();

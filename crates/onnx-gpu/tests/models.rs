@@ -13,6 +13,8 @@ mod hostile;
 mod load;
 #[path = "models/loss.rs"]
 mod loss;
+#[path = "models/patterns.rs"]
+mod patterns;
 #[path = "models/quantised.rs"]
 mod quantised;
 #[path = "models/session.rs"]

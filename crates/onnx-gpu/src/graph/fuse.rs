@@ -97,12 +97,26 @@ impl<'a> View<'a> {
         self.graph.constants.get(&id)
     }
 
-    /// Shape of a constant, also of one that a cast widens on the device.
-    fn constant_shape(&self, id: ValueId) -> Option<&'a [usize]> {
-        self.graph.constant_shape(id).or_else(|| {
-            let cast = self.producer(id).filter(|node| is_op(node, "Cast"))?;
-            self.graph.constant_shape((*cast.inputs.first()?)?)
-        })
+    /// Shape of a constant, also of one that is widened on the device: by a cast, or from blocks of quantised rows, which a
+    /// reshape joins.
+    fn constant_shape(&self, id: ValueId) -> Option<Vec<usize>> {
+        let widened = |id: ValueId| {
+            let node = self.producer(id)?;
+            let widens = is_op(node, "Cast") || is_op(node, "DequantizeLinear");
+            let stored = node.inputs.first().filter(|_| widens)?;
+            self.graph.constant_shape((*stored)?)
+        };
+        let shape = |id| self.graph.constant_shape(id).or_else(|| widened(id));
+        if let Some(shape) = shape(id) {
+            return Some(shape.to_vec());
+        }
+        let joined = self.producer(id).filter(|node| is_op(node, "Reshape"))?;
+        let [blocks, target] = two(joined)?;
+        let target = self.constant(target)?.to_i64_vec().ok()?;
+        let target = target.into_iter().map(|n| usize::try_from(n).ok());
+        let target: Vec<usize> = target.collect::<Option<_>>()?;
+        // A target with 0 or -1 has another product than the shape it stands for.
+        (target.iter().product::<usize>() == shape(blocks)?.iter().product()).then_some(target)
     }
 
     /// The element of a float constant that has just one.

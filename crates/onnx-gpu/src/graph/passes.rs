@@ -9,6 +9,8 @@ pub enum Pass {
     Constants,
     /// Nodes that no output depends on are dropped.
     DeadCode,
+    /// Casts to the type that a value has already are dropped.
+    Casts,
     /// Equal nodes on equal inputs are computed once.
     CommonSubexpressions,
     /// GroupNorm as exporters spell it becomes one operator.
@@ -35,9 +37,10 @@ pub struct Passes(u32);
 
 impl Pass {
     /// Every pass, in the order in which they run.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Constants,
         Self::DeadCode,
+        Self::Casts,
         Self::CommonSubexpressions,
         Self::GroupNorm,
         Self::LayerNorm,
@@ -54,6 +57,7 @@ impl Pass {
         match self {
             Self::Constants => "constants",
             Self::DeadCode => "dead-code",
+            Self::Casts => "casts",
             Self::CommonSubexpressions => "common-subexpressions",
             Self::GroupNorm => "group-norm",
             Self::LayerNorm => "layer-norm",

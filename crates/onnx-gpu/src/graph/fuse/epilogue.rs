@@ -10,11 +10,11 @@ pub(super) fn bias(view: &View<'_>, node: &Node) -> Option<Node> {
     }
     either(node).find_map(|[product, row]| {
         let matmul = view.sole_op(product, "MatMul")?;
-        let columns = match view.constant_shape((*matmul.inputs.get(1)?)?)? {
-            [_, columns] => *columns,
+        let columns = match *view.constant_shape((*matmul.inputs.get(1)?)?)? {
+            [_, columns] => columns,
             _ => return None,
         };
-        let fits = view.constant_shape(row)? == [columns];
+        let fits = *view.constant_shape(row)? == [columns];
         fits.then(|| Node {
             outputs: node.outputs.clone(),
             epilogue: Epilogue {

@@ -1,4 +1,5 @@
-//! GroupNorm as PyTorch's exporter writes it: Reshape, InstanceNormalization by 1 and 0, Reshape, Mul, Add.
+//! GroupNorm as PyTorch's exporters write it: Reshape, InstanceNormalization by 1 and 0, Reshape, Mul, Add. The second Reshape
+//! goes to a constant shape, or to the Shape of what the first one took.
 
 use super::{Node, ValueId, View, either, fused, is_op};
 
@@ -24,6 +25,15 @@ pub(super) fn matches(view: &View<'_>, node: &Node) -> Option<Node> {
                 return None;
             }
             let (x, groups) = reshape(view, grouped)?;
+            view.constant(groups)?;
+            let back_to_x = |shape: &Node| shape.inputs == [Some(x)] && shape.attributes.is_empty();
+            if view.constant(back).is_none()
+                && !view
+                    .producer(back)
+                    .is_some_and(|node| is_op(node, "Shape") && back_to_x(node))
+            {
+                return None;
+            }
             let mut out = fused(node, "GroupNorm", &[x, scale, bias, groups, back]);
             out.attributes.clone_from(&norm.attributes);
             Some(out)
@@ -31,7 +41,7 @@ pub(super) fn matches(view: &View<'_>, node: &Node) -> Option<Node> {
     })
 }
 
-/// Input and constant target of a reshape in which 0 copies a dimension.
+/// Input and target of a reshape in which 0 copies a dimension.
 fn reshape(view: &View<'_>, id: ValueId) -> Option<(ValueId, ValueId)> {
     let node = view.sole_op(id, "Reshape")?;
     let &[Some(x), Some(target)] = node.inputs.as_slice() else {
@@ -41,5 +51,5 @@ fn reshape(view: &View<'_>, id: ValueId) -> Option<(ValueId, ValueId)> {
         .attributes
         .iter()
         .all(|a| a.name == "allowzero" && matches!(a.value, crate::proto::AttributeValue::Int(0)));
-    (copies && view.constant(target).is_some()).then_some((x, target))
+    copies.then_some((x, target))
 }
