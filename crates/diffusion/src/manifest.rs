@@ -116,7 +116,7 @@ pub struct ImageSize {
 }
 
 /// A parsed and checked `manifest.json`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`FORMAT`].
@@ -149,7 +149,7 @@ pub struct Manifest {
     #[serde(default = "yes")]
     pub negative_prompt: bool,
     /// Colours of the latents, for previews.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent_rgb: Option<LatentRgb>,
     /// How the graphs are wired.
     #[serde(default)]

@@ -1,13 +1,13 @@
 //! Colours of latents without a decoder.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::picture::Picture;
 
 /// A linear map from the channels of a latent to the mean colour of the pixels that it stands for, fitted by least
 /// squares: `rgb = weights · latent + bias` in [-1, 1]. One pixel per latent is cheap enough for every step.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatentRgb {
     /// For red, green and blue: a factor per channel.

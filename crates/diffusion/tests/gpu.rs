@@ -49,8 +49,8 @@ fn one_seed_makes_one_picture_on_both_engines() {
     let gpu = make(&gpu(), &request);
     let cpu = make(&CpuEngine::new(), &request);
     let golden = Picture {
-        width: 64,
-        height: 64,
+        width: gpu.width,
+        height: gpu.height,
         rgb: include_bytes!("data/golden.rgb").to_vec(),
     };
     for (name, other) in [("CPU", cpu), ("ONNX Runtime", golden)] {
@@ -72,7 +72,7 @@ fn nothing_is_read_back_between_steps() {
     let mut after_step = Vec::new();
     let mut note = |_| after_step.push(engine.gpu().stats());
     let request = request("red apple, flat style", 1);
-    block_on(pipeline.generate(&request, &mut note, &Cancel::default())).unwrap();
+    let picture = block_on(pipeline.generate(&request, &mut note, &Cancel::default())).unwrap();
     assert_eq!(after_step.len(), 8);
     for stats in &after_step {
         assert_eq!(stats.read_backs, before.read_backs);
@@ -81,7 +81,10 @@ fn nothing_is_read_back_between_steps() {
     // The picture itself.
     let end = engine.gpu().stats();
     assert_eq!(end.read_backs, before.read_backs + 1);
-    assert_eq!(end.read_bytes, before.read_bytes + 3 * 64 * 64 * 4);
+    assert_eq!(
+        end.read_bytes,
+        before.read_bytes + 4 * picture.rgb.len() as u64
+    );
     println!("read-backs between steps: 0; {end:?}");
 }
 
@@ -103,7 +106,7 @@ fn the_declared_needs_are_those_of_a_picture() {
     let (peak, declared) = (engine.gpu().stats().peak_buffer_bytes, needs.memory_bytes);
     println!("declared {declared} bytes, at most {peak} in use");
     assert!(peak <= declared, "{peak} of {declared}");
-    assert!(2 * peak >= declared, "{peak} of {declared}");
+    assert!(10 * declared <= 11 * peak, "{peak} of {declared}");
 }
 
 #[test]
@@ -116,7 +119,7 @@ fn decoders_agree_before_rounding() {
         outputs.into_iter().next().unwrap().1.into_f32().unwrap()
     };
     let (gpu, cpu) = (decode(&gpu()), decode(&CpuEngine::new()));
-    assert_eq!(gpu.len(), 3 * 64 * 64);
+    assert_eq!(gpu.len(), cpu.len());
     let largest = gpu
         .iter()
         .zip(&cpu)

@@ -120,10 +120,12 @@ impl Session {
         streamed?;
         if let Some(shapes) = shapes {
             let compiled = session.compile(&shapes).await?;
-            // No other shapes will come: what was only needed to prepare other buffers may go.
+            // No other shapes will come: what was only needed to prepare other buffers may go, and nothing is shared.
             session
                 .weights
                 .retain(|id, _| compiled.weights.contains(id));
+            lock(&session.constants).clear();
+            lock(&session.prepared).clear();
             session.keep(shapes, compiled);
         }
         Ok(session)

@@ -11,11 +11,10 @@ use onnx_gpu::dry_cost;
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::proto::{Dim, Model};
 use protocol::ModelNeeds;
-use serde_json::Value;
 
 use super::{Found, pretty, selected};
 use crate::catalog::work::cost_with;
-use crate::catalog::{MANIFEST, read_manifest, verify_file};
+use crate::catalog::{MANIFEST, verify_file};
 
 /// A component: its ports as the manifest has them, and its graph.
 pub(super) struct Part<'a> {
@@ -31,7 +30,7 @@ pub(super) struct Sizes {
     pub image: [usize; 2],
 }
 
-/// Needs of the components: all of them loaded, the largest buffer of a run of any.
+/// Needs of the components: all of them loaded, one after the other; the largest buffer of a run of any.
 ///
 /// # Errors
 /// When a graph cannot be planned.
@@ -41,6 +40,7 @@ pub(super) fn count(parts: &[(&str, Part<'_>)], sizes: Sizes) -> anyhow::Result<
         max_storage_buffer_binding_size: 0,
         memory_bytes: 0,
     };
+    let mut loaded = 0;
     for (name, part) in parts {
         let cost = cost_with(part.inputs, part.onnx)
             .with_context(|| format!("the {name} cannot be run"))?;
@@ -52,8 +52,10 @@ pub(super) fn count(parts: &[(&str, Part<'_>)], sizes: Sizes) -> anyhow::Result<
         };
         let largest = tiles.map_or(cost.largest_buffer, |tiles| cost.largest_buffer.min(tiles));
         needs.max_buffer_size = needs.max_buffer_size.max(largest);
-        needs.memory_bytes += cost.total_bytes + passed;
+        needs.memory_bytes = needs.memory_bytes.max(loaded + cost.load_bytes + passed);
+        loaded += cost.total_bytes + passed;
     }
+    needs.memory_bytes = needs.memory_bytes.max(loaded);
     needs.max_storage_buffer_binding_size = needs.max_buffer_size;
     Ok(needs)
 }
@@ -117,8 +119,8 @@ pub(super) fn write(
     for found in selected(models_dir, ids)? {
         let dir = found.dir.display();
         let needs = of_package(&found).with_context(|| format!("{dir}"))?;
-        let mut manifest: Value = serde_json::from_slice(&read_manifest(&found.dir)?)?;
-        manifest["needs"] = serde_json::to_value(needs)?;
+        let mut manifest = found.readable()?.clone();
+        manifest.needs = needs;
         let json = pretty(&manifest)?;
         Manifest::parse(&json)?;
         let mut file = tempfile::NamedTempFile::new_in(&found.dir)?;

@@ -1,5 +1,7 @@
 //! What a run costs, without a device.
 
+use std::collections::HashSet;
+
 use super::dry::planned_for;
 use super::{Session, inputs};
 use crate::error::Result;
@@ -20,8 +22,11 @@ pub struct Cost {
     pub dispatches: usize,
     /// Bytes of the largest buffer.
     pub largest_buffer: u64,
-    /// Bytes of all constants, inputs and intermediate results.
+    /// Bytes of all constants, inputs and intermediate results that a loaded model holds.
     pub total_bytes: u64,
+    /// Those that it holds while it is loaded: constants as they are stored, beside what is prepared from them. A model whose
+    /// inputs have open dimensions keeps them, for plans to come.
+    pub load_bytes: u64,
 }
 
 /// What a run of a model costs; `open` gives dimensions that the model leaves open by the name of their input and their place.
@@ -43,26 +48,39 @@ pub fn dry_cost(
     };
     let files = Bytes::new();
     let planned = planned_for(bytes, &files, Passes::ALL, class, &shape)?;
-    Ok(Cost::of(&planned.program, &planned.plan))
+    Ok(Cost::of(&planned.program, &planned.plan, planned.fixed))
 }
 
 impl Cost {
-    fn of(program: &Program, plan: &Plan) -> Self {
+    fn of(program: &Program, plan: &Plan, fixed: bool) -> Self {
         let used = || {
             let buffers = program.buffers.iter().zip(&plan.used);
             buffers.filter_map(|(buffer, used)| used.then_some(buffer))
         };
         let largest = used().map(|buffer| buffer.bytes).max().unwrap_or_default();
         let slots = plan.slot_bytes.iter().copied().max().unwrap_or_default();
-        let constants: u64 = used()
-            .filter(|buffer| buffer.source.is_constant())
-            .map(|buffer| buffer.bytes)
-            .sum();
+        let bytes_of = |held: &dyn Fn(usize) -> bool| -> u64 {
+            let buffers = program.buffers.iter().enumerate();
+            let constants = buffers.filter(|(id, buffer)| buffer.source.is_constant() && held(*id));
+            constants.map(|(_, buffer)| buffer.bytes).sum()
+        };
+        let touched: HashSet<usize> = plan
+            .prepare
+            .iter()
+            .flat_map(|step| step.inputs.iter().copied().chain([step.output]))
+            .collect();
+        let working = plan.working_bytes(program);
+        let load_bytes = working + bytes_of(&|id| plan.used[id] || touched.contains(&id));
         Self {
             flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
             dispatches: plan.steps.len(),
             largest_buffer: largest.max(slots),
-            total_bytes: plan.working_bytes(program) + constants,
+            total_bytes: if fixed {
+                working + bytes_of(&|id| plan.used[id])
+            } else {
+                load_bytes
+            },
+            load_bytes,
         }
     }
 }
@@ -77,6 +95,6 @@ impl Session {
         let shapes = inputs::check_shapes(&self.inputs, inputs)?;
         let mut program = lower_graph(&self.graph, &shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
-        Ok(Cost::of(&program, &plan))
+        Ok(Cost::of(&program, &plan, self.fixed_shapes().is_some()))
     }
 }
