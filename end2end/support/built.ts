@@ -1,8 +1,16 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 /** What `cargo xtask test e2e` built and where it lies. */
 function variable(name: string): string {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: run these tests with \`cargo xtask test e2e\``);
   return value;
+}
+
+/** Width and height of the built-in model's pictures. */
+export function size(): { width: number; height: number } {
+  return JSON.parse(readFileSync(join(built.models(), "glyph", "manifest.json"), "utf8")).image;
 }
 
 export const built = {

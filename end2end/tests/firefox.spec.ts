@@ -1,4 +1,5 @@
 import type { Browser, Page } from "puppeteer-core";
+import { size } from "../support/built.ts";
 import { firefox } from "../support/firefox.ts";
 import { Hub } from "../support/hub.ts";
 import { expect, test } from "@playwright/test";
@@ -38,7 +39,7 @@ test("Firefox without a GPU has its picture made on the server, keeps it and fin
   const link = await page.$eval(part("permalink"), (element) => element.getAttribute("href"));
   await open(link ?? "");
   const shown = await page.$eval(part("picture"), (image) => (image as HTMLImageElement).naturalWidth);
-  expect(shown).toBe(64);
+  expect(shown).toBe(size().width);
   await open("/gallery");
   expect(await page.$$(`a[href="${link}"]`)).toHaveLength(1);
   expect(complaints).toEqual([]);

@@ -1,4 +1,5 @@
 import type { Page } from "@playwright/test";
+import { size } from "../support/built.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import type { Hub } from "../support/hub.ts";
 import { ask, expect, open, picture, shown, test } from "../support/test.ts";
@@ -138,5 +139,5 @@ test("the picture is shown while it is made", async ({ page }) => {
     return sizes;
   });
   expect(previews.length).toBeGreaterThanOrEqual(1);
-  expect(previews.every((width) => width === 64)).toBe(true);
+  expect(previews.every((width) => width === size().width)).toBe(true);
 });

@@ -1,3 +1,4 @@
+import { size } from "../support/built.ts";
 import { accessible } from "../support/axe.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import { save } from "../support/pictures.ts";
@@ -14,7 +15,8 @@ test("a permalink is a recipe", async ({ page, hub, watch }) => {
     await page.getByRole("button", { name: "Copy link" }).click();
     await expect.poll(clipboard).toBe(`${hub.url}${link}`);
     await page.getByRole("button", { name: "Copy recipe" }).click();
-    await expect.poll(clipboard).toMatch(/^red apple, flat style\nSteps: 2, Sampler: Euler, CFG scale: [\d.]+, Seed: 11, Size: 64x64, /);
+    await expect.poll(clipboard).toMatch(/^red apple, flat style\nSteps: 2, Sampler: Euler, CFG scale: [\d.]+, Seed: 11, Size: \d+x\d+, /);
+    expect(await clipboard()).toContain(`, Size: ${size().width}x${size().height}, `);
   });
 
   await test.step("the file says how it was made, and that a model made it", async () => {

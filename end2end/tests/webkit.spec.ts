@@ -1,5 +1,6 @@
 import { expect, test } from "@playwright/test";
 import { By, until, type WebDriver } from "selenium-webdriver";
+import { size } from "../support/built.ts";
 import { Hub } from "../support/hub.ts";
 import { WebKit } from "../support/webkit.ts";
 
@@ -39,7 +40,7 @@ test("WebKit without WebGPU has its picture made on the server, keeps it and fin
   await page.get(link);
   await page.wait(until.elementLocated(part("picture")), 60_000);
   const width = await page.executeScript("const image = document.querySelector('[data-testid=picture]'); return image.decode().then(() => image.naturalWidth)");
-  expect(width).toBe(64);
+  expect(width).toBe(size().width);
   await open("/gallery");
   const path = new URL(link).pathname;
   expect(await page.findElements(By.css(`a[href="${path}"]`))).toHaveLength(1);

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 
+use diffusion::manifest::ImageSize;
 use diffusion::{
     Cancel, CpuEngine, ErrorKind, GenerationRequest, Package, Picture, Pipeline, Progress,
     TOLERANCE, noise,
@@ -47,10 +48,12 @@ fn noise_has_the_bits_of_the_numpy_reference() {
 
 #[test]
 fn picture_matches_onnx_runtime() {
-    let picture = make(&pipeline(), &request()).unwrap();
+    let pipeline = pipeline();
+    let picture = make(&pipeline, &request()).unwrap();
+    let ImageSize { width, height } = pipeline.manifest().image;
     let golden = Picture {
-        width: 64,
-        height: 64,
+        width,
+        height,
         rgb: include_bytes!("data/golden.rgb").to_vec(),
     };
     let difference = picture.max_difference(&golden).unwrap();
@@ -155,7 +158,8 @@ fn a_model_without_negative_prompts_refuses_them_rather_than_ignoring_them() {
 
     let mut request = request();
     let picture = make(&pipeline, &request).unwrap();
-    assert_eq!((picture.width, picture.height), (64, 64));
+    let ImageSize { width, height } = pipeline.manifest().image;
+    assert_eq!((picture.width, picture.height), (width, height));
     request.negative_prompt = "leaf".into();
     let error = make(&pipeline, &request).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::InvalidRequest);

@@ -139,7 +139,11 @@ fn the_summary_repeats_the_manifest() {
     );
     let bytes: u64 = manifest.files().map(|f| f.bytes).sum();
     assert_eq!(summary.download_bytes, bytes);
-    assert_eq!((summary.width, summary.height), (64, 64));
+    let image = &glyph()["image"];
+    assert_eq!(
+        (image["width"].as_u64(), image["height"].as_u64()),
+        (Some(summary.width.into()), Some(summary.height.into()))
+    );
     assert_eq!(summary.paper.unwrap().arxiv, "2209.03003");
 }
 

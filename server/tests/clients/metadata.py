@@ -5,6 +5,7 @@
 
 import base64
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,8 @@ def check_parameters(file: Path, prompt: str) -> str:
     expected = {"seed": str(SEED), "steps": str(STEPS), "cfg_scale": str(GUIDANCE)}
     assert sampler.parameters == expected, sampler.parameters
     assert (sampler.name, sampler.model.name) == ("Euler", MODEL), sampler
-    assert found.metadata["Size"] == "64x64", found.metadata
+    width, height = struct.unpack(">II", file.read_bytes()[16:24])
+    assert found.metadata["Size"] == f"{width}x{height}", found.metadata
     return f"{sampler.name}, {sampler.parameters}, {sampler.model.name}"
 
 

@@ -1,6 +1,7 @@
 """The official OpenAI client for Python against a hub: `openai_client.py http://127.0.0.1:3000`."""
 
 import base64
+import json
 import struct
 import sys
 import urllib.request
@@ -24,7 +25,16 @@ def pixels(png: bytes) -> tuple[int, int, bytes]:
     return width, height, zlib.decompress(data)
 
 
+def size_of(hub: str) -> tuple[int, int]:
+    """Width and height of the model's pictures, as the hub's own API tells them."""
+    with urllib.request.urlopen(f"{hub}/api/v1/models") as answer:
+        (model,) = (model for model in json.load(answer) if model["id"] == MODEL)
+    return model["width"], model["height"]
+
+
 def main(hub: str) -> None:
+    width, height = size_of(hub)
+    size = f"{width}x{height}"
     client = openai.OpenAI(base_url=f"{hub}/v1", api_key="unused", max_retries=0)
 
     def generate(**options):
@@ -32,11 +42,11 @@ def main(hub: str) -> None:
         return client.images.generate(model=MODEL, prompt="red apple", extra_body=steps, **options)
 
     # n pictures have the seeds seed, seed + 1, …
-    pair = generate(n=2, size="64x64", response_format="b64_json", extra_body={"seed": 7})
+    pair = generate(n=2, size=size, response_format="b64_json", extra_body={"seed": 7})
     assert len(pair.data) == 2 and pair.created > 1_700_000_000
-    assert (pair.size, pair.output_format) == ("64x64", "png")
+    assert (pair.size, pair.output_format) == (size, "png")
     first, second = (pixels(base64.b64decode(image.b64_json)) for image in pair.data)
-    assert first[:2] == (64, 64) and first != second
+    assert first[:2] == (width, height) and first != second
     assert all(image.url is None for image in pair.data)
 
     by_url = generate(size="auto", response_format="url", extra_body={"seed": 8})
@@ -53,7 +63,7 @@ def main(hub: str) -> None:
     *partial, last = events
     assert last.type == "image_generation.completed", last
     assert pixels(base64.b64decode(last.b64_json)) == first
-    assert last.usage.total_tokens == 0 and last.size == "64x64"
+    assert last.usage.total_tokens == 0 and last.size == size
     assert 1 <= len(partial) <= 2
     for index, event in enumerate(partial):
         assert event.type == "image_generation.partial_image"

@@ -8,7 +8,9 @@ use server::images::OwnerId;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::hub::{Hub, OWNER, STRANGER, assert_problem, json, picture, png_of, upload_request};
+use crate::hub::{
+    Hub, OWNER, STRANGER, assert_problem, json, picture, png_of, size, upload_request,
+};
 use crate::stores::{Bucket, keys, keys_of};
 
 /// What became of one attempt.
@@ -130,7 +132,8 @@ async fn wrong_bytes(site: &mut Site) {
     assert!(bomb.len() < 100_000);
     site.refused("decompression bomb", &bomb, bomb.clone(), None)
         .await;
-    let large = png_of(65, 64, 6);
+    let [width, height] = size();
+    let large = png_of(width + 1, height, 6);
     site.refused("another size than the model's", &large, large.clone(), None)
         .await;
 }

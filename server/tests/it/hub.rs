@@ -314,7 +314,18 @@ pub fn png_of(width: u32, height: u32, variant: u32) -> Vec<u8> {
 }
 
 pub fn picture(variant: u32) -> Vec<u8> {
-    png_of(64, 64, variant)
+    let [width, height] = size();
+    png_of(width, height, variant)
+}
+
+/// Width and height of the built-in model's pictures.
+pub fn size() -> [u32; 2] {
+    static SIZE: LazyLock<[u32; 2]> = LazyLock::new(|| {
+        let manifest = std::fs::read(models_dir().join("glyph/manifest.json")).unwrap();
+        let image = diffusion::Manifest::parse(&manifest).unwrap().image;
+        [image.width, image.height]
+    });
+    *SIZE
 }
 
 /// RGB bytes of a PNG.

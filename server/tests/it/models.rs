@@ -86,8 +86,9 @@ async fn needs_are_counted_from_the_graphs() {
     let counted: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     // That these are the needs of a picture is tested on a device, in crates/diffusion/tests/gpu.rs.
     assert_eq!(counted["needs"], shipped["needs"]);
-    let unchanged = |part: &str| assert_eq!(counted[part], shipped[part]);
-    ["id", "paper", "latent_rgb", "components", "limits", "files"].map(unchanged);
+    for part in ["id", "paper", "latent_rgb", "components", "limits", "files"] {
+        assert_eq!(counted[part], shipped[part]);
+    }
     let megabytes = shipped["needs"]["memory_bytes"].as_f64().unwrap() / 1e6;
     assert!(
         report.contains(&format!("{megabytes:.1} MB of memory")),

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::hub::{GLYPH, Hub, json as read, pixels};
+use crate::hub::{GLYPH, Hub, json as read, pixels, size};
 use crate::renderers;
 use crate::renderers::stand_in::{Act, StandIn};
 
@@ -79,7 +79,8 @@ async fn pictures_are_streamed() {
         assert_eq!(data["type"], json!(name));
         let png = STANDARD.decode(data["b64_json"].as_str().unwrap()).unwrap();
         assert!(!pixels(&png).is_empty());
-        assert_eq!(data["size"], "64x64");
+        let [width, height] = size();
+        assert_eq!(data["size"], format!("{width}x{height}"));
     }
 }
 

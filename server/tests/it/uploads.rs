@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::{ImageRecord, ProblemCode};
 use reqwest::StatusCode;
 
-use crate::hub::{Hub, assert_problem, json, picture, png_of, upload_request};
+use crate::hub::{Hub, assert_problem, json, picture, png_of, size, upload_request};
 
 #[tokio::test]
 async fn a_picture_travels_from_the_browser_to_its_permalink() {
@@ -42,7 +42,7 @@ async fn a_picture_travels_from_the_browser_to_its_permalink() {
     );
 
     let record: ImageRecord = json(hub.commit(&ticket.id).await).await;
-    assert_eq!((record.width, record.height), (64, 64));
+    assert_eq!((record.width, record.height), size().into());
     assert_eq!(record.permalink, format!("/i/{}", ticket.id));
     assert_eq!(hub.listed().await, vec![record.clone()]);
     let shown: ImageRecord = json(hub.get(&format!("/api/v1/images/{}", record.id)).await).await;
@@ -138,7 +138,7 @@ async fn only_pictures_of_the_model_are_listed() {
         b"<svg onload=alert(1)>".to_vec(),
         [picture(15), b"<script>".to_vec()].concat(),
         picture(15)[..150].to_vec(),
-        png_of(65, 64, 1),
+        png_of(size()[0] + 1, size()[1], 1),
     ] {
         let ticket = hub.announce(&upload_request(&not_a_picture)).await;
         let stored = hub.put(&ticket, not_a_picture).await;

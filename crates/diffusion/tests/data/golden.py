@@ -6,7 +6,7 @@
 
 Run from anywhere: uv run golden.py
 
-golden.rgb    64x64 RGB bytes: "red apple, flat style", seed 1, 8 steps, guidance 3, empty negative prompt
+golden.rgb    RGB bytes: "red apple, flat style", seed 1, 8 steps, guidance 3, empty negative prompt
 noise.f32     its initial latents, 16x8x8 little-endian float32, from the specification in src/noise.rs
 tokens.json   token ids and masks of texts, [[text, ids, mask], ...]
 """

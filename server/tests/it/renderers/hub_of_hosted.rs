@@ -74,10 +74,11 @@ async fn an_endpoints_refusal_is_the_jobs_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_hub_renders_for_another() {
     let inner = Hub::start().await;
+    let [width, height] = crate::hub::size();
     let list = toml("openai-images", &format!("{}/v1", inner.url), "", "")
         .replace("painter-v2", crate::hub::GLYPH)
-        .replace("width = 16", "width = 64")
-        .replace("height = 8", "height = 64");
+        .replace("width = 16", &format!("width = {width}"))
+        .replace("height = 8", &format!("height = {height}"));
     let outer = Hub::with(&["--endpoints", &list]).await;
     let wanted = GenerationRequest {
         negative_prompt: String::new(),
