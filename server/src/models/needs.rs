@@ -18,6 +18,8 @@ use crate::catalog::{MANIFEST, verify_file};
 
 /// A component: its ports as the manifest has them, and its graph.
 pub(super) struct Part<'a> {
+    /// `text_encoder`, `denoiser` or `decoder`.
+    pub name: &'a str,
     pub inputs: &'a [Port],
     pub outputs: &'a [Port],
     pub onnx: &'a [u8],
@@ -34,18 +36,18 @@ pub(super) struct Sizes {
 ///
 /// # Errors
 /// When a graph cannot be planned.
-pub(super) fn count(parts: &[(&str, Part<'_>)], sizes: Sizes) -> anyhow::Result<ModelNeeds> {
+pub(super) fn count(parts: &[Part<'_>], sizes: Sizes) -> anyhow::Result<ModelNeeds> {
     let mut needs = ModelNeeds {
         max_buffer_size: 0,
         max_storage_buffer_binding_size: 0,
         memory_bytes: 0,
     };
     let mut loaded = 0;
-    for (name, part) in parts {
+    for part in parts {
         let cost = cost_with(part.inputs, part.onnx)
-            .with_context(|| format!("the {name} cannot be run"))?;
+            .with_context(|| format!("the {} cannot be run", part.name))?;
         let passed: u64 = part.inputs.iter().chain(part.outputs).map(bytes).sum();
-        let tiles = if *name == "decoder" {
+        let tiles = if part.name == "decoder" {
             in_tiles(part.onnx, sizes)
         } else {
             None
@@ -156,19 +158,14 @@ fn of_package(found: &Found) -> anyhow::Result<ModelNeeds> {
         .iter()
         .map(|(_, component)| graph(&component.file))
         .collect::<anyhow::Result<_>>()?;
-    let parts: Vec<(&str, Part<'_>)> = components
+    let parts: Vec<Part<'_>> = components
         .iter()
         .zip(&graphs)
-        .map(|((name, component), onnx)| {
-            let (inputs, outputs) = (&component.inputs, &component.outputs);
-            (
-                *name,
-                Part {
-                    inputs,
-                    outputs,
-                    onnx,
-                },
-            )
+        .map(|((name, component), onnx)| Part {
+            name,
+            inputs: &component.inputs,
+            outputs: &component.outputs,
+            onnx,
         })
         .collect();
     let image = [
@@ -199,6 +196,7 @@ mod tests {
             shape: shape.into(),
         };
         let decoder = Part {
+            name: "decoder",
             inputs: &[port("latent_sample", &[1, 4, 20, 28])],
             outputs: &[port("sample", &[1, 3, 80, 112])],
             onnx: TILES,
@@ -207,7 +205,7 @@ mod tests {
         let whole = cost_with(decoder.inputs, TILES).unwrap().largest_buffer;
         assert_eq!(whole, 80 * 112 * 8 * 4);
         assert_eq!(in_tiles(TILES, sizes), Some(32 * 32 * 8 * 4));
-        let needs = count(&[("decoder", decoder)], sizes).unwrap();
+        let needs = count(&[decoder], sizes).unwrap();
         assert_eq!(needs.max_buffer_size, 32 * 32 * 8 * 4);
         assert!(needs.memory_bytes > whole);
     }

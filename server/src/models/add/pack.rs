@@ -63,19 +63,14 @@ pub(super) fn write(
         components.insert(part.to_owned(), component);
         ports.push((inputs, outputs));
     }
-    let parts: Vec<(&str, Part<'_>)> = named
+    let parts: Vec<Part<'_>> = named
         .iter()
         .zip(&ports)
-        .map(|((name, graph), (inputs, outputs))| {
-            let onnx = &graph.bytes;
-            (
-                *name,
-                Part {
-                    inputs,
-                    outputs,
-                    onnx,
-                },
-            )
+        .map(|((name, graph), (inputs, outputs))| Part {
+            name,
+            inputs,
+            outputs,
+            onnx: &graph.bytes,
         })
         .collect();
     let sizes = Sizes {
