@@ -120,12 +120,11 @@ impl Session {
         streamed?;
         if let Some(shapes) = shapes {
             let compiled = session.compile(&shapes).await?;
-            // No other shapes will come: what was only needed to prepare other buffers may go, and nothing is shared.
+            // No other shapes will come: what was only needed to prepare other buffers may go.
             session
                 .weights
                 .retain(|id, _| compiled.weights.contains(id));
             lock(&session.constants).clear();
-            lock(&session.prepared).clear();
             session.keep(shapes, compiled);
         }
         Ok(session)

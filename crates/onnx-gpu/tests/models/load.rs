@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use half::f16;
 use onnx_gpu::weights::{Bytes, CHUNK, Folder, Reading};
-use onnx_gpu::{ErrorKind, Session, Tensor, WeightSource};
+use onnx_gpu::{AdapterChoice, ErrorKind, Gpu, Options, Session, Tensor, WeightSource};
 
 use super::encode::{attribute, external, floats, info, longs, model, node, node_with, raw};
 use super::options;
@@ -252,4 +252,44 @@ fn large_lists_of_numbers_in_the_file_are_weights_too() {
     let y = session.run_blocking(&[("x", x)]).unwrap();
     let expected: Vec<f32> = (0..n).map(|i| -2.0 * (value(i) + 0.5)).collect();
     assert_eq!(y[0].1.to_f32_vec(), expected);
+}
+
+#[test]
+fn quantised_weights_go_once_others_are_made_of_them() {
+    let (k, n) = (320, 256);
+    let levels: Vec<u8> = (0..k * n).map(|i| value(i) as i8 as u8).collect();
+    let graph = model(&[
+        raw("levels", &[k * n / 64, 64], 3, &levels),
+        floats("scales", &[k * n / 64], &vec![1.0; k * n / 64]),
+        node_with(
+            "",
+            "DequantizeLinear",
+            &["levels", "scales"],
+            "blocks",
+            &[attribute("axis", 0)],
+        ),
+        longs("shape", &[k as i64, n as i64]),
+        node("Reshape", &["blocks", "shape"], "w"),
+        node("MatMul", &["x", "w"], "y"),
+        info(11, "x", 1, &[1, k]),
+        info(12, "y", 1, &[1, n]),
+    ]);
+    let options = Options {
+        gpu: Some(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap()),
+        ..Options::default()
+    };
+    let session = Session::from_bytes_blocking(&graph, options).unwrap();
+    let cost = session.cost(&[("x", &[1, k])]).unwrap();
+    let held = session.gpu().stats();
+    assert_eq!(
+        cost.load_bytes - cost.total_bytes,
+        (k * n + k * n / 64 * 4) as u64
+    );
+    // Kernels' parameters are not counted.
+    let near = |held: u64, counted: u64| (counted..counted + 1024).contains(&held);
+    assert!(near(held.buffer_bytes, cost.total_bytes), "{held:?}");
+    assert!(near(held.peak_buffer_bytes, cost.load_bytes), "{held:?}");
+    check(&session, k, n);
+    session.forget_plans();
+    check(&session, k, n);
 }
