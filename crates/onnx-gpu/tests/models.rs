@@ -24,7 +24,7 @@ mod tiles;
 
 use std::sync::OnceLock;
 
-use onnx_gpu::{AdapterChoice, Gpu, Options};
+use onnx_gpu::{AdapterChoice, Gpu, Options, Result, Session, Tensor};
 
 /// The device that tests share; those that destroy one open their own.
 fn options() -> Options {
@@ -35,4 +35,17 @@ fn options() -> Options {
         gpu: Some(gpu.clone()),
         ..Options::default()
     }
+}
+
+fn open(bytes: &[u8]) -> Result<Session> {
+    Session::from_bytes_blocking(bytes, options())
+}
+
+fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
+    Tensor::f32(shape, data.to_vec()).unwrap()
+}
+
+fn run(session: &Session, inputs: &[(&str, Tensor)]) -> Vec<f32> {
+    let outputs = session.run_blocking(inputs).unwrap();
+    outputs[0].1.as_f32().unwrap().to_vec()
 }

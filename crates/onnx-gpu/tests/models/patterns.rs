@@ -1,22 +1,7 @@
 //! Patterns that exporters write and the optimiser knows, and their look-alikes. Expected values are worked out by hand.
 
-use onnx_gpu::{Result, Session, Tensor};
-
 use super::encode::{attribute, floats, info, longs, model, node, node_with, raw};
-use super::options;
-
-fn open(bytes: &[u8]) -> Result<Session> {
-    Session::from_bytes_blocking(bytes, options())
-}
-
-fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
-    Tensor::f32(shape, data.to_vec()).unwrap()
-}
-
-fn run(session: &Session, inputs: &[(&str, Tensor)]) -> Vec<f32> {
-    let outputs = session.run_blocking(inputs).unwrap();
-    outputs[0].1.as_f32().unwrap().to_vec()
-}
+use super::{open, run, tensor};
 
 fn cast(to: i64, input: &str, output: &str) -> Vec<u8> {
     node_with("", "Cast", &[input], output, &[attribute("to", to)])

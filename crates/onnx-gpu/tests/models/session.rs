@@ -1,22 +1,9 @@
 //! Sessions on hand-encoded models, on this machine's default adapter. Expected values are worked out by hand.
 
-use onnx_gpu::{AdapterChoice, DType, ErrorKind, Gpu, Options, Result, Session, Tensor, dry_cost};
+use onnx_gpu::{AdapterChoice, DType, ErrorKind, Gpu, Options, Session, Tensor, dry_cost};
 
 use super::encode::{attribute, field, floats, info, longs, model, node, node_with};
-use super::options;
-
-fn open(bytes: &[u8]) -> Result<Session> {
-    Session::from_bytes_blocking(bytes, options())
-}
-
-fn tensor(shape: &[usize], data: &[f32]) -> Tensor {
-    Tensor::f32(shape, data.to_vec()).unwrap()
-}
-
-fn run(session: &Session, inputs: &[(&str, Tensor)]) -> Vec<f32> {
-    let outputs = session.run_blocking(inputs).unwrap();
-    outputs[0].1.as_f32().unwrap().to_vec()
-}
+use super::{open, run, tensor};
 
 /// `relu(x · w + b)` for any number of rows.
 fn layer() -> Vec<u8> {
