@@ -37,7 +37,7 @@ class Group:
         return bool(flat[-1] > 0)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over the group, on the same device, which may take the place of `values`; alone, the values themselves."""
+        """The sum over the group, on the same device, perhaps in place; alone, the values themselves."""
         if self.size == 1:
             return values
         total = values.cpu()
