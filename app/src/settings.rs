@@ -80,7 +80,11 @@ impl Settings {
         let request = GenerationRequest {
             model: self.model.clone(),
             prompt: self.prompt.clone(),
-            negative_prompt: self.negative_prompt.clone(),
+            negative_prompt: if model.negative_prompt {
+                self.negative_prompt.clone()
+            } else {
+                String::new()
+            },
             seed: Some(seed),
             num_inference_steps: Some(number(
                 &self.steps,
@@ -183,6 +187,7 @@ pub(crate) mod tests {
                 download_bytes: 0,
                 width: 64,
                 height: 64,
+                negative_prompt: true,
                 limits: ModelLimits {
                     min_steps: 1,
                     max_steps: 50,
@@ -211,6 +216,19 @@ pub(crate) mod tests {
                 .find(|(n, _)| *n == name)
                 .map(|(_, v)| (*v).to_owned())
         }
+    }
+
+    #[test]
+    fn a_model_without_negative_prompts_is_not_sent_what_was_typed_for_another() {
+        let mut models = models();
+        models[0].negative_prompt = false;
+        let mut settings = Settings::from_query(&models, |_| None);
+        settings.prompt = "a cat".into();
+        settings.negative_prompt = "dog".into();
+        assert_eq!(settings.request(&models, 1).unwrap().1.negative_prompt, "");
+        settings.model = models[1].id.clone();
+        let (_, request) = settings.request(&models, 1).unwrap();
+        assert_eq!(request.negative_prompt, "dog");
     }
 
     #[test]

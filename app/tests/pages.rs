@@ -58,7 +58,7 @@ fn record(id: &str) -> ImageRecord {
 #[async_trait]
 impl HubData for Fixed {
     async fn models(&self) -> Vec<ModelSummary> {
-        vec![ModelSummary {
+        let glyph = ModelSummary {
             id: "demo-hub/glyph".into(),
             name: "Glyph".into(),
             creator: "demo-hub".into(),
@@ -75,6 +75,7 @@ impl HubData for Fixed {
             download_bytes: 74_500_000,
             width: 64,
             height: 64,
+            negative_prompt: true,
             limits: ModelLimits {
                 min_steps: 1,
                 max_steps: 50,
@@ -92,7 +93,14 @@ impl HubData for Fixed {
             },
             work: None,
             example_prompts: vec!["green heart".into()],
-        }]
+        };
+        let brief = ModelSummary {
+            id: "demo-hub/brief".into(),
+            name: "Brief".into(),
+            negative_prompt: false,
+            ..glyph.clone()
+        };
+        vec![glyph, brief]
     }
 
     async fn gallery(
@@ -133,6 +141,7 @@ impl HubData for Fixed {
     async fn card(&self, id: &str) -> Result<ModelCard, Problem> {
         match id {
             "demo-hub/glyph" => Ok(card_of(&self.models().await[0])),
+            "demo-hub/brief" => Ok(card_of(&self.models().await[1])),
             "lab/elsewhere" => Ok(elsewhere()),
             _ => Err(Problem::new(ProblemCode::NotFound, "no such model")),
         }
@@ -296,6 +305,38 @@ async fn the_start_page_has_a_filled_form() {
         "Newest pictures",
     ] {
         assert!(page.html.contains(expected), "{expected} in {}", page.html);
+    }
+}
+
+#[tokio::test]
+async fn the_field_of_a_negative_prompt_is_off_where_the_model_takes_none() {
+    const NOTE: &str = "This model takes no negative prompt.";
+    let field = async |model: &str| {
+        let path = format!("/?model=demo-hub/{model}&negative_prompt=leaf");
+        let html = page(&path).await.html;
+        let (_, rest) = html.split_once("<input id=\"negative-prompt\"").unwrap();
+        let (tag, rest) = rest.split_once("</div>").unwrap();
+        assert!(tag.contains("value=\"leaf\""), "{tag}");
+        assert!(!rest.contains(NOTE));
+        tag.to_owned()
+    };
+    let off = field("brief").await;
+    for expected in [
+        " disabled",
+        "aria-describedby=\"negative-prompt-note\"",
+        "id=\"negative-prompt-note\"",
+        NOTE,
+    ] {
+        assert!(off.contains(expected), "{expected} in {off}");
+    }
+    let on = field("glyph").await;
+    for absent in [" disabled", "aria-describedby", NOTE] {
+        assert!(!on.contains(absent), "{absent} in {on}");
+    }
+    for (model, answer) in [("brief", "no"), ("glyph", "yes")] {
+        let html = page(&format!("/models/demo-hub/{model}")).await.html;
+        let row = format!("<th scope=\"row\">Negative prompt</th><td>{answer}</td>");
+        assert!(html.contains(&row), "{html}");
     }
 }
 

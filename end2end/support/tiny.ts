@@ -37,12 +37,14 @@ function textEncoder(tokens: number, seed: number): Buffer {
   ]);
 }
 
-/** What makes a tiny package large in one respect. */
+/** What sets a tiny package apart from others; all but the last make it large in one respect. */
 export interface Burden {
   /** Products of 4096³ in the denoiser, 137 GFLOP each: to be counted, not to be run. */
   products?: number;
   /** Tables of 64 MB in the denoiser, of which each step reads two rows. */
   tables?: number;
+  /** Whether it takes a negative prompt; default: yes. */
+  negativePrompt?: boolean;
 }
 
 /** Nodes that add something to `timed`, and the name of the sum. */
@@ -140,6 +142,7 @@ export function writeTiny(models: string, name: string, seed: number, burden: Bu
     name: name.replace(/^./, (letter) => letter.toUpperCase()),
     image: { width: SIDE, height: SIDE },
     latents: latents.slice(1),
+    negative_prompt: burden.negativePrompt ?? true,
     latent_rgb: {
       weights: [0, 1, 2].map((c) => Array.from({ length: CHANNELS }, (_, i) => (i === c ? 0.5 : 0))),
       bias: [0, 0, 0],

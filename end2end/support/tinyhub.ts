@@ -10,7 +10,7 @@ import { fileSize, writeTiny } from "./tiny.ts";
 /** The request that the tests of faults make; `other` asks the second package. */
 export const request = { prompt: "red apple", seed: 1, steps: 4 };
 
-/** A hub with two tiny packages behind a proxy. */
+/** A hub with two tiny packages behind a proxy; the second takes no negative prompt. */
 export class TinyHub {
   private constructor(
     readonly hub: Hub,
@@ -21,7 +21,7 @@ export class TinyHub {
   static async start(): Promise<TinyHub> {
     const models = mkdtempSync(join(tmpdir(), "demo-hub-tiny-"));
     writeTiny(models, "alpha", 1);
-    writeTiny(models, "beta", 2);
+    writeTiny(models, "beta", 2, { negativePrompt: false });
     const hub = await Hub.start(["--models-dir", models]);
     return new TinyHub(hub, await Proxy.start(hub.url), models);
   }

@@ -25,23 +25,28 @@ const files = {
   ComfyUI: { prompt: JSON.stringify(graph), workflow: "{}" },
 };
 
-test("a PNG of another program fills the form, by drop or by choice", async ({ page, watch }) => {
+test("a PNG of another program fills the form, by drop or by choice", async ({ page, hub, watch }) => {
+  const [model] = await (await fetch(`${hub.url}/api/v1/models`)).json();
+  const takes: boolean = model.negative_prompt;
+  const without = "the negative prompt, which this model does not take";
   await open(page, "/");
   const said = page.getByTestId("from-picture");
   for (const [generator, texts] of Object.entries(files)) {
     await page.getByTestId("prompt").fill("before");
     await drop(page, "x.png", "image/png", pngWith(texts));
     await expect(said).toContainText(`Written by ${generator}`);
-    await expect(said).toContainText("Read: prompt, negative prompt, seed, steps and guidance.");
+    await expect(said).toContainText(`Read: prompt, ${takes ? "negative prompt, " : ""}seed, steps and guidance.`);
+    if (!takes) await expect(said).toContainText(`Not used: ${generator === "A1111" ? "the model x, which is not here, " : ""}${without}`);
     await expect(page.getByTestId("prompt")).toHaveValue("scenery");
-    await expect(page.getByTestId("negative-prompt")).toHaveValue("watermark");
+    await expect(page.getByTestId("negative-prompt")).toHaveValue(takes ? "watermark" : "");
+    await expect(page.getByTestId("negative-prompt")).toBeEnabled({ enabled: takes });
     await expect(page.getByTestId("seed")).toHaveValue("5");
     await expect(page.getByTestId("random-seed")).not.toBeChecked();
     await expect(page.getByTestId("steps")).toHaveValue("20");
     await expect(page.getByTestId("guidance")).toHaveValue("8");
   }
   await page.getByTestId("picture-file").setInputFiles({ name: "a.png", mimeType: "image/png", buffer: pngWith(files.A1111) });
-  await expect(said).toContainText("Not used: the model x, which is not here, Sampler and Size.");
+  await expect(said).toContainText(`Not used: the model x, which is not here, ${takes ? "" : `${without}, `}Sampler and Size.`);
   await accessible(page);
   // Nothing of the file leaves the browser.
   expect(watch.requests.filter((r) => /^(POST|PUT) /.test(r))).toEqual([]);

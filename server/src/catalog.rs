@@ -50,18 +50,11 @@ pub struct CatalogEntry {
     pub sample_size: Option<(u32, u32)>,
 }
 
-/// A model that an endpoint elsewhere runs.
-#[derive(Clone, Debug)]
-struct Hosted {
-    summary: ModelSummary,
-    negative_prompt: bool,
-}
-
 /// All packages, in the order of their folders' names, then the hosted models.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     entries: Vec<CatalogEntry>,
-    hosted: Vec<Hosted>,
+    hosted: Vec<ModelSummary>,
 }
 
 impl Catalog {
@@ -114,10 +107,7 @@ impl Catalog {
                 "both a package and an endpoint have the model {}",
                 model.id
             );
-            self.hosted.push(Hosted {
-                summary: model.summary(),
-                negative_prompt: model.negative_prompt,
-            });
+            self.hosted.push(model.summary());
         }
         Ok(self)
     }
@@ -134,7 +124,7 @@ impl Catalog {
 
     fn all(&self) -> impl Iterator<Item = &ModelSummary> {
         let packages = self.entries.iter().map(|entry| &entry.summary);
-        packages.chain(self.hosted.iter().map(|hosted| &hosted.summary))
+        packages.chain(&self.hosted)
     }
 
     /// The package of that id.
@@ -161,15 +151,6 @@ impl Catalog {
             let clipped = request.model.chars().take(80).collect();
             return Err(RequestError::UnknownModel(clipped).into());
         };
-        let unused =
-            |hosted: &Hosted| hosted.summary.id == request.model && !hosted.negative_prompt;
-        if !request.negative_prompt.is_empty() && self.hosted.iter().any(unused) {
-            return Err(Problem::new(
-                ProblemCode::OutOfRange,
-                "this model takes no negative_prompt",
-            )
-            .with_hint("Leave it empty, or choose another model."));
-        }
         Ok(request.resolve(summary)?)
     }
 

@@ -191,7 +191,7 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_PROMPT")]
     pub prompt: String,
 
-    /// What it should not show.
+    /// What it should not show, where the model takes that.
     #[arg(long, env = "DEMO_HUB_NEGATIVE_PROMPT", default_value = "")]
     pub negative_prompt: String,
 

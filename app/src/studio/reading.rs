@@ -39,7 +39,11 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
         )),
         None => {}
     }
+    let chosen = models.iter().find(|m| m.id == form.model);
     match found.negative_prompt {
+        Some(_) if chosen.is_some_and(|m| !m.negative_prompt) => {
+            unused.push("the negative prompt, which this model does not take".to_owned());
+        }
         Some(prompt) if fits(&prompt) => {
             form.negative_prompt = prompt;
             used.push("negative prompt");
@@ -56,10 +60,7 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
         Some(seed) => unused.push(format!("the seed {seed}, which is too large")),
         None => {}
     }
-    let limits = models
-        .iter()
-        .find(|m| m.id == form.model)
-        .map(|m| &m.limits);
+    let limits = chosen.map(|m| &m.limits);
     match found.num_inference_steps {
         Some(n) if limits.is_none_or(|l| (l.min_steps..=l.max_steps).contains(&n)) => {
             form.steps = n.to_string();
@@ -169,6 +170,23 @@ mod tests {
         assert_eq!(
             sentence,
             "Written by ComfyUI. Read: model, prompt, negative prompt, seed, steps and guidance. Not used: scheduler."
+        );
+    }
+
+    #[test]
+    fn a_negative_prompt_is_left_out_where_the_model_takes_none() {
+        let mut models = models();
+        models[0].negative_prompt = false;
+        let found = png_recipe::Settings {
+            prompt: Some("a cat".into()),
+            negative_prompt: Some("dog".into()),
+            ..png_recipe::Settings::default()
+        };
+        let (form, sentence) = apply(reading(found, &[]), &form(), &models);
+        assert_eq!(form.negative_prompt, "");
+        assert_eq!(
+            sentence,
+            "Written by ComfyUI. Read: prompt. Not used: the negative prompt, which this model does not take."
         );
     }
 

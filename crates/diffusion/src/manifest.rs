@@ -215,6 +215,7 @@ impl Manifest {
             download_bytes: self.files.iter().map(|f| f.bytes).sum(),
             width: self.image.width,
             height: self.image.height,
+            negative_prompt: self.negative_prompt,
             limits: self.limits.clone(),
             defaults: self.defaults.clone(),
             needs: self.needs,

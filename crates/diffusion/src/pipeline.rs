@@ -332,9 +332,6 @@ impl Pipeline {
             .clone()
             .resolve(&self.summary)
             .map_err(|e| invalid(e.to_string()))?;
-        if !self.manifest.negative_prompt && !resolved.negative_prompt.is_empty() {
-            return Err(invalid("this model takes no negative prompt".to_owned()));
-        }
         let seed = resolved
             .seed
             .ok_or_else(|| invalid("the request has no seed".to_owned()))?;

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use diffusion::{
-    Cancel, Checkpoint, CpuEngine, Engine, ErrorKind, Memory, Model, Pipeline, Result, RunOptions,
-    TOLERANCE, Tensor,
+    Cancel, Checkpoint, CpuEngine, Engine, ErrorKind, GenerationRequest, Memory, Model, Pipeline,
+    Result, RunOptions, TOLERANCE, Tensor,
 };
 use package::{decode, fixed, goldens, latents, package};
 use pollster::block_on;
@@ -32,6 +32,22 @@ fn tiles_make_the_picture_of_diffusers() {
     }
     let one = decode(&pipeline, latents(), Some(28)).unwrap();
     assert!(one.max_difference(whole).unwrap() <= TOLERANCE);
+}
+
+#[test]
+fn the_negative_prompt_counts_where_there_is_guidance() {
+    let pipeline = block_on(Pipeline::load(package(), &CpuEngine::new())).unwrap();
+    let make = |negative: &str, guidance| {
+        let request = GenerationRequest {
+            negative_prompt: negative.into(),
+            guidance_scale: Some(guidance),
+            ..package::request()
+        };
+        block_on(pipeline.generate(&request, &mut |_| {}, &Cancel::default())).unwrap()
+    };
+    assert_eq!(make("the dog", 5.0), make("the dog", 5.0));
+    assert_ne!(make("the dog", 5.0), make("", 5.0));
+    assert_eq!(make("the dog", 1.0), make("", 1.0));
 }
 
 #[test]

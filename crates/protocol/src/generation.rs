@@ -18,7 +18,7 @@ pub struct GenerationRequest {
     pub model: String,
     /// What the picture should show; 1 to [`MAX_PROMPT_CHARS`] characters.
     pub prompt: String,
-    /// What it should not show; empty is the unconditional prompt.
+    /// What it should not show; empty is the unconditional prompt, and all that some models take.
     #[serde(default)]
     pub negative_prompt: String,
     /// Seed of the initial noise, at most [`MAX_SEED`]; absent: the server draws one.
@@ -58,6 +58,9 @@ pub enum RequestError {
         /// Largest accepted value.
         max: String,
     },
+    /// A negative prompt for a model that takes none.
+    #[error("this model takes no negative prompt")]
+    NoNegativePrompt,
     /// No package of that id.
     #[error("there is no runnable model \"{0}\" here")]
     UnknownModel(String),
@@ -85,6 +88,9 @@ impl GenerationRequest {
             if chars > MAX_PROMPT_CHARS {
                 return Err(RequestError::PromptTooLong { field, chars });
             }
+        }
+        if !model.negative_prompt && !self.negative_prompt.is_empty() {
+            return Err(RequestError::NoNegativePrompt);
         }
         if let Some(seed) = self.seed
             && seed > MAX_SEED
@@ -175,6 +181,19 @@ mod tests {
         let mut r = request();
         r.seed = Some(MAX_SEED + 1);
         assert_eq!(field(r), "seed");
+    }
+
+    #[test]
+    fn a_model_without_negative_prompts_refuses_them() {
+        let mut model = glyph();
+        let mut r = request();
+        r.negative_prompt = "leaf".into();
+        assert!(r.clone().resolve(&model).is_ok());
+        model.negative_prompt = false;
+        let refused = r.clone().resolve(&model);
+        assert_eq!(refused, Err(RequestError::NoNegativePrompt));
+        r.negative_prompt.clear();
+        assert!(r.resolve(&model).is_ok());
     }
 
     #[test]

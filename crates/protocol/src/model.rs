@@ -30,6 +30,9 @@ pub struct ModelSummary {
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
+    /// Whether the model takes a negative prompt. One whose guidance was distilled into one evaluation does not.
+    #[serde(default = "takes")]
+    pub negative_prompt: bool,
     /// Ranges that a request may ask for.
     pub limits: ModelLimits,
     /// Values where a request leaves them open.
@@ -41,6 +44,10 @@ pub struct ModelSummary {
     pub work: Option<ModelWork>,
     /// Prompts that show what the model can do.
     pub example_prompts: Vec<String>,
+}
+
+fn takes() -> bool {
+    true
 }
 
 /// The scholarly source of a model.
@@ -142,6 +149,7 @@ pub(crate) mod tests {
             download_bytes: 0,
             width: 64,
             height: 64,
+            negative_prompt: true,
             limits: ModelLimits {
                 min_steps: 1,
                 max_steps: 50,

@@ -15,7 +15,7 @@ pub enum ProblemCode {
     EmptyPrompt,
     /// A prompt is longer than accepted.
     PromptTooLong,
-    /// A number is outside the model's limits.
+    /// A value is outside what the model takes.
     OutOfRange,
     /// No such model.
     UnknownModel,
@@ -211,6 +211,10 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Choose a value inside the model's range.",
             ),
+            RequestError::NoNegativePrompt => (
+                ProblemCode::OutOfRange,
+                "Leave it empty, or choose another model.",
+            ),
             RequestError::UnknownModel(_) => (
                 ProblemCode::UnknownModel,
                 "GET /api/v1/models lists the models that run here.",
@@ -221,6 +225,7 @@ impl From<RequestError> for Problem {
             RequestError::PromptTooLong { field, .. } | RequestError::OutOfRange { field, .. } => {
                 field
             }
+            RequestError::NoNegativePrompt => "negative_prompt",
             RequestError::UnknownModel(_) => "model",
         };
         Self {

@@ -51,7 +51,7 @@ impl Cards {
                 .map(|hub| (hub.model, hub.fetched_at)),
         });
         let hosted = packages.hosted.iter().map(|hosted| Local {
-            card: local::hosted(&hosted.summary),
+            card: local::hosted(hosted),
             hub_id: None,
             snapshot: None,
         });

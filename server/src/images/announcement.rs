@@ -60,15 +60,19 @@ impl Images {
         if recipe.request.seed.is_none() {
             return Err(malformed("recipe.request.seed is missing"));
         }
+        // Before the request: an earlier version of the model may have taken what this one refuses.
+        if let Some(model) = self.catalog.summary(&recipe.request.model) {
+            if source == Source::Browser && model.package_url.is_none() {
+                return Err(malformed("this model has no package for browsers"));
+            }
+            if model.weights_digest != recipe.weights_digest {
+                return Err(malformed("recipe.weights_digest is not that of this model")
+                    .with_hint(
+                        "The model was updated: reload the page and make the picture again.",
+                    ));
+            }
+        }
         recipe.request = self.catalog.resolve(recipe.request.clone())?;
-        let known = self.catalog.summary(&recipe.request.model);
-        if source == Source::Browser && known.is_some_and(|model| model.package_url.is_none()) {
-            return Err(malformed("this model has no package for browsers"));
-        }
-        if known.is_none_or(|model| model.weights_digest != recipe.weights_digest) {
-            return Err(malformed("recipe.weights_digest is not that of this model")
-                .with_hint("The model was updated: reload the page and make the picture again."));
-        }
         Ok(request)
     }
 }

@@ -168,7 +168,7 @@ async fn wrong_announcements_are_named() {
     let hub = Hub::start().await;
     let good = upload_request(&picture(19));
     type Change = fn(&mut protocol::UploadRequest);
-    let cases: [(Change, ProblemCode); 11] = [
+    let cases: [(Change, ProblemCode); 12] = [
         (|r| r.sha256 = "AB".repeat(32), MalformedRequest),
         (|r| r.sha256 = "../../secret".into(), MalformedRequest),
         (|r| r.bytes = 0, MalformedRequest),
@@ -183,6 +183,14 @@ async fn wrong_announcements_are_named() {
         (|r| r.recipe.request.seed = None, MalformedRequest),
         (
             |r| r.recipe.weights_digest = "0".repeat(64),
+            MalformedRequest,
+        ),
+        // Of another version of the model, which may have taken other requests.
+        (
+            |r| {
+                r.recipe.weights_digest = "0".repeat(64);
+                r.recipe.request.num_inference_steps = Some(0);
+            },
             MalformedRequest,
         ),
         (|r| r.recipe.backend = "x".repeat(201), MalformedRequest),

@@ -33,6 +33,10 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
             )),
         );
         row(
+            "Negative prompt",
+            Some(if model.negative_prompt { "yes" } else { "no" }.to_owned()),
+        );
+        row(
             "Work",
             model.work.map(|work| {
                 let gflop = |flops: u64| format!("{:.2} GFLOP", flops as f64 / 1e9);

@@ -220,6 +220,10 @@ fn MoreSettings(
                 .map(|m| m.limits.clone())
         })
     };
+    let no_negative = Memo::new(move |_| {
+        let model = settings.with(|s| s.model.clone());
+        models.with_value(|all| all.iter().any(|m| m.id == model && !m.negative_prompt))
+    });
     let steps_range = move || {
         limits()
             .map(|l| (l.min_steps.to_string(), l.max_steps.to_string()))
@@ -339,12 +343,25 @@ fn MoreSettings(
                     id="negative-prompt"
                     name="negative_prompt"
                     type="text"
-                    placeholder="What should it not show?"
+                    placeholder=move || (!no_negative.get()).then_some("What should it not show?")
                     data-testid="negative-prompt"
+                    aria-describedby=move || no_negative.get().then_some("negative-prompt-note")
+                    disabled=move || no_negative.get()
                     value=first.negative_prompt.clone()
                     prop:value=negative
                     on:input:target=move |e| set_negative(e.target().value())
                 />
+                {move || {
+                    no_negative
+                        .get()
+                        .then(|| {
+                            view! {
+                                <p class="note" id="negative-prompt-note">
+                                    "This model takes no negative prompt."
+                                </p>
+                            }
+                        })
+                }}
             </div>
             <label class="check">
                 <input

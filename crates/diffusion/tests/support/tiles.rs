@@ -106,8 +106,12 @@ pub fn decode(pipeline: &Pipeline, latents: Vec<f32>, tile: Option<usize>) -> Re
         decode_tile: tile,
         ..RunOptions::default()
     };
-    let mut request = request();
-    request.model = pipeline.manifest().id.clone();
+    let request = GenerationRequest {
+        model: pipeline.manifest().id.clone(),
+        // Not every package takes one, and after the last step it does not count.
+        negative_prompt: String::new(),
+        ..request()
+    };
     block_on(pipeline.run(&request, options, &mut |_| {}, &Cancel::default()))
 }
 

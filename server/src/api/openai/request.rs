@@ -60,7 +60,7 @@ pub struct ImagesRequest {
     /// Without effect; not kept.
     #[serde(default)]
     pub user: Option<String>,
-    /// What the picture should not show.
+    /// What the picture should not show; refused where the model takes none.
     #[serde(default)]
     pub negative_prompt: Option<String>,
     /// Denoising steps; absent: the model's default.

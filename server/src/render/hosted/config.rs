@@ -298,6 +298,7 @@ impl ModelConfig {
             download_bytes: 0,
             width: self.width,
             height: self.height,
+            negative_prompt: self.negative_prompt,
             limits: ModelLimits {
                 min_steps: steps.min,
                 max_steps: steps.max,

@@ -48,21 +48,35 @@ async fn a_hosted_model_is_a_model_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoints_refusal_is_the_jobs_error() {
-    let refusal = json!({"error": {"message": "not this prompt", "type": "invalid_request_error"}});
-    let stand_in = StandIn::start([Act::json(400, &refusal)]).await;
+async fn a_negative_prompt_is_refused_where_the_model_takes_none() {
+    let stand_in = StandIn::start([]).await;
     let list = toml("openai-images", &stand_in.url, "", "")
         .replace("negative_prompt = true", "negative_prompt = false");
     let hub = Hub::with(&["--endpoints", &list]).await;
+    let models: Vec<ModelSummary> = json(hub.get("/api/v1/models").await).await;
+    let model = models.iter().find(|model| model.id == MODEL).unwrap();
+    assert!(!model.negative_prompt);
+
     let answer = hub.post("/api/v1/jobs", &request()).await;
     let problem = assert_problem(answer, ProblemCode::OutOfRange).await;
-    assert!(problem.detail.contains("negative_prompt"));
+    assert_eq!(problem.detail, "this model takes no negative prompt");
+    assert_eq!(problem.field.as_deref(), Some("negative_prompt"));
 
-    let plain = GenerationRequest {
-        negative_prompt: String::new(),
-        ..request()
-    };
-    let job = hub.submit(&plain).await;
+    let body = json!({"model": MODEL, "prompt": "a red fox", "negative_prompt": "snow"});
+    let answer = hub.post("/v1/images/generations", &body).await;
+    assert_eq!(answer.status(), 400);
+    let answer: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(answer["error"]["param"], "negative_prompt");
+    assert!(stand_in.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoints_refusal_is_the_jobs_error() {
+    let refusal = json!({"error": {"message": "not this prompt", "type": "invalid_request_error"}});
+    let stand_in = StandIn::start([Act::json(400, &refusal)]).await;
+    let list = toml("openai-images", &stand_in.url, "", "");
+    let hub = Hub::with(&["--endpoints", &list]).await;
+    let job = hub.submit(&request()).await;
     let view = hub.wait(&job.id, |view| view.status.is_final()).await;
     let problem = view.error.unwrap();
     assert_eq!(problem.code, ProblemCode::RequestRefused);
