@@ -37,6 +37,7 @@ class Autoencoder(nn.Module):
     def __init__(self, latent_channels: int = 16, widths: tuple[int, ...] = (192, 128, 64, 32)):
         super().__init__()
         a, b, c, d = widths
+        self.latent_shape = (latent_channels, 8, 8)
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4),
             nn.Conv2d(48, c, 3, padding=1),
@@ -66,6 +67,11 @@ class Autoencoder(nn.Module):
             nn.SiLU(),
             Upsample(d, 3),
         )
+
+    def forward(self, picture: Tensor, blur: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture [n,3,128,128] again, by way of latents blurred with [n,16,8,8]; and these latents."""
+        latents = self.encode(picture)
+        return self.decode(latents + blur), latents
 
     def encode(self, picture: Tensor) -> Tensor:
         """[n,3,128,128] in [-1,1] -> raw latents [n,16,8,8] of about unit scale."""

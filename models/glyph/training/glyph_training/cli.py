@@ -24,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
         train.add_argument("--resume", action="store_true", help="continue from the checkpoint")
         train.add_argument("--processes", type=int, default=1)
         train.add_argument("--seconds", type=float, help="stop and save after so long")
+    draw = commands.add_parser("draw", help="draw every recipe")
+    draw.add_argument("--processes", type=int, default=os.cpu_count())
     measured = commands.add_parser("measure-autoencoder", help="PSNR on kept pictures, and a grid")
     measured.add_argument("--checkpoint", default="autoencoder.pt", help="autoencoder.pt or decoder.pt")
     commands.add_parser("text", help="embed every caption")
@@ -34,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--guidance", type=float, nargs="*", default=[1.0, 3.0, 5.0], help="of the run's own models")
     evaluate.add_argument("--steps", type=int, nargs="*", default=[8])
     evaluate.add_argument("--limit", type=int, default=500, help="prompts a split")
-    evaluate.add_argument("--checkpoint", choices=DENOISERS, default="denoiser.pt")
+    evaluate.add_argument("--checkpoint", choices=DENOISERS, nargs="*", default=DENOISERS, help="the run's own models")
     evaluate.add_argument("--package", type=_named, action="append", default=[], metavar="NAME=FOLDER",
                           help="also an exported package, at guidance 3 and 8 steps; the card shows"
                                " 'version 0', and 'int8' beside 'half' and 'full', of which 'full' comes first")  # fmt: skip
@@ -93,6 +95,10 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
 
             data = config.data
             build(config.folder / "data", home() / "npm", data.compositions, data.seed, arguments.processes, data.sets)
+        case "draw":
+            from .drawn import draw
+
+            draw(config.folder, arguments.processes)
         case "train-autoencoder":
             from .train_autoencoder import train
 
@@ -115,14 +121,10 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
 
             encode_all([c for r in load_recipes(config.folder / "data") for c in r.captions], config.folder)
         case "latents":
-            from multiprocessing import get_context
+            from .device import device
+            from .latents import encode
 
-            from .latents import encode_part, join
-
-            parts = arguments.processes
-            with get_context("spawn").Pool(parts) as pool:
-                pool.starmap(encode_part, [(config, part, parts) for part in range(parts)], chunksize=1)
-            join(config, parts)
+            encode(config, arguments.processes if device().type == "cpu" else 1)
         case "train-denoiser":
             from .train_denoiser import train
 
@@ -158,7 +160,7 @@ def _run(arguments: argparse.Namespace, config: settings.Config) -> None:
 
             makers = [Maker(name, PackageSampler(folder)) for name, folder in arguments.package]
             if settings_ := [(g, s) for g in arguments.guidance for s in arguments.steps]:
-                makers.append(Maker("run", Sampler.load(config, arguments.checkpoint), settings_))
+                makers += [Maker(Path(c).stem, Sampler.load(config, c), settings_) for c in arguments.checkpoint]
             evaluate(config, makers, arguments.limit)
         case "pack":
             from .weights import pack

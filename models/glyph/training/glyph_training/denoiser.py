@@ -128,6 +128,10 @@ class Denoiser(nn.Module):
             nn.init.zeros_(self.guide.weight)
             nn.init.zeros_(self.guide.bias)
 
+    def compile(self, **options) -> None:
+        """Fuses what `forward` and `both` have in common."""
+        self._hidden = torch.compile(self._hidden, **options)
+
     def forward(
         self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor, guidance: Tensor | None = None
     ) -> Tensor:

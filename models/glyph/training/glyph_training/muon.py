@@ -5,6 +5,8 @@ matches AdamW's root mean square (Liu et al. 2025, arXiv:2502.16982), so that
 one learning rate suits both optimisers.
 """
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor
 
@@ -14,17 +16,17 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 4
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """Newton-Schulz iteration in bf16: singular values move close to one. Any matrix -> bf16 of its shape."""
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Newton-Schulz iteration in bf16: singular values move close to one. [k,m,n] -> bf16 of its shape."""
     a, b, c = COEFFICIENTS
-    x = (matrix / (matrix.norm() + 1e-7)).bfloat16()
-    tall = x.shape[0] > x.shape[1]
+    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
+        x = x.mT
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+        gram = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -38,25 +40,30 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None) -> None:
         for settings in self.param_groups:
             parameters = [p for p in settings["params"] if p.grad is not None]
-            updates = self._orthogonal([self._momentum(p, settings["momentum"]) for p in parameters])
-            for parameter, update in zip(parameters, updates, strict=True):
-                scale = 0.2 * max(update.shape) ** 0.5
-                parameter.mul_(1 - settings["lr"] * settings["weight_decay"])
-                parameter.add_(update.view_as(parameter), alpha=-settings["lr"] * scale)
+            updates = self._orthogonal([m.flatten(1) for m in self._momentum(parameters, settings["momentum"])])
+            torch._foreach_mul_(updates, [-settings["lr"] * 0.2 * max(u.shape) ** 0.5 for u in updates])
+            torch._foreach_mul_(parameters, 1 - settings["lr"] * settings["weight_decay"])
+            torch._foreach_add_(parameters, [u.view_as(p) for u, p in zip(updates, parameters, strict=True)])
 
-    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
-        state = self.state[parameter]
-        if not state:
-            state["average"] = torch.zeros_like(parameter)
-        average = state["average"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(average, momentum).flatten(1)
+    def _momentum(self, parameters: list[Tensor], momentum: float) -> list[Tensor]:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["average"] = torch.zeros_like(parameter)
+        averages, gradients = [self.state[p]["average"] for p in parameters], [p.grad for p in parameters]
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, averages, momentum)
 
     def _orthogonal(self, matrices: list[Tensor]) -> list[Tensor]:
-        """Each process takes every n-th matrix in the order of sizes; a sum with zeros hands them round exactly."""
+        """Each process takes every n-th matrix in the order of sizes, those of one shape together; a sum with
+        zeros hands them round exactly."""
         sizes = [m.numel() for m in matrices]
         largest_first = sorted(range(len(matrices)), key=lambda i: -sizes[i])
         flat = torch.zeros(sum(sizes), dtype=torch.bfloat16, device=matrices[0].device)
+        places, alike = flat.split(sizes), defaultdict(list)
         for i in largest_first[self.group.rank :: self.group.size]:
-            flat.split(sizes)[i].copy_(orthogonalise(matrices[i]).reshape(-1))
-        parts = self.group.sum(flat).split(sizes)
+            alike[matrices[i].shape].append(i)
+        for rows in alike.values():
+            for i, update in zip(rows, orthogonalise(torch.stack([matrices[i] for i in rows])), strict=True):
+                places[i].copy_(update.reshape(-1))
+        parts = self.group.sum(flat).float().split(sizes)
         return [part.view(m.shape) for part, m in zip(parts, matrices, strict=True)]

@@ -101,4 +101,4 @@ def render(recipe: Recipe, originals: np.ndarray) -> np.ndarray:
     for layer in recipe.layers:
         image, corner = _placed(np.asarray(originals[layer.base]), layer)
         canvas.paste(image, corner, image)
-    return np.asarray(canvas)
+    return np.array(canvas)

@@ -11,9 +11,10 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .config import Config
 from .denoiser import Denoiser
+from .device import autocast, device
 from .latents import stats
 from .text import TextEncoder
-from .train_autoencoder import autocast, device, load_autoencoder
+from .train_autoencoder import load_autoencoder
 from .train_denoiser import load_denoiser
 
 

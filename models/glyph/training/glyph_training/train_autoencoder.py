@@ -1,4 +1,4 @@
-"""Trains the autoencoder on recipes drawn as they are needed."""
+"""Trains the autoencoder on drawn recipes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,10 @@ from torch import Tensor
 from . import checkpoint
 from .autoencoder import Autoencoder, latent_penalty, psnr, reconstruction_loss
 from .config import Config, Stage
-from .dataset import load_originals, load_recipes
+from .dataset import load_recipes
+from .device import autocast, device
+from .drawn import Drawn
 from .parallel import Group
-from .render import Recipe, render
 from .trainer import Trainer
 
 # Latents are blurred with this much noise, so that the decoder forgives the denoiser's errors.
@@ -24,31 +25,16 @@ KEPT = 97
 INNER = r"encoder|decoder"
 
 
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def autocast() -> torch.autocast:
-    return torch.autocast(device().type, torch.bfloat16)
-
-
-def as_tensor(pictures: list[np.ndarray]) -> Tensor:
-    """uint8 RGB pictures -> f32 [n,3,h,w] in [-1,1], channels last."""
-    batch = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return batch.contiguous(memory_format=torch.channels_last).to(device())
-
-
-def augmented(recipes: list[Recipe], originals: np.ndarray, chance: torch.Generator) -> Tensor:
-    """Pictures mirrored half of the time, with colour channels swapped some of the time."""
-    pictures = []
-    for recipe in recipes:
-        picture = render(recipe, originals)
-        if torch.rand((), generator=chance) < SWAPPED_COLOURS:
-            picture = picture[..., torch.randperm(3, generator=chance).numpy()]
-        if torch.rand((), generator=chance) < 0.5:
-            picture = picture[:, ::-1]
-        pictures.append(picture)
-    return as_tensor(pictures)
+def augmented(pictures: Tensor, chance: torch.Generator) -> Tensor:
+    """Pictures [n,3,h,w] mirrored half of the time, with colour channels swapped some of the time."""
+    count, where = len(pictures), pictures.device
+    swapped = torch.rand(count, generator=chance, device=where) < SWAPPED_COLOURS
+    order = torch.rand(count, 3, generator=chance, device=where).argsort(1)
+    order = torch.where(swapped.unsqueeze(1), order, torch.arange(3, device=where))
+    pictures = pictures[torch.arange(count, device=where).unsqueeze(1), order]
+    mirrored = torch.rand(count, generator=chance, device=where) < 0.5
+    pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
+    return pictures.contiguous(memory_format=torch.channels_last)
 
 
 def train(config: Config, resume: bool, seconds: float | None) -> None:
@@ -67,21 +53,20 @@ def train_decoder(config: Config, resume: bool, seconds: float | None) -> None:
 
 
 def _train(config: Config, stage: Stage, model: Autoencoder, name: str, resume: bool, seconds: float | None) -> None:
-    group = Group()
-    recipes, (originals, _) = load_recipes(config.folder / "data"), load_originals(config.folder / "data")
-    recipes = [r for i, r in enumerate(recipes) if i % KEPT]
-    weights = torch.tensor([0.3 + 0.7 * r.weight for r in recipes], dtype=torch.double)
+    group, pictures = Group(), Drawn(config.folder)
+    weights = torch.tensor([0.3 + 0.7 * r.weight for r in load_recipes(config.folder / "data")])
+    weights[::KEPT] = 0
+    weights = weights.to(device())
     trainer = Trainer(model, stage, group, config.folder / name, INNER)
     if resume:
         trainer.resume()
 
     def loss_of(chance: torch.Generator) -> Tensor:
         rows = torch.multinomial(weights, stage.batch, replacement=True, generator=chance)
-        target = augmented([recipes[i] for i in rows.tolist()], originals, chance)
+        target = augmented(pictures.batch(rows), chance)
+        blur = LATENT_NOISE * torch.randn(stage.batch, *model.latent_shape, generator=chance, device=device())
         with autocast():
-            latents = model.encode(target)
-            noise = torch.randn(latents.shape, generator=chance).to(latents)
-            output = model.decode(latents + LATENT_NOISE * noise)
+            output, latents = model(target, blur)
         return reconstruction_loss(output.float(), target) + latent_penalty(latents.float())
 
     trainer.run(loss_of, seconds)
@@ -99,10 +84,8 @@ def load_autoencoder(path: Path) -> Autoencoder:
 @torch.no_grad()
 def measure(config: Config, name: str, limit: int = 256) -> tuple[float, np.ndarray]:
     """PSNR in dB of checkpoint `name` on recipes kept from training, and a grid with reconstructions."""
-    originals, _ = load_originals(config.folder / "data")
-    kept = load_recipes(config.folder / "data")[::KEPT][:limit]
-    model = load_autoencoder(config.folder / name)
-    target = as_tensor([render(r, originals) for r in kept])
+    pictures, model = Drawn(config.folder), load_autoencoder(config.folder / name)
+    target = pictures.batch(torch.arange(0, len(pictures.pictures), KEPT)[:limit])
     output = torch.cat([model.decode(model.encode(t)) for t in target.split(32)])
     pairs = torch.stack([target, output], 1)[: 64 if limit >= 64 else limit].clamp(-1, 1)
     tiles = ((pairs + 1) * 127.5).round().byte().cpu().numpy()

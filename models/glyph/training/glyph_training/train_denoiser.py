@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,9 +9,10 @@ from . import checkpoint
 from .config import Config
 from .dataset import load_recipes
 from .denoiser import Denoiser
+from .device import array, autocast, device
 from .parallel import Group
-from .text import TextTable
-from .train_autoencoder import KEPT, autocast, device
+from .text import Captions, TextTable
+from .train_autoencoder import KEPT
 from .trainer import Trainer
 
 DROPPED_CAPTIONS = 0.1
@@ -26,42 +26,47 @@ class Pairs:
     """Latents with their captions; rows kept for measuring are never drawn."""
 
     def __init__(self, folder: Path):
-        self.latents = np.load(folder / "latents.npy", mmap_mode="r")
+        self.latents = array(folder / "latents.npy")
         self.table = TextTable.load(folder)
-        index = self.table.index()
         recipes = load_recipes(folder / "data")
-        self.captions = [[index[c] for c in r.captions] for r in recipes]
+        self.captions = Captions(recipes, self.table)
         weights = torch.tensor([r.weight for r in recipes], dtype=torch.double)
         weights[::KEPT] = 0
-        self.weights = weights
-        self.kept = list(range(0, len(recipes), KEPT))
+        self.weights = weights.to(device())
+        self.kept = torch.arange(0, len(recipes), KEPT, device=device())
 
     def draw(
         self, size: int, chance: torch.Generator, dropped: float = DROPPED_CAPTIONS
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Latents f32 [n,16,8,8], text f32 [n,16,384], mask bool [n,16]; a share of `dropped` captions is empty."""
-        rows = torch.multinomial(self.weights, size, replacement=True, generator=chance).tolist()
-        mirror = torch.randint(2, (size,), generator=chance).tolist()
-        pick = torch.rand(size, generator=chance).tolist()
-        empty = (torch.rand(size, generator=chance) < dropped).tolist()
-        words = [
-            self.table.empty if d else self.captions[r][int(p * len(self.captions[r]))]
-            for r, p, d in zip(rows, pick, empty, strict=True)
-        ]
-        latents = np.stack([self.latents[r, m] for r, m in zip(rows, mirror, strict=True)])
-        return torch.from_numpy(latents).float(), *self.table.batch(words)
+        rows = torch.multinomial(self.weights, size, replacement=True, generator=chance)
+        mirror = torch.randint(2, (size,), generator=chance, device=device())
+        empty = torch.rand(size, generator=chance, device=device()) < dropped
+        words = self.captions.drawn(rows, chance).masked_fill(empty, self.table.empty)
+        text, mask = self.table.batch(words)
+        return self.latents[rows, mirror].float(), text, mask
+
+    def plain(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `draw`, of these rows int64 [n], unmirrored and with their first captions."""
+        return self.latents[rows, 0].float(), *self.table.batch(self.captions.plain(rows))
+
+
+def noised(latents: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents f32 [n,16,8,8] at random timesteps, the timesteps f32 [n], and the velocity there."""
+    noise = torch.randn(latents.shape, generator=chance, device=chance.device).to(latents.device)
+    timestep = torch.randn(len(latents), generator=chance, device=chance.device).to(latents.device)
+    timestep = torch.sigmoid(timestep + TIMESTEP_SHIFT)
+    t = timestep.view(-1, 1, 1, 1)
+    noisy = ((1 - t) * latents + t * noise).contiguous(memory_format=torch.channels_last)
+    return noisy, timestep, noise - latents
 
 
 def flow_loss(model: Denoiser, latents: Tensor, text: Tensor, mask: Tensor, chance: torch.Generator) -> Tensor:
     """Mean squared error of the velocity at random timesteps."""
-    noise = torch.randn(latents.shape, generator=chance)
-    timestep = torch.sigmoid(torch.randn(len(latents), generator=chance) + TIMESTEP_SHIFT)
-    t = timestep.view(-1, 1, 1, 1)
-    noisy = ((1 - t) * latents + t * noise).contiguous(memory_format=torch.channels_last)
-    where = device()
+    noisy, timestep, velocity = noised(latents, chance)
     with autocast():
-        velocity = model(noisy.to(where), timestep.to(where), text.to(where), mask.to(where))
-    return (velocity - (noise - latents).to(where)).square().mean()
+        found = model(noisy, timestep, text, mask)
+    return (found - velocity).square().mean()
 
 
 def train(config: Config, resume: bool, seconds: float | None) -> None:
@@ -93,9 +98,6 @@ def measure(config: Config, limit: int = 768) -> tuple[float, int]:
     model, seen = load_denoiser(config.folder / "denoiser.pt")
     chance = torch.Generator().manual_seed(0)
     total, rows = 0.0, pairs.kept[:limit]
-    for start in range(0, len(rows), 128):
-        some = rows[start : start + 128]
-        latents = torch.from_numpy(np.stack([pairs.latents[r, 0] for r in some])).float()
-        text, mask = pairs.table.batch([pairs.captions[r][0] for r in some])
-        total += float(flow_loss(model, latents, text, mask, chance)) * len(some)
+    for some in rows.split(128):
+        total += float(flow_loss(model, *pairs.plain(some), chance)) * len(some)
     return total / len(rows), seen

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from .config import Config
 from .denoiser import Denoiser
+from .device import autocast, device
 from .parallel import Group
-from .train_autoencoder import autocast, device
-from .train_denoiser import INNER, TIMESTEP_SHIFT, Pairs, load_denoiser
+from .train_denoiser import INNER, Pairs, load_denoiser, noised
 from .trainer import Trainer
 
 # Weight of the difference's squared error: guidance scales s have a mean (s - 1)^2 of about this.
@@ -41,13 +41,8 @@ def distil_loss(
 
     latents f32 [n,16,8,8], text f32 [n,16,384], mask bool [n,16]; `empty` is text and mask of the empty prompt.
     """
-    count, where = len(latents), device()
-    noise = torch.randn(latents.shape, generator=chance)
-    timestep = torch.sigmoid(torch.randn(count, generator=chance) + TIMESTEP_SHIFT)
-    t = timestep.view(-1, 1, 1, 1)
-    x = ((1 - t) * latents + t * noise).contiguous(memory_format=torch.channels_last).to(where)
-    timestep, text, mask = (z.to(where) for z in (timestep, text, mask))
-    nothing, short = empty[0].to(where).expand_as(text), empty[1].to(where).expand_as(mask)
+    x, timestep, _ = noised(latents, chance)
+    nothing, short = empty[0].expand_as(text), empty[1].expand_as(mask)
     with autocast():
         with torch.no_grad():
             prompted, unprompted = teacher(
@@ -63,9 +58,11 @@ def train(config: Config, resume: bool, seconds: float | None) -> None:
     stage, group = config.distil, Group()
     pairs = Pairs(config.folder)
     teacher, _ = load_denoiser(config.folder / "denoiser.pt")
-    empty = pairs.table.batch([pairs.table.empty])
+    empty = pairs.table.batch(torch.tensor([pairs.table.empty]))
     torch.manual_seed(stage.seed)
     student = student_of(teacher, stage.model).to(device(), memory_format=torch.channels_last)
+    if stage.compile:
+        teacher.compile()
     trainer = Trainer(student, stage, group, config.folder / "student.pt", INNER)
     if resume:
         trainer.resume()

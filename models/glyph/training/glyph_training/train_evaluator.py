@@ -14,12 +14,14 @@ from torch import Tensor
 from . import checkpoint
 from .config import Config
 from .dataset import load_originals, load_recipes
+from .device import autocast, device
+from .drawn import Drawn, as_tensor
 from .evaluator import Judge, contrastive_loss
 from .parallel import Group
-from .render import Layer, Recipe, render
+from .render import Layer, Recipe
 from .split import kept_from_judge
-from .text import TextTable, sentence
-from .train_autoencoder import KEPT, as_tensor, autocast, device
+from .text import Captions, TextTable, sentence
+from .train_autoencoder import KEPT
 from .trainer import Trainer
 
 # Names of the weights that Muon trains.
@@ -45,26 +47,27 @@ def shown(recipe: Recipe, index: int) -> bool:
 
 
 def views(pictures: Tensor, chance: torch.Generator) -> Tensor:
-    """64x64 views: shrunk, shifted by up to six pixels, with a little noise."""
-    small = F.pad(F.avg_pool2d(pictures, 2), (6, 6, 6, 6), value=1.0)
-    x, y = torch.randint(13, (2,), generator=chance).tolist()
-    small = small[..., y : y + 64, x : x + 64]
-    return small + 0.05 * torch.randn(small.shape, generator=chance).to(small)
+    """64x64 views: shrunk, each shifted by up to six pixels, with a little noise."""
+    small, count, where = F.pad(F.avg_pool2d(pictures, 2), (6, 6, 6, 6), value=1.0), len(pictures), pictures.device
+    corner = torch.randint(13, (2, count, 1), generator=chance, device=where)
+    y, x = corner + torch.arange(64, device=where)
+    small = small[torch.arange(count, device=where).view(-1, 1, 1), :, y.unsqueeze(2), x.unsqueeze(1)]
+    small = small.permute(0, 3, 1, 2)
+    return small + 0.05 * torch.randn(small.shape, generator=chance, device=where)
 
 
 def plain_views(pictures: np.ndarray) -> Tensor:
     """uint8 RGB [n,128,128,3] or [n,64,64,3] -> what the judge sees of them."""
-    return F.adaptive_avg_pool2d(as_tensor(list(pictures)), 64)
+    return F.adaptive_avg_pool2d(as_tensor(pictures), 64)
 
 
 def train(config: Config, resume: bool, seconds: float | None) -> None:
     """Writes `evaluator.pt` in the run's folder."""
     stage, group = config.evaluator, Group()
-    originals, _ = load_originals(config.folder / "data")
+    pictures, table = Drawn(config.folder), TextTable.load(config.folder)
     recipes = load_recipes(config.folder / "data")
-    table = TextTable.load(config.folder)
-    index = table.index()
-    weights = torch.tensor([r.weight * shown(r, i) for i, r in enumerate(recipes)], dtype=torch.double)
+    captions = Captions(recipes, table)
+    weights = torch.tensor([r.weight * shown(r, i) for i, r in enumerate(recipes)], dtype=torch.double).to(device())
     torch.manual_seed(stage.seed)
     judge = Judge(**stage.model).to(device(), memory_format=torch.channels_last)
     trainer = Trainer(judge, stage, group, config.folder / "evaluator.pt", INNER)
@@ -72,15 +75,12 @@ def train(config: Config, resume: bool, seconds: float | None) -> None:
         trainer.resume()
 
     def loss_of(chance: torch.Generator) -> Tensor:
-        rows = torch.multinomial(weights, stage.batch, replacement=True, generator=chance).tolist()
-        pictures = as_tensor([render(recipes[i], originals) for i in rows])
-        picks = torch.rand(len(rows), generator=chance).tolist()
-        words = [recipes[i].captions[int(p * len(recipes[i].captions))] for i, p in zip(rows, picks, strict=True)]
-        captions = sentence(*table.batch([index[w] for w in words])).to(device())
-        seen = views(pictures, chance).contiguous(memory_format=torch.channels_last)
+        rows = torch.multinomial(weights, stage.batch, replacement=True, generator=chance)
+        wanted = sentence(*table.batch(captions.drawn(rows, chance)))
+        seen = views(pictures.batch(rows), chance).contiguous(memory_format=torch.channels_last)
         with autocast():
             found = judge(seen)
-        return contrastive_loss(found.float(), captions, judge.log_scale.exp().clamp(max=100))
+        return contrastive_loss(found.float(), wanted, judge.log_scale.exp().clamp(max=100))
 
     trainer.run(loss_of, seconds)
     group.close()

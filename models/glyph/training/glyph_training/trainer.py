@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from . import checkpoint
 from .config import Stage
+from .device import device
 from .muon import Muon
 from .parallel import Group
 
@@ -33,7 +34,7 @@ def optimizers(model: nn.Module, stage: Stage, matrices: str, group: Group) -> l
         (inner if fits else others).append(parameter)
     return [
         Muon(inner, lr=stage.learning_rate, group=group, weight_decay=0.02),
-        torch.optim.AdamW(others, lr=stage.outer_learning_rate, betas=(0.9, 0.98), weight_decay=0.01),
+        torch.optim.AdamW(others, lr=stage.outer_learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
     ]
 
 
@@ -81,7 +82,7 @@ class Trainer:
     def generator(self) -> torch.Generator:
         """The source of all chance of this step and rank."""
         seed = (self.stage.seed * 1_000_003 + self.step) * 64 + self.group.rank
-        return torch.Generator().manual_seed(seed)
+        return torch.Generator(device()).manual_seed(seed)
 
     def run(self, loss_of: Callable[[torch.Generator], Tensor], seconds: float | None = None) -> None:
         """Trains until `total_samples`, a signal, or `seconds` have passed; then saves."""

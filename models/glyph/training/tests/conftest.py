@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from glyph_training import config as settings
 from glyph_training.concepts import Concept
+from glyph_training.drawn import draw as draw_all
 from glyph_training.render import Layer, Recipe
 
 SMOKE = Path(__file__).parent.parent / "configs" / "smoke.toml"
@@ -57,4 +58,5 @@ def shapes(tmp_path) -> settings.Config:
     """The smoke configuration on sixteen drawn shapes."""
     folder = tmp_path / "run"
     write_shapes(folder)
+    draw_all(folder, 1)
     return replace(settings.load(SMOKE), folder=folder)

@@ -3,7 +3,11 @@
 import torch
 import torch.nn.functional as F
 
+from glyph_training import train_evaluator
+from glyph_training.dataset import load_recipes
+from glyph_training.drawn import Drawn
 from glyph_training.evaluator import contrastive_loss, kernel_distance, nearest, r_precision
+from glyph_training.text import TextEncoder, encode_all, sentence
 
 
 def unit(count: int, seed: int, width: int = 384) -> torch.Tensor:
@@ -44,3 +48,16 @@ def test_contrastive_loss_rewards_the_right_pairs_and_forgives_equal_captions():
     # Two of the sixteen captions are equal: each of them can be told from its twin half of the time.
     assert abs(float(right) - 2 / 16 * torch.log(torch.tensor(2.0)).item()) < 0.01
     assert wrong > 5
+
+
+def test_the_judge_learns_which_picture_a_caption_belongs_to(shapes):
+    recipes = load_recipes(shapes.folder / "data")
+    encode_all([c for r in recipes for c in r.captions], shapes.folder)
+    train_evaluator.train(shapes, resume=False, seconds=None)
+    judge, pictures = train_evaluator.load_judge(shapes), Drawn(shapes.folder)
+    rows = torch.tensor([i for i, r in enumerate(recipes) if train_evaluator.shown(r, i)])
+    captions = sentence(*TextEncoder()([recipes[i].captions[0] for i in rows]))
+    found = judge(F.avg_pool2d(pictures.batch(rows), 2)).cpu()
+    share = r_precision(found, captions, captions)
+    print(f"R-precision {share:.2f} among {len(rows)} captions, {1 / len(rows):.2f} by chance")
+    assert share > 4 / len(rows)

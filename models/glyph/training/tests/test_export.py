@@ -12,7 +12,7 @@ from glyph_training import train_autoencoder, train_denoiser, train_distil
 from glyph_training.dataset import load_recipes
 from glyph_training.evaluate import mean_psnr
 from glyph_training.export import export
-from glyph_training.latents import encode_part, join
+from glyph_training.latents import encode
 from glyph_training.package_sampler import PackageSampler
 from glyph_training.sample import Sampler
 from glyph_training.text import encode_all
@@ -27,8 +27,7 @@ def run(shapes):
     few = replace(shapes, autoencoder=stage(shapes.autoencoder), denoiser=stage(shapes.denoiser),
                   distil=stage(shapes.distil))  # fmt: skip
     train_autoencoder.train(few, resume=False, seconds=None)
-    encode_part(few, 0, 1)
-    join(few, 1)
+    encode(few, 1)
     encode_all([c for r in load_recipes(few.folder / "data") for c in r.captions], few.folder)
     train_denoiser.train(few, resume=False, seconds=None)
     train_distil.train(few, resume=False, seconds=None)

@@ -4,17 +4,12 @@ import numpy as np
 import torch
 
 from glyph_training import train_autoencoder, train_denoiser, train_distil
-from glyph_training.dataset import load_originals, load_recipes
-from glyph_training.latents import encode_part, join
-from glyph_training.render import render
+from glyph_training.dataset import load_recipes
+from glyph_training.drawn import Drawn
+from glyph_training.latents import encode
 from glyph_training.text import encode_all
-from glyph_training.train_autoencoder import as_tensor, load_autoencoder
+from glyph_training.train_autoencoder import load_autoencoder
 from glyph_training.train_denoiser import Pairs, flow_loss, load_denoiser
-
-
-def all_pictures(config):
-    originals, _ = load_originals(config.folder / "data")
-    return as_tensor([render(r, originals) for r in load_recipes(config.folder / "data")])
 
 
 def gaussian_bound(latents: np.ndarray, timesteps: torch.Tensor) -> float:
@@ -32,7 +27,7 @@ def gaussian_bound(latents: np.ndarray, timesteps: torch.Tensor) -> float:
 
 def test_training_reaches_bounds_that_a_broken_trainer_cannot(shapes):
     train_autoencoder.train(shapes, resume=False, seconds=None)
-    pictures = all_pictures(shapes)
+    pictures = Drawn(shapes.folder).batch(torch.arange(16))
     model = load_autoencoder(shapes.folder / "autoencoder.pt")
     with torch.no_grad():
         output = model.decode(model.encode(pictures))
@@ -41,8 +36,7 @@ def test_training_reaches_bounds_that_a_broken_trainer_cannot(shapes):
     print(f"autoencoder's squared error {error:.4f}; of the best constant picture {variance:.4f}")
     assert error < 0.5 * variance
 
-    encode_part(shapes, 0, 1)
-    join(shapes, 1)
+    encode(shapes, 1)
     encode_all([c for r in load_recipes(shapes.folder / "data") for c in r.captions], shapes.folder)
     train_denoiser.train(shapes, resume=False, seconds=None)
 
@@ -50,10 +44,10 @@ def test_training_reaches_bounds_that_a_broken_trainer_cannot(shapes):
     denoiser, seen = load_denoiser(shapes.folder / "denoiser.pt")
     assert seen == shapes.denoiser.total_samples
     rows = torch.arange(1, 16).repeat(16)
-    latents = torch.from_numpy(pairs.latents[rows.numpy(), 0]).float()
+    latents, text, mask = pairs.plain(rows)
 
     def loss_with(captions: torch.Tensor) -> float:
-        text, mask = pairs.table.batch([pairs.captions[r][0] for r in captions.tolist()])
+        _, text, mask = pairs.plain(captions)
         with torch.no_grad():
             return float(flow_loss(denoiser, latents, text, mask, torch.Generator().manual_seed(1)))
 
@@ -61,15 +55,14 @@ def test_training_reaches_bounds_that_a_broken_trainer_cannot(shapes):
     chance = torch.Generator().manual_seed(1)
     torch.randn(latents.shape, generator=chance)
     timesteps = torch.sigmoid(torch.randn(len(latents), generator=chance) + train_denoiser.TIMESTEP_SHIFT)
-    bound = gaussian_bound(pairs.latents[1:16, 0].astype(np.float32), timesteps)
+    bound = gaussian_bound(pairs.latents[1:16, 0].cpu().numpy().astype(np.float32), timesteps)
     print(f"denoiser {right:.3f}, with wrong captions {wrong:.3f}, Gaussian bound {bound:.3f}")
     assert right < bound
     assert right < 0.5 * wrong
 
     train_distil.train(shapes, resume=False, seconds=None)
     student, _ = load_denoiser(shapes.folder / "student.pt")
-    text, mask = pairs.table.batch([pairs.captions[r][0] for r in rows.tolist()])
-    empty, short = pairs.table.batch([pairs.table.empty] * len(rows))
+    empty, short = pairs.table.batch(torch.full_like(rows, pairs.table.empty))
     t = timesteps.view(-1, 1, 1, 1)
     noisy = (1 - t) * latents + t * torch.randn(latents.shape, generator=chance)
     with torch.no_grad():
