@@ -9,8 +9,8 @@ ENTRIES = [
     {"split": "seen", "maker": "real", "prompts": 40, "r_precision": 0.8},
     {"split": "seen", "maker": "int8", "prompts": 40, "r_precision": 0.6, "guidance": 3.0, "steps": 8,
      "kernel_distance": 0.0123, "psnr_to_full": 33.21, "closer_than_real": 0.25},
-    {"split": "seen", "maker": "run", "prompts": 40, "r_precision": 0.61, "guidance": 3.0, "steps": 8},
-    {"split": "seen", "maker": "run", "prompts": 40, "r_precision": 0.31, "guidance": 1.0, "steps": 8},
+    {"split": "seen", "maker": "student", "prompts": 40, "r_precision": 0.61, "guidance": 3.0, "steps": 8},
+    {"split": "seen", "maker": "student", "prompts": 40, "r_precision": 0.31, "guidance": 1.0, "steps": 8},
 ]  # fmt: skip
 
 
@@ -18,7 +18,7 @@ def test_tables_hold_the_numbers_and_the_share_of_the_ceiling():
     results = Results(ENTRIES)
     assert "| this model | 60.0 % (75 % of real) | – | – |" in precision(results)
     assert "| real pictures | 80.0 % |" in precision(results)
-    assert settings(results).index("| 1, 8 | 31.0 %") < settings(results).index("| 3, 8 | 61.0 %")
+    assert settings(results).index("| distilled, 1, 8 | 31.0 %") < settings(results).index("| distilled, 3, 8 | 61.0 %")
     assert "| int8 | 38.5 | 60.0 %, 33.2 dB |" in quantisation(results, {"int8": 38_500_000, "unknown": 1})
     assert quantisation(results, {}) == "Not measured for this version.\n"
     assert "| int8 | 0.0123 |" in closeness(results) and "| int8 | 25 % |" in closeness(results)
