@@ -209,16 +209,22 @@ impl Fetcher {
             .open(part)
             .await?;
         let mut length = if goes_on { have } else { 0 };
-        let mut body = response.bytes_stream();
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk?;
-            length += chunk.len() as u64;
-            if file.bytes.is_some_and(|bytes| length > bytes) {
-                return Err(Final("it is longer than the hub says".to_owned()).into());
+        let received = async {
+            let mut body = response.bytes_stream();
+            while let Some(chunk) = body.next().await {
+                let chunk = chunk?;
+                length += chunk.len() as u64;
+                if file.bytes.is_some_and(|bytes| length > bytes) {
+                    return Err(Final("it is longer than the hub says".to_owned()).into());
+                }
+                out.write_all(&chunk).await?;
             }
-            out.write_all(&chunk).await?;
+            anyhow::Ok(())
         }
+        .await;
+        // The last write may still be under way, and the next attempt goes by the file's length.
         out.flush().await?;
+        received?;
         ensure!(
             file.bytes.is_none_or(|bytes| length == bytes),
             "the connection ended early"
