@@ -131,7 +131,13 @@ fn reports_count_what_sessions_dispatch() {
         let report = Report::new(&onnx, &Bytes::new(), passes, class).unwrap();
         assert_eq!(report.dispatches().unwrap(), run(&onnx, passes).1);
     }
-    let report = Report::new(&onnx, &Bytes::new(), Passes::ALL, AdapterClass::Hardware).unwrap();
-    assert_eq!(report.operators.get("fused::Attention"), Some(&8));
-    assert_eq!(report.operators.get("Softmax"), None);
+    let report =
+        |passes| Report::new(&onnx, &Bytes::new(), passes, AdapterClass::Hardware).unwrap();
+    let (plain, fused) = (report(Passes::NONE), report(Passes::ALL));
+    assert!(plain.operators["Softmax"] > 0);
+    assert_eq!(
+        fused.operators.get("fused::Attention"),
+        plain.operators.get("Softmax")
+    );
+    assert_eq!(fused.operators.get("Softmax"), None);
 }
