@@ -63,15 +63,18 @@ def r_precision(pictures: Tensor, captions: Tensor, distractors: Tensor) -> floa
 
 
 def kernel_distance(real: Tensor, made: Tensor) -> float:
-    """Unbiased squared maximum mean discrepancy with the cubic kernel of KID (Binkowski et al. 2018)."""
+    """Squared maximum mean discrepancy with the cubic kernel of KID (Binkowski et al. 2018) between n pairs.
 
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.T / a.shape[1] + 1) ** 3
+    Rows are unit features, so that a product is a cosine and needs no division by their width. Row i of both is
+    of one prompt: such pairs are left out of the mean between the sets, as in the unbiased statistic of Gretton
+    et al. 2012 (lemma 6), or pictures that follow their prompts would count as nearer than the same set.
+    """
 
-    n, m = len(real), len(made)
-    rr, mm = kernel(real, real), kernel(made, made)
-    within = (rr.sum() - rr.trace()) / (n * (n - 1)) + (mm.sum() - mm.trace()) / (m * (m - 1))
-    return float(within - 2 * kernel(real, made).mean())
+    def mean(a: Tensor, b: Tensor) -> Tensor:
+        kernel = (a @ b.T + 1) ** 3
+        return (kernel.sum() - kernel.trace()) / (len(a) * (len(a) - 1))
+
+    return float(mean(real, real) + mean(made, made) - 2 * mean(real, made))
 
 
 def nearest(made: Tensor, real: Tensor, skip_self: bool = False) -> Tensor:

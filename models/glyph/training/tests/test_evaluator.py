@@ -29,8 +29,14 @@ def test_repeated_captions_are_no_distractors():
 def test_kernel_distance_is_zero_within_and_large_between():
     same = kernel_distance(unit(400, 0, 32), unit(400, 1, 32))
     moved = kernel_distance(unit(400, 0, 32), F.normalize(unit(400, 1, 32) + 0.3, dim=-1))
-    assert abs(same) < 0.002
-    assert moved > 20 * abs(same)
+    assert abs(same) < 0.02
+    assert moved > 1
+
+
+def test_kernel_distance_does_not_count_pairs_of_one_prompt():
+    real = unit(400, 0, 32)
+    assert abs(kernel_distance(real, real)) < 1e-4
+    assert abs(kernel_distance(real, F.normalize(real + 0.1 * unit(400, 1, 32), dim=-1))) < 0.01
 
 
 def test_nearest_skips_a_row_itself():
