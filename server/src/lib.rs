@@ -6,6 +6,7 @@ pub mod config;
 pub mod generate;
 pub mod images;
 pub mod jobs;
+pub mod limits;
 pub mod models;
 pub mod random;
 pub mod render;

@@ -59,6 +59,7 @@ pub async fn create(
     let idempotency_key = idempotency_key(&headers)?;
     let told = serde_json::to_vec(&(&request, &resume)).map_err(internal)?;
     let fingerprint = Sha256::digest(told).into();
+    let (asking, network) = (visitor.key(), visitor.network());
     let (client, cookie) = visitor.client(&hub)?;
     let mut request = hub.catalog.resolve(request)?;
     if let Some(resume) = &resume {
@@ -78,6 +79,8 @@ pub async fn create(
                 owner: Some(client.owner),
                 unlisted: choice.unlisted,
             },
+            client: asking,
+            network,
         })
         .await?;
     let location = format!("/api/v1/jobs/{}", created.id);

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Hub;
+use super::visitor::Visitor;
 use answer::{ErrorBody, ImagesResponse, StreamEvent};
 use error::OpenAiError;
 use jobs::Jobs;
@@ -40,13 +41,14 @@ use request::{ImagesRequest, Plan};
 )]
 pub async fn create(
     State(hub): State<Hub>,
+    visitor: Visitor,
     headers: HeaderMap,
     body: Result<axum::Json<ImagesRequest>, JsonRejection>,
 ) -> Result<Response, OpenAiError> {
     let axum::Json(request) = body.map_err(|rejection| OpenAiError::unreadable(&rejection))?;
     let plan = Plan::new(request, &hub.catalog)?;
     let key = super::jobs::idempotency_key(&headers).map_err(|error| error.0)?;
-    let jobs = Jobs::submit(&hub, &plan, key).await?;
+    let jobs = Jobs::submit(&hub, &visitor, &plan, key).await?;
     if plan.stream {
         return Ok(stream::respond(jobs, plan));
     }

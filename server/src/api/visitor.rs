@@ -11,6 +11,7 @@ use protocol::Problem;
 use super::Hub;
 use super::error::internal;
 use crate::images::{Client, OwnerId, new_owner};
+use crate::limits::{ClientKey, Network};
 
 /// What is known of a client.
 pub struct Visitor {
@@ -36,6 +37,20 @@ impl FromRequestParts<Hub> for Visitor {
 }
 
 impl Visitor {
+    /// Whose requests this one counts with.
+    pub fn key(&self) -> ClientKey {
+        match (&self.owner, self.network()) {
+            (Some(owner), _) => ClientKey::Owner(owner.clone()),
+            (None, Some(network)) => ClientKey::Network(network),
+            (None, None) => ClientKey::Unknown,
+        }
+    }
+
+    /// Where it comes from, where that is known.
+    pub fn network(&self) -> Option<Network> {
+        self.address.map(Network::from)
+    }
+
     /// The visitor as a client that may own pictures, and the `Set-Cookie` header that makes a new one so.
     pub fn client(self, hub: &Hub) -> Result<(Client, Option<HeaderValue>), Problem> {
         let (owner, cookie) = match self.owner {

@@ -21,7 +21,7 @@ const DIGITS: usize = 32;
 const LIFETIME: Duration = Duration::days(400);
 
 /// First half of the SHA-256 of an owner's token, in hex.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct OwnerId(String);
 

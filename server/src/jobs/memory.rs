@@ -204,6 +204,8 @@ impl Queue for MemoryQueue {
             fingerprint,
             idempotency_key: key,
             keeping,
+            client,
+            network,
         } = submission;
         let mut state = self.0.lock();
         state.forget_old(self.0.retention);
@@ -229,7 +231,11 @@ impl Queue for MemoryQueue {
             id: id.clone(),
             seed: request.seed.unwrap_or_default(),
         };
-        let record = JobRecord::new(id.clone(), request, keeping, resume);
+        let record = JobRecord {
+            client,
+            network,
+            ..JobRecord::new(id.clone(), request, keeping, resume)
+        };
         if let Some(key) = &key {
             state.keys.insert(key.clone(), id.clone());
         }

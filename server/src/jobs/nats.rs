@@ -30,6 +30,7 @@ use self::workers::Workers;
 use super::queue::{Claim, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job};
 use super::record::JobRecord;
 use crate::images::Keeping;
+use crate::limits::{ClientKey, Network};
 
 pub use connect::{NatsOptions, Role};
 
@@ -57,6 +58,10 @@ struct Order {
     request: GenerationRequest,
     #[serde(default)]
     keeping: Keeping,
+    #[serde(default)]
+    client: ClientKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resume: Option<Resume>,
 }

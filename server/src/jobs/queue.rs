@@ -12,6 +12,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::images::Keeping;
+use crate::limits::{ClientKey, Network};
 
 /// What happens to a job: its current state first, then every later one and the previews; ends after the final
 /// state. A slow reader misses states in between, never the last one.
@@ -44,6 +45,10 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
     /// Whose picture it will be, and whether it will be listed.
     pub keeping: Keeping,
+    /// Whose turn it takes.
+    pub client: ClientKey,
+    /// Where the client is; absent: not known.
+    pub network: Option<Network>,
 }
 
 /// How a job ended.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::queue::{HandBack, Outcome};
 use crate::images::Keeping;
+use crate::limits::{ClientKey, Network};
 
 /// Times that a job is tried before it is given up.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -19,6 +20,12 @@ pub struct JobRecord {
     /// Whose picture it will be, and whether it will be listed; clients do not see it.
     #[serde(default)]
     pub keeping: Keeping,
+    /// Whose turn it takes; unknown in records of older versions.
+    #[serde(default)]
+    pub client: ClientKey,
+    /// Where the client is; absent: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// What was done before the job came here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
@@ -66,6 +73,8 @@ impl JobRecord {
                 backend: None,
             },
             keeping,
+            client: ClientKey::Unknown,
+            network: None,
             resume,
             cancel_requested: false,
             claim: 0,

@@ -55,6 +55,8 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
             fingerprint: [0; 32],
             idempotency_key: None,
             keeping: server::images::Keeping::default(),
+            client: server::limits::ClientKey::Unknown,
+            network: None,
         };
         let started = Instant::now();
         let id = app.submit(submission).await.unwrap().id;

@@ -10,6 +10,7 @@ use server::images::Keeping;
 use server::jobs::{
     Claim, HandBack, JobEvent, MemoryQueue, Outcome, Queue, Role, Submission, WorkerStatus,
 };
+use server::limits::ClientKey;
 
 use crate::hub::{GLYPH, request};
 use crate::nats::Nats;
@@ -87,6 +88,8 @@ fn submission(prompt: &str, key: Option<&str>) -> Submission {
         fingerprint: [prompt.len() as u8; 32],
         idempotency_key: key.map(str::to_owned),
         keeping: Keeping::default(),
+        client: ClientKey::Unknown,
+        network: None,
     }
 }
 

@@ -9,6 +9,7 @@ use protocol::{ImageRecord, JobStatus, JobView, Problem, ProblemCode};
 use super::answer::Image;
 use super::request::{Plan, ResponseFormat};
 use crate::api::Hub;
+use crate::api::visitor::Visitor;
 use crate::images::Keeping;
 use crate::jobs::{JobEvent, Submission};
 
@@ -24,7 +25,12 @@ pub struct Jobs {
 
 impl Jobs {
     /// Submits one job per picture; all or none.
-    pub async fn submit(hub: &Hub, plan: &Plan, key: Option<String>) -> Result<Self, Problem> {
+    pub async fn submit(
+        hub: &Hub,
+        visitor: &Visitor,
+        plan: &Plan,
+        key: Option<String>,
+    ) -> Result<Self, Problem> {
         let mut jobs = Self {
             hub: hub.clone(),
             ids: Vec::new(),
@@ -39,6 +45,8 @@ impl Jobs {
                     fingerprint: plan.fingerprint,
                     idempotency_key: key.as_ref().map(|key| format!("{key}#{i}")),
                     keeping: Keeping::default(),
+                    client: visitor.key(),
+                    network: visitor.network(),
                 })
                 .await?;
             jobs.ids.push(created.id);

@@ -123,6 +123,8 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
         id,
         request,
         keeping,
+        client,
+        network,
         resume,
     }) = order.filter(|order| is_job_id(&order.id))
     else {
@@ -139,7 +141,11 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
     let mut held = queue.load(&id).await?;
     if held.is_none() {
         // It waited for longer than states are kept.
-        let record = JobRecord::new(id.clone(), request, keeping, resume);
+        let record = JobRecord {
+            client,
+            network,
+            ..JobRecord::new(id.clone(), request, keeping, resume)
+        };
         let json = serde_json::to_vec(&record).map_err(broken)?;
         let revision = queue
             .jobs

@@ -40,6 +40,8 @@ impl Shared {
             fingerprint,
             idempotency_key,
             keeping,
+            client,
+            network,
         } = submission;
         let entry = KeyEntry {
             id: new_id()?,
@@ -56,7 +58,11 @@ impl Shared {
             seed: entry.seed,
         };
         request.seed = Some(created.seed);
-        let record = JobRecord::new(created.id.clone(), request, keeping, resume);
+        let record = JobRecord {
+            client,
+            network,
+            ..JobRecord::new(created.id.clone(), request, keeping, resume)
+        };
         // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
         self.consumer(&record.view.request.model).await?;
         match self.enter(&record, fresh).await {
@@ -111,6 +117,8 @@ impl Shared {
             id: id.clone(),
             request: request.clone(),
             keeping: record.keeping.clone(),
+            client: record.client.clone(),
+            network: record.network,
             resume: record.resume.clone(),
         })
         .map_err(broken)?;
