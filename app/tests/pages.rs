@@ -51,6 +51,8 @@ fn record(id: &str) -> ImageRecord {
         permalink: format!("/i/{id}"),
         thumbnail: None,
         unlisted: false,
+        visibility: protocol::Visibility::Listed,
+        expires_at: None,
         mine: false,
     }
 }
@@ -166,6 +168,7 @@ impl HubData for Fixed {
             Ok(ImageRecord {
                 mine: true,
                 unlisted: true,
+                visibility: protocol::Visibility::Unlisted,
                 width: 512,
                 ..record(id)
             })

@@ -10,9 +10,11 @@ pub const MAX_PROMPT_CHARS: usize = 1_000;
 pub const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// A text-to-image request; the same value runs in the browser and on the server.
+///
+/// It is part of what is stored and queued, so unknown members are passed over; the API's bodies refuse them
+/// ([`crate::strict`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct GenerationRequest {
     /// Package id, `owner/name`.
     pub model: String,

@@ -7,6 +7,7 @@
 //! | `GET /api/v1/images?…` | [`GalleryQuery`] → [`GalleryPage`], newest first |
 //! | `GET /api/v1/images/{id}`, `GET /i/{id}` with `Accept: application/json` | [`ImageRecord`] |
 //! | `PATCH /api/v1/images/{id}` | [`ImageChange`] → [`ImageRecord`]; its owner only |
+//! | `POST /api/v1/images/{id}/reports` | [`ReportRequest`] → 202; anybody who sees the picture |
 //! | `DELETE /api/v1/images/{id}` | 204; its owner only |
 //! | `GET /api/v1/images/export` | a zip of the visitor's own pictures and their records |
 //! | `GET /images/{sha256}.png[?download=NAME]` | redirect to the PNG in the store; with `download` it is saved as NAME |
@@ -15,7 +16,8 @@
 //! The owner is an anonymous cookie (`HttpOnly`, `SameSite=Lax`) of random bytes; records keep only its hash, and no
 //! answer shows that. `mine` in an answer says whether the cookie of the request is the owner's.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::generation::GenerationRequest;
 
@@ -27,10 +29,29 @@ pub const THUMBNAIL_MIME: &str = "image/webp";
 /// Longest side of a thumbnail in pixels.
 pub const THUMBNAIL_SIDE: u32 = 320;
 
+/// Who sees a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// Its owner alone.
+    Private,
+    /// Who has its permalink.
+    Unlisted,
+    /// Everybody: it is in the gallery.
+    Listed,
+}
+
+/// Records of hubs that knew no private pictures do not say.
+fn listed() -> Visibility {
+    Visibility::Listed
+}
+
 /// Everything needed to make a picture again, and where it was made.
+///
+/// It is part of what is stored, so unknown members are passed over; an [`UploadRequest`] refuses them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The request, with every default filled in.
     pub request: GenerationRequest,
@@ -60,10 +81,25 @@ pub struct UploadRequest {
     /// Media type; only [`PNG_MIME`] is accepted.
     pub content_type: String,
     /// How the picture was made. A PNG is listed only if the recipe inside it is the same.
+    #[serde(deserialize_with = "crate::strict::read")]
     pub recipe: Recipe,
-    /// Keep the picture out of the gallery: only who has its permalink sees it.
+    /// Keep the picture out of the gallery: only who has its permalink sees it. `visibility` says the same, and more.
     #[serde(default)]
     pub unlisted: bool,
+    /// Who is to see the picture; absent: as `unlisted` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+}
+
+impl UploadRequest {
+    /// Who is to see the picture.
+    pub fn visibility(&self) -> Visibility {
+        self.visibility.unwrap_or(if self.unlisted {
+            Visibility::Unlisted
+        } else {
+            Visibility::Listed
+        })
+    }
 }
 
 /// Answer to `POST /api/v1/uploads`: what to send to the store, to the letter.
@@ -84,7 +120,7 @@ pub struct UploadTicket {
     pub already_stored: bool,
 }
 
-/// A listed picture.
+/// A stored picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImageRecord {
@@ -109,9 +145,15 @@ pub struct ImageRecord {
     /// The small picture; absent where the picture itself is small enough to stand for it, and for old records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnail: Option<Thumbnail>,
-    /// Not in the gallery, except in its owner's own list.
+    /// Not in the gallery, except in its owner's own list: `visibility` is not `listed`.
     #[serde(default)]
     pub unlisted: bool,
+    /// Who sees it.
+    #[serde(default = "listed")]
+    pub visibility: Visibility,
+    /// When it is removed unless it is saved before, in milliseconds since the Unix epoch; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
     /// Whether the client that asks is the owner, who may change and delete it.
     #[serde(default)]
     pub mine: bool,
@@ -136,13 +178,73 @@ pub struct Thumbnail {
     pub height: u32,
 }
 
-/// Body of `PATCH /api/v1/images/{id}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Body of `PATCH /api/v1/images/{id}`: `{"visibility": …}`, which also keeps a picture that would expire.
+///
+/// `{"unlisted": true}` stands for `unlisted`, and `{"unlisted": false}` for `listed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ImageChange {
+    /// Who is to see the picture from now on.
+    pub visibility: Visibility,
+}
+
+impl<'de> Deserialize<'de> for ImageChange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Body {
+            visibility: Option<Visibility>,
+            unlisted: Option<bool>,
+        }
+        let body = Body::deserialize(deserializer)?;
+        let visibility = match (body.visibility, body.unlisted) {
+            (Some(visibility), None) => visibility,
+            (None, Some(true)) => Visibility::Unlisted,
+            (None, Some(false)) => Visibility::Listed,
+            (None, None) => return Err(D::Error::missing_field("visibility")),
+            (Some(_), Some(_)) => {
+                return Err(D::Error::custom("give visibility or unlisted, not both"));
+            }
+        };
+        Ok(Self { visibility })
+    }
+}
+
+/// Longest comment of a report, in Unicode scalar values.
+pub const MAX_REPORT_COMMENT: usize = 1_000;
+
+/// Body of `POST /api/v1/images/{id}/reports`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct ImageChange {
-    /// Keep the picture out of the gallery, or put it back in.
-    pub unlisted: bool,
+pub struct ReportRequest {
+    /// What is wrong with the picture.
+    pub reason: ReportReason,
+    /// In the reporter's own words, at most [`MAX_REPORT_COMMENT`] characters.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 1000))]
+    pub comment: String,
+}
+
+/// What is wrong with a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ReportReason {
+    /// Against the law.
+    Illegal,
+    /// Sexual.
+    Sexual,
+    /// Violent or hateful.
+    Violent,
+    /// Shows or names a real person who did not agree.
+    Personal,
+    /// Somebody else's work.
+    Copyright,
+    /// Advertising, or the same picture over and over.
+    Spam,
+    /// Something else: the comment says what.
+    Other,
 }
 
 /// What to list: the query string of `GET /api/v1/images`. Filters add up.
@@ -222,7 +324,63 @@ mod tests {
         )
         .unwrap();
         assert!(!record.unlisted && !record.mine);
+        assert_eq!(record.visibility, Visibility::Listed);
         assert_eq!(record.thumbnail_url(), "/images/ab.png");
+    }
+
+    const RECIPE: &str = r#"{"request":{"model":"a/b","prompt":"p","seed":1,"later":2},"weights_digest":"",
+        "scheduler":"","backend":"","adapter":"","place":"server","duration_ms":1,"newer":{"x":[1]}}"#;
+
+    #[test]
+    fn what_is_stored_may_say_more_and_what_is_sent_may_not() {
+        let recipe: Recipe = serde_json::from_str(RECIPE).unwrap();
+        assert_eq!(recipe.request.prompt, "p");
+        let upload = |recipe: &str| {
+            let json = format!(
+                r#"{{"sha256":"ab","bytes":1,"content_type":"image/png","recipe":{recipe}}}"#
+            );
+            serde_json::from_str::<UploadRequest>(&json).map_err(|e| e.to_string())
+        };
+        let refused = upload(RECIPE).unwrap_err();
+        assert!(refused.contains("unknown field `newer`"), "{refused}");
+        let inner = RECIPE.replace(r#","newer":{"x":[1]}"#, "");
+        let refused = upload(&inner).unwrap_err();
+        assert!(
+            refused.contains("unknown field `request.later`"),
+            "{refused}"
+        );
+        let exact = upload(&inner.replace(r#","later":2"#, "")).unwrap();
+        assert_eq!(exact.recipe, recipe);
+        assert_eq!(exact.visibility(), Visibility::Listed);
+    }
+
+    #[test]
+    fn a_change_says_one_thing() {
+        let read = |json: &str| {
+            serde_json::from_str::<ImageChange>(json)
+                .map(|c| c.visibility)
+                .ok()
+        };
+        for (json, expected) in [
+            (r#"{"visibility":"private"}"#, Some(Visibility::Private)),
+            (r#"{"visibility":"unlisted"}"#, Some(Visibility::Unlisted)),
+            (r#"{"visibility":"listed"}"#, Some(Visibility::Listed)),
+            (r#"{"unlisted":true}"#, Some(Visibility::Unlisted)),
+            (r#"{"unlisted":false}"#, Some(Visibility::Listed)),
+            (r#"{"visibility":"hidden"}"#, None),
+            (r#"{"unlisted":true,"visibility":"private"}"#, None),
+            (r#"{"listed":true}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(read(json), expected, "{json}");
+        }
+        let change = ImageChange {
+            visibility: Visibility::Private,
+        };
+        assert_eq!(
+            serde_json::to_string(&change).unwrap(),
+            r#"{"visibility":"private"}"#
+        );
     }
 
     #[test]

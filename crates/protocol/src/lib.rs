@@ -10,6 +10,7 @@ pub mod job;
 pub mod model;
 pub mod problem;
 pub mod resume;
+pub mod strict;
 pub mod verdict;
 
 pub use capability::{
@@ -21,8 +22,9 @@ pub use catalog::{
 };
 pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError};
 pub use image::{
-    GalleryPage, GalleryQuery, ImageChange, ImageRecord, PNG_MIME, Recipe, THUMBNAIL_MIME,
-    THUMBNAIL_SIDE, Thumbnail, UploadRequest, UploadTicket, is_sha256_hex,
+    GalleryPage, GalleryQuery, ImageChange, ImageRecord, MAX_REPORT_COMMENT, PNG_MIME, Recipe,
+    ReportReason, ReportRequest, THUMBNAIL_MIME, THUMBNAIL_SIDE, Thumbnail, UploadRequest,
+    UploadTicket, Visibility, is_sha256_hex,
 };
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork, Paper, Work};

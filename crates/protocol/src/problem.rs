@@ -33,6 +33,10 @@ pub enum ProblemCode {
     UploadMissing,
     /// The picture belongs to someone else.
     NotOwner,
+    /// The operator of this hub does not accept these bytes.
+    ImageRefused,
+    /// The operator of this hub took the picture down.
+    Withdrawn,
     /// Too many uploads from this client; `retry_after` says when to try again.
     RateLimited,
     /// The queue is full; `retry_after` says when to try again.
@@ -57,7 +61,7 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -70,6 +74,8 @@ impl ProblemCode {
         Self::UploadMismatch,
         Self::UploadMissing,
         Self::NotOwner,
+        Self::ImageRefused,
+        Self::Withdrawn,
         Self::RateLimited,
         Self::QueueFull,
         Self::QueueUnavailable,
@@ -100,7 +106,8 @@ impl ProblemCode {
             Self::UnsupportedType => 415,
             Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
-            Self::NotOwner => 403,
+            Self::NotOwner | Self::ImageRefused => 403,
+            Self::Withdrawn => 410,
             Self::RateLimited | Self::QueueFull => 429,
             Self::RequestRefused => 422,
             Self::QueueUnavailable | Self::StorageUnavailable | Self::EndpointUnavailable => 503,
@@ -123,6 +130,8 @@ impl ProblemCode {
             Self::UploadMismatch => "The upload is not what was declared",
             Self::UploadMissing => "The upload did not arrive",
             Self::NotOwner => "Not your picture",
+            Self::ImageRefused => "This picture is not accepted here",
+            Self::Withdrawn => "This picture was taken down",
             Self::RateLimited => "Too many uploads",
             Self::QueueFull => "The server is busy",
             Self::QueueUnavailable => "The job queue does not answer",

@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::generation::GenerationRequest;
+use crate::strict;
 
 /// Most latents that a hand-over carries: 4 channels of 128 × 128, a picture of 1024 × 1024 pixels.
 pub const MAX_RESUME_LATENTS: usize = 4 * 128 * 128;
@@ -28,11 +29,11 @@ impl<'de> Deserialize<'de> for JobRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = serde_json::Map::deserialize(deserializer)?;
         let resume = match fields.remove("resume") {
-            Some(value) => serde_json::from_value(value).map_err(D::Error::custom)?,
+            Some(value) => strict::from_value(&value).map_err(D::Error::custom)?,
             None => None,
         };
-        let request =
-            serde_json::from_value(serde_json::Value::Object(fields)).map_err(D::Error::custom)?;
+        let fields = serde_json::Value::Object(fields);
+        let request = strict::from_value(&fields).map_err(D::Error::custom)?;
         Ok(Self { request, resume })
     }
 }
@@ -40,7 +41,6 @@ impl<'de> Deserialize<'de> for JobRequest {
 /// The state of a picture between two denoising steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
 pub struct Resume {
     /// Steps done; the server goes on with the next one. With all of them done only the decoder is left.
     pub step: u32,

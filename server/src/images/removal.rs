@@ -1,6 +1,6 @@
 //! What an owner does with a picture afterwards: hide, show, delete.
 
-use protocol::{ImageChange, ImageRecord, Problem};
+use protocol::{ImageChange, ImageRecord, Problem, Visibility};
 
 use super::records::Stored;
 use super::{ImageId, Images, OwnerId, keys, no_such_picture, not_owner};
@@ -18,10 +18,12 @@ impl Images {
         asking: Option<&OwnerId>,
     ) -> Result<ImageRecord, Problem> {
         let (id, mut stored) = self.own_record(id, asking).await?;
-        stored.record.unlisted = change.unlisted;
+        let unlisted = change.visibility != Visibility::Listed;
+        stored.record.unlisted = unlisted;
+        stored.record.visibility = change.visibility;
         // The new record first: between the two writes the picture has two records, never none.
         self.write_record(&id, &stored).await?;
-        if change.unlisted {
+        if unlisted {
             self.store.delete(&keys::listed(&id)).await?;
             self.delete_all(&stored.public_markers(&id)).await?;
         } else {

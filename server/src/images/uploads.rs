@@ -5,7 +5,7 @@ use std::sync::Arc;
 use image::DynamicImage;
 use protocol::{
     ImageRecord, PNG_MIME, Problem, ProblemCode, Recipe, THUMBNAIL_MIME, Thumbnail, UploadRequest,
-    UploadTicket,
+    UploadTicket, Visibility,
 };
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +140,12 @@ impl Images {
                 thumbnail: Some(self.store_thumbnail(&pending.sha256, picture).await?),
                 sha256: pending.sha256,
                 unlisted: pending.keeping.unlisted,
+                visibility: if pending.keeping.unlisted {
+                    Visibility::Unlisted
+                } else {
+                    Visibility::Listed
+                },
+                expires_at: None,
                 mine: false,
             },
             owner: pending.keeping.owner,
@@ -192,6 +198,7 @@ impl Images {
             content_type: PNG_MIME.to_owned(),
             recipe,
             unlisted: keeping.unlisted,
+            visibility: None,
         };
         let request = self.check(request, Source::Worker)?;
         let ticket = self

@@ -293,6 +293,7 @@ pub fn upload_request(bytes: &[u8]) -> UploadRequest {
         content_type: "image/png".into(),
         recipe: recipe(),
         unlisted: false,
+        visibility: None,
     }
 }
 

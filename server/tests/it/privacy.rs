@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use protocol::{GalleryPage, ImageChange, ImageRecord, ProblemCode};
+use protocol::{GalleryPage, ImageRecord, ProblemCode};
 use reqwest::{Method, StatusCode};
 
 use crate::hub::{Hub, OWNER, STRANGER, assert_problem, json, picture, request, upload_request};
@@ -89,7 +89,7 @@ async fn an_unlisted_picture_is_for_those_who_have_its_address() {
         }
     );
 
-    let change = |unlisted| ImageChange { unlisted };
+    let change = |unlisted| serde_json::json!({ "unlisted": unlisted });
     let url = format!("{}{path}", hub.url);
     let patch = async |client: &reqwest::Client, unlisted| {
         client

@@ -104,7 +104,12 @@ struct OwnerAct {
 impl OwnerAct {
     /// Puts the picture into the gallery or takes it out.
     fn list(self, unlisted: bool) {
-        let change = protocol::ImageChange { unlisted };
+        let visibility = if unlisted {
+            protocol::Visibility::Unlisted
+        } else {
+            protocol::Visibility::Listed
+        };
+        let change = protocol::ImageChange { visibility };
         self.run(async move |url: String| {
             let record: ImageRecord = crate::api::patch(&url, &change).await?;
             self.unlisted.try_set(record.unlisted);

@@ -84,6 +84,7 @@ async fn save(
         content_type: PNG_MIME.to_owned(),
         recipe: made_here.recipe,
         unlisted,
+        visibility: None,
     };
     let ticket: UploadTicket = api::post("/api/v1/uploads", &request).await?;
     if !ticket.already_stored {
