@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod command;
+mod conditional;
 pub mod credentials;
 pub mod embedded;
 mod ordered;
@@ -20,12 +21,12 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::ByteStream;
 use protocol::{Problem, ProblemCode};
 use tokio::sync::OnceCell;
 
 use crate::config::Secret;
 
+pub use conditional::{Condition, ETag, Put};
 pub use presign::{Audience, GET_VALID_SECONDS, ObjectClaim, Presigned};
 pub use probe::{PREFIX as PROBE_PREFIX, Support};
 
@@ -172,6 +173,11 @@ impl Store {
     /// # Errors
     /// Any [`StorageError`].
     pub async fn get(&self, key: &str, cap: u64) -> Result<Vec<u8>> {
+        Ok(self.read(key, cap).await?.0)
+    }
+
+    /// An object of at most `cap` bytes, and its ETag where the store gives one.
+    async fn read(&self, key: &str, cap: u64) -> Result<(Vec<u8>, Option<String>)> {
         let object = self
             .internal
             .get_object()
@@ -191,11 +197,12 @@ impl Store {
                 cap,
             });
         }
+        let e_tag = object.e_tag;
         let body = tokio::time::timeout(OPERATION_TIMEOUT, object.body.collect())
             .await
             .map_err(|_| unavailable("GetObject", "the body did not arrive in time"))?
             .map_err(|e| unavailable("GetObject", e))?;
-        Ok(body.to_vec())
+        Ok((body.to_vec(), e_tag))
     }
 
     /// Whether the object exists.
@@ -239,15 +246,8 @@ impl Store {
     /// # Errors
     /// [`StorageError::Unavailable`].
     pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<()> {
-        self.internal
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .content_type(content_type)
-            .body(ByteStream::from(bytes))
-            .send()
-            .await
-            .map_err(|e| failed("PutObject", &e))?;
+        let put = self.put_request(key, bytes, content_type);
+        put.send().await.map_err(|e| failed("PutObject", &e))?;
         Ok(())
     }
 

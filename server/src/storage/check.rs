@@ -150,6 +150,12 @@ async fn enforced(store: &Store) -> Vec<Finding> {
             "an object is not replaced",
             "not enforced: a second upload to one address replaces the first",
         ),
+        say(
+            "changes of records",
+            support.absent && support.unchanged,
+            "a change made in between is noticed (If-Match, If-None-Match)",
+            "a change made in between is noticed by one process alone: let no second one write to the bucket",
+        ),
     ]
 }
 

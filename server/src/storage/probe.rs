@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::put_object::PutObjectError;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use sha2::{Digest, Sha256};
 
-use super::{Audience, ObjectClaim, Result, Store, unavailable};
+use super::conditional::is_conflict;
+use super::{Audience, ObjectClaim, Result, Store, failed, unavailable};
 
 /// Prefix of the objects that the probe writes and deletes.
 pub const PREFIX: &str = "probe/";
+/// Media type of the probe's objects.
+const KIND: &str = "application/octet-stream";
 /// Time for one request.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -22,6 +29,10 @@ pub struct Support {
     pub checksum: bool,
     /// A PUT with another signature is refused.
     pub signature: bool,
+    /// The hub's own `if-none-match: *` is obeyed: [`super::Condition::Absent`] holds against every writer.
+    pub absent: bool,
+    /// `if-match` is obeyed: [`super::Condition::Unchanged`] holds against every writer.
+    pub unchanged: bool,
 }
 
 impl Support {
@@ -42,11 +53,20 @@ impl Store {
             let support = self.probe().await?;
             tracing::info!(
                 conditional_put = support.conditional_put,
+                if_match = support.unchanged,
                 checksum = support.checksum,
                 signature = support.signature,
                 uploads = if support.direct() { "direct" } else { "staged" },
                 "what the picture store enforces"
             );
+            if !(support.absent && support.unchanged) {
+                tracing::warn!(
+                    if_none_match = support.absent,
+                    if_match = support.unchanged,
+                    "the picture store does not obey conditional writes: changes of one record are kept in order by \
+                     this process alone, so let no second process write to the bucket"
+                );
+            }
             Ok(support)
         });
         found.await.copied()
@@ -85,7 +105,36 @@ impl Store {
             conditional_header,
             checksum,
             signature,
+            absent: self.obeys(key, |put| put.if_none_match("*")).await?,
+            unchanged: self.obeys_if_match(key).await?,
         })
+    }
+
+    /// Whether the right ETag lets a write pass and an old one does not. The object is there.
+    async fn obeys_if_match(&self, key: &str) -> Result<bool> {
+        let put = self.put_request(key, b"first".to_vec(), KIND);
+        let first = put.send().await.map_err(|e| failed("PutObject", &e))?;
+        let Some(old) = first.e_tag else {
+            return Ok(false);
+        };
+        let put = self.put_request(key, b"second".to_vec(), KIND);
+        match put.if_match(&old).send().await {
+            Ok(_) => self.obeys(key, |put| put.if_match(&old)).await,
+            Err(error) => refused(&error).map(|_| false),
+        }
+    }
+
+    /// Whether a write under a condition that does not hold is refused for that reason.
+    async fn obeys(
+        &self,
+        key: &str,
+        condition: impl Fn(PutObjectFluentBuilder) -> PutObjectFluentBuilder,
+    ) -> Result<bool> {
+        let put = condition(self.put_request(key, b"third".to_vec(), KIND));
+        match put.send().await {
+            Ok(_) => Ok(false),
+            Err(error) => refused(&error),
+        }
     }
 
     /// Announces `claimed`, sends `sent`.
@@ -100,7 +149,7 @@ impl Store {
         let claim = ObjectClaim {
             key,
             bytes: claimed.len() as u64,
-            content_type: "application/octet-stream",
+            content_type: KIND,
             sha256: Sha256::digest(claimed).into(),
             only_new,
         };
@@ -129,6 +178,17 @@ impl Store {
             ));
         }
         Ok(status)
+    }
+}
+
+/// Whether the store refused because of a condition, rather than because it knows none.
+fn refused(error: &SdkError<PutObjectError, HttpResponse>) -> Result<bool> {
+    if is_conflict(error) {
+        return Ok(true);
+    }
+    match error.raw_response().map(|r| r.status().as_u16()) {
+        Some(400 | 403 | 405 | 501) => Ok(false),
+        _ => Err(failed("PutObject", error)),
     }
 }
 

@@ -5,6 +5,7 @@
 mod api;
 mod catalog;
 mod cluster;
+mod conditional;
 mod crash;
 mod faults;
 mod gallery;
