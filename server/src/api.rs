@@ -81,6 +81,7 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(images::bytes))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
         .routes(routes!(openapi::document))
         .routes(routes!(openapi::browse))
 }

@@ -3,6 +3,7 @@
 mod catalog;
 mod jobs;
 mod models;
+mod telemetry;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -18,6 +19,7 @@ pub use jobs::{QueueConfig, WorkerConfig};
 pub use models::{
     AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
 };
+pub use telemetry::TelemetryConfig;
 
 /// Demo Hub: text-to-image models in the browser, with a server behind them.
 #[derive(Parser, Debug)]
@@ -143,6 +145,10 @@ pub struct ServeConfig {
     #[command(flatten)]
     pub catalog: CatalogConfig,
 
+    /// What operators see.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+
     /// The picture store.
     #[command(flatten)]
     pub s3: S3Config,
@@ -258,11 +264,27 @@ impl std::fmt::Debug for Secret {
 }
 
 impl std::str::FromStr for Secret {
-    type Err = std::convert::Infallible;
+    type Err = Placeholder;
 
-    fn from_str(value: &str) -> Result<Self, Self::Err> {
+    fn from_str(value: &str) -> Result<Self, Placeholder> {
+        if is_placeholder(value) {
+            return Err(Placeholder);
+        }
         Ok(Self::new(value))
     }
+}
+
+/// A secret that everybody knows, since examples print it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is a placeholder of an example; put a secret of your own there")]
+pub struct Placeholder;
+
+/// Whether `value` is what the examples in `deploy/` have in a secret's place, now or before.
+pub fn is_placeholder(value: &str) -> bool {
+    let value = value.trim().to_ascii_lowercase();
+    ["change-me", "changeme", "replace-me", "replaceme"]
+        .iter()
+        .any(|placeholder| value.starts_with(placeholder))
 }
 
 impl ServeConfig {
@@ -319,6 +341,26 @@ mod tests {
             "correct horse",
         ]);
         assert!(!format!("{cli:?}").contains("horse"));
+    }
+
+    #[test]
+    fn secrets_of_the_examples_are_refused() {
+        for arguments in [
+            ["--s3-secret-access-key", "replace-me"],
+            [
+                "--s3-secret-access-key",
+                "change-me-to-something-long-and-random",
+            ],
+            ["--nats-url", "nats://hub:replace-me@nats:4222"],
+            ["--nats-url", "nats://a:4222,nats://hub:change-me@b:4222"],
+        ] {
+            let given = ["demo-hub", "serve"].into_iter().chain(arguments);
+            let refused = Cli::try_parse_from(given).unwrap_err().to_string();
+            assert!(refused.contains("placeholder"), "{refused}");
+        }
+        for url in ["nats://queue:4222", "nats://token@queue:4222", "queue:4222"] {
+            assert!(Cli::try_parse_from(["demo-hub", "serve", "--nats-url", url]).is_ok());
+        }
     }
 
     #[test]

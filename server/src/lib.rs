@@ -12,6 +12,7 @@ pub mod random;
 pub mod render;
 pub mod serve;
 pub mod storage;
+pub mod telemetry;
 pub mod web;
 pub mod work;
 

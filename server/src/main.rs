@@ -1,36 +1,25 @@
 //! The binary `demo-hub`.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use server::config::{Cli, Command, ServeConfig, StorageCommand, WorkerConfig};
+use server::telemetry::{self, LogFormat, Telemetry};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
-
-/// Log targets that would print signed URLs or request bodies below these levels.
-const QUIET: [&str; 7] = [
-    "s3s=warn",
-    "s3s_fs=warn",
-    "aws_sdk_s3=info",
-    "aws_smithy_runtime=info",
-    "aws_runtime=info",
-    "aws_sigv4=info",
-    "aws_smithy_http_client=info",
-];
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = init_logging().and_then(|()| match cli.command {
+    let result = match cli.command {
         Command::Serve(config) => serve(*config),
         Command::Worker(config) => work(*config),
-        Command::Storage(command) => storage(command),
-        Command::Generate(config) => {
-            server::generate::run(config, &mut std::io::stdout()).map(|_| ())
+        Command::Storage(command) => logged().and_then(|_log| storage(command)),
+        Command::Generate(config) => logged()
+            .and_then(|_log| server::generate::run(config, &mut std::io::stdout()).map(|_| ())),
+        Command::Models(config) => {
+            logged().and_then(|_log| server::models::run(config, &mut std::io::stdout()))
         }
-        Command::Models(config) => server::models::run(config, &mut std::io::stdout()),
-    });
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,23 +29,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn init_logging() -> anyhow::Result<()> {
-    let mut filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()?;
-    for directive in QUIET {
-        filter = filter.add_directive(directive.parse()?);
-    }
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
+/// The log of a command that ends by itself.
+fn logged() -> anyhow::Result<Telemetry> {
+    telemetry::start(LogFormat::Text, None)
 }
 
 #[tokio::main]
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let _telemetry = config.telemetry.start("demo-hub")?;
     let running = server::start(config).await?;
     announce(&running);
     stop_signal().await?;
@@ -84,6 +64,7 @@ async fn storage(command: StorageCommand) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn work(config: WorkerConfig) -> anyhow::Result<()> {
+    let _telemetry = config.telemetry.start("demo-hub-worker")?;
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     tokio::spawn(async move {

@@ -20,6 +20,7 @@ use crate::jobs::{MemoryQueue, NatsQueue, Queue, Role};
 use crate::render::hosted;
 use crate::render::lanes;
 use crate::storage::{Store, StoreSettings, credentials, embedded};
+use crate::telemetry::{self, exposition};
 use crate::web::{self, PageData};
 
 /// Time between two sweeps of uploads that were never committed.
@@ -105,6 +106,11 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         || format!("http://{addr}"),
         |url| url.trim_end_matches('/').to_owned(),
     );
+    telemetry::metrics::recorder();
+    if let Some(listen) = config.telemetry.metrics_listen {
+        let address = exposition::serve(listen, Arc::clone(&queue), stop.clone()).await?;
+        tracing::info!("metrics are at http://{address}/metrics");
+    }
     let hub = Hub {
         catalog,
         cards,

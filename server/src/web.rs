@@ -23,6 +23,7 @@ use tower_http::trace::TraceLayer;
 
 use crate::api::{self, Hub};
 use crate::images::OwnerId;
+use crate::telemetry::{access, traces};
 
 pub use site::load_assets;
 
@@ -45,6 +46,7 @@ pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path) -> Rout
             ServiceBuilder::new()
                 .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
                 .layer(TraceLayer::new_for_http().make_span_with(span))
+                .layer(axum::middleware::from_fn(access::record))
                 .layer(PropagateRequestIdLayer::new(REQUEST_ID))
                 .layer(axum::middleware::from_fn(headers::secure))
                 .layer(CatchPanicLayer::custom(after_panic)),
@@ -58,7 +60,19 @@ fn span(request: &Request) -> tracing::Span {
         .get(REQUEST_ID)
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        path = request.uri().path(),
+        id,
+        status = tracing::field::Empty,
+        otel.kind = "server",
+    );
+    let above = request.headers().get(traces::TRACEPARENT);
+    if let Some(above) = above.and_then(|value| value.to_str().ok()) {
+        traces::continue_from(&span, above);
+    }
+    span
 }
 
 fn after_panic(_: Box<dyn Any + Send>) -> Response {

@@ -15,6 +15,7 @@ use crate::jobs::worker::{RendererFactory, Worker, WorkerOptions};
 use crate::jobs::{NatsQueue, Queue, Role};
 use crate::render::{LocalOptions, LocalRenderer, hosted, lanes};
 use crate::storage::Store;
+use crate::telemetry::{self, exposition};
 
 /// Longest validity of the URL that a worker uploads to.
 const UPLOAD_EXPIRY: Duration = Duration::from_secs(300);
@@ -50,6 +51,12 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
         None => format!("worker-{}", hex::encode(crate::random::bytes::<4>()?)),
     };
     let queue = Arc::new(queue);
+    telemetry::metrics::recorder();
+    if let Some(listen) = config.telemetry.metrics_listen {
+        let queue = Arc::clone(&queue) as Arc<dyn Queue>;
+        let address = exposition::serve(listen, queue, stop.clone()).await?;
+        tracing::info!("metrics are at http://{address}/metrics");
+    }
     let mut workers = Vec::new();
     for lane in lanes {
         let options = WorkerOptions {

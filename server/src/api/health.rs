@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use std::net::SocketAddr;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::Hub;
+use super::{Hub, not_found};
+use crate::telemetry::exposition;
 
 /// Longest wait for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,4 +67,29 @@ pub async fn ready(State(hub): State<Hub>) -> (StatusCode, Json<Readiness>) {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(readiness))
+}
+
+/// Headers that only a proxy adds: what comes with one is not of this machine.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// What this process counts, in Prometheus' text form. On this port only for clients on the same machine; others
+/// reach the port of `--metrics-listen`.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "readMetrics",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Counters of this process", body = String, content_type = "text/plain"),
+        (status = 404, description = "Asked from another machine", body = protocol::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn metrics(State(hub): State<Hub>, request: Request) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let here = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
+    let headers = request.headers();
+    if !here || FORWARDED.iter().any(|name| headers.contains_key(*name)) {
+        return not_found(request.uri()).into_response();
+    }
+    exposition::answer(&*hub.queue).await
 }

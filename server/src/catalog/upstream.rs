@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::config::Secret;
 use crate::render::hosted::retry::retry_after;
+use crate::telemetry::metrics;
 
 /// Redirects that are followed, on the same origin only: renamed models redirect to their new name.
 const MAX_REDIRECTS: usize = 4;
@@ -137,6 +138,7 @@ impl Upstream {
     /// Why there is no answer.
     pub async fn get(&self, url: Url, accept: &str) -> Result<Answer, Failure> {
         self.resting()?;
+        let begun = std::time::Instant::now();
         let result = timeout(self.options.timeout, self.ask(url, accept))
             .await
             .unwrap_or_else(|_| {
@@ -146,6 +148,10 @@ impl Upstream {
                     format!("did not answer within {seconds} s"),
                 ))
             });
+        let outcome = result
+            .as_ref()
+            .map_or_else(|failure| label(failure.trouble.kind), |_| "ok");
+        metrics::upstream(&self.host, outcome, begun.elapsed());
         if let Err(failure) = &result {
             tracing::info!(host = self.host, kind = ?failure.trouble.kind, "no answer for the catalogue");
             self.rest(failure);
@@ -271,6 +277,21 @@ impl Upstream {
             .flatten(),
             ..self.fail(kind, what)
         }
+    }
+}
+
+/// How a failure is counted.
+fn label(kind: TroubleKind) -> &'static str {
+    match kind {
+        TroubleKind::Disabled => "disabled",
+        TroubleKind::Unreachable => "unreachable",
+        TroubleKind::Timeout => "timeout",
+        TroubleKind::NotFound => "not_found",
+        TroubleKind::Forbidden => "forbidden",
+        TroubleKind::RateLimited => "rate_limited",
+        TroubleKind::UpstreamFailed => "failed",
+        TroubleKind::Malformed => "malformed",
+        TroubleKind::TooLarge => "too_large",
     }
 }
 

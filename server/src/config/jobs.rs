@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use onnx_gpu::AdapterChoice;
 
-use super::{RendererChoice, S3Config};
+use super::{Placeholder, RendererChoice, S3Config, TelemetryConfig, is_placeholder};
 use crate::jobs::NatsOptions;
 use crate::render::LocalOptions;
 
@@ -14,7 +14,7 @@ use crate::render::LocalOptions;
 #[derive(Args, Clone, Debug)]
 pub struct QueueConfig {
     /// NATS servers with JetStream, separated by commas, such as `nats://user:password@queue:4222`.
-    #[arg(long, env = "DEMO_HUB_NATS_URL", hide_env_values = true)]
+    #[arg(long, env = "DEMO_HUB_NATS_URL", hide_env_values = true, value_parser = addresses)]
     pub nats_url: Option<String>,
 
     /// First part of all names in NATS, so that several hubs can share it: letters, digits, `-` and `_`.
@@ -79,6 +79,10 @@ pub struct WorkerConfig {
     #[command(flatten)]
     pub queue: QueueConfig,
 
+    /// What operators see.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+
     /// The picture store; `--s3-bucket` is needed here.
     #[command(flatten)]
     pub s3: S3Config,
@@ -120,6 +124,21 @@ impl WorkerConfig {
                 .map(|mib| mib.saturating_mul(1 << 20)),
         }
     }
+}
+
+/// Addresses whose password is no placeholder. What they are otherwise, NATS' client says.
+fn addresses(text: &str) -> Result<String, Placeholder> {
+    for address in text.split(',') {
+        let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+        let Some((user, _)) = address.rsplit_once('@') else {
+            continue;
+        };
+        let secret = user.split_once(':').map_or(user, |(_, password)| password);
+        if is_placeholder(secret) {
+            return Err(Placeholder);
+        }
+    }
+    Ok(text.to_owned())
 }
 
 fn prefix(value: &str) -> Result<String, String> {

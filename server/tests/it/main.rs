@@ -30,5 +30,6 @@ mod site;
 mod storage;
 mod store;
 mod stores;
+mod telemetry;
 mod uploads;
 mod workers;

@@ -16,6 +16,7 @@ use super::config::{EndpointConfig, ModelConfig};
 use super::error::{EndpointError, EndpointErrorKind as Kind};
 use super::{Dialect, Found, picture, retry};
 use crate::config::Secret;
+use crate::telemetry::metrics;
 
 /// How often a request in flight looks whether its job was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(25);
@@ -126,8 +127,12 @@ impl Endpoint {
                 .breaker
                 .admit(std::time::Instant::now())
                 .map_err(|retry_after| self.error(Kind::LeftAlone { retry_after }))?;
+            let begun = std::time::Instant::now();
             let made = timeout_at(deadline, self.once(dialect, model, request)).await;
-            let kind = match made.unwrap_or(Err(Kind::TimedOut)) {
+            let made = made.unwrap_or(Err(Kind::TimedOut));
+            let outcome = made.as_ref().map_or_else(Kind::label, |_| "ok");
+            metrics::upstream(&self.config.name, outcome, begun.elapsed());
+            let kind = match made {
                 Ok(picture) => {
                     admission.succeeded();
                     return Ok(picture);

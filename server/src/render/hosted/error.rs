@@ -49,6 +49,24 @@ pub enum EndpointErrorKind {
     Cancelled,
 }
 
+impl EndpointErrorKind {
+    /// How it is counted.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Busy { .. } => "busy",
+            Self::LeftAlone { .. } => "left_alone",
+            Self::TimedOut => "timeout",
+            Self::BrokenOff => "broken_off",
+            Self::Failed { .. } => "failed",
+            Self::Credentials { .. } => "credentials",
+            Self::Refused { .. } => "refused",
+            Self::BadAnswer { .. } => "bad_answer",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// An error with the endpoint's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("endpoint {endpoint}: {kind}")]

@@ -1,0 +1,64 @@
+//! `/metrics`: on a port of its own, or on the hub's for those on the same machine.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics::gauge;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::{CONTENT_TYPE, names, recorder};
+use crate::jobs::Queue;
+
+/// The counters of this process; those of the queue as they are now.
+pub async fn text(queue: &dyn Queue) -> Option<String> {
+    let recorder = recorder()?;
+    let status = queue.status().await;
+    gauge!(names::WORKERS).set(f64::from(u32::try_from(status.workers).unwrap_or(u32::MAX)));
+    recorder.run_upkeep();
+    Some(recorder.render())
+}
+
+/// A response with [`text`].
+pub async fn answer(queue: &dyn Queue) -> Response {
+    match text(queue).await {
+        Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        None => axum::http::StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Serves `/metrics` alone on `listen`, until `stop`. Gives the port.
+///
+/// # Errors
+/// When the port is taken.
+pub async fn serve(
+    listen: SocketAddr,
+    queue: Arc<dyn Queue>,
+    stop: CancellationToken,
+) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (--metrics-listen)"))?;
+    let address = listener.local_addr()?;
+    let router = Router::new()
+        .route(
+            "/metrics",
+            get(|State(queue): State<Arc<dyn Queue>>| async move { answer(&*queue).await }),
+        )
+        .with_state(queue);
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "metrics are no longer served");
+        }
+    });
+    Ok(address)
+}
