@@ -6,7 +6,8 @@
 - the compose file fits the Compose Specification's JSON schema
 - the Kubernetes objects fit the schemas of their versions, strictly; they refer to objects that exist
 - every DEMO_HUB_ variable is one that the role it is given to knows
-- the example list of endpoints is accepted by the server
+- dashboard and alerts name metrics that the server has
+- the example list of endpoints is accepted by the server; secrets of the examples are not
 """
 
 import json
@@ -65,7 +66,7 @@ def check_compose(known: dict[str, set[str]]) -> int:
     return len(services)
 
 
-def check_kubernetes(known: dict[str, set[str]]) -> int:
+def check_kubernetes(program: str, known: dict[str, set[str]]) -> int:
     folder = FOLDER / "kubernetes"
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     listed = set(kustomization["resources"]) | {"kustomization.yaml"}
@@ -88,6 +89,8 @@ def check_kubernetes(known: dict[str, set[str]]) -> int:
         own = {entry["name"] for entry in container["env"]}
         check_variables(f"deployment {name}", own, known[role])
     check_variables("settings", settings, known["serve"] | known["worker"])
+    secrets = objects["Secret", "hub"]["stringData"]
+    check_placeholders(program, {name: value for name, value in secrets.items() if not name.endswith("_ID")})
     scaler = objects["ScaledObject", "worker"]["spec"]
     assert ("Deployment", scaler["scaleTargetRef"]["name"]) in objects
     assert scaler["minReplicaCount"] == 0
@@ -96,6 +99,28 @@ def check_kubernetes(known: dict[str, set[str]]) -> int:
     assert trigger["type"] == "nats-jetstream" and needed <= trigger["metadata"].keys()
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
     return len(objects)
+
+
+def check_monitoring() -> int:
+    source = (FOLDER.parent / "server/src/telemetry/metrics.rs").read_text()
+    known = set(re.findall(r'"(demo_hub_\w+)"', source))
+    folder = FOLDER / "monitoring"
+    dashboard = json.loads((folder / "dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = yaml.safe_load((folder / "alerts.yaml").read_text())
+    queries += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    used = {name for query in queries for name in re.findall(r"demo_hub_\w+", query)}
+    unknown = {name for name in used if name not in known and name.removesuffix("_bucket") not in known}
+    assert not unknown, unknown
+    for file in folder.glob("*.yaml"):
+        assert yaml.safe_load(file.read_text()), file
+    return len(queries)
+
+
+def check_placeholders(program: str, objects) -> None:
+    for name, value in objects.items():
+        run = subprocess.run([program, "serve"], env={**os.environ, name: value}, capture_output=True, text=True, timeout=60)
+        assert run.returncode != 0 and "placeholder" in run.stderr, (name, run.stderr)
 
 
 def check_endpoints(program: str) -> None:
@@ -117,7 +142,8 @@ def main(program: str) -> None:
     known = {role: variables(program, role) for role in ("serve", "worker")}
     print(f"{check_dockerfiles()} Dockerfiles pass hadolint")
     print(f"{check_compose(known)} services fit the Compose Specification")
-    print(f"{check_kubernetes(known)} Kubernetes objects fit version {KUBERNETES}")
+    print(f"{check_kubernetes(program, known)} Kubernetes objects fit version {KUBERNETES}")
+    print(f"{check_monitoring()} queries of dashboard and alerts name metrics of the server")
     check_endpoints(program)
     print("the example endpoints are accepted")
 
