@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::images::UploadLimits;
 
 pub use catalog::{CatalogConfig, HubConfig};
-pub use jobs::{QueueConfig, WorkerConfig};
+pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use models::{
     AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
 };
@@ -37,6 +37,8 @@ pub enum Command {
     Serve(Box<ServeConfig>),
     /// Make pictures of jobs from NATS; any number of workers on any machines.
     Worker(Box<WorkerConfig>),
+    /// Look into the job queue.
+    Jobs(JobsConfig),
     /// Set up, check or put in order the bucket of another S3 store.
     #[command(subcommand)]
     Storage(StorageCommand),
@@ -133,7 +135,7 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_CLIENT_ADDRESS_HEADER")]
     pub client_address_header: Option<String>,
 
-    /// Seconds that open requests get to finish when the server is asked to stop.
+    /// Seconds that the job in hand and open requests get to finish when the server is asked to stop.
     #[arg(long, env = "DEMO_HUB_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
     pub shutdown_grace_seconds: u64,
 
@@ -288,7 +290,7 @@ pub fn is_placeholder(value: &str) -> bool {
 }
 
 impl ServeConfig {
-    /// Time that open requests, and a job in hand that can be handed back, get when the server stops.
+    /// Time that the job in hand and open requests get when the server stops.
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.shutdown_grace_seconds)
     }

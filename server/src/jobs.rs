@@ -1,14 +1,18 @@
 //! Requests that run on the server: a queue, and workers that pull from it.
 
+pub mod command;
+pub mod embedded;
 pub mod estimate;
-pub mod memory;
+pub mod format;
 pub mod nats;
 pub mod queue;
 pub mod record;
+pub mod redelivery;
 pub mod worker;
 
-pub use memory::MemoryQueue;
-pub use nats::{NatsOptions, NatsQueue, Role};
+pub use embedded::EmbeddedQueue;
+pub use nats::{NatsOptions, NatsQueue, Patience, Role};
 pub use queue::{
-    Claim, HandBack, JobEvent, JobEvents, Outcome, Queue, QueueStatus, Submission, WorkerStatus,
+    Claim, DeadOrder, HandBack, JobEvent, JobEvents, Outcome, Queue, QueueStatus, Submission,
+    WorkerStatus,
 };

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use server::config::{Cli, Command, ServeConfig, StorageCommand, WorkerConfig};
+use server::config::{Cli, Command, JobsConfig, ServeConfig, StorageCommand, WorkerConfig};
 use server::telemetry::{self, LogFormat, Telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Serve(config) => serve(*config),
         Command::Worker(config) => work(*config),
+        Command::Jobs(config) => logged().and_then(|_log| jobs(config)),
         Command::Storage(command) => logged().and_then(|_log| storage(command)),
         Command::Generate(config) => logged()
             .and_then(|_log| server::generate::run(config, &mut std::io::stdout()).map(|_| ())),
@@ -55,6 +56,11 @@ fn announce(running: &server::Running) {
     if let Err(error) = out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
         tracing::warn!(%error, "the addresses could not be printed");
     }
+}
+
+#[tokio::main]
+async fn jobs(config: JobsConfig) -> anyhow::Result<()> {
+    server::jobs::command::run(config, &mut std::io::stdout()).await
 }
 
 #[tokio::main]

@@ -46,6 +46,19 @@ pub enum RenderError {
     Endpoint(#[from] EndpointError),
 }
 
+/// What a failure speaks against, and thus what helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The request, or what is configured: it would fail again.
+    Request,
+    /// The load elsewhere: no work was begun, and it may be later.
+    Load,
+    /// Nothing in particular: it may succeed the next time.
+    Chance,
+    /// The worker: another one may succeed at once.
+    Worker,
+}
+
 impl RenderError {
     /// Whether the work ended because it was asked to.
     pub fn is_cancelled(&self) -> bool {
@@ -56,13 +69,25 @@ impl RenderError {
         }
     }
 
+    /// What it speaks against.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::UnknownModel(_) => Blame::Request,
+            Self::Diffusion(error) => match error.kind() {
+                ErrorKind::DeviceLost | ErrorKind::OutOfMemory | ErrorKind::NoAdapter => {
+                    Blame::Worker
+                }
+                _ => Blame::Request,
+            },
+            Self::Endpoint(error) if error.kind.is_before_work() => Blame::Load,
+            Self::Endpoint(error) if error.may_repeat => Blame::Chance,
+            Self::Endpoint(_) => Blame::Request,
+        }
+    }
+
     /// Whether another worker, or this one later, may succeed at the same request.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::UnknownModel(_) => false,
-            Self::Diffusion(error) => matches!(error.kind(), ErrorKind::DeviceLost),
-            Self::Endpoint(error) => error.may_repeat,
-        }
+        self.blame() != Blame::Request
     }
 
     /// What the person who asked is told. Names of files and other inner matters stay in the log.

@@ -16,7 +16,7 @@ use crate::catalog::{Cards, Catalog};
 use crate::config::{S3Config, ServeConfig};
 use crate::images::{Images, PENDING_LIFETIME};
 use crate::jobs::worker::{Worker, WorkerOptions};
-use crate::jobs::{MemoryQueue, NatsQueue, Queue, Role};
+use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
 use crate::render::hosted;
 use crate::render::lanes;
 use crate::storage::{Store, StoreSettings, credentials, embedded};
@@ -26,6 +26,11 @@ use crate::web::{self, PageData};
 /// Time between two sweeps of uploads that were never committed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// Time that open requests get, within the grace, beyond that of the jobs in hand.
+const LINGER: Duration = Duration::from_secs(5);
+/// Time in which a worker whose job is not finished hands it back.
+const HANDING_BACK: Duration = Duration::from_secs(2);
+
 /// A running server.
 pub struct Running {
     addr: SocketAddr,
@@ -33,7 +38,7 @@ pub struct Running {
     grace: Duration,
     stop: CancellationToken,
     stop_store: CancellationToken,
-    memory: Option<MemoryQueue>,
+    own_queue: Option<EmbeddedQueue>,
     web: JoinHandle<std::io::Result<()>>,
     workers: TaskTracker,
     store: Option<embedded::Embedded>,
@@ -71,9 +76,9 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         .with_limits(config.upload_limits());
     housekeeping(images.clone(), stop.clone());
 
-    let (queue, memory) = open_queue(&config).await?;
+    let (queue, own_queue) = open_queue(&config).await?;
     let workers = TaskTracker::new();
-    if config.embedded_worker.unwrap_or(memory.is_some()) {
+    if config.embedded_worker.unwrap_or(own_queue.is_some()) {
         let id = format!("serve-{}", hex::encode(crate::random::bytes::<4>()?));
         for lane in lanes::of(&catalog, &config.renderer.into(), &endpoints) {
             let worker = Worker::new(
@@ -81,12 +86,9 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
                     id: format!("{id}{}", lane.suffix),
                     models: lane.models,
                     stall: config.queue.stall(),
-                    // An in-process queue ends with the process: there is nothing to finish for.
-                    grace: if memory.is_some() {
-                        Duration::ZERO
-                    } else {
-                        config.grace()
-                    },
+                    grace: config.grace(),
+                    save_patience: config.queue.save_patience(),
+                    step_back: WorkerOptions::STEP_BACK,
                 },
                 Arc::clone(&queue),
                 images.clone(),
@@ -140,7 +142,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         grace: config.grace(),
         stop,
         stop_store,
-        memory,
+        own_queue,
         web,
         workers,
         store: embedded,
@@ -158,32 +160,51 @@ impl Running {
         &self.storage_origin
     }
 
-    /// Stops: no new requests; open ones get the grace time. In an in-process queue waiting jobs fail and the
-    /// running one is cancelled; with NATS the jobs stay, and one in hand is finished or handed back.
+    /// Stops, in this order:
+    ///
+    /// 1. No connection is accepted, event streams end, and workers take no more jobs.
+    /// 2. The jobs in hand get the grace time to finish, storing included; then they go back into the queue, where the
+    ///    attempt does not count. Open requests get the same time beside them, and a moment more where no job is in hand.
+    /// 3. The queue is closed. What waits in it stays for the next start.
+    /// 4. The store ends, since until then a picture may have been on its way there.
     ///
     /// # Errors
     /// When a listener ended with an error.
     pub async fn stop(self) -> anyhow::Result<()> {
-        if let Some(queue) = &self.memory {
-            queue.close();
-        }
         self.stop.cancel();
+        if let Some(queue) = &self.own_queue {
+            queue.stop();
+        }
         let deadline = tokio::time::Instant::now() + self.grace;
         let abort = self.web.abort_handle();
-        match tokio::time::timeout_at(deadline, self.web).await {
-            Ok(ended) => ended??,
-            Err(_) => {
-                tracing::warn!("open requests were cut off");
-                abort.abort();
+        let worked = CancellationToken::new();
+        let workers = async {
+            let workers = self.workers.wait();
+            if tokio::time::timeout_at(deadline + HANDING_BACK, workers)
+                .await
+                .is_err()
+            {
+                tracing::warn!("a worker was left behind");
             }
-        }
-        // The worker may be storing a finished picture, so the store ends after it.
-        let deadline = deadline.max(tokio::time::Instant::now() + Duration::from_secs(1));
-        if tokio::time::timeout_at(deadline, self.workers.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("a worker was left behind");
+            worked.cancel();
+        };
+        let web = async {
+            let lingered = async {
+                worked.cancelled().await;
+                tokio::time::sleep(LINGER).await;
+            };
+            tokio::select! {
+                ended = self.web => return ended,
+                () = lingered => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+            tracing::warn!("open requests were cut off");
+            abort.abort();
+            Ok(Ok(()))
+        };
+        let ((), web) = tokio::join!(workers, web);
+        if let Some(queue) = &self.own_queue {
+            queue.close().await;
         }
         self.stop_store.cancel();
         if let Some(store) = self.store {
@@ -193,18 +214,21 @@ impl Running {
                 Err(_) => abort.abort(),
             }
         }
-        Ok(())
+        Ok(web??)
     }
 }
 
 /// The queue, and once more if it is this process's own.
-async fn open_queue(config: &ServeConfig) -> anyhow::Result<(Arc<dyn Queue>, Option<MemoryQueue>)> {
+async fn open_queue(
+    config: &ServeConfig,
+) -> anyhow::Result<(Arc<dyn Queue>, Option<EmbeddedQueue>)> {
     if let Some(options) = config.queue.nats() {
         let queue = NatsQueue::connect(options, Role::App).await?;
         return Ok((Arc::new(queue), None));
     }
     let capacity = usize::try_from(config.queue.queue_capacity)?;
-    let queue = MemoryQueue::new(capacity, config.queue.retention());
+    let file = config.data.join(queue_file::FILE);
+    let queue = EmbeddedQueue::open(&file, capacity, config.queue.retention()).await?;
     Ok((Arc::new(queue.clone()), Some(queue)))
 }
 

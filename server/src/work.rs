@@ -64,6 +64,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
             models: lane.models,
             stall: config.queue.stall(),
             grace: Duration::from_secs(config.drain_seconds),
+            save_patience: config.queue.save_patience(),
+            step_back: WorkerOptions::STEP_BACK,
         };
         let worker = Worker::new(
             options,

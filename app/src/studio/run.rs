@@ -40,6 +40,13 @@ pub enum Phase {
         /// Milliseconds until the picture is likely to be there, where known.
         eta_ms: Option<f64>,
     },
+    /// The server has the job and tries it again later.
+    Postponed {
+        /// What the latest attempt ended with.
+        reason: String,
+        /// Milliseconds until the picture is likely to be there, where known.
+        eta_ms: Option<f64>,
+    },
     /// Denoising.
     Generating {
         /// Steps done.
@@ -158,6 +165,12 @@ impl Run {
         self.phase = Phase::Queued { ahead, eta_ms };
     }
 
+    /// The server has the job and tries it again later, since an attempt ended with `reason`.
+    pub fn postpone(&mut self, reason: String, eta_ms: Option<f64>) {
+        self.queue(None, eta_ms);
+        self.phase = Phase::Postponed { reason, eta_ms };
+    }
+
     /// The sentence for screen readers and everybody else.
     pub fn status(&self) -> String {
         match &self.phase {
@@ -185,6 +198,13 @@ impl Run {
                     Some(1) => "Waiting on the server: 1 picture ahead".to_owned(),
                     Some(n) => format!("Waiting on the server: {n} pictures ahead"),
                 };
+                match eta_ms {
+                    Some(ms) => format!("{line}, done in about {}", format::duration(*ms)),
+                    None => line,
+                }
+            }
+            Phase::Postponed { reason, eta_ms } => {
+                let line = format!("Waiting on the server, which tries again soon: {reason}");
                 match eta_ms {
                     Some(ms) => format!("{line}, done in about {}", format::duration(*ms)),
                     None => line,

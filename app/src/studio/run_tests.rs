@@ -150,6 +150,22 @@ fn a_queued_job_tells_place_and_time() {
 }
 
 #[test]
+fn a_postponed_job_tells_why_and_when() {
+    let mut run = run();
+    run.step(3, 8, 0.0);
+    run.postpone("the endpoint of this model is busy".into(), None);
+    assert!(run.is_active());
+    assert_eq!(
+        run.status(),
+        "Waiting on the server, which tries again soon: the endpoint of this model is busy"
+    );
+    run.postpone("it is busy".into(), Some(12_000.0));
+    assert!(run.status().ends_with("it is busy, done in about 12 s"));
+    run.queue(Some(0), None);
+    assert_eq!(run.status(), "Next in line on the server");
+}
+
+#[test]
 fn a_second_attempt_starts_the_clock_anew() {
     let mut run = run();
     run.step(1, 8, 0.0);

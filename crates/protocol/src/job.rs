@@ -83,6 +83,19 @@ pub struct JobView {
     pub error: Option<Problem>,
     /// Engine and adapter that ran it, such as `rten (CPU)`, once known.
     pub backend: Option<String>,
+    /// Why it is tried again only later, while it is queued for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postponed: Option<Postponed>,
+}
+
+/// Why a queued job is tried again only later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Postponed {
+    /// When, in milliseconds since the Unix epoch by the server's clock.
+    pub until: u64,
+    /// What the latest attempt ended with.
+    pub reason: Problem,
 }
 
 /// What the picture looks like so far: data of a server-sent event named `preview`. Previews are not replayed.

@@ -26,7 +26,7 @@ pub use image::{
     ReportReason, ReportRequest, THUMBNAIL_MIME, THUMBNAIL_SIDE, Thumbnail, UploadRequest,
     UploadTicket, Visibility, is_sha256_hex,
 };
-pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Progress};
+pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork, Paper, Work};
 pub use problem::{Problem, ProblemCode};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError};

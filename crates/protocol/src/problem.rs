@@ -1,11 +1,11 @@
 //! Errors as people and programs see them (RFC 9457 problem details).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::generation::RequestError;
 
-/// Stable code of an error; clients may branch on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Stable code of an error; clients may branch on it. One that a newer version added is read as [`Self::Internal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
@@ -57,6 +57,14 @@ pub enum ProblemCode {
     IdempotencyKeyReused,
     /// Something failed that is not the client's fault.
     Internal,
+}
+
+impl<'de> Deserialize<'de> for ProblemCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = Self::ALL.into_iter().find(|code| code.name() == name);
+        Ok(known.unwrap_or(Self::Internal))
+    }
 }
 
 impl ProblemCode {
@@ -241,5 +249,24 @@ impl From<RequestError> for Problem {
             field: Some(field.into()),
             ..Self::new(code, error.to_string()).with_hint(hint)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_code_is_read_and_one_of_a_newer_version_leaves_the_rest_as_it_is() {
+        for code in ProblemCode::ALL {
+            let problem = Problem::new(code, "because");
+            let json = serde_json::to_string(&problem).unwrap();
+            assert_eq!(serde_json::from_str::<Problem>(&json).unwrap(), problem);
+        }
+        let json = r#"{"code":"added_later","status":418,"title":"t","detail":"d","more":1}"#;
+        let problem: Problem = serde_json::from_str(json).unwrap();
+        assert_eq!(problem.code, ProblemCode::Internal);
+        assert_eq!((problem.status, problem.detail.as_str()), (418, "d"));
     }
 }

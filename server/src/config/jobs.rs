@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use onnx_gpu::AdapterChoice;
 
 use super::{Placeholder, RendererChoice, S3Config, TelemetryConfig, is_placeholder};
-use crate::jobs::NatsOptions;
+use crate::jobs::{NatsOptions, Patience};
 use crate::render::LocalOptions;
 
-/// Options of the queue. Without `--nats-url` it lives in the server's memory.
+/// Options of the queue. Without `--nats-url` it is the server's own, in a file under `--data`.
 #[derive(Args, Clone, Debug)]
 pub struct QueueConfig {
     /// NATS servers with JetStream, separated by commas, such as `nats://user:password@queue:4222`.
@@ -33,13 +33,44 @@ pub struct QueueConfig {
     #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub queue_capacity: u32,
 
-    /// Seconds that a job can still be asked for after its last change.
+    /// Seconds that a job can still be asked for after its end.
     #[arg(long, env = "DEMO_HUB_JOB_RETENTION_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub job_retention_seconds: u32,
 
     /// Seconds without a step after which a job counts as stuck and is handed out again.
     #[arg(long, env = "DEMO_HUB_STALL_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub stall_seconds: u32,
+
+    /// Seconds that a finished picture is held and tried to be stored again while the picture store is away.
+    #[arg(long, env = "DEMO_HUB_SAVE_PATIENCE_SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub save_patience_seconds: u32,
+}
+
+/// Options of `demo-hub jobs`: which queue.
+#[derive(Args, Clone, Debug)]
+pub struct JobsConfig {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JobsCommand,
+}
+
+/// Commands of `demo-hub jobs`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum JobsCommand {
+    /// List what was queued, could not be read by any worker and was set aside.
+    Dead(DeadConfig),
+}
+
+/// Options of `demo-hub jobs dead`.
+#[derive(Args, Clone, Debug)]
+pub struct DeadConfig {
+    /// Data folder whose queue is looked at, where there is no NATS; no server may be using it.
+    #[arg(long, env = "DEMO_HUB_DATA", default_value = "data")]
+    pub data: PathBuf,
+
+    /// The queue.
+    #[command(flatten)]
+    pub queue: QueueConfig,
 }
 
 /// Options of `demo-hub worker`.
@@ -99,12 +130,18 @@ impl QueueConfig {
             retention: self.retention(),
             ack_wait: Duration::from_secs(self.ack_wait_seconds.into()),
             replicas: self.nats_replicas.into(),
+            unreadable: Patience::UPGRADE,
         })
     }
 
     /// How long a finished job can be asked for.
     pub fn retention(&self) -> Duration {
         Duration::from_secs(self.job_retention_seconds.into())
+    }
+
+    /// Time for which a finished picture is held while the store is away.
+    pub fn save_patience(&self) -> Duration {
+        Duration::from_secs(self.save_patience_seconds.into())
     }
 
     /// Time without a step after which a job counts as stuck.

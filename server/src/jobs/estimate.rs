@@ -1,16 +1,39 @@
 //! How long jobs take, from those that have ended.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use protocol::{JobStatus, JobView};
 use serde::{Deserialize, Serialize};
 
+use super::format::{self, FORMAT};
+
 /// Durations that the median is taken of.
 const WINDOW: usize = 32;
 
-/// Durations of the latest completed jobs of one model, in milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Durations(VecDeque<u64>);
+/// Durations of the latest completed jobs of one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Durations {
+    #[serde(default = "format::first")]
+    format: u32,
+    milliseconds: VecDeque<u64>,
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        VecDeque::new().into()
+    }
+}
+
+/// As the first format has them: the milliseconds alone.
+impl From<VecDeque<u64>> for Durations {
+    fn from(milliseconds: VecDeque<u64>) -> Self {
+        Self {
+            format: FORMAT,
+            milliseconds,
+        }
+    }
+}
 
 /// What is known about the jobs before one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,24 +49,25 @@ pub struct Load {
 impl Durations {
     /// Notes a job from claim to end.
     pub fn push(&mut self, milliseconds: u64) {
-        if self.0.len() == WINDOW {
-            self.0.pop_front();
+        while self.milliseconds.len() >= WINDOW {
+            self.milliseconds.pop_front();
         }
-        self.0.push_back(milliseconds);
+        self.milliseconds.push_back(milliseconds);
     }
 
     /// The median; for an even count the upper one.
     pub fn median_ms(&self) -> Option<u64> {
-        let mut sorted: Vec<u64> = self.0.iter().copied().collect();
+        let mut sorted: Vec<u64> = self.milliseconds.iter().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
     }
 }
 
 impl Load {
-    /// Milliseconds until the job has ended: `median × (1 + (ahead + ½ running) / workers)` for a queued job,
-    /// since a running one is half done on average; for a running one its share of steps left.
-    pub fn eta_ms(&self, view: &JobView, ahead: usize) -> Option<u64> {
+    /// Milliseconds until the job has ended: `median × (1 + (ahead + ½ running) / workers)` for a queued job, since a
+    /// running one is half done on average, and at least `wait` and a median where it is tried again only after that
+    /// time; for a running one its share of steps left.
+    pub fn eta_ms(&self, view: &JobView, ahead: usize, wait: Duration) -> Option<u64> {
         let median = self.median_ms? as f64;
         let jobs = match view.status {
             JobStatus::Queued if self.workers > 0 => {
@@ -55,7 +79,12 @@ impl Load {
             }
             _ => return None,
         };
-        Some((median * jobs).round() as u64)
+        let until_due = if wait.is_zero() {
+            0.0
+        } else {
+            wait.as_secs_f64() * 1e3 + median
+        };
+        Some((median * jobs).max(until_due).round() as u64)
     }
 
     /// Seconds until a place in a full queue is likely to be free: the median over the workers.
@@ -101,7 +130,7 @@ mod tests {
             durations.push(5_000);
         }
         assert_eq!(durations.median_ms(), Some(5_000));
-        assert_eq!(durations.0.len(), WINDOW);
+        assert_eq!(durations.milliseconds.len(), WINDOW);
     }
 
     #[test]
@@ -112,19 +141,22 @@ mod tests {
             workers: 2,
         };
         let mut job = view();
-        assert_eq!(load.eta_ms(&job, 0), Some(1_500));
-        assert_eq!(load.eta_ms(&job, 3), Some(3_000));
+        let now = Duration::ZERO;
+        assert_eq!(load.eta_ms(&job, 0, now), Some(1_500));
+        assert_eq!(load.eta_ms(&job, 3, now), Some(3_000));
+        let later = Duration::from_secs(20);
+        assert_eq!(load.eta_ms(&job, 3, later), Some(21_000));
         job.status = JobStatus::Generating;
         job.progress = Progress {
             step: 6,
             total_steps: 8,
         };
-        assert_eq!(load.eta_ms(&job, 0), Some(250));
+        assert_eq!(load.eta_ms(&job, 0, now), Some(250));
         job.status = JobStatus::Completed;
-        assert_eq!(load.eta_ms(&job, 0), None);
+        assert_eq!(load.eta_ms(&job, 0, now), None);
         let nobody = Load { workers: 0, ..load };
-        assert_eq!(nobody.eta_ms(&view(), 0), None);
-        assert_eq!(Load::default().eta_ms(&view(), 0), None);
+        assert_eq!(nobody.eta_ms(&view(), 0, now), None);
+        assert_eq!(Load::default().eta_ms(&view(), 0, now), None);
         assert_eq!(load.retry_after(), 1);
         assert_eq!(Load::default().retry_after(), 5);
     }

@@ -4,13 +4,17 @@
 //! full stream refuses new messages. The state of a job lies in the key-value bucket `PREFIX-jobs` and changes
 //! by compare-and-set alone, so that every job ends once whoever believes to hold it. `PREFIX.events.ID`,
 //! `PREFIX.cancel.ID` and `PREFIX.workers` are core subjects: what they carry speeds things up and may be lost.
+//! `PREFIX-dead` is a stream of the messages that no worker could read.
 
 mod claim;
 mod connect;
+mod dead;
 mod events;
 mod lines;
+mod order;
 mod pull;
 mod records;
+mod refresh;
 mod submit;
 mod workers;
 
@@ -22,17 +26,17 @@ use async_nats::connection::State;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, kv, stream::Stream};
 use async_trait::async_trait;
-use protocol::{GenerationRequest, JobCreated, JobStatus, JobView, Problem, ProblemCode, Resume};
-use serde::{Deserialize, Serialize};
+use protocol::{JobCreated, JobStatus, JobView, Problem, ProblemCode};
 
 use self::lines::Lines;
 use self::workers::Workers;
-use super::queue::{Claim, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job};
+use super::queue::{
+    Claim, DeadOrder, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job,
+};
 use super::record::JobRecord;
-use crate::images::Keeping;
-use crate::limits::{ClientKey, Network};
+use super::redelivery::now_ms;
 
-pub use connect::{NatsOptions, Role};
+pub use connect::{NatsOptions, Patience, Role};
 
 /// A queue in JetStream; clones share the connection.
 #[derive(Clone)]
@@ -49,21 +53,6 @@ struct Shared {
     consumers: tokio::sync::Mutex<HashMap<String, PullConsumer>>,
     lines: Lines,
     workers: Workers,
-}
-
-/// The message that stands for an unfinished job.
-#[derive(Serialize, Deserialize)]
-struct Order {
-    id: String,
-    request: GenerationRequest,
-    #[serde(default)]
-    keeping: Keeping,
-    #[serde(default)]
-    client: ClientKey,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    network: Option<Network>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    resume: Option<Resume>,
 }
 
 impl Shared {
@@ -105,11 +94,21 @@ impl Shared {
                 if view.status == JobStatus::Queued {
                     view.queue_position = u32::try_from(ahead).ok();
                 }
-                view.eta_ms = line.load.eta_ms(&view, ahead);
+                view.eta_ms = line.load.eta_ms(&view, ahead, record.wait(now_ms()));
             }
             Err(problem) => tracing::debug!(%problem, "no position"),
         }
         view
+    }
+}
+
+impl NatsQueue {
+    /// Orders that nobody could read, oldest first.
+    ///
+    /// # Errors
+    /// [`ProblemCode::QueueUnavailable`].
+    pub async fn dead(&self) -> Result<Vec<DeadOrder>, Problem> {
+        self.0.dead().await
     }
 }
 
@@ -121,15 +120,19 @@ impl Queue for NatsQueue {
 
     async fn get(&self, id: &str) -> Result<JobView, Problem> {
         self.0.connected()?;
-        let (record, _) = self.0.load(id).await?.ok_or_else(no_such_job)?;
+        let (record, _) = self.0.load_or_restore(id).await?.ok_or_else(no_such_job)?;
         Ok(self.0.shown(&record).await)
     }
 
     async fn cancel(&self, id: &str) -> Result<JobView, Problem> {
         self.0.connected()?;
-        let current = self.0.load(id).await?.ok_or_else(no_such_job)?;
+        let current = self.0.load_or_restore(id).await?.ok_or_else(no_such_job)?;
         let mut held = Some(current);
-        let changed = self.0.change(id, &mut held, JobRecord::cancel).await?;
+        let now = now_ms();
+        let changed = self
+            .0
+            .change(id, &mut held, |record| record.cancel(now))
+            .await?;
         let (record, _) = held.ok_or_else(no_such_job)?;
         if changed {
             self.0.tell_state(&record).await;
@@ -163,6 +166,7 @@ impl Queue for NatsQueue {
             id: worker.to_owned(),
             models: Vec::new(),
             job: None,
+            stepped_back: None,
         };
         self.0.announce(&status, true).await;
     }

@@ -65,10 +65,19 @@ pub enum Outcome {
 /// Why a worker gives a job back unfinished.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HandBack {
-    /// The worker stops; the attempt does not count.
+    /// The worker stops; the attempt does not count and the job may be tried at once.
     Draining,
     /// The attempt failed for a reason that may pass.
     Retry(Problem),
+    /// What makes the picture took no work on; the attempt does not count.
+    Refused(Problem),
+    /// The worker failed for reasons of its own; the attempt counts where no other worker could take the job.
+    WorkerFault {
+        /// Name of the worker.
+        worker: String,
+        /// What it ended with.
+        problem: Problem,
+    },
 }
 
 /// A worker as it tells of itself.
@@ -80,6 +89,34 @@ pub struct WorkerStatus {
     pub models: Vec<String>,
     /// Id of the job in hand.
     pub job: Option<String>,
+    /// Why it takes no jobs for a while, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stepped_back: Option<String>,
+}
+
+impl WorkerStatus {
+    /// Whether it takes jobs.
+    pub fn is_well(&self) -> bool {
+        self.stepped_back.is_none()
+    }
+
+    /// Whether it takes jobs of `model`.
+    pub fn could_take(&self, model: &str) -> bool {
+        self.is_well() && self.models.iter().any(|known| known == model)
+    }
+}
+
+/// Something queued that this version cannot read; it is kept for one that can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadOrder {
+    /// Id of the job, or what stands in its place.
+    pub id: String,
+    /// When it was set aside, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Why it cannot be read.
+    pub reason: String,
+    /// Its length.
+    pub bytes: usize,
 }
 
 /// State of the queue as a whole.
@@ -195,9 +232,8 @@ pub trait Claim: Send + Sync {
 
 /// There is no such job.
 pub(super) fn no_such_job() -> Problem {
-    Problem::new(ProblemCode::NotFound, "there is no job of this id").with_hint(
-        "Finished jobs are forgotten after a while; without NATS, all jobs when the server restarts.",
-    )
+    Problem::new(ProblemCode::NotFound, "there is no job of this id")
+        .with_hint("Jobs are forgotten some time after their end; their pictures are not.")
 }
 
 /// The key was used for another request.

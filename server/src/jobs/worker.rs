@@ -1,20 +1,26 @@
 //! A worker: takes one job at a time from the queue, has it made and stores the picture.
 
+mod grace;
+mod health;
+mod making;
+mod saving;
 mod thread;
 mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{ImageRef, JobPreview, Problem, ProblemCode, Progress};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::thread::{RenderThread, Told};
+use self::grace::Grace;
+use self::health::Health;
+use self::thread::RenderThread;
 use self::turns::Turns;
 use super::queue::{Claim, HEARTBEAT, HandBack, Outcome, Queue, WorkerStatus};
-use crate::images::{ImageId, Images};
-use crate::render::{RenderError, Rendered, Renderer};
+use super::redelivery::Backoff;
+use crate::images::Images;
+use crate::render::Renderer;
 
 /// Makes the worker's renderer; called in the render thread, again after a panic.
 pub type RendererFactory = Box<dyn Fn() -> Box<dyn Renderer> + Send>;
@@ -35,6 +41,18 @@ pub struct WorkerOptions {
     pub stall: Duration,
     /// Time that the job in hand gets to finish when the worker is asked to stop.
     pub grace: Duration,
+    /// Time for which a finished picture is held and tried to be stored while the store is away.
+    pub save_patience: Duration,
+    /// Pauses after failures in a row for reasons of the worker's own, from the second one on.
+    pub step_back: Backoff,
+}
+
+impl WorkerOptions {
+    /// Pauses of a worker that fails again and again.
+    pub const STEP_BACK: Backoff = Backoff {
+        first: Duration::from_secs(5),
+        longest: Duration::from_secs(300),
+    };
 }
 
 /// A worker on one queue.
@@ -76,11 +94,13 @@ impl Worker {
             id: self.options.id.clone(),
             models: self.options.models.clone(),
             job: None,
+            stepped_back: None,
         };
+        let grace = Grace::new(stop.clone(), self.options.grace);
         let mut turns = Turns::new(self.options.models.clone());
+        let mut health = Health::new(self.options.step_back);
         tracing::info!(worker = status.id, models = ?status.models, "worker ready");
         while !stop.is_cancelled() {
-            status.job = None;
             let pulled = self
                 .beating(&status, self.queue.pull(turns.order(), POLL))
                 .await;
@@ -89,7 +109,11 @@ impl Worker {
                 Ok(Some(claim)) => {
                     status.job = Some(claim.id().to_owned());
                     turns.took(&claim.request().model);
-                    self.work(claim, &status, &stop).await;
+                    self.work(claim, &status, &grace, &mut health).await;
+                    status.job = None;
+                    if !stop.is_cancelled() {
+                        self.recover(&mut status, &health, &stop).await;
+                    }
                 }
                 Err(problem) => {
                     tracing::warn!(%problem, "no job could be pulled");
@@ -99,6 +123,29 @@ impl Worker {
         }
         self.queue.leave(&self.options.id).await;
         tracing::info!(worker = status.id, "worker stopped");
+    }
+
+    /// Leaves the queue to others for a while where this worker has failed twice in a row.
+    async fn recover(&self, status: &mut WorkerStatus, health: &Health, stop: &CancellationToken) {
+        let Some(pause) = health.rest(crate::random::fraction()) else {
+            return;
+        };
+        let (failures, reason) = health.failures();
+        tracing::error!(
+            worker = status.id,
+            failures,
+            reason,
+            seconds = pause.as_secs_f64(),
+            "the worker failed again for reasons of its own and steps back"
+        );
+        metrics::counter!("demo_hub_worker_steps_back_total").increment(1);
+        status.stepped_back = Some(reason.to_owned());
+        let rest = stop.run_until_cancelled(tokio::time::sleep(pause));
+        self.beating(status, rest).await;
+        status.stepped_back = None;
+        if !stop.is_cancelled() {
+            tracing::info!(worker = status.id, "the worker takes jobs again");
+        }
     }
 
     /// Awaits `work` with signs of life meanwhile.
@@ -118,10 +165,21 @@ impl Worker {
         &mut self,
         claim: Box<dyn Claim>,
         status: &WorkerStatus,
-        stop: &CancellationToken,
+        grace: &Grace,
+        health: &mut Health,
     ) {
         let id = claim.id().to_owned();
-        let made = self.make(&*claim, status, stop).await;
+        // A job that came while the worker was asked to stop need not be begun.
+        let made = if grace.has_begun() {
+            Made::Back(HandBack::Draining)
+        } else {
+            self.make(&*claim, status, grace).await
+        };
+        match &made {
+            Made::Back(HandBack::WorkerFault { problem, .. }) => health.failed(&problem.detail),
+            Made::Back(HandBack::Draining) | Made::Outcome(Outcome::Cancelled) => {}
+            Made::Outcome(_) | Made::Back(_) => health.did_its_part(),
+        }
         let settled = self
             .beating(status, async {
                 match made {
@@ -146,150 +204,4 @@ impl Worker {
             tracing::error!(id, %problem, "the queue did not take the job's end");
         }
     }
-
-    /// Renders and stores; tells the queue of every step.
-    async fn make(
-        &mut self,
-        claim: &dyn Claim,
-        status: &WorkerStatus,
-        stop: &CancellationToken,
-    ) -> Made {
-        let mut told = self.thread.render(
-            claim.request().clone(),
-            claim.resume().cloned(),
-            claim.cancel().clone(),
-        );
-        let mut keep = interval(claim.keep_interval());
-        keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut beat = interval(HEARTBEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stalled = Instant::now() + self.options.stall;
-        let mut hurry: Option<Instant> = None;
-        loop {
-            tokio::select! {
-                message = told.recv() => match message {
-                    Some(Told::Backend(name)) => claim.backend(&name).await,
-                    Some(Told::Step(progress)) => {
-                        stalled = Instant::now() + self.options.stall;
-                        claim.step(progress).await;
-                    }
-                    Some(Told::Preview(progress, png)) => {
-                        claim.preview(preview(progress, &png)).await;
-                    }
-                    Some(Told::Done(result)) => {
-                        return self.settle(claim, status, *result, hurry.is_some()).await;
-                    }
-                    None => return Made::Back(HandBack::Retry(died())),
-                },
-                _ = keep.tick() => claim.keep().await,
-                _ = beat.tick() => self.queue.heartbeat(status).await,
-                () = tokio::time::sleep_until(stalled) => {
-                    claim.cancel().cancel();
-                    tracing::error!(id = claim.id(), "the renderer is stuck; a new one takes its place");
-                    if let Err(error) = self.thread.replace() {
-                        tracing::error!(%error, "no thread for a new renderer");
-                    }
-                    return Made::Back(HandBack::Retry(stuck(self.options.stall)));
-                }
-                () = stop.cancelled(), if hurry.is_none() => {
-                    hurry = Some(Instant::now() + self.options.grace);
-                }
-                () = until(hurry) => {
-                    claim.cancel().cancel();
-                    // The thread stops within a step; the job need not wait for it.
-                    return Made::Back(HandBack::Draining);
-                }
-            }
-        }
-    }
-
-    async fn settle(
-        &self,
-        claim: &dyn Claim,
-        status: &WorkerStatus,
-        result: Result<Rendered, RenderError>,
-        draining: bool,
-    ) -> Made {
-        let rendered = match result {
-            Ok(rendered) => rendered,
-            Err(error) if error.is_cancelled() => return Made::Outcome(Outcome::Cancelled),
-            Err(error) => {
-                let transient = error.is_transient();
-                let problem = problem(&error);
-                return if transient {
-                    Made::Back(HandBack::Retry(problem))
-                } else {
-                    Made::Outcome(Outcome::Failed(problem))
-                };
-            }
-        };
-        tracing::info!(
-            id = claim.id(),
-            backend = rendered.recipe.backend,
-            milliseconds = rendered.recipe.duration_ms,
-            draining,
-            "picture made"
-        );
-        if claim.cancel().is_cancelled() {
-            return Made::Outcome(Outcome::Cancelled);
-        }
-        let saving = async {
-            let id: ImageId = claim.id().parse().map_err(|_| {
-                Problem::new(ProblemCode::Internal, "the job's id cannot name a picture")
-            })?;
-            let keeping = claim.keeping().clone();
-            self.images
-                .save(id, rendered.png, rendered.recipe, keeping)
-                .await
-        };
-        let mut saving = std::pin::pin!(self.beating(status, saving));
-        let saved = loop {
-            match timeout(claim.keep_interval(), &mut saving).await {
-                Ok(saved) => break saved,
-                Err(_) => claim.keep().await,
-            }
-        };
-        Made::Outcome(match saved {
-            Ok(record) => Outcome::Completed(ImageRef {
-                url: record.url,
-                permalink: record.permalink,
-            }),
-            Err(problem) => Outcome::Failed(problem),
-        })
-    }
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn preview(progress: Progress, png: &[u8]) -> JobPreview {
-    use base64::Engine;
-    let base64 = base64::engine::general_purpose::STANDARD.encode(png);
-    JobPreview {
-        progress,
-        image: format!("data:{};base64,{base64}", protocol::PNG_MIME),
-    }
-}
-
-fn died() -> Problem {
-    Problem::new(
-        ProblemCode::GenerationFailed,
-        "each time the renderer crashed while it made this picture",
-    )
-}
-
-fn stuck(stall: Duration) -> Problem {
-    Problem::new(
-        ProblemCode::GenerationFailed,
-        format!("the renderer made no step within {} s", stall.as_secs()),
-    )
-}
-
-fn problem(error: &RenderError) -> Problem {
-    tracing::error!(%error, "renderer");
-    error.problem()
 }

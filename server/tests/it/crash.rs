@@ -33,9 +33,33 @@ pub struct Server {
 
 impl Server {
     pub fn start(folders: &Folders, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_demo-hub"))
+        Self::with(folders, false, options)
+    }
+
+    /// One that makes pictures itself, or not.
+    pub fn with(folders: &Folders, worker: bool, options: &[&str]) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_demo-hub"));
+        Self::run(command, folders, worker, options)
+    }
+
+    /// One none of whose files grows beyond so many bytes, as on a disk that is full.
+    pub fn limited(folders: &Folders, bytes: u32, options: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        let blocks = bytes / 1024;
+        command
+            .arg("-c")
+            .arg(format!(
+                r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#
+            ))
+            .arg(env!("CARGO_BIN_EXE_demo-hub"));
+        Self::run(command, folders, false, options)
+    }
+
+    fn run(mut command: Command, folders: &Folders, worker: bool, options: &[&str]) -> Self {
+        let mut child = command
             .args(["serve", "--listen=127.0.0.1:0", "--s3-listen=127.0.0.1:0"])
-            .args(["--renderer=cpu", "--embedded-worker=false"])
+            .arg("--renderer=cpu")
+            .arg(format!("--embedded-worker={worker}"))
             .args([
                 "--uploads-per-hour=100000",
                 "--upload-mebibytes-per-day=4000",
@@ -71,7 +95,7 @@ impl Server {
         self.child.id()
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -85,7 +109,7 @@ impl Drop for Server {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
-fn random(state: &mut u64) -> u64 {
+pub fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

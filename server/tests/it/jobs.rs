@@ -299,8 +299,8 @@ async fn a_repeated_submission_is_one_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopping_ends_jobs_and_open_streams_in_time() {
-    let hub = Hub::start().await;
+async fn stopping_keeps_jobs_and_ends_open_streams_in_time() {
+    let hub = Hub::with(&["--shutdown-grace-seconds=0"]).await;
     let job = hub.submit(&slow(1)).await;
     let waiting = hub.submit(&slow(2)).await;
     hub.wait(&job.id, |view| view.status == JobStatus::Generating)
@@ -317,11 +317,22 @@ async fn stopping_ends_jobs_and_open_streams_in_time() {
         "{:?}",
         before.elapsed()
     );
-    let hub = Hub::over(folders, &[]).await;
+    let hub = Hub::over(folders, &["--embedded-worker=false"]).await;
     assert!(
         hub.listed().await.is_empty(),
         "nothing of a stopped job is listed"
     );
+    // Neither failed nor forgotten: both wait in their order, and the attempt of the first does not count.
+    for (place, id) in [&job.id, &waiting.id].into_iter().enumerate() {
+        let view = hub.job(id).await;
+        assert_eq!((view.status, view.attempt), (JobStatus::Queued, 0));
+        assert_eq!(view.queue_position, Some(place as u32));
+    }
+    let hub = Hub::over(hub.stop().await, &[]).await;
+    for id in [&job.id, &waiting.id] {
+        let view = hub.wait(id, |view| view.status.is_final()).await;
+        assert_eq!((view.status, view.attempt), (JobStatus::Completed, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

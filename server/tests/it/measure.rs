@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{GenerationRequest, ImageRef, JobStatus};
 use serde_json::{Value, json};
-use server::jobs::{MemoryQueue, Outcome, Queue, Role, Submission};
+use server::jobs::{EmbeddedQueue, Outcome, Queue, Role, Submission};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
@@ -75,7 +75,10 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "measures"]
 async fn queue_overhead() {
-    let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(16, Duration::from_secs(60)));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.redb");
+    let queue = EmbeddedQueue::open(&file, 16, Duration::from_secs(60)).await;
+    let queue: Arc<dyn Queue> = Arc::new(queue.unwrap());
     overhead("in process", Arc::clone(&queue), queue).await;
     let nats = Nats::start();
     let app = Arc::new(nats.queue(16, Role::App).await);

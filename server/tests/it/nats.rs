@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use server::jobs::{NatsOptions, NatsQueue, Role};
+use server::jobs::redelivery::Backoff;
+use server::jobs::{NatsOptions, NatsQueue, Patience, Role};
 use tempfile::TempDir;
 
 pub struct Nats {
@@ -45,18 +46,32 @@ impl Nats {
     }
 
     pub async fn queue(&self, capacity: usize, role: Role) -> NatsQueue {
-        self.queue_of("test", capacity, role).await
+        self.queue_of("test", capacity, Duration::from_secs(60), role)
+            .await
     }
 
     /// The queue of the hub whose names begin with `prefix`.
-    pub async fn queue_of(&self, prefix: &str, capacity: usize, role: Role) -> NatsQueue {
+    pub async fn queue_of(
+        &self,
+        prefix: &str,
+        capacity: usize,
+        retention: Duration,
+        role: Role,
+    ) -> NatsQueue {
         let options = NatsOptions {
             url: self.url(),
             prefix: prefix.into(),
             capacity,
-            retention: Duration::from_secs(60),
+            retention,
             ack_wait: Duration::from_secs(1),
             replicas: 1,
+            unreadable: Patience {
+                deliveries: 3,
+                pauses: Backoff {
+                    first: Duration::from_millis(200),
+                    longest: Duration::from_millis(400),
+                },
+            },
         };
         NatsQueue::connect(options, role).await.unwrap()
     }

@@ -17,6 +17,7 @@ async fn over(endpoint: &str) -> Hub {
         "--s3-bucket=demo-hub",
         "--s3-access-key-id=id",
         "--s3-secret-access-key=secret",
+        "--save-patience-seconds=0",
     ])
     .await
 }

@@ -7,15 +7,20 @@ use std::time::Duration;
 use futures::StreamExt;
 use protocol::{ImageRef, JobPreview, JobStatus, Problem, ProblemCode, Progress};
 use server::images::Keeping;
+use server::jobs::embedded::FILE;
 use server::jobs::{
-    Claim, HandBack, JobEvent, MemoryQueue, Outcome, Queue, Role, Submission, WorkerStatus,
+    Claim, EmbeddedQueue, HandBack, JobEvent, Outcome, Queue, Role, Submission, WorkerStatus,
 };
 use server::limits::ClientKey;
+
+use tempfile::TempDir;
 
 use crate::hub::{GLYPH, request};
 use crate::nats::Nats;
 
 const WAIT: Duration = Duration::from_secs(8);
+const RETENTION: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A queue as two app replicas and a worker see it.
 pub struct Kit {
@@ -23,26 +28,33 @@ pub struct Kit {
     other: Arc<dyn Queue>,
     worker: Arc<dyn Queue>,
     _nats: Option<Nats>,
+    _folder: Option<TempDir>,
 }
 
 impl Kit {
-    async fn memory(capacity: usize) -> Self {
-        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new(capacity, Duration::from_secs(60)));
+    async fn embedded(capacity: usize, retention: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let queue = EmbeddedQueue::open(&file, capacity, retention).await;
+        let queue: Arc<dyn Queue> = Arc::new(queue.unwrap());
         Self {
             app: Arc::clone(&queue),
             other: Arc::clone(&queue),
             worker: queue,
             _nats: None,
+            _folder: Some(folder),
         }
     }
 
-    async fn nats(capacity: usize) -> Self {
+    async fn nats(capacity: usize, retention: Duration) -> Self {
         let nats = Nats::start();
+        let queue = async |role| Arc::new(nats.queue_of("test", capacity, retention, role).await);
         Self {
-            app: Arc::new(nats.queue(capacity, Role::App).await),
-            other: Arc::new(nats.queue(capacity, Role::App).await),
-            worker: Arc::new(nats.queue(capacity, Role::Worker).await),
+            app: queue(Role::App).await,
+            other: queue(Role::App).await,
+            worker: queue(Role::Worker).await,
             _nats: Some(nats),
+            _folder: None,
         }
     }
 
@@ -59,7 +71,15 @@ impl Kit {
     }
 }
 
-async fn pull(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
+/// The queue in that folder.
+pub async fn embedded(folder: &TempDir, capacity: usize) -> EmbeddedQueue {
+    let file = folder.path().join(FILE);
+    EmbeddedQueue::open(&file, capacity, RETENTION)
+        .await
+        .unwrap()
+}
+
+pub async fn pull(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
     let models = [GLYPH.to_owned()];
     let deadline = tokio::time::Instant::now() + WAIT;
     while tokio::time::Instant::now() < deadline {
@@ -71,7 +91,7 @@ async fn pull(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
     None
 }
 
-async fn pull_at_once(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
+pub async fn pull_at_once(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
     let models = [GLYPH.to_owned()];
     queue
         .pull(&models, Duration::from_millis(200))
@@ -79,7 +99,7 @@ async fn pull_at_once(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
         .unwrap()
 }
 
-fn submission(prompt: &str, key: Option<&str>) -> Submission {
+pub fn submission(prompt: &str, key: Option<&str>) -> Submission {
     let mut request = request(prompt, 1);
     request.num_inference_steps = Some(8);
     Submission {
@@ -93,14 +113,14 @@ fn submission(prompt: &str, key: Option<&str>) -> Submission {
     }
 }
 
-fn completed() -> Outcome {
+pub fn completed() -> Outcome {
     Outcome::Completed(ImageRef {
         url: "/images/x.png".into(),
         permalink: "/i/x".into(),
     })
 }
 
-fn steps(step: u32) -> Progress {
+pub fn steps(step: u32) -> Progress {
     Progress {
         step,
         total_steps: 8,
@@ -365,12 +385,18 @@ async fn a_worker_that_waits_is_woken(kit: Kit) {
     assert_eq!(waiting.await.unwrap(), Some(id));
 }
 
-async fn estimates_come_from_jobs_that_ended(kit: Kit) {
-    let worker = WorkerStatus {
+/// A worker that is well.
+pub fn worker() -> WorkerStatus {
+    WorkerStatus {
         id: "w".into(),
         models: vec![GLYPH.into()],
         job: None,
-    };
+        stepped_back: None,
+    }
+}
+
+async fn estimates_come_from_jobs_that_ended(kit: Kit) {
+    let worker = worker();
     let heard = async {
         while kit.app.status().await.workers == 0 {
             kit.worker.heartbeat(&worker).await;
@@ -446,19 +472,81 @@ async fn every_job_ends_once_among_many_workers(kit: Kit) {
     }
 }
 
+async fn a_job_that_nothing_took_on_comes_back_after_its_time(kit: Kit) {
+    let id = kit.submit("a").await;
+    let mut busy = Problem::new(ProblemCode::EndpointUnavailable, "busy");
+    busy.retry_after = Some(1);
+    let handed_back = tokio::time::Instant::now();
+    let claim = kit.pull().await;
+    claim
+        .hand_back(HandBack::Refused(busy.clone()))
+        .await
+        .unwrap();
+    let view = kit.other.get(&id).await.unwrap();
+    assert_eq!((view.status, view.attempt), (JobStatus::Queued, 0));
+    assert_eq!(view.postponed.unwrap().reason, busy);
+    // Others do not wait for it.
+    let next = kit.submit("b").await;
+    let claim = kit.pull().await;
+    assert_eq!(claim.id(), next);
+    claim.finish(completed()).await.unwrap();
+    let claim = kit.pull().await;
+    assert_eq!(claim.id(), id);
+    assert!(handed_back.elapsed() >= Duration::from_secs(1));
+    let view = kit.other.get(&id).await.unwrap();
+    assert_eq!((view.attempt, view.postponed), (1, None));
+}
+
+/// The retention of this kit's queue is one second.
+async fn a_job_that_waits_for_longer_than_the_retention_is_known(kit: Kit) {
+    let created = kit.app.submit(submission("a", Some("k"))).await.unwrap();
+    let second = kit.submit("b").await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    for id in [&created.id, &second] {
+        let view = kit.other.get(id).await.unwrap();
+        assert_eq!(view.status, JobStatus::Queued);
+        assert!(kit.other.events(id).await.is_ok());
+    }
+    let again = kit.other.submit(submission("a", Some("k"))).await.unwrap();
+    assert_eq!(again, created, "the key is as young as its job");
+    let view = kit.other.cancel(&created.id).await.unwrap();
+    assert_eq!(view.status, JobStatus::Cancelled);
+    let claim = kit.pull().await;
+    assert_eq!(claim.id(), second, "a cancelled job is not made");
+    claim.finish(completed()).await.unwrap();
+    // From the end on the retention counts.
+    assert_eq!(kit.status(&second).await, JobStatus::Completed);
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    kit.submit("c").await;
+    let gone = kit.other.get(&second).await.unwrap_err();
+    assert_eq!(gone.code, ProblemCode::NotFound);
+}
+
 macro_rules! conformance {
     ($($test:ident with room for $capacity:literal,)*) => {
         mod in_process {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                super::$test(super::Kit::memory($capacity).await).await;
+                super::$test(super::Kit::embedded($capacity, super::RETENTION).await).await;
             })*
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_job_that_waits_for_longer_than_the_retention_is_known() {
+                let kit = super::Kit::embedded(8, super::SHORT).await;
+                super::a_job_that_waits_for_longer_than_the_retention_is_known(kit).await;
+            }
         }
         mod nats {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                super::$test(super::Kit::nats($capacity).await).await;
+                super::$test(super::Kit::nats($capacity, super::RETENTION).await).await;
             })*
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_job_that_waits_for_longer_than_the_retention_is_known() {
+                let kit = super::Kit::nats(8, super::SHORT).await;
+                super::a_job_that_waits_for_longer_than_the_retention_is_known(kit).await;
+            }
         }
     };
 }
@@ -475,6 +563,7 @@ conformance! {
     a_job_that_kills_its_workers_fails_and_others_flow with room for 8,
     a_draining_worker_gives_its_job_back_unharmed with room for 8,
     a_failure_that_may_pass_is_tried_three_times with room for 8,
+    a_job_that_nothing_took_on_comes_back_after_its_time with room for 8,
     workers_get_only_their_models with room for 8,
     a_worker_that_waits_is_woken with room for 8,
     estimates_come_from_jobs_that_ended with room for 8,
@@ -484,7 +573,7 @@ conformance! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_lost_its_job_cannot_end_it() {
-    let kit = Kit::nats(8).await;
+    let kit = Kit::nats(8, RETENTION).await;
     let id = kit.submit("a").await;
     let silent = kit.pull().await;
     let holder = pull(&*kit.other).await.expect("the job, handed out again");
@@ -499,7 +588,7 @@ async fn a_worker_that_lost_its_job_cannot_end_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_tells_of_itself_keeps_its_job() {
-    let kit = Kit::nats(8).await;
+    let kit = Kit::nats(8, RETENTION).await;
     kit.submit("a").await;
     let claim = kit.pull().await;
     for _ in 0..8 {
@@ -546,36 +635,4 @@ async fn jobs_outlast_a_restart_of_nats() {
     );
     let next = app.submit(submission("b", None)).await.unwrap().id;
     assert_eq!(pull(&worker).await.unwrap().id(), next);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn messages_that_are_no_jobs_are_removed_and_jobs_flow() {
-    let nats = Nats::start();
-    let app = nats.queue(8, Role::App).await;
-    let worker = nats.queue(8, Role::Worker).await;
-    let client = async_nats::connect(nats.url()).await.unwrap();
-    let request = serde_json::to_value(request("a", 1)).unwrap();
-    let order = |id: &str| serde_json::json!({ "id": id, "request": request }).to_string();
-    let messages = [
-        "no JSON".to_owned(),
-        "{}".to_owned(),
-        order(">"),
-        order("a.b"),
-        order(""),
-    ];
-    let count = messages.len();
-    for (place, message) in messages.into_iter().enumerate() {
-        let subject = format!("test.queue.demo-hub=2Fglyph.x{place}");
-        client.publish(subject, message.into()).await.unwrap();
-    }
-    client.flush().await.unwrap();
-    let id = app.submit(submission("b", None)).await.unwrap().id;
-    assert_eq!(pull(&worker).await.expect("the job").id(), id);
-    let context = async_nats::jetstream::new(client);
-    let mut stream = context.get_stream("test-queue").await.unwrap();
-    let stored = stream.info().await.unwrap().state.clone();
-    assert_eq!(
-        (stored.messages, stored.last_sequence),
-        (1, count as u64 + 1)
-    );
 }

@@ -119,7 +119,11 @@ pub(super) async fn follow(
 fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
     match view.status {
         JobStatus::Queued => {
-            task.update(|r| r.queue(view.queue_position, view.eta_ms.map(|ms| ms as f64)));
+            let eta_ms = view.eta_ms.map(|ms| ms as f64);
+            task.update(|r| match view.postponed {
+                Some(postponed) => r.postpone(postponed.reason.detail, eta_ms),
+                None => r.queue(view.queue_position, eta_ms),
+            });
         }
         JobStatus::Generating => task.update(|r| {
             r.step(

@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::queue::{Claim, HandBack, Outcome};
-use super::super::record::JobRecord;
+use super::super::record::{JobRecord, Occasion};
+use super::super::redelivery::now_ms;
 use super::Shared;
 use super::pull::settle;
 use super::records::Held;
@@ -141,11 +142,12 @@ impl Claim for NatsClaim {
 
     async fn finish(self: Box<Self>, outcome: Outcome) -> Result<bool, Problem> {
         let completed = matches!(outcome, Outcome::Completed(_));
+        let now = now_ms();
         let mut held = self.held.lock().await;
         let ended = self
             .queue
             .change_surely(&self.id, &mut held, PATIENCE, |record| {
-                record.finish(self.number, outcome.clone())
+                record.finish(self.number, outcome.clone(), now)
             })
             .await?;
         let Some((record, _)) = held.as_ref() else {
@@ -166,18 +168,27 @@ impl Claim for NatsClaim {
     }
 
     async fn hand_back(self: Box<Self>, reason: HandBack) -> Result<(), Problem> {
+        let others = match &reason {
+            HandBack::WorkerFault { worker, .. } => {
+                self.queue.workers.has_others(worker, &self.request.model)
+            }
+            _ => false,
+        };
+        let occasion = Occasion::now(others);
         let mut held = self.held.lock().await;
         let changed = self
             .queue
             .change_surely(&self.id, &mut held, PATIENCE, |record| {
-                record.hand_back(self.number, reason.clone())
+                record.hand_back(self.number, reason.clone(), occasion)
             })
             .await?;
         match held.as_ref() {
             Some((record, _)) if changed => {
                 self.queue.tell_state(record).await;
                 if record.view.status == JobStatus::Queued {
-                    self.acknowledge(AckKind::Nak(None)).await;
+                    let wait = record.wait(now_ms());
+                    let wait = (!wait.is_zero()).then_some(wait);
+                    self.acknowledge(AckKind::Nak(wait)).await;
                     // The process may end now.
                     if let Err(error) = self.queue.client.flush().await {
                         tracing::debug!(%error, id = self.id, "goes back when its time is up");

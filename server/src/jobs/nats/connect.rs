@@ -9,6 +9,7 @@ use async_nats::ConnectOptions;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, kv};
 
+use super::super::redelivery::Backoff;
 use super::lines::Lines;
 use super::workers::Workers;
 use super::{NatsQueue, Shared};
@@ -31,12 +32,34 @@ pub struct NatsOptions {
     pub prefix: String,
     /// Jobs that may wait or be made.
     pub capacity: usize,
-    /// How long a job can still be asked for after its last change.
+    /// How long a job can still be asked for after its end.
     pub retention: Duration,
     /// Silence of a worker after which its job is handed out again.
     pub ack_wait: Duration,
     /// Copies of every message in a NATS cluster.
     pub replicas: usize,
+    /// How long orders that a worker cannot read are left to others.
+    pub unreadable: Patience,
+}
+
+/// How often, and how far apart, something is handed out before it is set aside.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Deliveries.
+    pub deliveries: i64,
+    /// Pauses between them.
+    pub pauses: Backoff,
+}
+
+impl Patience {
+    /// About 25 minutes: the time of a rolling upgrade.
+    pub const UPGRADE: Self = Self {
+        deliveries: 12,
+        pauses: Backoff {
+            first: Duration::from_secs(2),
+            longest: Duration::from_secs(300),
+        },
+    };
 }
 
 /// What a process does with the queue.
@@ -87,8 +110,9 @@ impl NatsQueue {
             workers: Workers::default(),
             options,
         });
+        shared.watch_workers().await?;
         if role == Role::App {
-            shared.watch_workers().await?;
+            shared.keep_refreshing();
         }
         Ok(Self(shared))
     }

@@ -32,6 +32,12 @@ enum Told {
 impl Shared {
     /// Tells whoever follows the job; those who miss it read the bucket.
     pub async fn tell_state(&self, record: &JobRecord) {
+        if record.view.status.is_final()
+            && let Some(key) = &record.key
+            && let Err(problem) = self.touch(&self.keys, key, Duration::ZERO).await
+        {
+            tracing::debug!(%problem, "the key of an ended job expires early");
+        }
         self.tell(&record.view.id, &Told::State(Box::new(record.clone())))
             .await;
     }
@@ -79,7 +85,7 @@ pub async fn follow(queue: Arc<Shared>, id: &str) -> Result<JobEvents, Problem> 
         .flush()
         .await
         .map_err(|e| unavailable("following a job", &e))?;
-    let (record, _) = queue.load(id).await?.ok_or_else(no_such_job)?;
+    let (record, _) = queue.load_or_restore(id).await?.ok_or_else(no_such_job)?;
     let (out, events) = mpsc::channel(BUFFER);
     let mut follower = Follower {
         queue,

@@ -1,6 +1,6 @@
 //! Who is before whom, per model.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use protocol::Problem;
 use tokio::sync::Mutex;
 
 use super::super::estimate::{Durations, Load};
-use super::{Shared, broken, class, unavailable};
+use super::super::format::{self, FORMAT};
+use super::{Shared, class, unavailable};
 
 /// Age up to which a line is not asked for again.
 const FRESH: Duration = Duration::from_millis(250);
@@ -85,20 +86,21 @@ impl Shared {
         })
     }
 
+    /// Durations of a model and their revision; 0: they are new. What cannot be read is begun anew: it is a sample.
     async fn load_durations(&self, model: &str) -> Result<(Durations, u64), Problem> {
-        let entry = self
-            .durations
-            .entry(class(model))
-            .await
-            .map_err(|e| unavailable("reading durations", &e))?;
-        match entry {
-            Some(entry) if !entry.value.is_empty() => {
-                let durations = serde_json::from_slice(&entry.value).map_err(broken)?;
-                Ok((durations, entry.revision))
-            }
-            Some(entry) => Ok((Durations::default(), entry.revision)),
-            None => Ok((Durations::default(), 0)),
+        let entry = |key: String| async move {
+            let entry = self.durations.entry(key).await;
+            entry.map_err(|e| unavailable("reading durations", &e))
+        };
+        if let Some(entry) = entry(durations_key(model)).await? {
+            let durations = format::read(&entry.value).unwrap_or_default();
+            return Ok((durations, entry.revision));
         }
+        let first = entry(class(model)).await?.and_then(|entry| {
+            let milliseconds: VecDeque<u64> = serde_json::from_slice(&entry.value).ok()?;
+            Some(milliseconds.into())
+        });
+        Ok((first.unwrap_or_default(), 0))
     }
 
     /// Notes how long a job took. Where several workers do so at once one of them may be lost: it is a sample.
@@ -114,7 +116,7 @@ impl Shared {
         let noted = match serde_json::to_vec(&durations) {
             Ok(json) => self
                 .durations
-                .update(class(model), json.into(), revision)
+                .update(durations_key(model), json.into(), revision)
                 .await
                 .map_err(|e| e.to_string()),
             Err(error) => Err(error.to_string()),
@@ -123,6 +125,11 @@ impl Shared {
             tracing::debug!(error, "a duration is not noted");
         }
     }
+}
+
+/// Beside the key of the first format, which older versions go on to read and write.
+fn durations_key(model: &str) -> String {
+    format!("{}.{FORMAT}", class(model))
 }
 
 #[cfg(test)]

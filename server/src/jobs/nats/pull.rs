@@ -11,10 +11,13 @@ use futures::stream::FuturesUnordered;
 use protocol::Problem;
 
 use super::super::queue::Claim;
-use super::super::record::{Claimed, JobRecord};
+use super::super::record::Claimed;
+use super::super::redelivery::now_ms;
 use super::claim::NatsClaim;
-use super::records::is_job_id;
-use super::{Order, Shared, broken, class, unavailable};
+use super::dead::nak;
+use super::order::Order;
+use super::records::Found;
+use super::{Shared, class, unavailable};
 
 impl Shared {
     /// The consumer of a model's jobs.
@@ -115,50 +118,38 @@ async fn fetch(
     }
 }
 
-/// Makes a message a claim, or settles it where there is nothing left to do.
+/// Makes a message a claim, settles it where there is nothing left to do, or leaves it to others.
 async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Claim>>, Problem> {
-    let order = serde_json::from_slice::<Order>(&message.payload).ok();
-    // The id becomes a key and part of subjects.
-    let Some(Order {
-        id,
-        request,
-        keeping,
-        client,
-        network,
-        resume,
-    }) = order.filter(|order| is_job_id(&order.id))
-    else {
-        tracing::error!(subject = %message.subject, "a message that is no job was removed");
-        settle(&message).await;
-        return Ok(None);
+    let order = match Order::read(&message.payload) {
+        Ok(order) => order,
+        Err(unreadable) => {
+            queue.leave_or_set_aside(&message, &unreadable).await;
+            return Ok(None);
+        }
     };
+    let id = order.id.clone();
     // Listened to before the job is claimed, so that no wish to cancel it falls in between.
     let cancels = queue
         .client
         .subscribe(queue.cancel_subject(&id))
         .await
         .map_err(|e| unavailable("claiming a job", &e))?;
-    let mut held = queue.load(&id).await?;
-    if held.is_none() {
+    let held = match queue.look(&id).await? {
+        Found::Held(held) => *held,
         // It waited for longer than states are kept.
-        let record = JobRecord {
-            client,
-            network,
-            ..JobRecord::new(id.clone(), request, keeping, resume)
-        };
-        let json = serde_json::to_vec(&record).map_err(broken)?;
-        let revision = queue
-            .jobs
-            .create(&id, json.into())
-            .await
-            .map_err(|e| unavailable("claiming a job", &e))?;
-        held = Some((record, revision));
-    }
+        Found::Missing => queue.restore(order).await?,
+        Found::Unreadable(unreadable) => {
+            queue.leave_or_set_aside(&message, &unreadable).await;
+            return Ok(None);
+        }
+    };
+    let mut held = Some(held);
     let mut claimed = Claimed::Ended;
+    let now = now_ms();
     let changed = queue
         .change(&id, &mut held, |record| {
             let before = record.number;
-            claimed = record.claim();
+            claimed = record.claim(now);
             record.number != before
         })
         .await?;
@@ -168,17 +159,23 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
     if changed {
         queue.tell_state(&held.0).await;
     }
-    if claimed == Claimed::Ended {
-        tracing::info!(id, status = ?held.0.view.status, "nothing left to do");
-        settle(&message).await;
-        return Ok(None);
+    match claimed {
+        Claimed::Run => Ok(Some(Box::new(NatsClaim::new(
+            Arc::clone(queue),
+            message,
+            held,
+            cancels,
+        )))),
+        Claimed::Ended => {
+            tracing::info!(id, status = ?held.0.view.status, "nothing left to do");
+            settle(&message).await;
+            Ok(None)
+        }
+        Claimed::NotYet(wait) => {
+            nak(&message, wait).await;
+            Ok(None)
+        }
     }
-    Ok(Some(Box::new(NatsClaim::new(
-        Arc::clone(queue),
-        message,
-        held,
-        cancels,
-    ))))
 }
 
 /// Removes a message; one that stays is delivered again and finds its job ended.

@@ -5,31 +5,49 @@ use std::time::Duration;
 use async_nats::jetstream::kv::UpdateErrorKind;
 use protocol::Problem;
 
+use super::super::format::{self, Unreadable};
 use super::super::record::JobRecord;
 use super::{Shared, broken, unavailable};
 
 /// A record and the revision of its key.
 pub type Held = (JobRecord, u64);
 
+/// What the bucket has of a job.
+pub enum Found {
+    Held(Box<Held>),
+    Missing,
+    /// A state that this version cannot read, and must not touch.
+    Unreadable(Unreadable),
+}
+
 impl Shared {
     /// A job's state.
     pub async fn load(&self, id: &str) -> Result<Option<Held>, Problem> {
+        match self.look(id).await? {
+            Found::Held(held) => Ok(Some(*held)),
+            Found::Missing => Ok(None),
+            Found::Unreadable(unreadable) => Err(broken(unreadable)),
+        }
+    }
+
+    /// A job's state, or why there is none to be had.
+    pub async fn look(&self, id: &str) -> Result<Found, Problem> {
         // What cannot be a job's id need not be looked up, and could not.
         if !is_job_id(id) {
-            return Ok(None);
+            return Ok(Found::Missing);
         }
         let entry = self
             .jobs
             .entry(id)
             .await
             .map_err(|e| unavailable("reading a job", &e))?;
-        match entry {
-            Some(entry) if !entry.value.is_empty() => {
-                let record = serde_json::from_slice(&entry.value).map_err(broken)?;
-                Ok(Some((record, entry.revision)))
-            }
-            _ => Ok(None),
-        }
+        Ok(match entry {
+            Some(entry) if !entry.value.is_empty() => match format::read(&entry.value) {
+                Ok(record) => Found::Held(Box::new((record, entry.revision))),
+                Err(unreadable) => Found::Unreadable(unreadable),
+            },
+            _ => Found::Missing,
+        })
     }
 
     /// Applies `change` to the job until it is written or, `false`, changes nothing. `held` is the state known so

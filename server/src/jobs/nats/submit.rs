@@ -11,13 +11,17 @@ use protocol::{JobCreated, JobStatus, Problem};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::super::format::{self, FORMAT};
 use super::super::queue::{Submission, key_reused, new_id, queue_full};
 use super::super::record::JobRecord;
-use super::{Order, Shared, broken, unavailable};
+use super::order::Order;
+use super::{Shared, broken, unavailable};
 
 /// What an `Idempotency-Key` stands for.
 #[derive(Serialize, Deserialize)]
 struct KeyEntry {
+    #[serde(default = "format::first")]
+    format: u32,
     id: String,
     seed: u64,
     fingerprint: String,
@@ -44,6 +48,7 @@ impl Shared {
             network,
         } = submission;
         let entry = KeyEntry {
+            format: FORMAT,
             id: new_id()?,
             seed: request.seed.unwrap_or_default(),
             fingerprint: hex::encode(fingerprint),
@@ -61,6 +66,7 @@ impl Shared {
         let record = JobRecord {
             client,
             network,
+            key: key.clone(),
             ..JobRecord::new(created.id.clone(), request, keeping, resume)
         };
         // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
@@ -90,7 +96,7 @@ impl Shared {
             .await
             .map_err(|e| unavailable("reading an idempotency key", &e))?
             .ok_or_else(|| unavailable("reading an idempotency key", &"it has just expired"))?;
-        let known: KeyEntry = serde_json::from_slice(&known).map_err(broken)?;
+        let known: KeyEntry = format::read(&known).map_err(broken)?;
         if known.fingerprint != entry.fingerprint {
             return Err(key_reused());
         }
@@ -113,15 +119,7 @@ impl Shared {
             Err(error) => return Err(unavailable("writing a job", &error)),
         }
         let request = &record.view.request;
-        let order = serde_json::to_vec(&Order {
-            id: id.clone(),
-            request: request.clone(),
-            keeping: record.keeping.clone(),
-            client: record.client.clone(),
-            network: record.network,
-            resume: record.resume.clone(),
-        })
-        .map_err(broken)?;
+        let order = serde_json::to_vec(&Order::from(record)).map_err(broken)?;
         let message = PublishMessage::build().payload(order.into()).message_id(id);
         let sent = self
             .context

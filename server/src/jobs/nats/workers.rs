@@ -21,14 +21,20 @@ struct Sign {
 }
 
 impl Workers {
-    /// Workers heard of lately, of all models or of one.
+    /// Workers heard of lately; with a model, those that take its jobs now.
     pub fn count(&self, model: Option<&str>) -> usize {
+        self.counted(|worker| model.is_none_or(|model| worker.could_take(model)))
+    }
+
+    /// Whether a worker other than `worker` is well and takes jobs of `model`.
+    pub fn has_others(&self, worker: &str, model: &str) -> bool {
+        self.counted(|other| other.id != worker && other.could_take(model)) > 0
+    }
+
+    fn counted(&self, of: impl Fn(&WorkerStatus) -> bool) -> usize {
         let mut workers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|_, (seen, _)| seen.elapsed() < WORKER_GONE);
-        workers
-            .values()
-            .filter(|(_, worker)| model.is_none_or(|m| worker.models.iter().any(|x| x == m)))
-            .count()
+        workers.values().filter(|(_, worker)| of(worker)).count()
     }
 
     fn hear(&self, sign: Sign) {

@@ -147,7 +147,7 @@ impl Endpoint {
                 drop(admission);
             }
             let error = self.error(kind);
-            let pause = retry::pause(attempt, error.kind.retry_after(), retry::random());
+            let pause = retry::pause(attempt, error.kind.retry_after(), crate::random::fraction());
             if !error.may_repeat
                 || attempt >= self.config.attempts
                 || Instant::now() + pause >= deadline

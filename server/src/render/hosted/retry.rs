@@ -19,13 +19,6 @@ pub fn pause(attempt: u32, asked: Option<Duration>, random: f64) -> Duration {
     asked.map_or(jittered, |asked| asked + jittered)
 }
 
-/// A number that is uniform in [0, 1); 1/2 where the system has no randomness.
-pub fn random() -> f64 {
-    crate::random::bytes::<4>().map_or(0.5, |bytes| {
-        f64::from(u32::from_le_bytes(bytes)) / 2_f64.powi(32)
-    })
-}
-
 /// `Retry-After` in either form (RFC 9110, 10.2.3).
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
@@ -50,7 +43,7 @@ mod tests {
         assert_eq!(pause(3, None, 0.0), Duration::ZERO);
         let asked = Duration::from_secs(20);
         assert_eq!(pause(1, Some(asked), 0.0), asked);
-        assert!((0.0..1.0).contains(&random()));
+        assert!((0.0..1.0).contains(&crate::random::fraction()));
     }
 
     #[test]

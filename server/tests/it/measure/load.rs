@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use server::jobs::Role;
@@ -35,7 +36,7 @@ async fn submitting_and_asking() {
         wrk("status", &apps, &waiting.join(","), seconds);
         let queue = cluster
             .nats
-            .queue_of("demo-hub", 10_000, Role::Worker)
+            .queue_of("demo-hub", 10_000, Duration::from_secs(3600), Role::Worker)
             .await;
         let working = idle_worker(std::sync::Arc::new(queue));
         wrk("submit", &apps, "", seconds);
