@@ -1,5 +1,7 @@
 // Lets the hub open without a network. Pages come from the network where there is one; files whose names change with their
 // content come from the cache. Weights, pictures and everything that is not a GET pass by: the render worker keeps the weights.
+// A cache may fail at any call: the disk is full, the profile is damaged, storage is blocked. What the network answers passes all
+// the same; storing happens beside it, and a failure there only means that less works offline.
 
 const CACHE = "demo-hub-pages";
 /** The workers that make pictures: the name in `assets.json`, and how their files begin. */
@@ -20,7 +22,7 @@ self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim(
 
 self.addEventListener("message", (event) => {
   // A picture was made here: from now on the workers that it took shall start without a network too.
-  if (Array.isArray(event.data)) event.waitUntil(refresh(event.data));
+  if (Array.isArray(event.data)) beside(event, refresh(event.data));
 });
 
 self.addEventListener("fetch", (event) => {
@@ -32,7 +34,7 @@ self.addEventListener("fetch", (event) => {
   } else if (HASHED.test(url.pathname) && !url.pathname.startsWith("/images/")) {
     event.respondWith(cacheFirst(request));
   } else if (url.pathname === MODELS || ICONS.includes(url.pathname)) {
-    event.respondWith(networkFirst(request, url.pathname));
+    event.respondWith(networkFirst(event, url.pathname));
   }
 });
 
@@ -56,15 +58,12 @@ async function refresh(wanted = []) {
 
 /** The page from the network, with everything that it loads stored when the build is a new one; else the stored page. */
 async function page(event, key) {
-  const cache = await caches.open(CACHE);
   try {
     const answer = await fetch(event.request);
-    if (answer.ok) event.waitUntil(renew());
+    if (answer.ok) beside(event, renew());
     return answer;
   } catch (error) {
-    const kept = await cache.match(key);
-    if (kept) return kept;
-    throw error;
+    return orThrow(await stored(key), error);
   }
 }
 
@@ -75,21 +74,40 @@ async function renew() {
   if (!kept || (await kept.text()) !== now) await refresh();
 }
 
-async function networkFirst(request, key) {
-  const cache = await caches.open(CACHE);
+async function networkFirst(event, key) {
   try {
-    const answer = await fetch(request);
-    if (answer.ok) await cache.put(key, answer.clone());
+    const answer = await fetch(event.request);
+    if (answer.ok) beside(event, store(key, answer.clone()));
     return answer;
   } catch (error) {
-    const kept = await cache.match(key);
-    if (kept) return kept;
-    throw error;
+    return orThrow(await stored(key), error);
   }
 }
 
 async function cacheFirst(request) {
+  return (await stored(request)) ?? fetch(request);
+}
+
+/** What the cache has; nothing where it fails. */
+async function stored(key) {
+  try {
+    return await (await caches.open(CACHE)).match(key);
+  } catch {
+    return undefined;
+  }
+}
+
+async function store(key, answer) {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(request);
-  return kept ?? fetch(request);
+  await cache.put(key, answer);
+}
+
+/** Lets work go on behind the answer; it may fail. */
+function beside(event, work) {
+  event.waitUntil(work.catch((error) => console.warn("what works offline was not stored:", error)));
+}
+
+function orThrow(answer, error) {
+  if (answer) return answer;
+  throw error;
 }
