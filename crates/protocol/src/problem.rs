@@ -27,6 +27,10 @@ pub enum ProblemCode {
     BodyTooLarge,
     /// The upload names a type that is not stored.
     UnsupportedType,
+    /// The body did not come in time.
+    RequestTimeout,
+    /// The hub is not known by the name that it was asked by.
+    MisdirectedRequest,
     /// The stored object is not what the upload declared.
     UploadMismatch,
     /// Nothing arrived in the store for this upload.
@@ -69,7 +73,7 @@ impl<'de> Deserialize<'de> for ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -79,6 +83,8 @@ impl ProblemCode {
         Self::MethodNotAllowed,
         Self::BodyTooLarge,
         Self::UnsupportedType,
+        Self::RequestTimeout,
+        Self::MisdirectedRequest,
         Self::UploadMismatch,
         Self::UploadMissing,
         Self::NotOwner,
@@ -112,6 +118,8 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::BodyTooLarge => 413,
             Self::UnsupportedType => 415,
+            Self::RequestTimeout => 408,
+            Self::MisdirectedRequest => 421,
             Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
             Self::NotOwner | Self::ImageRefused => 403,
@@ -135,6 +143,8 @@ impl ProblemCode {
             Self::MethodNotAllowed => "This address does not take that method",
             Self::BodyTooLarge => "The request is too large",
             Self::UnsupportedType => "This type of file is not stored here",
+            Self::RequestTimeout => "The request did not come in time",
+            Self::MisdirectedRequest => "The hub is not known by this name",
             Self::UploadMismatch => "The upload is not what was declared",
             Self::UploadMissing => "The upload did not arrive",
             Self::NotOwner => "Not your picture",

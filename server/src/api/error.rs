@@ -62,12 +62,16 @@ pub fn not_found(uri: &Uri) -> ApiError {
     )
 }
 
-/// Answer to a method that an address does not take.
-pub async fn method_not_allowed(method: Method) -> ApiError {
+/// Answer to a method that an address does not take; `OPTIONS` asks which it does. The router adds `Allow`.
+pub async fn method_not_allowed(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     ApiError(Problem::new(
         ProblemCode::MethodNotAllowed,
         format!("{method} is not possible here"),
     ))
+    .into_response()
 }
 
 /// Notes an error that is the server's own and gives what the client may know of it.

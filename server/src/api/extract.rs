@@ -1,13 +1,25 @@
 //! Extractors whose rejections are problems.
 
-use axum::extract::rejection::JsonRejection;
+use std::error::Error;
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use protocol::{Problem, ProblemCode};
 use serde::de::DeserializeOwned;
 
+use super::MAX_BODY_BYTES;
 use super::error::ApiError;
+use crate::serving::BodyTimedOut;
+
+/// Most characters of a detail that may quote the request.
+const MAX_DETAIL: usize = 300;
+
+/// Largest body of a route, in bytes, as an extension; [`MAX_BODY_BYTES`] where there is none.
+#[derive(Clone, Copy)]
+pub struct BodyLimit(pub usize);
 
 /// A JSON body.
 pub struct Json<T>(pub T);
@@ -19,32 +31,115 @@ where
 {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match axum::Json::from_request(request, state).await {
-            Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(ApiError(json_problem(&rejection))),
-        }
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let JsonBytes(bytes) = read(request).await?;
+        Ok(Self(parse(&bytes)?))
     }
 }
 
-pub(super) fn json_problem(rejection: &JsonRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(
-            ProblemCode::BodyTooLarge,
-            "the body has more bytes than this address accepts",
-        )
-        .with_hint("Shorten the prompt.");
-    }
-    if matches!(rejection, JsonRejection::MissingJsonContentType(_)) {
-        return Problem::new(
+/// The bytes of a body that says it is JSON.
+pub struct JsonBytes(pub Bytes);
+
+/// Reads a body that is marked as JSON and not too large.
+pub async fn read(request: Request) -> Result<JsonBytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::new(
             ProblemCode::UnsupportedType,
             "the body is not marked as JSON",
         )
-        .with_hint("Send it with content-type: application/json.");
+        .with_hint("Send it with content-type: application/json."));
     }
-    // The text may quote the body.
-    let detail: String = rejection.body_text().chars().take(300).collect();
+    let limit = request.extensions().get::<BodyLimit>();
+    let limit = limit.map_or(MAX_BODY_BYTES, |limit| limit.0);
+    let body: Body = request.into_body();
+    // What says that it is too large is not even begun: a client that asked first is told before it sends.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(JsonBytes(collected.to_bytes())),
+        Err(error) => Err(unread(&*error)),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = error.inner().to_string();
+        let mut problem = if path == "." {
+            malformed(&reason)
+        } else {
+            malformed(&format!("{path}: {reason}"))
+        };
+        problem.field = member(&path, &reason).map(Into::into);
+        problem
+    })?;
+    json.end().map_err(|error| malformed(&error.to_string()))?;
+    Ok(value)
+}
+
+/// The member of the body that is wrong: the one in which reading stopped, or the one that serde says is missing or
+/// not known.
+fn member(path: &str, reason: &str) -> Option<String> {
+    if path != "." {
+        return Some(path.to_owned());
+    }
+    ["missing field `", "unknown field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| reason.strip_prefix(start)?.split('`').next())
+        .map(|name| name.chars().take(40).collect())
+}
+
+fn malformed(reason: &str) -> Problem {
+    // It may quote the body.
+    let detail: String = reason.chars().take(MAX_DETAIL).collect();
     Problem::new(ProblemCode::MalformedRequest, detail)
+}
+
+fn too_large() -> Problem {
+    Problem::new(
+        ProblemCode::BodyTooLarge,
+        "the body has more bytes than this address accepts",
+    )
+    .with_hint("Shorten the prompt.")
+}
+
+/// Why a body could not be read to its end.
+fn unread(error: &(dyn Error + 'static)) -> Problem {
+    if is_due_to::<LengthLimitError>(error) {
+        return too_large();
+    }
+    if is_due_to::<BodyTimedOut>(error) {
+        return Problem::new(
+            ProblemCode::RequestTimeout,
+            "the rest of the body did not come in time",
+        )
+        .with_hint("Send the request again.");
+    }
+    malformed("the body broke off")
+}
+
+fn is_due_to<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<E>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// `application/json` or a type that is written as JSON (RFC 6839, 3.1).
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let Some(value) = value.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let name = value.split(';').next().unwrap_or_default().trim();
+    let name = name.to_ascii_lowercase();
+    name == "application/json" || (name.starts_with("application/") && name.ends_with("+json"))
 }
 
 /// The query string.
@@ -60,13 +155,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => {
-                let detail: String = rejection.body_text().chars().take(300).collect();
-                Err(ApiError(Problem::new(
-                    ProblemCode::MalformedRequest,
-                    detail,
-                )))
-            }
+            Err(rejection) => Err(ApiError(malformed(&rejection.body_text()))),
         }
     }
 }
@@ -85,5 +174,52 @@ where
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(_) => Err(super::error::not_found(&parts.uri)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::http::HeaderValue;
+    use protocol::GenerationRequest;
+
+    #[test]
+    fn the_member_that_is_wrong_is_named() {
+        for (body, field) in [
+            (r#"{"model": "m", "prompt": 5}"#, Some("prompt")),
+            (r#"{"model": "m"}"#, Some("prompt")),
+            (r#"{"model": "m", "prompt": "x", "n": 2}"#, Some("n")),
+            (r#"{"model": "m", "prompt": "x", "seed": -1}"#, Some("seed")),
+            ("{", None),
+            ("[", None),
+            (r#"{"model": "m", "prompt": "x"} x"#, None),
+        ] {
+            let problem = parse::<GenerationRequest>(body.as_bytes()).unwrap_err();
+            assert_eq!(problem.code, ProblemCode::MalformedRequest);
+            assert_eq!(
+                problem.field.as_deref(),
+                field,
+                "{body}: {}",
+                problem.detail
+            );
+        }
+    }
+
+    #[test]
+    fn json_is_marked_as_such() {
+        for (value, json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/problem+json", true),
+            ("text/json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            assert_eq!(is_json(&headers), json, "{value}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
     }
 }

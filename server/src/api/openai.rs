@@ -4,13 +4,13 @@
 mod answer;
 mod error;
 mod jobs;
+mod members;
 mod request;
 mod stream;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
@@ -43,9 +43,9 @@ pub async fn create(
     State(hub): State<Hub>,
     visitor: Visitor,
     headers: HeaderMap,
-    body: Result<axum::Json<ImagesRequest>, JsonRejection>,
+    request: Request,
 ) -> Result<Response, OpenAiError> {
-    let axum::Json(request) = body.map_err(|rejection| OpenAiError::unreadable(&rejection))?;
+    let request = ImagesRequest::parse(&super::extract::read(request).await?.0)?;
     let plan = Plan::new(request, &hub.catalog)?;
     let key = super::jobs::idempotency_key(&headers).map_err(|error| error.0)?;
     let jobs = Jobs::submit(&hub, &visitor, &plan, key).await?;

@@ -103,7 +103,12 @@ async fn errors_have_openais_form() {
         ),
         (json!({"n": 0}), 400, "out_of_range", json!("n")),
         (json!({"n": 11}), 400, "out_of_range", json!("n")),
-        (json!({"size": "63x64"}), 400, "out_of_range", json!("size")),
+        (
+            json!({"size": "63x64"}),
+            400,
+            "invalid_value",
+            json!("size"),
+        ),
         (
             json!({"partial_images": 4}),
             400,
@@ -113,13 +118,13 @@ async fn errors_have_openais_form() {
         (
             json!({"output_format": "webp"}),
             400,
-            "out_of_range",
+            "invalid_value",
             json!("output_format"),
         ),
         (
             json!({"background": "transparent"}),
             400,
-            "out_of_range",
+            "invalid_value",
             json!("background"),
         ),
         (
@@ -137,14 +142,14 @@ async fn errors_have_openais_form() {
         (
             json!({"response_format": "gif"}),
             400,
-            "malformed_request",
-            Value::Null,
+            "invalid_value",
+            json!("response_format"),
         ),
         (
             json!({"colour": "red"}),
             400,
-            "malformed_request",
-            Value::Null,
+            "unknown_parameter",
+            json!("colour"),
         ),
     ];
     for (change, status, code, param) in cases {
@@ -161,6 +166,134 @@ async fn errors_have_openais_form() {
         assert!(!error["message"].as_str().unwrap().is_empty());
     }
     assert!(hub.listed().await.is_empty());
+}
+
+/// The codes are those of <https://platform.openai.com/docs/guides/error-codes>; a client that meets
+/// `unknown_parameter` leaves `param` out and asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_member_that_is_wrong_is_named() {
+    let hub = Hub::start().await;
+    let mut cases = vec![
+        (
+            json!({"prompt": "x", "steps": 20}),
+            "unknown_parameter",
+            json!("steps"),
+        ),
+        (
+            json!({"prompt": "x", "": 1}),
+            "unknown_parameter",
+            json!(""),
+        ),
+        (
+            json!({"model": GLYPH}),
+            "missing_required_parameter",
+            json!("prompt"),
+        ),
+        (json!({}), "missing_required_parameter", json!("prompt")),
+        (json!({"prompt": null}), "invalid_type", json!("prompt")),
+        (
+            json!({"prompt": ["red apple"]}),
+            "invalid_type",
+            json!("prompt"),
+        ),
+        (json!({"prompt": 5}), "invalid_type", json!("prompt")),
+        (
+            json!({"prompt": "x", "response_format": "file"}),
+            "invalid_value",
+            json!("response_format"),
+        ),
+        (json!({"prompt": "x", "n": -1}), "out_of_range", json!("n")),
+        (
+            json!({"prompt": "x", "n": 4_294_967_296_u64}),
+            "out_of_range",
+            json!("n"),
+        ),
+        (
+            json!({"prompt": "x", "seed": -1}),
+            "out_of_range",
+            json!("seed"),
+        ),
+        (json!([1]), "malformed_request", Value::Null),
+        (json!("x"), "malformed_request", Value::Null),
+    ];
+    let texts = [
+        "model",
+        "size",
+        "response_format",
+        "output_format",
+        "background",
+        "quality",
+        "style",
+        "moderation",
+        "user",
+        "negative_prompt",
+    ];
+    for name in texts {
+        for value in [json!(1), json!(true), json!(["a"]), json!({"a": 1})] {
+            cases.push((
+                json!({"prompt": "x", name: value}),
+                "invalid_type",
+                json!(name),
+            ));
+        }
+    }
+    let integers = [
+        "n",
+        "partial_images",
+        "output_compression",
+        "num_inference_steps",
+        "seed",
+    ];
+    for name in integers {
+        for value in [json!("2"), json!(1.5), json!(false), json!([1])] {
+            cases.push((
+                json!({"prompt": "x", name: value}),
+                "invalid_type",
+                json!(name),
+            ));
+        }
+    }
+    for (name, value) in [
+        ("stream", json!("true")),
+        ("stream", json!(1)),
+        ("guidance_scale", json!("3")),
+    ] {
+        cases.push((
+            json!({"prompt": "x", name: value}),
+            "invalid_type",
+            json!(name),
+        ));
+    }
+    for (body, code, param) in cases {
+        let answer = generate(&hub, &body).await;
+        assert_eq!(answer.status(), 400, "{body}");
+        let error: Value = answer.json().await.unwrap();
+        let error = &error["error"];
+        assert_eq!(
+            (&error["code"], &error["param"]),
+            (&json!(code), &param),
+            "{body}: {error}"
+        );
+        assert_eq!(error["type"], "invalid_request_error");
+    }
+    // `null` is what clients send for what they do not say.
+    let nothing =
+        json!({"prompt": "x", "n": null, "size": null, "stream": null, "response_format": null});
+    let made = generate(&hub, &nothing).await;
+    assert_eq!(made.status(), StatusCode::OK);
+    // What is no JSON, or not said to be.
+    let url = format!("{}/v1/images/generations", hub.url);
+    for (kind, body, status, code) in [
+        ("application/json", "{", 400, "malformed_request"),
+        ("application/json", "", 400, "malformed_request"),
+        ("text/plain", "{}", 415, "unsupported_type"),
+    ] {
+        let answer = hub.http.post(&url).header("content-type", kind).body(body);
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{kind} {body}");
+        let error: Value = answer.json().await.unwrap();
+        assert_eq!(error["error"]["code"], code);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,5 @@
 //! Problems in OpenAI's form.
 
-use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{Problem, ProblemCode};
@@ -9,28 +8,49 @@ use super::answer::{ErrorBody, ErrorDetail};
 
 /// A problem that is answered in OpenAI's form.
 #[derive(Debug)]
-pub struct OpenAiError(Problem);
+pub struct OpenAiError {
+    problem: Box<Problem>,
+    /// A code of OpenAI's own, where one is more exact than the problem's.
+    code: Option<&'static str>,
+}
 
 impl OpenAiError {
-    /// A body that is not the JSON of this endpoint.
-    pub fn unreadable(rejection: &JsonRejection) -> Self {
-        Self(crate::api::extract::json_problem(rejection))
+    /// A member of the request that cannot be used, by OpenAI's code for that.
+    pub fn member(code: &'static str, name: &str, detail: impl Into<String>) -> Self {
+        let mut problem = Problem::new(ProblemCode::MalformedRequest, detail);
+        problem.field = Some(name.into());
+        Self {
+            problem: Box::new(problem),
+            code: Some(code),
+        }
     }
 
-    /// A field whose value cannot be used.
-    pub fn field(field: &str, detail: impl Into<String>) -> Self {
+    /// A value that is none of those accepted.
+    pub fn invalid_value(name: &str, value: &str, accepted: &[&str]) -> Self {
+        let value: String = value.chars().take(40).collect();
+        let accepted: Vec<String> = accepted.iter().map(|value| format!("'{value}'")).collect();
+        let detail = format!(
+            "Invalid value: '{value}'. Supported values are: {}.",
+            accepted.join(", ")
+        );
+        Self::member("invalid_value", name, detail)
+    }
+
+    /// A number that is outside what is accepted.
+    pub fn out_of_range(name: &str, detail: impl Into<String>) -> Self {
         let mut problem = Problem::new(ProblemCode::OutOfRange, detail);
-        problem.field = Some(field.into());
-        Self(problem)
+        problem.field = Some(name.into());
+        problem.into()
     }
 
     /// The body of the answer.
     pub fn body(&self) -> ErrorBody {
-        let problem = &self.0;
-        let code = match problem.code {
-            ProblemCode::UnknownModel => "model_not_found".to_owned(),
-            ProblemCode::QueueFull => "rate_limit_exceeded".to_owned(),
-            code => code.name(),
+        let problem = &self.problem;
+        let code = match (self.code, problem.code) {
+            (Some(code), _) => code.to_owned(),
+            (None, ProblemCode::UnknownModel) => "model_not_found".to_owned(),
+            (None, ProblemCode::QueueFull) => "rate_limit_exceeded".to_owned(),
+            (None, code) => code.name(),
         };
         let message = if problem.hint.is_empty() {
             problem.detail.clone()
@@ -53,7 +73,7 @@ impl OpenAiError {
 
     /// OpenAI answers what the hub's own API answers with 422 by 400.
     fn status(&self) -> u16 {
-        match self.0.status {
+        match self.problem.status {
             422 => 400,
             other => other,
         }
@@ -62,7 +82,10 @@ impl OpenAiError {
 
 impl From<Problem> for OpenAiError {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self {
+            problem: Box::new(problem),
+            code: None,
+        }
     }
 }
 
@@ -73,7 +96,7 @@ impl IntoResponse for OpenAiError {
         let mut response = (status, axum::Json(self.body())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.0.retry_after {
+        if let Some(seconds) = self.problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -46,7 +46,7 @@ impl Jobs {
                     idempotency_key: key.as_ref().map(|key| format!("{key}#{i}")),
                     keeping: Keeping::default(),
                     client: visitor.key(),
-                    network: visitor.network(),
+                    network: Some(visitor.network()),
                 })
                 .await?;
             jobs.ids.push(created.id);

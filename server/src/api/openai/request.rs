@@ -1,11 +1,12 @@
 //! What the OpenAI images API takes.
 
 use protocol::{GenerationRequest, MAX_SEED, Problem, ProblemCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::error::OpenAiError;
+use super::members::Members;
 use crate::catalog::Catalog;
 
 /// Most pictures of one request.
@@ -14,74 +15,92 @@ const MAX_PICTURES: u32 = 10;
 const MAX_PARTIAL: u32 = 3;
 
 /// Body of `POST /v1/images/generations`. The last five members are this hub's own.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ImagesRequest {
     /// What the picture should show.
     pub prompt: String,
     /// `owner/name`; absent: the hub's first model.
-    #[serde(default)]
     pub model: Option<String>,
     /// Pictures, 1 to 10.
-    #[serde(default)]
     #[schema(minimum = 1, maximum = 10)]
     pub n: Option<u32>,
     /// `WIDTHxHEIGHT` that the model makes, or `auto`.
-    #[serde(default)]
     pub size: Option<String>,
     /// What the answer holds; absent: address and bytes.
-    #[serde(default)]
     pub response_format: Option<ResponseFormat>,
     /// Answer by server-sent events.
-    #[serde(default)]
     pub stream: Option<bool>,
     /// Partial pictures to stream, 0 to 3; fewer come where the model is quick.
-    #[serde(default)]
     #[schema(minimum = 0, maximum = 3)]
     pub partial_images: Option<u32>,
     /// `png`.
-    #[serde(default)]
     pub output_format: Option<String>,
     /// `opaque` or `auto`.
-    #[serde(default)]
     pub background: Option<String>,
     /// Without effect.
-    #[serde(default)]
     pub quality: Option<String>,
     /// Without effect.
-    #[serde(default)]
     pub style: Option<String>,
     /// Without effect.
-    #[serde(default)]
     pub moderation: Option<String>,
     /// Without effect.
-    #[serde(default)]
     pub output_compression: Option<u32>,
     /// Without effect; not kept.
-    #[serde(default)]
     pub user: Option<String>,
     /// What the picture should not show; refused where the model takes none.
-    #[serde(default)]
     pub negative_prompt: Option<String>,
     /// Denoising steps; absent: the model's default.
-    #[serde(default)]
     pub num_inference_steps: Option<u32>,
     /// Guidance scale; absent: the model's default.
-    #[serde(default)]
     pub guidance_scale: Option<f32>,
     /// Seed of the first picture; absent: a random one.
-    #[serde(default)]
     pub seed: Option<u64>,
 }
 
 /// What the answer holds of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseFormat {
     /// Its address.
     Url,
     /// Its bytes in base64.
     B64Json,
+}
+
+impl ImagesRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// With the name of the member that is missing, not known or not of its type.
+    pub fn parse(json: &[u8]) -> Result<Self, OpenAiError> {
+        let mut members = Members::parse(json)?;
+        let formats = [
+            ("url", ResponseFormat::Url),
+            ("b64_json", ResponseFormat::B64Json),
+        ];
+        let request = Self {
+            prompt: members.required_text("prompt"),
+            model: members.text("model"),
+            n: members.integer("n"),
+            size: members.text("size"),
+            response_format: members.choice("response_format", &formats),
+            stream: members.flag("stream"),
+            partial_images: members.integer("partial_images"),
+            output_format: members.text("output_format"),
+            background: members.text("background"),
+            quality: members.text("quality"),
+            style: members.text("style"),
+            moderation: members.text("moderation"),
+            output_compression: members.integer("output_compression"),
+            user: members.text("user"),
+            negative_prompt: members.text("negative_prompt"),
+            num_inference_steps: members.integer("num_inference_steps"),
+            guidance_scale: members.number("guidance_scale"),
+            seed: members.integer("seed"),
+        };
+        members.end()?;
+        Ok(request)
+    }
 }
 
 /// A checked request.
@@ -107,13 +126,13 @@ impl Plan {
         let n = body.n.unwrap_or(1);
         if !(1..=MAX_PICTURES).contains(&n) {
             let detail = format!("n is {n}; 1 to {MAX_PICTURES} are accepted");
-            return Err(OpenAiError::field("n", detail));
+            return Err(OpenAiError::out_of_range("n", detail));
         }
         let partial_images = body.partial_images.unwrap_or(0);
         if partial_images > MAX_PARTIAL {
             let detail =
                 format!("partial_images is {partial_images}; 0 to {MAX_PARTIAL} are accepted");
-            return Err(OpenAiError::field("partial_images", detail));
+            return Err(OpenAiError::out_of_range("partial_images", detail));
         }
         only("output_format", body.output_format.as_deref(), &["png"])?;
         only(
@@ -173,14 +192,7 @@ impl Plan {
 fn only(field: &str, value: Option<&str>, accepted: &[&str]) -> Result<(), OpenAiError> {
     match value {
         Some(value) if !accepted.contains(&value) => {
-            let shown: String = value.chars().take(40).collect();
-            Err(OpenAiError::field(
-                field,
-                format!(
-                    "{field} is {shown:?}; accepted here: {}",
-                    accepted.join(", ")
-                ),
-            ))
+            Err(OpenAiError::invalid_value(field, value, accepted))
         }
         _ => Ok(()),
     }
