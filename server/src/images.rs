@@ -22,12 +22,12 @@ use protocol::{ImageRecord, Problem, ProblemCode};
 use tokio::sync::Semaphore;
 
 use crate::catalog::Catalog;
-use crate::storage::{StorageError, Store};
+use crate::storage::{ObjectHead, StorageError, Store};
 
-pub use export::Entry;
+pub use export::{Entry, Room};
 pub use gallery::{DEFAULT_PAGE, MAX_PAGE};
 pub use id::ImageId;
-pub use owner::{Client, Keeping, OwnerId, new_owner};
+pub use owner::{Client, Keeping, OwnerId, new_owner, renewed, today};
 pub use quota::UploadLimits;
 pub use sweep::{PENDING_LIFETIME, Swept};
 
@@ -93,22 +93,32 @@ impl Images {
         Ok(found.seen_by(asking))
     }
 
-    /// A presigned URL of the bytes of a picture; with `save_as` a browser saves it under that name.
+    /// What the store says of the bytes of a picture.
     ///
     /// # Errors
     /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
+    pub async fn stored(&self, sha256: &str) -> Result<ObjectHead, Problem> {
+        if !protocol::is_sha256_hex(sha256) {
+            return Err(no_such_picture());
+        }
+        match self.store.head(&keys::picture(sha256)).await {
+            Ok(head) => Ok(head),
+            Err(StorageError::NotFound(_)) => Err(no_such_picture()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A presigned URL of the bytes of a picture that is [stored](Self::stored); with `save_as` a browser saves it under
+    /// that name.
+    ///
+    /// # Errors
+    /// [`ProblemCode::StorageUnavailable`].
     pub async fn presigned_url(
         &self,
         sha256: &str,
         save_as: Option<&str>,
     ) -> Result<String, Problem> {
-        if !protocol::is_sha256_hex(sha256) {
-            return Err(no_such_picture());
-        }
         let key = keys::picture(sha256);
-        if !self.store.exists(&key).await? {
-            return Err(no_such_picture());
-        }
         let mime = protocol::PNG_MIME;
         Ok(self.store.presign_get(&key, mime, save_as).await?)
     }

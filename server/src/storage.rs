@@ -12,7 +12,7 @@ pub mod setup;
 mod verifying;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -127,6 +127,17 @@ pub struct Listed {
     pub modified_at: u64,
 }
 
+/// What a reader of an object is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectHead {
+    /// Length in bytes, where the store says.
+    pub bytes: Option<u64>,
+    /// `ETag`, with its quotes.
+    pub etag: Option<String>,
+    /// Time of the last change.
+    pub modified: Option<SystemTime>,
+}
+
 impl Store {
     /// Connects nothing yet; the first operation does.
     ///
@@ -223,6 +234,29 @@ impl Store {
             Err(StorageError::NotFound(_)) => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// What a reader of the object would be told of it: length, `ETag` and time of the last change.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`], [`StorageError::Unavailable`].
+    pub async fn head(&self, key: &str) -> Result<ObjectHead> {
+        let head = self
+            .internal
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(|e| missing_or("HeadObject", key, &e))?;
+        let modified = head.last_modified().map(|time| time.secs());
+        Ok(ObjectHead {
+            bytes: head.content_length().and_then(|n| n.try_into().ok()),
+            etag: head.e_tag().map(str::to_owned),
+            modified: modified
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
+        })
     }
 
     /// Writes JSON.

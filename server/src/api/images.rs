@@ -4,7 +4,7 @@ mod export;
 mod negotiate;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::{GalleryPage, GalleryQuery, ImageChange, ImageRecord, Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,10 @@ use super::Hub;
 use super::error::{ApiError, ApiResult, internal};
 use super::extract::{Json, Path, Query};
 use super::visitor::Visitor;
-use crate::storage::GET_VALID_SECONDS;
+use crate::serving::representation::{self, Answer};
+use crate::storage::{GET_VALID_SECONDS, ObjectHead};
 
-pub use export::{__path_export, export};
+pub use export::{__path_export, Exports, export};
 pub use negotiate::record_or_page;
 
 /// The gallery, newest first.
@@ -117,22 +118,54 @@ pub struct SaveAs {
         ("download" = Option<String>, Query, description = "Have the browser save it under this name"),
     ),
     responses(
-        (status = 307, description = "Presigned address", headers(("location" = String, description = "Address in the store"))),
+        (status = 307, description = "Presigned address, good for GET", headers(("location" = String, description = "Address in the store"))),
+        (status = 304, description = "The client has it"),
         ApiError,
     )
 )]
 pub async fn bytes(
     State(hub): State<Hub>,
+    method: Method,
+    headers: HeaderMap,
     Path(file): Path,
     Query(save_as): Query<SaveAs>,
 ) -> ApiResult<Response> {
     let sha256 = digest_of(&file, ".png")?;
-    let url = hub
-        .images
-        .presigned_url(sha256, save_as.download.as_deref())
-        .await?;
-    let cache = format!("private, max-age={}", GET_VALID_SECONDS / 2);
-    Ok(([(header::CACHE_CONTROL, cache)], Redirect::temporary(&url)).into_response())
+    let found = hub.images.stored(sha256).await?;
+    let (described, length) = described(&found);
+    // Ranges are the store's to give.
+    match Answer::to(&Method::HEAD, &headers, &described, length) {
+        // The signature of the address below covers the method, so HEAD is answered here.
+        Answer::Whole if method == Method::HEAD => Ok(representation::head(described, length)),
+        Answer::Whole => {
+            let save_as = save_as.download.as_deref();
+            let url = hub.images.presigned_url(sha256, save_as).await?;
+            let cache = format!("private, max-age={}", GET_VALID_SECONDS / 2);
+            Ok(([(header::CACHE_CONTROL, cache)], Redirect::temporary(&url)).into_response())
+        }
+        other => Ok(other.without_content(described, length)),
+    }
+}
+
+/// The headers that the store's answer has, and the length.
+fn described(found: &ObjectHead) -> (HeaderMap, u64) {
+    let mut headers = HeaderMap::new();
+    let cached = "private, max-age=31536000, immutable";
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(protocol::PNG_MIME),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
+    let modified = found.modified.map(httpdate::fmt_http_date);
+    for (name, value) in [
+        (header::ETAG, found.etag.clone()),
+        (header::LAST_MODIFIED, modified),
+    ] {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    (headers, found.bytes.unwrap_or(0))
 }
 
 /// A small WebP of a picture, made by the hub from the decoded pixels.
@@ -144,29 +177,36 @@ pub async fn bytes(
     params(("file" = String, Path, description = "`<sha256>.webp`, the digest of the picture")),
     responses(
         (status = 200, description = "Never changes", body = Vec<u8>, content_type = "image/webp"),
+        (status = 206, description = "A part of it", body = Vec<u8>, content_type = "image/webp"),
         (status = 304, description = "The client has it"),
         ApiError,
     )
 )]
 pub async fn thumbnail(
     State(hub): State<Hub>,
+    method: Method,
     headers: HeaderMap,
     Path(file): Path,
 ) -> ApiResult<Response> {
     let sha256 = digest_of(&file, ".webp")?;
-    let caching = [
-        (header::ETAG, format!("\"{sha256}\"")),
-        (
-            header::CACHE_CONTROL,
-            "public, max-age=31536000, immutable".to_owned(),
-        ),
-    ];
     let bytes = hub.images.thumbnail(sha256).await?;
-    if matches(&headers, &caching[0].1) {
-        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
-    }
-    let mime = [(header::CONTENT_TYPE, protocol::THUMBNAIL_MIME)];
-    Ok((caching, mime, bytes).into_response())
+    let described = headers_of([
+        (header::CONTENT_TYPE, protocol::THUMBNAIL_MIME),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::ETAG, &format!("\"{sha256}\"")),
+    ])?;
+    Ok(representation::respond(
+        (&method, &headers),
+        described,
+        bytes,
+    ))
+}
+
+fn headers_of<const N: usize>(pairs: [(HeaderName, &str); N]) -> Result<HeaderMap, Problem> {
+    pairs
+        .into_iter()
+        .map(|(name, value)| Ok((name, HeaderValue::try_from(value).map_err(internal)?)))
+        .collect()
 }
 
 fn digest_of<'a>(file: &'a str, suffix: &str) -> ApiResult<&'a str> {
@@ -182,26 +222,15 @@ fn digest_of<'a>(file: &'a str, suffix: &str) -> ApiResult<&'a str> {
 fn revalidated(headers: &HeaderMap, body: &impl Serialize) -> ApiResult<Response> {
     let json = serde_json::to_vec(body).map_err(internal)?;
     let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&json)[..16]));
-    let caching = [
-        (header::CACHE_CONTROL, "private, no-cache".to_owned()),
-        (header::VARY, "accept, cookie".to_owned()),
-        (header::ETAG, tag),
-    ];
-    if matches(headers, &caching[2].1) {
-        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
-    }
-    let mime = [(header::CONTENT_TYPE, "application/json")];
-    Ok((caching, mime, json).into_response())
-}
-
-/// `If-None-Match` (RFC 9110, 13.1.2) names this tag, weakly compared.
-fn matches(headers: &HeaderMap, tag: &str) -> bool {
-    let lists = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut tags = lists
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','));
-    tags.any(|known| {
-        let known = known.trim();
-        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
-    })
+    let described = headers_of([
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "private, no-cache"),
+        (header::VARY, "accept, cookie"),
+        (header::ETAG, &tag),
+    ])?;
+    Ok(representation::respond(
+        (&Method::GET, headers),
+        described,
+        json,
+    ))
 }

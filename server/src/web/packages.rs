@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use protocol::{Problem, ProblemCode};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-use crate::api::ApiError;
+use crate::api::{self, ApiError};
 use crate::catalog::{Catalog, MANIFEST};
+use crate::serving::representation;
 
 /// One route per package: under `/models/` lie the pages of the models too.
 pub fn routes(catalog: &Arc<Catalog>) -> Router {
-    (0..catalog.entries().len()).fold(Router::new(), |router, index| {
+    let routes = (0..catalog.entries().len()).fold(Router::new(), |router, index| {
         let slug = &catalog.entries()[index].slug;
         let state = Package {
             catalog: Arc::clone(catalog),
@@ -26,7 +28,10 @@ pub fn routes(catalog: &Arc<Catalog>) -> Router {
             &format!("/models/{slug}/{{file}}"),
             get(serve).with_state(state),
         )
-    })
+    });
+    routes
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .layer(middleware::from_fn(representation::of_files))
 }
 
 #[derive(Clone)]
@@ -50,9 +55,6 @@ async fn serve(
         .into_response();
     };
     let etag = format!("\"{digest}\"");
-    if is_fresh(request.headers(), &etag) {
-        return with_validators(StatusCode::NOT_MODIFIED.into_response(), &etag);
-    }
     let mime = if name == MANIFEST || name.ends_with(".json") {
         "application/json"
     } else if name.ends_with(".png") {
@@ -71,15 +73,6 @@ async fn serve(
         return with_validators(response, &etag);
     }
     response
-}
-
-fn is_fresh(headers: &HeaderMap, etag: &str) -> bool {
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim().trim_start_matches("W/") == etag)
 }
 
 fn with_validators(mut response: Response, etag: &str) -> Response {

@@ -6,12 +6,13 @@ use anyhow::Context;
 use app::ssr::{Assets, SsrContext};
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::services::ServeDir;
 
 use crate::api;
+use crate::serving::representation;
 
 /// Reads the addresses of the client files that the build wrote.
 ///
@@ -38,6 +39,7 @@ pub fn routes(site_dir: &Path, context: SsrContext) -> Router {
         .fallback(page);
     Router::new()
         .fallback_service(files)
+        .layer(middleware::from_fn(representation::of_files))
         .layer(middleware::from_fn(finish))
 }
 
@@ -49,9 +51,20 @@ async fn finish(request: Request, next: Next) -> Response {
     }) {
         return api::not_found(&uri).into_response();
     }
+    let method = request.method().clone();
     let mut response = next.run(request).await;
     let status = response.status();
-    if status.is_success() || status == axum::http::StatusCode::NOT_MODIFIED {
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let mut refusal = api::method_not_allowed(method).await;
+        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+            refusal.headers_mut().insert(header::ALLOW, allow);
+        }
+        return refusal;
+    }
+    if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        // The files lie there compressed as well.
+        let vary = HeaderValue::from_static("accept-encoding");
+        response.headers_mut().append(header::VARY, vary);
         let value = if is_content_addressed(uri.path(), uri.query()) {
             "public, max-age=31536000, immutable"
         } else {
