@@ -60,6 +60,7 @@ def check_compose(known: dict[str, set[str]]) -> int:
     for role, service in (("serve", services["app"]), ("worker", services["worker"])):
         assert service["command"] == [role] and service["deploy"]["replicas"] == 2
         check_variables(f"compose {role}", service["environment"], known[role])
+    assert "DEMO_HUB_CLIENT_ADDRESS_HEADER" in services["app"]["environment"], "visitors behind the proxy count as one"
     wanted = set(re.findall(r"\$\{(\w+)", (FOLDER / "compose.yaml").read_text()))
     offered = set(re.findall(r"^(\w+)=", (FOLDER / "compose.env").read_text(), re.M))
     assert wanted == offered, wanted ^ offered
@@ -88,6 +89,7 @@ def check_kubernetes(program: str, known: dict[str, set[str]]) -> int:
             assert (kind, reference["name"]) in objects
         own = {entry["name"] for entry in container["env"]}
         check_variables(f"deployment {name}", own, known[role])
+    assert "DEMO_HUB_CLIENT_ADDRESS_HEADER" in settings, "visitors behind the ingress count as one"
     check_variables("settings", settings, known["serve"] | known["worker"])
     secrets = objects["Secret", "hub"]["stringData"]
     check_placeholders(program, {name: value for name, value in secrets.items() if not name.endswith("_ID")})

@@ -1,7 +1,9 @@
 //! One router for everything: pages, API, packages, client files.
 
 mod headers;
+mod hosts;
 mod packages;
+mod request_id;
 mod site;
 
 use std::any::Any;
@@ -10,14 +12,17 @@ use app::ssr::{HubData, SsrContext};
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderName;
+use axum::http::{Extensions, HeaderMap, StatusCode, Version, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use protocol::{
     CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
     ModelSummary, Problem,
 };
 use tower::ServiceBuilder;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
@@ -25,39 +30,56 @@ use crate::api::{self, Hub};
 use crate::images::OwnerId;
 use crate::telemetry::{access, traces};
 
+pub use hosts::Hosts;
 pub use site::load_assets;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Brotli's and gzip's quality: pages are made anew for every visit.
+const QUALITY: i32 = 4;
 
-/// The complete router.
-pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path) -> Router {
+/// The complete router of a hub that may be asked by the names of `hosts`.
+pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path, hosts: Hosts) -> Router {
+    let https = headers::Https(hub.is_https());
     let site = site::routes(site_dir, context.clone());
     Router::new()
         .merge(
-            app::ssr::pages(context).layer(axum::middleware::from_fn_with_state(
-                hub.clone(),
-                api::record_or_page,
-            )),
+            app::ssr::pages(context)
+                .method_not_allowed_fallback(api::method_not_allowed)
+                .layer(from_fn_with_state(hub.clone(), api::record_or_page)),
         )
         .merge(api::routes(hub.clone()))
         .merge(packages::routes(&hub.catalog))
         .fallback_service(site)
         .layer(
             ServiceBuilder::new()
-                .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+                .layer(from_fn(request_id::only_plain))
+                .layer(SetRequestIdLayer::new(request_id::HEADER, MakeRequestUuid))
                 .layer(TraceLayer::new_for_http().make_span_with(span))
-                .layer(axum::middleware::from_fn(access::record))
-                .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-                .layer(axum::middleware::from_fn(headers::secure))
+                .layer(from_fn(access::record))
+                .layer(PropagateRequestIdLayer::new(request_id::HEADER))
+                .layer(from_fn_with_state(https, headers::secure))
+                .layer(from_fn_with_state(hosts, hosts::check))
+                .layer(from_fn_with_state(https.0, api::renew_cookie))
+                .layer(
+                    CompressionLayer::new()
+                        .quality(CompressionLevel::Precise(QUALITY))
+                        .compress_when(is_page),
+                )
                 .layer(CatchPanicLayer::custom(after_panic)),
         )
+}
+
+/// Pages alone are compressed: client files are already, events have to go at once, and JSON may hold what only its owner
+/// may see beside what a stranger chose, whose length would tell (BREACH). Pages hold no secret.
+fn is_page(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// Path only: query strings may carry what visitors typed.
 fn span(request: &Request) -> tracing::Span {
     let id = request
         .headers()
-        .get(REQUEST_ID)
+        .get(request_id::HEADER)
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default();
     let span = tracing::info_span!(

@@ -80,7 +80,7 @@ pub async fn create(
                 unlisted: choice.unlisted,
             },
             client: asking,
-            network,
+            network: Some(network),
         })
         .await?;
     let location = format!("/api/v1/jobs/{}", created.id);

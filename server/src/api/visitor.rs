@@ -1,23 +1,25 @@
 //! Who asks: the owner cookie and the address.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use protocol::Problem;
 
 use super::Hub;
 use super::error::internal;
-use crate::images::{Client, OwnerId, new_owner};
+use crate::images::{Client, OwnerId, new_owner, renewed, today};
 use crate::limits::{ClientKey, Network};
 
 /// What is known of a client.
 pub struct Visitor {
     /// From its cookie.
     pub owner: Option<OwnerId>,
-    address: Option<IpAddr>,
+    address: IpAddr,
 }
 
 impl FromRequestParts<Hub> for Visitor {
@@ -25,13 +27,11 @@ impl FromRequestParts<Hub> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Infallible> {
         let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let address = match &hub.client_address_header {
-            Some(name) => forwarded(&parts.headers, name),
-            None => connected.map(|connected| connected.0.ip()),
-        };
+        // Every listener of this program notes the peer; without one all count as a single client.
+        let peer = connected.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
         Ok(Self {
             owner: owner(&parts.headers),
-            address,
+            address: hub.client_addresses.of(&parts.headers, peer),
         })
     }
 }
@@ -39,16 +39,15 @@ impl FromRequestParts<Hub> for Visitor {
 impl Visitor {
     /// Whose requests this one counts with.
     pub fn key(&self) -> ClientKey {
-        match (&self.owner, self.network()) {
-            (Some(owner), _) => ClientKey::Owner(owner.clone()),
-            (None, Some(network)) => ClientKey::Network(network),
-            (None, None) => ClientKey::Unknown,
+        match &self.owner {
+            Some(owner) => ClientKey::Owner(owner.clone()),
+            None => ClientKey::Network(self.network()),
         }
     }
 
-    /// Where it comes from, where that is known.
-    pub fn network(&self) -> Option<Network> {
-        self.address.map(Network::from)
+    /// Where it comes from.
+    pub fn network(&self) -> Network {
+        self.address.into()
     }
 
     /// The visitor as a client that may own pictures, and the `Set-Cookie` header that makes a new one so.
@@ -56,8 +55,7 @@ impl Visitor {
         let (owner, cookie) = match self.owner {
             Some(owner) => (owner, None),
             None => {
-                let secure = hub.public_url.starts_with("https://");
-                let (owner, cookie) = new_owner(secure).map_err(internal)?;
+                let (owner, cookie) = new_owner(hub.is_https()).map_err(internal)?;
                 let cookie = HeaderValue::try_from(cookie).map_err(internal)?;
                 (owner, Some(cookie))
             }
@@ -77,34 +75,26 @@ pub fn set_cookie(headers: &mut HeaderMap, cookie: Option<HeaderValue>) {
     }
 }
 
+/// Sets the owner's cookie again where it is of yesterday or before, on what no shared cache keeps.
+pub async fn renew_cookie(State(https): State<bool>, request: Request, next: Next) -> Response {
+    let cookies = request.headers().get_all(header::COOKIE).iter();
+    let renewed = cookies
+        .filter_map(|cookies| cookies.to_str().ok())
+        .find_map(|cookies| renewed(cookies, https, today()));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let caching = headers.get(header::CACHE_CONTROL);
+    let shared = caching.is_some_and(|value| value.as_bytes().starts_with(b"public"));
+    if let Some(cookie) = renewed.and_then(|cookie| HeaderValue::try_from(cookie).ok())
+        && !shared
+        && !headers.contains_key(header::SET_COOKIE)
+    {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
 fn owner(headers: &HeaderMap) -> Option<OwnerId> {
     let mut all = headers.get_all(header::COOKIE).iter();
     all.find_map(|cookies| OwnerId::from_cookies(cookies.to_str().ok()?))
-}
-
-/// The last address of the list is the one that the proxy in front added; those before it are anybody's claim.
-fn forwarded(headers: &HeaderMap, name: &str) -> Option<IpAddr> {
-    let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    last.rsplit(',').next()?.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_proxys_own_word_counts() {
-        let mut headers = HeaderMap::new();
-        headers.append(
-            "x-forwarded-for",
-            HeaderValue::from_static("1.1.1.1, 2.2.2.2"),
-        );
-        headers.append(
-            "x-forwarded-for",
-            HeaderValue::from_static("3.3.3.3, 10.0.0.7"),
-        );
-        let found = forwarded(&headers, "x-forwarded-for");
-        assert_eq!(found, Some(IpAddr::from([10, 0, 0, 7])));
-        assert_eq!(forwarded(&headers, "x-real-ip"), None);
-    }
 }

@@ -47,9 +47,7 @@ impl UploadQuota {
     /// # Errors
     /// [`ProblemCode::RateLimited`] with `retry_after`.
     pub fn take(&self, client: &Client, bytes: u64) -> Result<(), Problem> {
-        if let Some(address) = client.address {
-            self.addresses.take(&subscriber(address), bytes)?;
-        }
+        self.addresses.take(&subscriber(client.address), bytes)?;
         self.owners.take(&client.owner, bytes)
     }
 
@@ -144,7 +142,7 @@ mod tests {
     fn client(token: &str, address: &str) -> Client {
         Client {
             owner: OwnerId::of(token),
-            address: address.parse().ok(),
+            address: address.parse().unwrap(),
         }
     }
 

@@ -254,6 +254,10 @@ pub struct Other<'a> {
 }
 
 impl Other<'_> {
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.hub.url))
+    }
+
     pub async fn send(&self, method: Method, path: &str) -> Response {
         let url = format!("{}{path}", self.hub.url);
         self.http.request(method, url).send().await.unwrap()
