@@ -1,5 +1,6 @@
 //! The JSON API under `/api/v1` and `/v1`, and `/images`.
 
+mod cors;
 mod error;
 mod extract;
 mod health;
@@ -13,8 +14,9 @@ mod visitor;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
@@ -23,9 +25,12 @@ use utoipa_axum::routes;
 use crate::catalog::{Cards, Catalog};
 use crate::images::Images;
 use crate::jobs::Queue;
+use crate::serving::ClientAddresses;
 
-pub use error::{ApiError, internal_error, not_found};
-pub use images::record_or_page;
+pub use cors::Origins;
+pub use error::{ApiError, internal_error, method_not_allowed, not_found};
+pub use images::{Exports, record_or_page};
+pub use visitor::renew_cookie;
 
 /// Largest JSON body accepted, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
@@ -45,10 +50,21 @@ pub struct Hub {
     pub queue: Arc<dyn Queue>,
     /// Origin of the hub as visitors see it, without a slash at the end.
     pub public_url: String,
-    /// Header in which the proxy in front names the client's address; absent: clients connect directly.
-    pub client_address_header: Option<String>,
+    /// Whose pages may use `/v1`.
+    pub api_origins: Origins,
+    /// How clients' addresses are told.
+    pub client_addresses: ClientAddresses,
+    /// Exports that are being sent.
+    pub exports: Exports,
     /// Cancelled when the server stops: open event streams end.
     pub stopping: CancellationToken,
+}
+
+impl Hub {
+    /// Whether visitors reach it by HTTPS.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
 }
 
 /// The routes.
@@ -57,7 +73,10 @@ pub fn routes(hub: Hub) -> Router {
         .split_for_parts()
         .0
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(
+            hub.api_origins.clone(),
+            cors::allow,
+        ))
         .with_state(hub)
 }
 
@@ -68,7 +87,7 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(models::search))
         .routes(routes!(models::show))
         .routes(routes!(models::of_creator))
-        .routes(routes!(jobs::create).layer(DefaultBodyLimit::max(MAX_JOB_BYTES)))
+        .routes(routes!(jobs::create).layer(Extension(extract::BodyLimit(MAX_JOB_BYTES))))
         .routes(routes!(jobs::show, jobs::cancel))
         .routes(routes!(jobs::events))
         .routes(routes!(openai::create))

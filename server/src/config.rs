@@ -3,6 +3,7 @@
 mod catalog;
 mod jobs;
 mod models;
+mod serving;
 mod telemetry;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use models::{
     AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
 };
+pub use serving::ServingConfig;
 pub use telemetry::TelemetryConfig;
 
 /// Demo Hub: text-to-image models in the browser, with a server behind them.
@@ -130,14 +132,13 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_UPLOAD_MEBIBYTES_PER_DAY", default_value_t = NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN))]
     pub upload_mebibytes_per_day: NonZeroU32,
 
-    /// Header in which the proxy in front names the client's address, such as `x-forwarded-for`; default: none, clients
-    /// connect directly.
-    #[arg(long, env = "DEMO_HUB_CLIENT_ADDRESS_HEADER")]
-    pub client_address_header: Option<String>,
-
     /// Seconds that the job in hand and open requests get to finish when the server is asked to stop.
     #[arg(long, env = "DEMO_HUB_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
     pub shutdown_grace_seconds: u64,
+
+    /// The ports.
+    #[command(flatten)]
+    pub serving: ServingConfig,
 
     /// The queue.
     #[command(flatten)]

@@ -11,6 +11,7 @@ pub mod models;
 pub mod random;
 pub mod render;
 pub mod serve;
+pub mod serving;
 pub mod storage;
 pub mod telemetry;
 pub mod web;

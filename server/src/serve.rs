@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use app::ssr::SsrContext;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::Hub;
+use crate::api::{Exports, Hub};
 use crate::catalog::{Cards, Catalog};
 use crate::config::{S3Config, ServeConfig};
 use crate::images::{Images, PENDING_LIFETIME};
@@ -19,9 +18,10 @@ use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
 use crate::render::hosted;
 use crate::render::lanes;
+use crate::serving;
 use crate::storage::{Store, StoreSettings, credentials, embedded};
 use crate::telemetry::{self, exposition};
-use crate::web::{self, PageData};
+use crate::web::{self, Hosts, PageData};
 
 /// Time between two sweeps of uploads that were never committed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
@@ -39,7 +39,7 @@ pub struct Running {
     stop: CancellationToken,
     stop_store: CancellationToken,
     own_queue: Option<EmbeddedQueue>,
-    web: JoinHandle<std::io::Result<()>>,
+    web: JoinHandle<()>,
     workers: TaskTracker,
     store: Option<embedded::Embedded>,
 }
@@ -49,6 +49,8 @@ pub struct Running {
 /// # Errors
 /// A sentence when a folder, a port or an option is not usable.
 pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
+    serving::raise_file_limit();
+    let limits = config.serving.limits();
     let endpoints = hosted::config::read_option(config.endpoints.as_deref())?;
     let assets = web::load_assets(&config.site_dir)?;
     let models_dir = config.models_dir.clone();
@@ -100,11 +102,17 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     }
     workers.close();
 
-    let listener = TcpListener::bind(config.listen)
-        .await
+    let listener = serving::listen(config.listen)
         .with_context(|| format!("cannot listen on {} (--listen)", config.listen))?;
     let addr = listener.local_addr()?;
-    let public_url = config.public_url.as_deref().map_or_else(
+    let public_url = config.public_url.as_deref();
+    let hosts = Hosts::new(public_url, addr.ip(), &config.serving.hosts)?;
+    if hosts.is_open() {
+        tracing::warn!(
+            "--public-url is not set: requests are taken by whatever name the hub is asked"
+        );
+    }
+    let public_url = public_url.map_or_else(
         || format!("http://{addr}"),
         |url| url.trim_end_matches('/').to_owned(),
     );
@@ -119,7 +127,9 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         images,
         queue,
         public_url: public_url.clone(),
-        client_address_header: config.client_address_header.clone(),
+        api_origins: config.serving.api_origins.clone(),
+        client_addresses: config.serving.client_addresses(),
+        exports: Exports::default(),
         stopping: stop.clone(),
     };
     let context = SsrContext {
@@ -128,14 +138,9 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         storage_origin: storage_origin.clone(),
         public_url,
     };
-    let router = web::router(hub, context, &config.site_dir);
+    let router = web::router(hub, context, &config.site_dir, hosts);
     let stopping = stop.clone();
-    let web = tokio::spawn(async move {
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service)
-            .with_graceful_shutdown(stopping.cancelled_owned())
-            .await
-    });
+    let web = tokio::spawn(serving::serve(listener, router, limits, stopping));
     Ok(Running {
         addr,
         storage_origin,
@@ -200,7 +205,7 @@ impl Running {
             }
             tracing::warn!("open requests were cut off");
             abort.abort();
-            Ok(Ok(()))
+            Ok(())
         };
         let ((), web) = tokio::join!(workers, web);
         if let Some(queue) = &self.own_queue {
@@ -210,11 +215,11 @@ impl Running {
         if let Some(store) = self.store {
             let abort = store.task.abort_handle();
             match tokio::time::timeout(Duration::from_secs(2), store.task).await {
-                Ok(ended) => ended??,
+                Ok(ended) => ended?,
                 Err(_) => abort.abort(),
             }
         }
-        Ok(web??)
+        Ok(web?)
     }
 }
 
@@ -241,7 +246,9 @@ async fn open_store(
         return Ok((settings, None));
     }
     let keys = credentials::load_or_create(&config.data)?;
-    let store = embedded::start(&config.data.join("s3"), s3.s3_listen, &keys, stop).await?;
+    let limits = config.serving.limits();
+    let root = config.data.join("s3");
+    let store = embedded::start(&root, s3.s3_listen, &keys, limits, stop).await?;
     let settings = StoreSettings {
         endpoint: Some(format!("http://{}", reachable(store.addr))),
         public_endpoint: s3.s3_public_endpoint.clone(),

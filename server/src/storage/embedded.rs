@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{Any, CorsLayer};
 
 use super::credentials::KeyPair;
 use super::verifying::VerifyingStore;
+use crate::serving::{self, Limits};
 
 /// Bucket of the embedded store.
 pub const BUCKET: &str = "demo-hub";
@@ -27,7 +27,7 @@ pub struct Embedded {
     /// Where it listens.
     pub addr: SocketAddr,
     /// Ends after the token that it was started with is cancelled.
-    pub task: JoinHandle<std::io::Result<()>>,
+    pub task: JoinHandle<()>,
 }
 
 /// Starts the store over `root`, which is created where it is missing.
@@ -38,6 +38,7 @@ pub async fn start(
     root: &Path,
     listen: SocketAddr,
     keys: &KeyPair,
+    limits: Limits,
     stop: CancellationToken,
 ) -> anyhow::Result<Embedded> {
     std::fs::create_dir_all(root.join(BUCKET))
@@ -67,15 +68,10 @@ pub async fn start(
             HeaderName::from_static("x-content-type-options"),
             axum::http::HeaderValue::from_static("nosniff"),
         ));
-    let listener = TcpListener::bind(listen)
-        .await
+    let listener = serving::listen(listen)
         .with_context(|| format!("the picture store cannot listen on {listen} (--s3-listen)"))?;
     let addr = listener.local_addr()?;
-    let task = tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
-    });
+    let task = tokio::spawn(serving::serve(listener, router, limits, stop));
     Ok(Embedded { addr, task })
 }
 

@@ -10,11 +10,11 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics::gauge;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::{CONTENT_TYPE, names, recorder};
 use crate::jobs::Queue;
+use crate::serving::{self, Limits};
 
 /// The counters of this process; those of the queue as they are now.
 pub async fn text(queue: &dyn Queue) -> Option<String> {
@@ -42,8 +42,7 @@ pub async fn serve(
     queue: Arc<dyn Queue>,
     stop: CancellationToken,
 ) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(listen)
-        .await
+    let listener = serving::listen(listen)
         .with_context(|| format!("cannot listen on {listen} (--metrics-listen)"))?;
     let address = listener.local_addr()?;
     let router = Router::new()
@@ -52,13 +51,6 @@ pub async fn serve(
             get(|State(queue): State<Arc<dyn Queue>>| async move { answer(&*queue).await }),
         )
         .with_state(queue);
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "metrics are no longer served");
-        }
-    });
+    tokio::spawn(serving::serve(listener, router, Limits::default(), stop));
     Ok(address)
 }
