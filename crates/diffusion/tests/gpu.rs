@@ -120,6 +120,8 @@ fn decoders_agree_before_rounding() {
     };
     let (gpu, cpu) = (decode(&gpu()), decode(&CpuEngine::new()));
     assert_eq!(gpu.len(), cpu.len());
+    // The maximum below would pass over a NaN.
+    assert!(gpu.iter().chain(&cpu).all(|x| x.is_finite()));
     let largest = gpu
         .iter()
         .zip(&cpu)

@@ -45,7 +45,7 @@ pub use graph::{OPSETS, Pass, Passes, Report};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
 pub use session::{Cost, GpuTensor, Options, Session, Stats, Value, dry_cost, dry_run};
-pub use tensor::{DType, Tensor};
+pub use tensor::{DType, Tensor, Tolerance};
 pub use weights::WeightSource;
 
 /// The examples of the README, compiled as tests.

@@ -1,12 +1,15 @@
 //! Dense tensors in main memory: a shape and typed elements in row-major order.
 
 mod cast;
+mod tolerance;
 
 use std::sync::Arc;
 
 use half::f16;
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use tolerance::Tolerance;
 
 /// Element type of a tensor. ONNX `double` is narrowed to [`DType::F32`] when a model is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -253,6 +256,22 @@ impl Tensor {
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
+    }
+
+    /// Whether shape, type and every bit are the same: a NaN is itself, and 0 is not -0.
+    pub(crate) fn same_bits(&self, other: &Self) -> bool {
+        self.shape == other.shape
+            && match (&self.data, &other.data) {
+                (Data::F32(a), Data::F32(b)) => a
+                    .iter()
+                    .map(|x| x.to_bits())
+                    .eq(b.iter().map(|x| x.to_bits())),
+                (Data::F16(a), Data::F16(b)) => a
+                    .iter()
+                    .map(|x| x.to_bits())
+                    .eq(b.iter().map(|x| x.to_bits())),
+                (a, b) => a == b,
+            }
     }
 
     /// The same elements under another shape.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Largest difference between the files of the same name in two folders, as a share of the range of the expected
-/// numbers. Infinite where a number is not finite or elements are missing.
+/// numbers. Infinite where elements are missing, or where one of two numbers is infinite or NaN and the other not the same.
 pub fn error_share(expected: &Path, actual: &Path) -> Result<f64> {
     let mut worst = 0f64;
     let mut seen = 0;
@@ -30,7 +30,10 @@ fn share(expected: &[f32], actual: &[f32]) -> f64 {
     let (mut low, mut high, mut worst) = (f64::INFINITY, f64::NEG_INFINITY, 0f64);
     for (&e, &a) in expected.iter().zip(actual) {
         let (e, a) = (f64::from(e), f64::from(a));
-        if !a.is_finite() {
+        if !a.is_finite() || !e.is_finite() {
+            if a == e || (a.is_nan() && e.is_nan()) {
+                continue;
+            }
             return f64::INFINITY;
         }
         (low, high) = (low.min(e), high.max(e));
@@ -62,6 +65,16 @@ mod tests {
         assert_eq!(share(&[0.0, 4.0], &[1.0, 4.0]), 0.25);
         assert_eq!(share(&[2.0, 2.0], &[2.0, 2.5]), 0.5);
         assert_eq!(share(&[0.0, 4.0], &[0.0]), f64::INFINITY);
-        assert_eq!(share(&[0.0, 4.0], &[f32::NAN, 4.0]), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_the_same_or_infinitely_wrong() {
+        const SPECIAL: [f32; 4] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2.0];
+        for (i, &expected) in SPECIAL.iter().enumerate() {
+            for (j, &actual) in SPECIAL.iter().enumerate() {
+                let found = share(&[0.0, expected, 4.0], &[0.0, actual, 4.0]);
+                assert_eq!(found, if i == j { 0.0 } else { f64::INFINITY }, "{actual}");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use onnx_gpu::Tolerance;
 use onnx_gpu::gpu::{AdapterChoice, Buffer, Gpu, Recording};
 use onnx_gpu::kernels::{AdapterClass, Extent, Launch, Tile, Tiles};
 
@@ -106,13 +107,12 @@ pub fn noise(len: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
-/// Fails unless every element is within `absolute + relative * |expected|`; NaN only equals NaN.
+/// Fails unless every element is within `absolute + relative * |expected|`; NaN and infinities only equal themselves.
 pub fn assert_close(got: &[f32], expected: &[f64], absolute: f64, relative: f64, what: &str) {
     assert_eq!(got.len(), expected.len(), "{what}: length");
+    let tolerance = Tolerance { absolute, relative };
     for (i, (&g, &e)) in got.iter().zip(expected).enumerate() {
-        let g = f64::from(g);
-        let ok =
-            (g.is_nan() && e.is_nan()) || g == e || (g - e).abs() <= absolute + relative * e.abs();
+        let ok = tolerance.accepts(g.into(), e);
         assert!(ok, "{what}: element {i} is {g}, expected {e}");
     }
 }

@@ -41,6 +41,7 @@ fn quantised_weights_give_onnx_runtimes_results() {
         let y = &session.run_blocking(&[("x", x)]).unwrap()[0].1;
         assert_eq!(y.shape(), expected.shape(), "{name}");
         let expected = expected.to_f32_vec();
+        assert!(expected.iter().all(|v| v.is_finite()), "{name}");
         let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
         // Blocks are exact, weights behind DequantizeLinear are rounded to 16 bits.
         let tolerance = if name.starts_with("nbits") {

@@ -1,27 +1,66 @@
 //! `onnx-gpu compare`.
 
-use onnx_gpu::{Error, ErrorKind, Result, Tensor};
+use onnx_gpu::{Error, ErrorKind, Result, Tensor, Tolerance};
 
 /// Share of the expected range that an element may be off by if no tolerance is given.
-const DEFAULT_SHARE: f64 = 2e-3;
+const SHARE_OF_RANGE: f64 = 2e-3;
+/// Share of the largest expected magnitude that an element may always be off by: some tens of roundings to 32 bits.
+const SHARE_OF_MAGNITUDE: f64 = 1e-5;
+/// What an element may be off by where nothing but zeros is expected.
+const OF_ZEROS: f64 = 1e-6;
 
 /// Differences between an output and what was expected.
 struct Difference {
     max_abs: f64,
     max_rel: f64,
-    /// Smallest and largest expected element.
-    range: (f64, f64),
+    /// Smallest and largest expected number, infinities apart.
+    range: Option<(f64, f64)>,
     beyond: usize,
     len: usize,
 }
 
-fn difference(actual: &Tensor, expected: &Tensor, rtol: f64, atol: Option<f64>) -> Difference {
-    let (a, e) = (actual.to_f32_vec(), expected.to_f32_vec());
-    let finite = e.iter().copied().filter(|v| v.is_finite()).map(f64::from);
-    let range = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| {
-        (lo.min(v), hi.max(v))
+/// The elements as numbers in which every type but int64 beyond 2^53 is exact.
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    match tensor.to_i64_vec() {
+        Ok(whole) => whole.into_iter().map(|v| v as f64).collect(),
+        Err(_) => tensor.to_f32_vec().into_iter().map(f64::from).collect(),
+    }
+}
+
+/// The tolerance where none is given: integers and truth values have to be equal.
+fn default_absolute(expected: &Tensor, range: Option<(f64, f64)>) -> f64 {
+    let (true, Some((low, high))) = (expected.dtype().is_float(), range) else {
+        return 0.0;
+    };
+    let magnitude = low.abs().max(high.abs());
+    let width = if high > low { high - low } else { magnitude };
+    if magnitude == 0.0 {
+        OF_ZEROS
+    } else {
+        (SHARE_OF_RANGE * width).max(SHARE_OF_MAGNITUDE * magnitude)
+    }
+}
+
+fn difference(
+    actual: &Tensor,
+    expected: &Tensor,
+    rtol: Option<f64>,
+    atol: Option<f64>,
+) -> Difference {
+    let (a, e) = (numbers(actual), numbers(expected));
+    let finite = e.iter().copied().filter(|v| v.is_finite());
+    let range = finite.fold(None, |range: Option<(f64, f64)>, v| {
+        let (low, high) = range.unwrap_or((v, v));
+        Some((low.min(v), high.max(v)))
     });
-    let atol = atol.unwrap_or(DEFAULT_SHARE * (range.1 - range.0).max(0.0));
+    let tolerance = Tolerance {
+        absolute: match (atol, rtol) {
+            (Some(atol), _) => atol,
+            (None, Some(_)) => 0.0,
+            (None, None) => default_absolute(expected, range),
+        },
+        relative: rtol.unwrap_or(0.0),
+    };
     let mut out = Difference {
         max_abs: 0.0,
         max_rel: 0.0,
@@ -30,37 +69,52 @@ fn difference(actual: &Tensor, expected: &Tensor, rtol: f64, atol: Option<f64>) 
         len: e.len(),
     };
     for (&a, &e) in a.iter().zip(&e) {
-        let (a, e) = (f64::from(a), f64::from(e));
         if a == e || (a.is_nan() && e.is_nan()) {
             continue;
         }
         let error = (a - e).abs();
         // `max` would drop a NaN.
-        if error.is_nan() || error > out.max_abs {
-            out.max_abs = if error.is_nan() { f64::INFINITY } else { error };
-        }
-        if e != 0.0 && error.is_finite() {
+        out.max_abs = out
+            .max_abs
+            .max(if error.is_nan() { f64::INFINITY } else { error });
+        if e != 0.0 && e.is_finite() && error.is_finite() {
             out.max_rel = out.max_rel.max(error / e.abs());
         }
-        if error.is_nan() || error > atol + rtol * e.abs() {
-            out.beyond += 1;
-        }
+        out.beyond += usize::from(!tolerance.accepts(a, e));
     }
     out
 }
 
-/// Prints the differences; whether all outputs are within tolerance.
+impl Difference {
+    fn print(&self, name: &str) {
+        let width = self.range.map_or(0.0, |(low, high)| high - low);
+        let share = if width > 0.0 {
+            format!(" ({:.3e} of the range)", self.max_abs / width)
+        } else {
+            String::new()
+        };
+        let range = match self.range {
+            Some((low, high)) => format!("expected from {low} to {high}"),
+            None => "no number expected".to_owned(),
+        };
+        println!(
+            "{name}: {}, max abs error {:.3e}{share}, max rel error {:.3e}, {range}, {} of {} elements beyond tolerance",
+            if self.beyond == 0 { "ok" } else { "FAIL" },
+            self.max_abs,
+            self.max_rel,
+            self.beyond,
+            self.len
+        );
+    }
+}
+
+/// Prints the differences; whether all expected outputs have the expected type and shape and are within tolerance.
 pub fn print(
     outputs: &[(String, Tensor)],
     expected: &[(String, Tensor)],
     rtol: Option<f64>,
     atol: Option<f64>,
 ) -> Result<bool> {
-    let atol = if atol.is_none() && rtol.is_some() {
-        Some(0.0)
-    } else {
-        atol
-    };
     let mut pass = true;
     for (name, wanted) in expected {
         let (_, actual) = outputs.iter().find(|(n, _)| n == name).ok_or_else(|| {
@@ -70,29 +124,25 @@ pub fn print(
                 format!("the model has no output '{name}'; it has {known:?}"),
             )
         })?;
-        if actual.shape() != wanted.shape() {
+        if actual.shape() != wanted.shape() || actual.dtype() != wanted.dtype() {
             println!(
-                "{name}: FAIL, shape {:?} where {:?} is expected",
+                "{name}: FAIL, {} {:?} where {} {:?} is expected",
+                actual.dtype(),
                 actual.shape(),
+                wanted.dtype(),
                 wanted.shape()
             );
             pass = false;
             continue;
         }
-        let d = difference(actual, wanted, rtol.unwrap_or(0.0), atol);
-        let width = d.range.1 - d.range.0;
-        let share = if width > 0.0 { d.max_abs / width } else { 0.0 };
-        println!(
-            "{name}: {}, max abs error {:.3e} ({share:.3e} of the range), max rel error {:.3e}, expected from {} to {}, {} of {} elements beyond tolerance",
-            if d.beyond == 0 { "ok" } else { "FAIL" },
-            d.max_abs,
-            d.max_rel,
-            d.range.0,
-            d.range.1,
-            d.beyond,
-            d.len
-        );
-        pass &= d.beyond == 0;
+        let found = difference(actual, wanted, rtol, atol);
+        found.print(name);
+        pass &= found.beyond == 0;
+    }
+    for (name, _) in outputs {
+        if !expected.iter().any(|(n, _)| n == name) {
+            println!("{name}: nothing expected, not compared");
+        }
     }
     Ok(pass)
 }
@@ -106,25 +156,82 @@ mod tests {
         Tensor::f32([v.len()], v.to_vec()).unwrap()
     }
 
+    fn beyond(a: &[f32], e: &[f32], rtol: Option<f64>, atol: Option<f64>) -> usize {
+        difference(&tensor(a), &tensor(e), rtol, atol).beyond
+    }
+
     #[test]
     fn tolerance_is_absolute_plus_relative() {
-        let (a, e) = (tensor(&[1.01, -2.0]), tensor(&[1.0, -2.0]));
-        assert_eq!(difference(&a, &e, 0.02, Some(0.0)).beyond, 0);
-        assert_eq!(difference(&a, &e, 0.0, Some(0.005)).beyond, 1);
+        let (a, e) = ([1.01, -2.0], [1.0, -2.0]);
+        assert_eq!(beyond(&a, &e, Some(0.02), None), 0);
+        assert_eq!(beyond(&a, &e, None, Some(0.005)), 1);
+        assert_eq!(beyond(&a, &e, Some(0.006), Some(0.005)), 0);
         // The range is 3, so 2e-3 of it is 6e-3.
-        assert_eq!(difference(&a, &e, 0.0, None).beyond, 1);
-        assert_eq!(difference(&tensor(&[1.005, -2.0]), &e, 0.0, None).beyond, 0);
+        assert_eq!(beyond(&a, &e, None, None), 1);
+        assert_eq!(beyond(&[1.005, -2.0], &e, None, None), 0);
     }
 
     #[test]
     fn nan_and_infinity_never_pass_unnoticed() {
-        let e = tensor(&[1.0, 2.0]);
-        for bad in [f32::NAN, f32::INFINITY] {
-            let d = difference(&tensor(&[bad, 2.0]), &e, 1.0, Some(1e9));
-            assert_eq!((d.beyond, d.max_abs), (1, f64::INFINITY));
+        const SPECIAL: [f32; 4] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2.0];
+        for (i, &e) in SPECIAL.iter().enumerate() {
+            for (j, &a) in SPECIAL.iter().enumerate() {
+                for (rtol, atol) in [
+                    (None, None),
+                    (Some(1e-6), None),
+                    (Some(1.0), Some(1e9)),
+                    (None, Some(f64::INFINITY)),
+                ] {
+                    let d = difference(&tensor(&[a, 1.0]), &tensor(&[e, 1.0]), rtol, atol);
+                    assert_eq!(d.beyond, usize::from(i != j), "{a} for {e}");
+                    assert_eq!(d.max_abs, if i == j { 0.0 } else { f64::INFINITY });
+                }
+            }
         }
-        let nan = tensor(&[f32::NAN, 2.0]);
-        assert_eq!(difference(&nan, &nan, 0.0, None).beyond, 0);
-        assert_eq!(difference(&e, &nan, 0.0, None).beyond, 1);
+        // Nothing but infinities expected: there is no range to take a share of.
+        let inf = f32::INFINITY;
+        assert_eq!(beyond(&[1.0, 2.0], &[inf, -inf], None, None), 2);
+    }
+
+    #[test]
+    fn a_range_of_nothing_still_leaves_room_for_rounding() {
+        // One number, and several that are equal: a share of the magnitude.
+        assert_eq!(beyond(&[3.001e-8], &[3e-8], None, None), 0);
+        assert_eq!(beyond(&[3.1e-8], &[3e-8], None, None), 1);
+        assert_eq!(beyond(&[0.5, 0.500_1], &[0.5, 0.5], None, None), 0);
+        assert_eq!(beyond(&[0.5, 0.502], &[0.5, 0.5], None, None), 1);
+        // A range of one rounding.
+        let e = [0.5, 0.500_000_06];
+        assert_eq!(beyond(&[0.500_000_06, 0.5], &e, None, None), 0);
+        assert_eq!(beyond(&[0.500_1, 0.5], &e, None, None), 1);
+        assert_eq!(beyond(&[1e-7], &[0.0], None, None), 0);
+        assert_eq!(beyond(&[1e-5], &[0.0], None, None), 1);
+        // A tolerance that is given is taken as it is.
+        assert_eq!(beyond(&[0.500_000_06], &[0.5], None, Some(0.0)), 1);
+    }
+
+    #[test]
+    fn integers_are_equal_or_wrong() {
+        let of = |v: i64| Tensor::i64([2], vec![v, 0]).unwrap();
+        let wide = (1 << 24) + 1;
+        assert_eq!(difference(&of(wide), &of(wide), None, None).beyond, 0);
+        assert_eq!(difference(&of(wide), &of(wide - 1), None, None).beyond, 1);
+        let near = difference(&of(wide), &of(wide - 1), None, Some(1.0));
+        assert_eq!(near.beyond, 0);
+    }
+
+    #[test]
+    fn types_and_shapes_have_to_be_those_expected() {
+        let pass = |a: &Tensor, e: &Tensor| {
+            let named = |t: &Tensor| [("y".to_owned(), t.clone())];
+            print(&named(a), &named(e), None, None).unwrap()
+        };
+        let x = tensor(&[1.0, 2.0]);
+        assert!(pass(&x, &x));
+        assert!(!pass(&x, &x.reshaped([1, 2]).unwrap()));
+        assert!(!pass(&x, &x.cast(onnx_gpu::DType::F16)));
+        assert!(!pass(&x, &tensor(&[1.0, 2.0, 3.0])));
+        let missing = print(&[], &[("y".to_owned(), x)], None, None);
+        assert_eq!(missing.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }

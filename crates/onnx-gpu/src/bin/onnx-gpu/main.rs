@@ -49,7 +49,9 @@ enum Command {
     /// Runs the model once and compares outputs; exits with 1 if one is beyond tolerance.
     ///
     /// An element passes if |a - b| <= atol + rtol * |expected|. Unless --rtol or --atol is given, rtol is 0 and atol is 2e-3 of
-    /// the expected output's range (its largest minus its smallest element). A NaN passes only where NaN is expected.
+    /// the expected output's range (its largest minus its smallest number; the magnitude where all are equal), and at least 1e-5
+    /// of its largest magnitude; integers have to be equal. A NaN passes only where NaN is expected, an infinity only where the
+    /// same one is, whatever the tolerance. Type and shape have to be those expected.
     Compare {
         #[command(flatten)]
         source: Source,
@@ -57,10 +59,10 @@ enum Command {
         #[arg(long = "expect", value_name = "NAME=FILE.npy", required = true)]
         expect: Vec<String>,
         /// Tolerance relative to each expected element.
-        #[arg(long)]
+        #[arg(long, value_parser = tolerance)]
         rtol: Option<f64>,
         /// Absolute tolerance.
-        #[arg(long)]
+        #[arg(long, value_parser = tolerance)]
         atol: Option<f64>,
     },
     /// Times the model. Inputs that are not given are random, of the declared shape (integers are 0).
@@ -108,6 +110,14 @@ struct Source {
     /// Use the tiles that `onnx-gpu tune` found for the adapter; it runs first where it has not.
     #[arg(long)]
     tuned: bool,
+}
+
+/// A tolerance on the command line.
+fn tolerance(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("a tolerance is a number from 0 on".to_owned()),
+    }
 }
 
 fn passes(without: &[Pass]) -> Passes {
