@@ -1,15 +1,18 @@
 //! The graph in the form that is walked: values by index, nodes in topological order, constants folded, dead code gone.
 
 pub(crate) mod attributes;
+mod build;
 mod casts;
 mod cse;
 mod fold;
 mod fuse;
+mod known;
 mod passes;
 mod report;
 
 use std::collections::HashMap;
 
+pub(crate) use build::take_initializers;
 pub use passes::{Pass, Passes};
 pub use report::Report;
 
@@ -23,7 +26,10 @@ use crate::weights::{Constants, MAX_HOST_BYTES, Weight};
 pub(crate) type ValueId = usize;
 
 /// Operator sets this crate was written against.
-pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=28;
+pub const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
+
+/// The operator whose branches are subgraphs.
+pub(crate) const IF: &str = "If";
 
 /// Domain of the operators that [`fuse`] introduces; a file that names it is refused.
 pub(crate) const FUSED_DOMAIN: &str = "onnx-gpu.fused";
@@ -38,6 +44,17 @@ pub(crate) struct Node {
     pub outputs: Vec<Option<ValueId>>,
     pub attributes: Vec<Attribute>,
     pub epilogue: Epilogue,
+    /// Of an `If`, what it does where its condition holds and where not; else empty.
+    pub branches: Vec<Branch>,
+}
+
+/// A subgraph of a node: values of the graphs around it are among those that its nodes read.
+#[derive(Clone, Debug)]
+pub(crate) struct Branch {
+    /// In topological order.
+    pub nodes: Vec<Node>,
+    /// One for each output of the node.
+    pub outputs: Vec<ValueId>,
 }
 
 /// Work that fusion moved from following nodes into this one.
@@ -52,10 +69,46 @@ pub(crate) struct Epilogue {
 }
 
 impl Node {
-    /// Every value that the node reads.
-    pub fn reads(&self) -> impl Iterator<Item = ValueId> + '_ {
+    /// Every value that the node reads; of a node with branches also what is read, and made, inside of them.
+    pub fn reads(&self) -> Box<dyn Iterator<Item = ValueId> + '_> {
         let epilogue = self.epilogue.bias.into_iter().chain(self.epilogue.residual);
-        self.inputs.iter().flatten().copied().chain(epilogue)
+        let own = self.inputs.iter().flatten().copied().chain(epilogue);
+        if self.branches.is_empty() {
+            return Box::new(own);
+        }
+        let inner = self.branches.iter().flat_map(|branch| {
+            let outputs = branch.outputs.iter().copied();
+            outputs.chain(branch.nodes.iter().flat_map(Node::reads))
+        });
+        Box::new(own.chain(inner))
+    }
+
+    /// Reads other values in the place of its inputs, inside branches too.
+    fn rename(&mut self, alias: &[ValueId]) {
+        for id in self.inputs.iter_mut().flatten() {
+            *id = alias[*id];
+        }
+        for branch in &mut self.branches {
+            branch.nodes.iter_mut().for_each(|node| node.rename(alias));
+            branch.outputs.iter_mut().for_each(|id| *id = alias[*id]);
+        }
+    }
+
+    /// The branch that a condition chooses.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidModel`] unless the condition is one truth value.
+    pub fn chosen(&self, condition: &Tensor) -> Result<&Branch> {
+        let &[holds] = condition.as_bool().unwrap_or_default() else {
+            return Err(invalid_model(format!(
+                "the condition is {} {:?}, not one truth value",
+                condition.dtype(),
+                condition.shape()
+            )));
+        };
+        self.branches
+            .get(usize::from(!holds))
+            .ok_or_else(|| invalid_model("a branch is missing"))
     }
 
     /// Name for messages: the node's own, or its first output's position in the file.
@@ -81,6 +134,8 @@ pub(crate) struct Graph {
     pub outputs: Vec<(ValueId, ValueInfo)>,
     pub values: usize,
     pub passes: Passes,
+    /// Per input, whether a plan may have to know its value: a shape or a branch follows from it.
+    pub read_by_plans: Vec<bool>,
 }
 
 /// Version of the ONNX operator set that a model imports.
@@ -107,81 +162,24 @@ pub(crate) fn is_onnx(domain: &str) -> bool {
 }
 
 impl Graph {
-    /// Checks a parsed model (single assignment, topological order) and runs the passes.
+    /// Checks a parsed model (single assignment, no cycles), whose constants are in `known`, and runs the passes.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidModel`] where the graph breaks the ONNX rules, [`crate::ErrorKind::UnsupportedOp`] for an
     /// operator set out of range.
     pub fn new(model: proto::Model, known: Constants, passes: Passes) -> Result<Self> {
         let opset = opset(&model)?;
-        let mut names = Names::default();
-        let mut constants = HashMap::new();
-        let mut inputs = Vec::new();
-        for (name, tensor) in known.host {
-            constants.insert(names.define(&name)?, tensor);
-        }
-        let mut weights = HashMap::new();
-        for (name, weight) in known.device {
-            weights.insert(names.define(&name)?, weight);
-        }
-        for info in model.graph.inputs {
-            // Files older than IR version 4 list initializers among the inputs.
-            if !names.ids.contains_key(&info.name) {
-                inputs.push((names.define(&info.name)?, info));
-            }
-        }
-        let mut nodes = Vec::with_capacity(model.graph.nodes.len());
-        for node in model.graph.nodes {
-            if node.domain == FUSED_DOMAIN {
-                return Err(invalid_model(format!(
-                    "domain '{FUSED_DOMAIN}' is reserved"
-                )));
-            }
-            let resolved = node
-                .inputs
-                .iter()
-                .map(|name| names.find(name))
-                .collect::<Result<_>>()
-                .map_err(|e| e.in_node(&node.name, &node.op))?;
-            let outputs = node
-                .outputs
-                .iter()
-                .map(|name| (!name.is_empty()).then(|| names.define(name)).transpose())
-                .collect::<Result<_>>()
-                .map_err(|e| e.in_node(&node.name, &node.op))?;
-            nodes.push(Node {
-                name: if node.name.is_empty() {
-                    node.outputs.first().cloned().unwrap_or_default()
-                } else {
-                    node.name
-                },
-                op: node.op,
-                domain: node.domain,
-                inputs: resolved,
-                outputs,
-                attributes: node.attributes,
-                epilogue: Epilogue::default(),
-            });
-        }
-        let mut outputs = Vec::new();
-        for info in model.graph.outputs {
-            let id = names
-                .find(&info.name)?
-                .ok_or_else(|| invalid_model("a graph output has no name"))?;
-            outputs.push((id, info));
-        }
-        if outputs.is_empty() {
-            return Err(invalid_model("the graph has no output"));
-        }
+        let parts = build::build(model.graph, known)?;
         let mut graph = Self {
             opset,
-            nodes,
-            constants,
-            weights,
-            inputs,
-            outputs,
-            values: names.ids.len(),
+            nodes: parts.nodes,
+            constants: parts.constants,
+            weights: parts.weights,
+            inputs: parts.inputs,
+            outputs: parts.outputs,
+            values: parts.values,
             passes,
+            read_by_plans: Vec::new(),
         };
         graph.remove_dead();
         if passes.contains(Pass::Constants) {
@@ -196,6 +194,7 @@ impl Graph {
         graph.fuse();
         graph.remove_dead();
         graph.evict();
+        graph.read_by_plans = graph.inputs_read_by_plans();
         Ok(graph)
     }
 
@@ -249,17 +248,7 @@ impl Graph {
         for &(id, _) in &self.outputs {
             live[id] = true;
         }
-        let mut kept: Vec<Node> = Vec::with_capacity(self.nodes.len());
-        while let Some(node) = self.nodes.pop() {
-            if node.outputs.iter().flatten().any(|&id| live[id]) {
-                for id in node.reads() {
-                    live[id] = true;
-                }
-                kept.push(node);
-            }
-        }
-        kept.reverse();
-        self.nodes = kept;
+        keep_live(&mut self.nodes, &mut live);
         self.constants.retain(|&id, _| live[id]);
         self.weights.retain(|&id, _| live[id]);
     }
@@ -279,31 +268,22 @@ impl Graph {
     }
 }
 
-/// Value names met so far.
-#[derive(Default)]
-struct Names {
-    ids: HashMap<String, ValueId>,
-}
-
-impl Names {
-    fn define(&mut self, name: &str) -> Result<ValueId> {
-        let id = self.ids.len();
-        match self.ids.entry(name.to_owned()) {
-            std::collections::hash_map::Entry::Occupied(_) => {
-                Err(invalid_model(format!("value '{name}' is defined twice")))
-            }
-            std::collections::hash_map::Entry::Vacant(entry) => Ok(*entry.insert(id)),
+/// Keeps the nodes that make what is live, and marks what they read.
+fn keep_live(nodes: &mut Vec<Node>, live: &mut [bool]) {
+    let mut kept: Vec<Node> = Vec::with_capacity(nodes.len());
+    while let Some(mut node) = nodes.pop() {
+        if !node.outputs.iter().flatten().any(|&id| live[id]) {
+            continue;
         }
-    }
-
-    fn find(&self, name: &str) -> Result<Option<ValueId>> {
-        if name.is_empty() {
-            return Ok(None);
+        for branch in &mut node.branches {
+            branch.outputs.iter().for_each(|&id| live[id] = true);
+            keep_live(&mut branch.nodes, live);
         }
-        self.ids.get(name).copied().map(Some).ok_or_else(|| {
-            invalid_model(format!(
-                "value '{name}' is used before it is defined (a cycle, or nodes out of order)"
-            ))
-        })
+        for id in node.reads() {
+            live[id] = true;
+        }
+        kept.push(node);
     }
+    kept.reverse();
+    *nodes = kept;
 }

@@ -12,9 +12,10 @@ use context::MAX_FOLDED_IN_ALL;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result, invalid_model};
+use crate::error::{Error, ErrorKind, Result, invalid_model, unsupported};
 use crate::graph::attributes::Attributes;
 use crate::graph::{Graph, Node, Passes, ValueId};
+use crate::kernels::elementwise::{Rounding, UnaryOp, unary_of};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
 use crate::kernels::unpack::unpack;
 use crate::kernels::{AdapterClass, Elem, Format, Launch, Tiles, row_major};
@@ -40,6 +41,9 @@ pub(crate) struct Device {
     pub buffer: BufferId,
     pub shape: Vec<usize>,
     pub dtype: DType,
+    /// Whether every element is a number of 16 bits. A float16 tensor that a kernel computed in 32 bits is rounded when an
+    /// elementwise kernel, a cast or a comparison reads it, and when it leaves the graph.
+    pub half: bool,
     /// How the elements lie in the buffer; [`Packing::Words`] for everything but weights.
     pub packing: Packing,
     /// Where the elements are if not row by row; only where they are words. Whoever binds the buffer itself has to look at this;
@@ -89,6 +93,27 @@ impl Value {
 }
 
 impl Value {
+    /// Whether the elements still have to be rounded to the 16 bits that the type has.
+    pub fn unrounded(&self) -> bool {
+        matches!(self, Self::Device(d) if d.dtype == DType::F16 && !d.half)
+    }
+
+    /// The value, noted to hold numbers of 16 bits alone if `half`.
+    pub fn noted(self, half: bool) -> Self {
+        match self {
+            Self::Device(device) => Self::Device(Device { half, ..device }),
+            known => known,
+        }
+    }
+
+    /// Whether every element is a number of 16 bits.
+    pub fn is_half(&self) -> bool {
+        match self {
+            Self::Const(tensor) => tensor.dtype() == DType::F16,
+            Self::Device(device) => device.half,
+        }
+    }
+
     /// How the elements lie in their buffer.
     pub fn packing(&self) -> Packing {
         match self {
@@ -155,7 +180,7 @@ pub(crate) struct Program {
     /// Launches that read nothing but constants: run once, before the first run.
     pub prepare: Vec<Step>,
     pub steps: Vec<Step>,
-    /// Per graph input; `None` for one without elements.
+    /// Per graph input; `None` for one without elements and one whose value is part of the program.
     pub inputs: Vec<Option<BufferId>>,
     pub outputs: Vec<Value>,
 }
@@ -296,6 +321,32 @@ impl Lowering {
         Ok(id)
     }
 
+    /// The same value, where its type has 16 bits with no more than those.
+    fn rounded(&mut self, value: Value) -> Result<Value> {
+        let (true, Value::Device(device)) = (value.unrounded(), &value) else {
+            return Ok(value);
+        };
+        let input = self.words(&value)?;
+        let output = self.buffer(&device.shape, Source::Scratch)?;
+        let rounding = Rounding {
+            inputs: true,
+            output: false,
+        };
+        let shape = device.shape.as_slice();
+        self.steps.push(Step {
+            launch: unary_of(UnaryOp::Identity, Elem::F32, shape.into(), rounding)?,
+            inputs: vec![input],
+            output,
+        });
+        Ok(Value::Device(Device {
+            buffer: output,
+            half: true,
+            packing: Packing::Words,
+            layout: None,
+            ..device.clone()
+        }))
+    }
+
     /// The same value in words, row by row.
     fn dense(&mut self, value: Value) -> Result<Value> {
         match value {
@@ -344,8 +395,34 @@ pub(crate) fn lower_node(
     Ok(outputs)
 }
 
-/// Lowers a graph for input shapes in the order of its inputs.
-pub(crate) fn lower_graph(graph: &Graph, shapes: &[Vec<usize>], target: Target) -> Result<Program> {
+/// What is known of a graph input before the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub shape: Vec<usize>,
+    /// Where a shape or a branch may follow from it.
+    pub value: Option<Tensor>,
+}
+
+impl From<Vec<usize>> for Given {
+    fn from(shape: Vec<usize>) -> Self {
+        Self { shape, value: None }
+    }
+}
+
+impl PartialEq for Given {
+    /// Numbers are the same if their bits are: a plan for one NaN is that for every run with it.
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.value, &other.value) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.same_bits(b),
+            _ => false,
+        };
+        same && self.shape == other.shape
+    }
+}
+
+/// Lowers a graph for inputs in the order of its own.
+pub(crate) fn lower_graph(graph: &Graph, given: &[Given], target: Target) -> Result<Program> {
     let mut lowering = Lowering::new(graph.opset, target, graph.passes);
     let mut values: Vec<Option<Value>> = vec![None; graph.values];
     for (&id, tensor) in &graph.constants {
@@ -360,12 +437,18 @@ pub(crate) fn lower_graph(graph: &Graph, shapes: &[Vec<usize>], target: Target) 
             buffer: lowering.buffers.len() - 1,
             shape: weight.shape.clone(),
             dtype: weight.dtype,
+            half: weight.dtype == DType::F16,
             packing: weight.packing,
             layout: None,
         }));
     }
     let mut inputs = Vec::new();
-    for ((id, info), shape) in graph.inputs.iter().zip(shapes) {
+    for ((id, info), Given { shape, value }) in graph.inputs.iter().zip(given) {
+        if let Some(value) = value {
+            inputs.push(None);
+            values[*id] = Some(Value::Const(value.clone()));
+            continue;
+        }
         if elements(shape)? == 0 {
             inputs.push(None);
             values[*id] = Some(Value::Const(Tensor::zeros(info.dtype, shape.clone())?));
@@ -377,33 +460,18 @@ pub(crate) fn lower_graph(graph: &Graph, shapes: &[Vec<usize>], target: Target) 
             buffer,
             shape: shape.clone(),
             dtype: info.dtype,
+            half: info.dtype == DType::F16,
             packing: Packing::Words,
             layout: None,
         }));
     }
-    for node in &graph.nodes {
-        let mut arguments = Vec::with_capacity(node.inputs.len() + 2);
-        let epilogue = [node.epilogue.bias, node.epilogue.residual];
-        for id in node.inputs.iter().chain(&epilogue) {
-            arguments.push(match id {
-                None => None,
-                Some(id) => Some(values[*id].clone().ok_or_else(|| {
-                    invalid_model("an input has no value").in_node(node.label(), &node.op)
-                })?),
-            });
-        }
-        let outputs = lower_node(&mut lowering, node, arguments)?;
-        for (id, value) in node.outputs.iter().zip(outputs) {
-            if let Some(id) = id {
-                values[*id] = value;
-            }
-        }
-    }
+    lower_nodes(&mut lowering, &graph.nodes, &mut values)?;
     let mut outputs = Vec::with_capacity(graph.outputs.len());
     for (id, info) in &graph.outputs {
         let value = values[*id]
             .clone()
             .ok_or_else(|| invalid_model(format!("output '{}' has no value", info.name)))?;
+        let value = lowering.rounded(value)?;
         outputs.push(lowering.dense(value)?);
     }
     let mut program = Program {
@@ -415,4 +483,59 @@ pub(crate) fn lower_graph(graph: &Graph, shapes: &[Vec<usize>], target: Target) 
     };
     hoist::hoist(&mut program, graph);
     Ok(program)
+}
+
+/// Lowers nodes in order; of an `If` those of the branch that its condition chooses.
+fn lower_nodes(
+    lowering: &mut Lowering,
+    nodes: &[Node],
+    values: &mut [Option<Value>],
+) -> Result<()> {
+    for node in nodes {
+        if !node.branches.is_empty() {
+            lower_branch(lowering, node, values).map_err(|e| e.in_node(node.label(), &node.op))?;
+            continue;
+        }
+        let mut arguments = Vec::with_capacity(node.inputs.len() + 2);
+        let epilogue = [node.epilogue.bias, node.epilogue.residual];
+        for id in node.inputs.iter().chain(&epilogue) {
+            arguments.push(match id {
+                None => None,
+                Some(id) => Some(values[*id].clone().ok_or_else(|| {
+                    invalid_model("an input has no value").in_node(node.label(), &node.op)
+                })?),
+            });
+        }
+        let outputs = lower_node(lowering, node, arguments)?;
+        for (id, value) in node.outputs.iter().zip(outputs) {
+            if let Some(id) = id {
+                values[*id] = value;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lower_branch(lowering: &mut Lowering, node: &Node, values: &mut [Option<Value>]) -> Result<()> {
+    Attributes::new(&node.attributes).check_all_read()?;
+    let condition = match node.inputs.as_slice() {
+        &[Some(id)] => values[id].clone(),
+        _ => None,
+    };
+    let branch = match condition {
+        Some(Value::Const(condition)) => node.chosen(&condition)?,
+        Some(Value::Device(_)) => {
+            return Err(unsupported(
+                "the condition depends on data that are only known during the run",
+            ));
+        }
+        None => return Err(invalid_model("the condition is missing")),
+    };
+    lower_nodes(lowering, &branch.nodes, values)?;
+    for (&made, out) in branch.outputs.iter().zip(&node.outputs) {
+        if let Some(out) = out {
+            values[*out] = values[made].clone();
+        }
+    }
+    Ok(())
 }

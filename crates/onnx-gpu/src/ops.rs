@@ -19,6 +19,7 @@ mod quantize;
 mod reduce;
 mod resize;
 mod rotary;
+mod scan;
 mod scatter;
 mod shape;
 mod softmax;
@@ -26,7 +27,7 @@ mod top;
 mod window;
 
 use crate::error::{Result, unsupported};
-use crate::graph::{FUSED_DOMAIN, is_onnx};
+use crate::graph::{FUSED_DOMAIN, IF, is_onnx};
 use crate::lower::Cx;
 
 type Lower = fn(&mut Cx<'_>) -> Result<()>;
@@ -73,7 +74,7 @@ fn find(op: &str) -> Option<Lower> {
 
 /// Whether this crate implements an operator (not necessarily every attribute value of it).
 pub fn is_supported(domain: &str, op: &str) -> bool {
-    (is_onnx(domain) && find(op).is_some())
+    (is_onnx(domain) && (op == IF || find(op).is_some()))
         || (domain == contrib::DOMAIN && contrib::find(op).is_some())
 }
 

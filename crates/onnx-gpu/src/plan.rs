@@ -142,6 +142,7 @@ mod tests {
             wgsl: Cow::Borrowed(""),
             params: vec![],
             workgroups: [1; 3],
+            turns: 0,
         };
         Program {
             buffers: sizes
@@ -170,6 +171,7 @@ mod tests {
                 buffer: output,
                 shape: vec![1],
                 dtype: DType::F32,
+                half: false,
                 packing: Default::default(),
                 layout: None,
             })],

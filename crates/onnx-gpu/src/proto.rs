@@ -8,7 +8,7 @@
 mod model;
 mod tensor;
 
-pub use model::{Attribute, AttributeValue, Dim, Graph, Model, Node, ValueInfo};
+pub use model::{Attribute, AttributeValue, Dim, Graph, Model, Node, Subgraph, ValueInfo};
 pub use tensor::{Contents, Initializer, Location, Storage};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{AdapterChoice, Buffer, Gpu, KernelTime, Uploader};
-use crate::graph::{Graph, Passes, ValueId};
-use crate::lower::{Recipe, data_key};
+use crate::graph::{Graph, Passes, ValueId, take_initializers};
+use crate::lower::{Given, Recipe, data_key};
 use crate::proto::{Dim, Model, ValueInfo};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, elements};
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
 pub use cost::{Cost, dry_cost};
@@ -24,6 +24,8 @@ pub use value::{GpuTensor, Value};
 
 /// Sets of input shapes whose plans are kept.
 const MAX_PLANS: usize = 8;
+/// Most elements of an input whose value a plan is made for.
+const MAX_READ_BY_PLANS: usize = 1 << 10;
 
 /// How to open a session.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +57,8 @@ pub struct Stats {
 
 /// A model whose weights are on a device, ready to run.
 ///
-/// A plan is made for each set of input shapes and kept. Concurrent runs are allowed; two at a time with equal shapes work on
+/// A plan is made for each set of input shapes and kept; where shapes inside the graph, or the branch of an `If`, follow from
+/// the value of a small input, for each such value too. Concurrent runs are allowed; two at a time with equal shapes work on
 /// buffers of their own.
 pub struct Session {
     gpu: Gpu,
@@ -68,7 +71,7 @@ pub struct Session {
     /// The other constants of the graph.
     weights: HashMap<ValueId, Buffer>,
     prepared: Mutex<HashMap<Arc<Recipe>, Buffer>>,
-    plans: Mutex<Vec<(Vec<Vec<usize>>, Compiled)>>,
+    plans: Mutex<Vec<(Vec<Given>, Compiled)>>,
     stats: Mutex<Stats>,
 }
 
@@ -99,7 +102,7 @@ impl Session {
             graph,
             files: source,
         };
-        let initializers = std::mem::take(&mut model.graph.initializers);
+        let initializers = take_initializers(&mut model);
         let known = read_small(initializers, &origin).await?;
         let graph = Graph::new(model, known, options.passes)?;
         let gpu = match options.gpu {
@@ -107,7 +110,7 @@ impl Session {
             None => Gpu::request(&options.adapter).await?,
         };
         let mut session = Self::unloaded(graph, gpu);
-        let shapes = session.fixed_shapes();
+        let shapes = session.fixed();
         // The plan needs no weight: its pipelines are made while they arrive.
         let warming = match &shapes {
             Some(shapes) => Some(session.gpu.start_pipelines(session.launches(shapes)?)),
@@ -170,8 +173,8 @@ impl Session {
         Ok(())
     }
 
-    /// The declared shape of every input, if all are fixed.
-    fn fixed_shapes(&self) -> Option<Vec<Vec<usize>>> {
+    /// The declared shape of every input, if all are fixed and no plan depends on a value.
+    fn fixed(&self) -> Option<Vec<Given>> {
         let fixed = |info: &ValueInfo| {
             info.shape
                 .as_ref()?
@@ -182,7 +185,9 @@ impl Session {
                 })
                 .collect()
         };
-        self.inputs.iter().map(fixed).collect()
+        let shapes: Option<Vec<Vec<usize>>> = self.inputs.iter().map(fixed).collect();
+        let shapes = shapes.filter(|_| !self.graph.read_by_plans.contains(&true))?;
+        Some(shapes.into_iter().map(Given::from).collect())
     }
 
     /// Names, element types and shapes of the inputs.
@@ -261,8 +266,18 @@ impl Session {
     }
 
     /// Takes the plan for these inputs out of the cache, or makes one.
-    async fn checkout(&self, inputs: &[&Value]) -> Result<(Vec<Vec<usize>>, Compiled)> {
-        let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
+    async fn checkout(&self, inputs: &[&Value]) -> Result<(Vec<Given>, Compiled)> {
+        let mut shapes = Vec::with_capacity(inputs.len());
+        for (input, &read) in inputs.iter().zip(&self.graph.read_by_plans) {
+            let shape = input.shape().to_vec();
+            let small = elements(&shape)? <= MAX_READ_BY_PLANS;
+            let value = match input {
+                _ if !read || !small => None,
+                Value::Host(tensor) => Some(tensor.clone()),
+                Value::Device(tensor) => Some(tensor.read().await?),
+            };
+            shapes.push(Given { shape, value });
+        }
         let cached = {
             let mut plans = lock(&self.plans);
             let found = plans.iter().position(|(key, _)| *key == shapes);
@@ -275,7 +290,7 @@ impl Session {
         Ok((shapes, compiled))
     }
 
-    fn keep(&self, shapes: Vec<Vec<usize>>, compiled: Compiled) {
+    fn keep(&self, shapes: Vec<Given>, compiled: Compiled) {
         *lock(&self.stats) = compiled.stats;
         let mut plans = lock(&self.plans);
         if !plans.iter().any(|(key, _)| *key == shapes) {

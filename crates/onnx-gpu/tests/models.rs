@@ -5,12 +5,18 @@
 
 #[path = "models/attention.rs"]
 mod attention;
+#[path = "models/branches.rs"]
+mod branches;
 #[path = "models/encode.rs"]
 mod encode;
+#[path = "models/foreign.rs"]
+mod foreign;
 #[path = "models/hostile.rs"]
 mod hostile;
 #[path = "models/load.rs"]
 mod load;
+#[path = "models/long.rs"]
+mod long;
 #[path = "models/loss.rs"]
 mod loss;
 #[path = "models/patterns.rs"]

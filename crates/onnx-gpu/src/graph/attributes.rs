@@ -108,6 +108,7 @@ fn show(value: &AttributeValue) -> String {
         AttributeValue::Floats(v) => format!("{v:?}"),
         AttributeValue::Ints(v) => format!("{v:?}"),
         AttributeValue::Texts(v) => format!("{v:?}"),
-        AttributeValue::Other => "a subgraph or another unsupported type".into(),
+        AttributeValue::Graph(_) => "a subgraph".into(),
+        AttributeValue::Other => "a value of an unsupported type".into(),
     }
 }

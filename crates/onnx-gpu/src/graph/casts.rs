@@ -33,9 +33,7 @@ impl Graph {
         let mut alias: Vec<ValueId> = (0..self.values).collect();
         let named: Vec<ValueId> = self.outputs.iter().map(|&(id, _)| id).collect();
         self.nodes.retain_mut(|node| {
-            for id in node.inputs.iter_mut().flatten() {
-                *id = alias[*id];
-            }
+            node.rename(&alias);
             let kind = result(node, &types);
             for &id in node.outputs.iter().flatten() {
                 types[id] = kind;

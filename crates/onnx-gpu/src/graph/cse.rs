@@ -22,15 +22,14 @@ impl Graph {
         let kept: Vec<ValueId> = self.outputs.iter().map(|&(id, _)| id).collect();
         let mut nodes = std::mem::take(&mut self.nodes);
         nodes.retain_mut(|node| {
-            for id in node.inputs.iter_mut().flatten() {
-                *id = alias[*id];
-            }
+            node.rename(&alias);
             let named = node.outputs.iter().flatten().any(|id| kept.contains(id));
-            // Tensors and unknown attribute types are not compared.
-            let plain = node
-                .attributes
-                .iter()
-                .all(|a| !matches!(a.value, AttributeValue::Tensor(_) | AttributeValue::Other));
+            // Tensors, subgraphs and unknown attribute types are not compared.
+            let plain = node.branches.is_empty()
+                && node.attributes.iter().all(|a| {
+                    use AttributeValue::{Graph, Other, Tensor};
+                    !matches!(a.value, Tensor(_) | Graph(_) | Other)
+                });
             if named || !plain || RANDOM.contains(&node.op.as_str()) {
                 return true;
             }

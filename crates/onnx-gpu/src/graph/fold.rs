@@ -1,16 +1,25 @@
 //! Folds nodes whose inputs are constants, once per model, so that every plan shares the results.
 
-use super::Graph;
+use std::collections::VecDeque;
+
+use super::{Epilogue, Graph, Node};
 use crate::kernels::AdapterClass;
 use crate::lower::{Lowering, Value, lower_node};
 
 impl Graph {
     /// Evaluates constant nodes on the CPU. A node without a CPU implementation stays, and so do errors: they surface, with
-    /// the node's name, when a plan is made.
+    /// the node's name, when a plan is made. An `If` whose condition is constant gives way to its branch.
     pub(super) fn fold(&mut self) {
-        let nodes = std::mem::take(&mut self.nodes);
+        let mut nodes: VecDeque<Node> = std::mem::take(&mut self.nodes).into();
         let mut lowering = Lowering::fold_only(self.opset, AdapterClass::Hardware);
-        for node in nodes {
+        while let Some(node) = nodes.pop_front() {
+            if !node.branches.is_empty() {
+                match self.branch_of(&node) {
+                    Some(inlined) => inlined.into_iter().rev().for_each(|n| nodes.push_front(n)),
+                    None => self.nodes.push(node),
+                }
+                continue;
+            }
             let inputs: Option<Vec<Option<Value>>> = node
                 .inputs
                 .iter()
@@ -36,5 +45,25 @@ impl Graph {
             }
         }
         self.remove_dead();
+    }
+
+    /// The nodes that an `If` stands for, where its condition is known.
+    fn branch_of(&self, node: &Node) -> Option<Vec<Node>> {
+        let condition = self.constants.get(node.inputs.first()?.as_ref()?)?;
+        let branch = node.chosen(condition).ok()?;
+        let mut nodes = branch.nodes.clone();
+        for (&made, out) in branch.outputs.iter().zip(&node.outputs) {
+            nodes.push(Node {
+                name: node.name.clone(),
+                op: "Identity".into(),
+                domain: String::new(),
+                inputs: vec![Some(made)],
+                outputs: vec![*out],
+                attributes: Vec::new(),
+                epilogue: Epilogue::default(),
+                branches: Vec::new(),
+            });
+        }
+        Some(nodes)
     }
 }

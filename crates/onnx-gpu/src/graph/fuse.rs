@@ -160,5 +160,6 @@ fn fused(last: &Node, op: &str, inputs: &[ValueId]) -> Node {
         outputs: last.outputs.clone(),
         attributes: Vec::new(),
         epilogue: Epilogue::default(),
+        branches: Vec::new(),
     }
 }

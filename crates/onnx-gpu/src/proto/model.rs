@@ -18,6 +18,9 @@ pub struct Model {
     pub graph: Graph,
 }
 
+/// Most subgraphs around a node.
+const MAX_DEPTH: usize = 16;
+
 /// A graph as written in the file.
 #[derive(Debug, Default)]
 pub struct Graph {
@@ -68,8 +71,22 @@ pub enum AttributeValue {
     Floats(Vec<f32>),
     Ints(Vec<i64>),
     Texts(Vec<String>),
-    /// A subgraph, a sparse tensor or a type: carried by no operator that this crate runs.
+    Graph(Box<Subgraph>),
+    /// Several subgraphs, a sparse tensor or a type: carried by no operator that this crate runs.
     Other,
+}
+
+/// A graph inside a node, such as a branch of `If`. Its nodes may read every value of the graphs around it.
+#[derive(Clone, Debug, Default)]
+pub struct Subgraph {
+    /// Nodes in file order.
+    pub nodes: Vec<Node>,
+    /// Named constants.
+    pub initializers: Vec<Initializer>,
+    /// Names of its own inputs; a branch has none.
+    pub inputs: Vec<String>,
+    /// Names of its outputs, in order.
+    pub outputs: Vec<String>,
 }
 
 /// A dimension of a declared shape.
@@ -155,7 +172,7 @@ fn parse_graph(bytes: &[u8], file: &[u8]) -> Result<Graph> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
         match number {
-            1 => graph.nodes.push(parse_node(wire.bytes()?, file)?),
+            1 => graph.nodes.push(parse_node(wire.bytes()?, file, 0)?),
             5 => graph.initializers.push(parse_tensor(wire.bytes()?, file)?),
             11 => graph.inputs.push(parse_value_info(wire.bytes()?)?),
             12 => graph.outputs.push(parse_value_info(wire.bytes()?)?),
@@ -171,7 +188,47 @@ fn parse_graph(bytes: &[u8], file: &[u8]) -> Result<Graph> {
     Ok(graph)
 }
 
-fn parse_node(bytes: &[u8], file: &[u8]) -> Result<Node> {
+/// A graph inside a node inside `depth - 1` others.
+fn parse_subgraph(bytes: &[u8], file: &[u8], depth: usize) -> Result<Subgraph> {
+    if depth > MAX_DEPTH {
+        return Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            format!("subgraphs lie more than {MAX_DEPTH} deep in each other"),
+        ));
+    }
+    let mut graph = Subgraph::default();
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.field()? {
+        match number {
+            1 => graph.nodes.push(parse_node(wire.bytes()?, file, depth)?),
+            5 => graph.initializers.push(parse_tensor(wire.bytes()?, file)?),
+            11 => graph.inputs.push(parse_value_name(wire.bytes()?)?),
+            12 => graph.outputs.push(parse_value_name(wire.bytes()?)?),
+            15 => {
+                return Err(Error::new(
+                    ErrorKind::UnsupportedOp,
+                    "sparse initializers are not supported",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(graph)
+}
+
+/// The name of a `ValueInfoProto`, whatever its type.
+fn parse_value_name(bytes: &[u8]) -> Result<String> {
+    let mut name = String::new();
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.field()? {
+        if number == 1 {
+            name = wire.text()?;
+        }
+    }
+    Ok(name)
+}
+
+fn parse_node(bytes: &[u8], file: &[u8], depth: usize) -> Result<Node> {
     let mut node = Node::default();
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
@@ -180,7 +237,9 @@ fn parse_node(bytes: &[u8], file: &[u8]) -> Result<Node> {
             2 => node.outputs.push(wire.text()?),
             3 => node.name = wire.text()?,
             4 => node.op = wire.text()?,
-            5 => node.attributes.push(parse_attribute(wire.bytes()?, file)?),
+            5 => node
+                .attributes
+                .push(parse_attribute(wire.bytes()?, file, depth)?),
             7 => node.domain = wire.text()?,
             _ => {}
         }
@@ -188,9 +247,10 @@ fn parse_node(bytes: &[u8], file: &[u8]) -> Result<Node> {
     Ok(node)
 }
 
-fn parse_attribute(bytes: &[u8], file: &[u8]) -> Result<Attribute> {
+fn parse_attribute(bytes: &[u8], file: &[u8], depth: usize) -> Result<Attribute> {
     let mut name = String::new();
     let (mut kind, mut float, mut int, mut text, mut tensor) = (None, None, None, None, None);
+    let mut graph = None;
     let (mut floats, mut ints, mut texts) = (vec![], vec![], vec![]);
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
@@ -200,6 +260,7 @@ fn parse_attribute(bytes: &[u8], file: &[u8]) -> Result<Attribute> {
             3 => int = Some(wire.int()?),
             4 => text = Some(lossy(wire)?),
             5 => tensor = Some(attribute_tensor(parse_tensor(wire.bytes()?, file)?, file)?),
+            6 => graph = Some(Box::new(parse_subgraph(wire.bytes()?, file, depth + 1)?)),
             7 => wire.floats_into(&mut floats)?,
             8 => wire.ints_into(&mut ints)?,
             9 => texts.push(lossy(wire)?),
@@ -220,6 +281,9 @@ fn parse_attribute(bytes: &[u8], file: &[u8]) -> Result<Attribute> {
         Some(4) => AttributeValue::Tensor(
             tensor.ok_or_else(|| malformed(format!("attribute '{name}' lacks its tensor")))?,
         ),
+        Some(5) => AttributeValue::Graph(
+            graph.ok_or_else(|| malformed(format!("attribute '{name}' lacks its graph")))?,
+        ),
         Some(6) => AttributeValue::Floats(floats),
         Some(7) => AttributeValue::Ints(ints),
         Some(8) => AttributeValue::Texts(texts),
@@ -229,6 +293,7 @@ fn parse_attribute(bytes: &[u8], file: &[u8]) -> Result<Attribute> {
             (_, Some(v), ..) => AttributeValue::Int(v),
             (_, _, Some(v), _) => AttributeValue::Text(v),
             (.., Some(v)) => AttributeValue::Tensor(v),
+            _ if graph.is_some() => AttributeValue::Graph(graph.unwrap_or_default()),
             _ if !floats.is_empty() => AttributeValue::Floats(floats),
             _ if !ints.is_empty() => AttributeValue::Ints(ints),
             _ if !texts.is_empty() => AttributeValue::Texts(texts),
@@ -318,7 +383,13 @@ fn parse_shape(bytes: &[u8]) -> Result<Vec<Dim>> {
                         dim = Dim::Fixed(size);
                     }
                 }
-                2 => dim = Dim::Symbol(wire.text()?),
+                2 => {
+                    let name = wire.text()?;
+                    // What says "unknown" names nothing, so two of them are not the same size.
+                    let says_nothing = !name.contains(char::is_alphabetic)
+                        || ["none", "unknown"].contains(&name.to_lowercase().as_str());
+                    dim = Dim::Symbol(if says_nothing { String::new() } else { name });
+                }
                 _ => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::error::{Result, invalid_model};
 use crate::gpu::{Buffer, Gpu, KernelTime, Recording};
 use crate::graph::ValueId;
 use crate::kernels::Launch;
-use crate::lower::{BufferId, Program, Recipe, Source, Step, Value, data_key, lower_graph};
+use crate::lower::{BufferId, Given, Program, Recipe, Source, Step, Value, data_key, lower_graph};
 use crate::plan::Plan;
 use crate::tensor::{DType, Tensor};
 
@@ -41,7 +41,7 @@ enum Output {
 }
 
 impl Session {
-    pub(super) async fn compile(&self, shapes: &[Vec<usize>]) -> Result<Compiled> {
+    pub(super) async fn compile(&self, shapes: &[Given]) -> Result<Compiled> {
         let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
         let slots = plan
@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind.
-    pub(super) fn launches(&self, shapes: &[Vec<usize>]) -> Result<Vec<(Launch, usize)>> {
+    pub(super) fn launches(&self, shapes: &[Given]) -> Result<Vec<(Launch, usize)>> {
         let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
         let mut seen = HashSet::new();

@@ -7,7 +7,7 @@ use super::{Session, inputs};
 use crate::error::Result;
 use crate::graph::Passes;
 use crate::kernels::AdapterClass;
-use crate::lower::{Program, lower_graph};
+use crate::lower::{Given, Program, lower_graph};
 use crate::plan::Plan;
 use crate::proto::{Dim, ValueInfo};
 use crate::weights::Bytes;
@@ -93,8 +93,9 @@ impl Session {
     /// that the model does not take.
     pub fn cost(&self, inputs: &[(&str, &[usize])]) -> Result<Cost> {
         let shapes = inputs::check_shapes(&self.inputs, inputs)?;
+        let shapes: Vec<Given> = shapes.into_iter().map(Given::from).collect();
         let mut program = lower_graph(&self.graph, &shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
-        Ok(Cost::of(&program, &plan, self.fixed_shapes().is_some()))
+        Ok(Cost::of(&program, &plan, self.fixed().is_some()))
     }
 }

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Stats, fixed_or_one};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Passes};
+use crate::graph::{Graph, Passes, take_initializers};
 use crate::kernels::AdapterClass;
-use crate::lower::{Program, lower_graph};
+use crate::lower::{Given, Program, lower_graph};
 use crate::plan::Plan;
 use crate::proto::{Dim, Model, ValueInfo};
 use crate::weights::{Bytes, Origin, WeightSource, read_small};
@@ -82,7 +82,7 @@ pub(super) fn planned_for(
         graph: bytes,
         files,
     };
-    let initializers = std::mem::take(&mut model.graph.initializers);
+    let initializers = take_initializers(&mut model);
     let reading = pin!(read_small(initializers, &origin));
     let known = match reading.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(known) => known?,
@@ -92,7 +92,7 @@ pub(super) fn planned_for(
     let inputs = || graph.inputs.iter().map(|(_, info)| info);
     let is_fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
     let fixed = inputs().all(|i| i.shape.as_ref().is_some_and(|s| s.iter().all(is_fixed)));
-    let shapes: Vec<Vec<usize>> = inputs().map(shape).collect();
+    let shapes: Vec<Given> = inputs().map(|info| shape(info).into()).collect();
     let mut program = lower_graph(&graph, &shapes, class.into())?;
     let plan = Plan::new(&mut program);
     Ok(Planned {

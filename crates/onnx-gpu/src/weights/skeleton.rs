@@ -64,27 +64,43 @@ async fn read_graph(input: &mut Input<'_>, end: u64) -> Result<Vec<u8>> {
 
 async fn read_tensor(input: &mut Input<'_>, end: u64) -> Result<Vec<u8>> {
     let mut tensor = Vec::new();
+    // What the tensor itself says of where its data lie; of a field given twice the last counts.
+    let (mut own, mut elsewhere) = (Vec::new(), false);
+    let mut raw = None;
     while input.at < end {
         let field = input.field(end).await?;
         let length = field.end - input.at;
-        if field.number != 9 || field.wire != 2 || length <= MAX_KEPT {
-            input.copy(&field, &mut tensor).await?;
-            continue;
+        match (field.number, field.wire) {
+            (9, 2) if length > MAX_KEPT => {
+                raw = Some((input.at, length));
+                input.at = field.end;
+            }
+            (9, 2) => {
+                raw = None;
+                input.copy(&field, &mut tensor).await?;
+            }
+            (13, 2) => input.copy(&field, &mut own).await?,
+            (14, 0) => elsewhere = field.value == 1,
+            _ => input.copy(&field, &mut tensor).await?,
         }
-        let offset = input.at.to_string();
-        for (key, value) in [
-            ("location", input.file),
-            ("offset", &offset),
-            ("length", &length.to_string()),
-        ] {
-            let mut entry = Vec::new();
-            put_bytes(&mut entry, 1, key.as_bytes());
-            put_bytes(&mut entry, 2, value.as_bytes());
-            put_bytes(&mut tensor, 13, &entry);
-        }
-        tensor.extend([14 << 3, 1]);
-        input.at = field.end;
     }
+    match raw {
+        Some((offset, length)) if !elsewhere => {
+            for (key, value) in [
+                ("location", input.file),
+                ("offset", &offset.to_string()),
+                ("length", &length.to_string()),
+            ] {
+                let mut entry = Vec::new();
+                put_bytes(&mut entry, 1, key.as_bytes());
+                put_bytes(&mut entry, 2, value.as_bytes());
+                put_bytes(&mut tensor, 13, &entry);
+            }
+            elsewhere = true;
+        }
+        _ => tensor.extend(own),
+    }
+    tensor.extend([14 << 3, u8::from(elsewhere)]);
     Ok(tensor)
 }
 
@@ -92,6 +108,8 @@ async fn read_tensor(input: &mut Input<'_>, end: u64) -> Result<Vec<u8>> {
 struct Field {
     number: u64,
     wire: u64,
+    /// The payload of a varint field.
+    value: u64,
     /// The tag and, for a length-delimited field, the length.
     head: Vec<u8>,
     /// Where the payload ends.
@@ -149,10 +167,11 @@ impl Input<'_> {
         let mut head = Vec::new();
         let tag = self.varint(&mut head).await?;
         let wire = tag & 7;
+        let mut value = 0;
         let length = match wire {
             // The number itself is copied with the head.
             0 => {
-                self.varint(&mut head).await?;
+                value = self.varint(&mut head).await?;
                 0
             }
             1 => 8,
@@ -173,6 +192,7 @@ impl Input<'_> {
         Ok(Field {
             number: tag >> 3,
             wire,
+            value,
             head,
             end: field_end,
         })

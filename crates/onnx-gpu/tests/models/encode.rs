@@ -54,6 +54,27 @@ pub fn attribute(name: &str, value: i64) -> Vec<u8> {
     [field(1, name.as_bytes()), int(3, value), vec![0xa0, 1, 2]].concat()
 }
 
+/// An attribute of several integers.
+pub fn ints(name: &str, values: &[i64]) -> Vec<u8> {
+    let values = values.iter().flat_map(|&v| int(8, v));
+    let body: Vec<u8> = field(1, name.as_bytes())
+        .into_iter()
+        .chain(values)
+        .collect();
+    [body, vec![0xa0, 1, 7]].concat()
+}
+
+/// A float attribute.
+pub fn float(name: &str, value: f32) -> Vec<u8> {
+    [
+        field(1, name.as_bytes()),
+        vec![0x15],
+        value.to_le_bytes().to_vec(),
+        vec![0xa0, 1, 1],
+    ]
+    .concat()
+}
+
 fn head(name: &str, dims: &[usize], code: i64) -> Vec<u8> {
     let mut out: Vec<u8> = dims.iter().flat_map(|&d| int(1, d as i64)).collect();
     out.extend(int(2, code));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onnx_gpu::kernels::AdapterClass;
-use onnx_gpu::proto::{Model, ValueInfo};
+use onnx_gpu::proto::{AttributeValue, Initializer, Model, Node, ValueInfo};
 use onnx_gpu::weights::Folder;
 use onnx_gpu::{OPSETS, Passes, Report, Result, is_supported};
 
@@ -29,17 +29,19 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     for info in &graph.outputs {
         println!("output {}", declaration(info));
     }
-    let elements: usize = graph.initializers.iter().map(|i| i.elements()).sum();
+    let mut inside = Content::default();
+    inside.add(&graph.nodes, &graph.initializers);
     println!(
-        "{} nodes, {} initializers of {elements} elements",
-        graph.nodes.len(),
-        graph.initializers.len()
+        "{} nodes{}, {} initializers of {} elements",
+        inside.nodes,
+        match inside.nodes - graph.nodes.len() {
+            0 => String::new(),
+            deeper => format!(" ({deeper} of them in branches)"),
+        },
+        inside.initializers,
+        inside.elements
     );
-    let mut operators: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for node in &graph.nodes {
-        *operators.entry((&node.domain, &node.op)).or_default() += 1;
-    }
-    let mut listed: Vec<_> = operators.into_iter().collect();
+    let mut listed: Vec<_> = inside.operators.into_iter().collect();
     listed.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     let mut missing = 0;
     for ((domain, op), count) in listed {
@@ -57,6 +59,35 @@ pub fn print(bytes: &[u8]) -> Result<()> {
     }
     println!("unsupported operators: {missing}");
     Ok(())
+}
+
+/// What a graph and the graphs inside its nodes hold.
+#[derive(Default)]
+struct Content<'a> {
+    nodes: usize,
+    initializers: usize,
+    elements: usize,
+    /// Nodes by domain and operator.
+    operators: BTreeMap<(&'a str, &'a str), usize>,
+}
+
+impl<'a> Content<'a> {
+    fn add(&mut self, nodes: &'a [Node], initializers: &[Initializer]) {
+        self.nodes += nodes.len();
+        self.initializers += initializers.len();
+        self.elements += initializers
+            .iter()
+            .map(Initializer::elements)
+            .sum::<usize>();
+        for node in nodes {
+            *self.operators.entry((&node.domain, &node.op)).or_default() += 1;
+            for attribute in &node.attributes {
+                if let AttributeValue::Graph(graph) = &attribute.value {
+                    self.add(&graph.nodes, &graph.initializers);
+                }
+            }
+        }
+    }
 }
 
 /// Prints nodes and dispatches without any pass and with the given ones.
