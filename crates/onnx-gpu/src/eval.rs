@@ -10,7 +10,7 @@ pub(crate) use reduce::reduce;
 
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result, mismatch};
+use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch};
 use crate::kernels::strided_copy::StridedCopy;
 use crate::tensor::{DType, Data, Tensor, elements};
 
@@ -77,7 +77,7 @@ pub(crate) fn copies(
                     let target = Arc::make_mut(&mut out);
                     for (source, copy) in pieces {
                         let Data::$variant(source) = source.data() else {
-                            return Err(mismatch("tensors of different types are joined"));
+                            return Err(invalid_model("tensors of different types are joined"));
                         };
                         copy_into(target, source, copy)?;
                     }

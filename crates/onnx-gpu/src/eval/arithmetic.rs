@@ -1,6 +1,6 @@
 //! Elementwise operators: floats are computed in `f32`, integers in `i64`.
 
-use crate::error::{Error, ErrorKind, Result, mismatch, unsupported};
+use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
 use crate::kernels::broadcast_strides;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::tensor::{DType, Tensor};
@@ -81,7 +81,7 @@ fn int_unary(op: UnaryOp) -> Option<fn(i64) -> i64> {
 /// A function of two tensors of one type, broadcast to `shape`. Comparisons give `Bool`.
 pub(crate) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if a.dtype() != b.dtype() {
-        return Err(mismatch(format!(
+        return Err(invalid_model(format!(
             "operands are {} and {}",
             a.dtype(),
             b.dtype()
@@ -223,7 +223,7 @@ fn int_binary(op: BinaryOp, x: i64, y: i64) -> Result<i64> {
 /// ONNX `Where`.
 pub(crate) fn select(cond: &Tensor, x: &Tensor, y: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if x.dtype() != y.dtype() {
-        return Err(mismatch(format!(
+        return Err(invalid_model(format!(
             "branches are {} and {}",
             x.dtype(),
             y.dtype()

@@ -155,6 +155,15 @@ pub struct Operand<'a> {
     pub steps: Option<(usize, &'a [i64])>,
 }
 
+/// Which numbers are rounded to what 16 bits hold, as IEEE 754 has it: half to even, to infinity from 65520 on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rounding {
+    /// The `f32` inputs, when they are read.
+    pub inputs: bool,
+    /// The `f32` results.
+    pub output: bool,
+}
+
 impl<'a> From<&'a [usize]> for Operand<'a> {
     fn from(shape: &'a [usize]) -> Self {
         Self { shape, steps: None }
@@ -176,11 +185,11 @@ impl Operand<'_> {
 
 /// One input of `len` elements of `elem`, one output.
 pub fn unary(op: UnaryOp, elem: Elem, len: usize) -> Result<Launch> {
-    unary_of(op, elem, (&[len][..]).into())
+    unary_of(op, elem, (&[len][..]).into(), Rounding::default())
 }
 
 /// [`unary`] of an input that need not lie row by row.
-pub fn unary_of(op: UnaryOp, elem: Elem, x: Operand<'_>) -> Result<Launch> {
+pub fn unary_of(op: UnaryOp, elem: Elem, x: Operand<'_>, rounding: Rounding) -> Result<Launch> {
     let spec = op.spec();
     let (text, scalar) = match elem {
         Elem::F32 => (spec.float, "f32"),
@@ -205,22 +214,23 @@ pub fn unary_of(op: UnaryOp, elem: Elem, x: Operand<'_>) -> Result<Launch> {
         inputs: &[("x", scalar, x)],
         to,
         op: [p, q, 0, 0],
+        rounding,
     }
     .launch(x.shape)
 }
 
 /// Inputs A, B of `elem`; the output has the broadcast shape `out`.
 pub fn binary(op: BinaryOp, elem: Elem, a: &[usize], b: &[usize], out: &[usize]) -> Result<Launch> {
-    binary_of(op, elem, a.into(), b.into(), out)
+    binary_of(op, elem, [a.into(), b.into()], out, Rounding::default())
 }
 
 /// [`binary`] of inputs that need not lie row by row.
 pub fn binary_of(
     op: BinaryOp,
     elem: Elem,
-    a: Operand<'_>,
-    b: Operand<'_>,
+    [a, b]: [Operand<'_>; 2],
     out: &[usize],
+    rounding: Rounding,
 ) -> Result<Launch> {
     let spec = op.spec();
     let is_logic = matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Xor);
@@ -256,19 +266,28 @@ pub fn binary_of(
         inputs: &[("a", scalar, a), ("b", scalar, b)],
         to,
         op: [0; 4],
+        rounding,
     }
     .launch(out)
 }
 
-/// `a · b + c` of floats, broadcast to `out`.
-pub fn mul_add(a: Operand<'_>, b: Operand<'_>, c: Operand<'_>, out: &[usize]) -> Result<Launch> {
+/// `a · b + c` of floats, broadcast to `out`. Where the output is rounded, so is the product.
+pub fn mul_add([a, b, c]: [Operand<'_>; 3], out: &[usize], rounding: Rounding) -> Result<Launch> {
+    let sum = if rounding.output {
+        "half4(a * b) + c"
+    } else {
+        "a * b + c"
+    };
     Map {
         label: "mul_add",
         name: "f32".to_owned(),
-        function: "fn apply(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {\n    return a * b + c;\n}\n".to_owned(),
+        function: format!(
+            "fn apply(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {{\n    return {sum};\n}}\n"
+        ),
         inputs: &[("a", "f32", a), ("b", "f32", b), ("c", "f32", c)],
         to: "f32",
         op: [0; 4],
+        rounding,
     }
     .launch(out)
 }
@@ -286,19 +305,26 @@ pub fn select(cond: &[usize], x: &[usize], y: &[usize], out: &[usize]) -> Result
         ],
         to: "u32",
         op: [0; 4],
+        rounding: Rounding::default(),
     }
     .launch(out)
 }
 
 /// One input of `len` elements of `from`, one output of `to`.
 ///
-/// Floats truncate towards zero and saturate; to `Bool` every value but zero is 1.
-pub fn cast(from: Elem, to: Elem, len: usize) -> Result<Launch> {
+/// Floats truncate towards zero; what does not fit 32 bits, and NaN, gives the lowest integer, as ONNX Runtime does on x86. To
+/// `Bool` every value but zero is 1.
+pub fn cast(from: Elem, to: Elem, len: usize, rounding: Rounding) -> Result<Launch> {
     let text = match to {
+        Elem::Bool if from == Elem::F32 => "select(vec4<u32>(0u), vec4<u32>(1u), \
+            (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) != vec4<u32>(0u))"
+            .to_owned(),
+        Elem::I32 if from == Elem::F32 => "select(vec4<i32>(x), vec4<i32>(-2147483647 - 1), \
+            (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x4f000000u))"
+            .to_owned(),
         Elem::Bool => format!(
-            "select(vec4<u32>(0u), vec4<u32>(1u), x != vec4<{}>({}))",
-            from.wgsl(),
-            if from == Elem::F32 { "0.0" } else { "0" }
+            "select(vec4<u32>(0u), vec4<u32>(1u), x != vec4<{}>(0))",
+            from.wgsl()
         ),
         _ => format!("vec4<{}>(x)", to.wgsl()),
     };
@@ -313,6 +339,7 @@ pub fn cast(from: Elem, to: Elem, len: usize) -> Result<Launch> {
         inputs: &[("x", from.wgsl(), (&[len][..]).into())],
         to: to.wgsl(),
         op: [0; 4],
+        rounding,
     }
     .launch(&[len])
 }
@@ -326,6 +353,7 @@ struct Map<'a> {
     inputs: &'a [(&'a str, &'a str, Operand<'a>)],
     to: &'a str,
     op: [u32; 4],
+    rounding: Rounding,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -339,7 +367,10 @@ enum Access {
 }
 
 impl Map<'_> {
-    fn launch(self, out: &[usize]) -> Result<Launch> {
+    fn launch(mut self, out: &[usize]) -> Result<Launch> {
+        // Only floats are rounded.
+        self.rounding.output &= self.to == "f32";
+        self.rounding.inputs &= self.inputs.iter().any(|(_, scalar, _)| *scalar == "f32");
         let len = elements(out)?;
         let mut strides = Vec::new();
         for (_, _, operand) in self.inputs {
@@ -388,10 +419,11 @@ impl Map<'_> {
         };
         Ok(Launch {
             label: self.label,
-            key: format!("{}-{}-{mode}", self.label, self.name),
+            key: format!("{}-{}-{mode}{}", self.label, self.name, self.rounding.key()),
             wgsl: self.shader(access),
             params: pad16(params),
             workgroups: cover(len.div_ceil(4))?,
+            turns: 0,
         })
     }
 
@@ -422,14 +454,17 @@ impl Map<'_> {
                     "    let {name} = vec4<{scalar}>(in_{name}[o0.{component}], in_{name}[o1.{component}], in_{name}[o2.{component}], in_{name}[o3.{component}]);\n"
                 ),
             };
-            names.push(*name);
+            names.push(self.rounding.of_input(name, scalar));
         }
         bindings += &format!(
             "@group(0) @binding({}) var<storage, read_write> out: array<vec4<{}>>;\n",
             self.inputs.len() + 1,
             self.to
         );
-        let call = format!("apply({})", names.join(", "));
+        let function = self.rounding.helper() + &self.function;
+        let call = self
+            .rounding
+            .of_output(&format!("apply({})", names.join(", ")));
         let offsets = match access {
             Access::Flat => "",
             Access::Runs => "    let o0 = offsets(i * 4u);\n",
@@ -448,13 +483,48 @@ impl Map<'_> {
             template,
             &[
                 ("bindings", &bindings),
-                ("function", &self.function),
+                ("function", &function),
                 ("steps", &steps),
                 ("offsets", offsets),
                 ("loads", &loads),
                 ("call", &call),
             ],
         )
+    }
+}
+
+impl Rounding {
+    fn key(self) -> &'static str {
+        match (self.inputs, self.output) {
+            (false, false) => "",
+            (true, false) => "-in16",
+            (false, true) => "-out16",
+            (true, true) => "-16",
+        }
+    }
+
+    fn helper(self) -> String {
+        if self == Self::default() {
+            String::new()
+        } else {
+            math::helpers("half4(")
+        }
+    }
+
+    fn of_input(self, name: &str, scalar: &str) -> String {
+        if self.inputs && scalar == "f32" {
+            format!("half4({name})")
+        } else {
+            name.to_owned()
+        }
+    }
+
+    fn of_output(self, call: &str) -> String {
+        if self.output {
+            format!("half4({call})")
+        } else {
+            call.to_owned()
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::eval;
 use crate::graph::attributes::Attributes;
 use crate::graph::{Node, Pass};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy, strided_halves};
-use crate::kernels::{Activation, AdapterClass, Format, Launch, Tiles, row_major};
+use crate::kernels::{Activation, AdapterClass, Format, Launch, MAX_TURNS, Tiles, row_major};
 use crate::tensor::{DType, Tensor, elements};
 use crate::weights::Packing;
 
@@ -117,12 +117,17 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Integers from input `index` or, in older operator sets, from an attribute.
-    pub fn integers(&self, name: &str, index: usize) -> Result<Option<Vec<i64>>> {
-        if let Some(values) = self.attributes.opt_ints(name)? {
-            return Ok(Some(values.to_vec()));
+    /// Integers from input `index` or, in operator sets before `since`, from an attribute.
+    pub fn integers(&self, name: &str, index: usize, since: i64) -> Result<Option<Vec<i64>>> {
+        if self.opset() < since {
+            return Ok(self.attributes.opt_ints(name)?.map(<[i64]>::to_vec));
         }
         self.constant(index)?.map(|t| t.to_i64_vec()).transpose()
+    }
+
+    /// Whether the operator set is so old that what an input says now is an attribute.
+    pub fn before(&self, since: i64) -> bool {
+        self.opset() < since
     }
 
     /// The bias that fusion added to this node.
@@ -156,12 +161,18 @@ impl<'a> Cx<'a> {
         }
     }
 
+    /// The value with no more than the 16 bits that its type has, where it has 16.
+    pub fn rounded(&mut self, value: Value) -> Result<Value> {
+        self.lowering.rounded(value)
+    }
+
     /// A new buffer to be written by [`Cx::push`].
     pub fn allocate(&mut self, shape: &[usize], dtype: DType) -> Result<Device> {
         Ok(Device {
             buffer: self.lowering.buffer(shape, Source::Scratch)?,
             shape: shape.to_vec(),
             dtype,
+            half: false,
             packing: Packing::Words,
             layout: None,
         })
@@ -180,6 +191,7 @@ impl<'a> Cx<'a> {
             buffer,
             shape: shape.to_vec(),
             dtype,
+            half: packing == Packing::F16,
             packing,
             layout: None,
         })
@@ -218,6 +230,11 @@ impl<'a> Cx<'a> {
         self.lowering.passes.contains(pass)
     }
 
+    /// Whether the adapter could leave the loops of a launch before their end.
+    pub fn is_too_long(&self, launch: &Launch) -> bool {
+        self.class() == AdapterClass::Software && launch.turns > MAX_TURNS
+    }
+
     /// Records a launch into `output`.
     pub fn push(&mut self, launch: Launch, inputs: &[&Value], output: &Device) -> Result<()> {
         self.push_packed(launch, inputs, &[], output)
@@ -231,6 +248,15 @@ impl<'a> Cx<'a> {
         packed: &[usize],
         output: &Device,
     ) -> Result<()> {
+        if self.is_too_long(&launch) {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "an invocation of '{}' would take {} turns of a loop, {MAX_TURNS} is what a software adapter takes",
+                    launch.label, launch.turns
+                ),
+            ));
+        }
         let inputs = inputs
             .iter()
             .enumerate()
@@ -341,7 +367,8 @@ impl<'a> Cx<'a> {
             self.push_packed(strided_halves(copy)?, &[value], &[0], &output)?;
             return Ok(Value::Device(output));
         }
-        let output = self.allocate(shape, dtype)?;
+        let mut output = self.allocate(shape, dtype)?;
+        output.half = pieces.iter().all(|(value, _)| value.is_half());
         for (value, copy) in pieces {
             if elements(&copy.shape)? == 0 {
                 continue;

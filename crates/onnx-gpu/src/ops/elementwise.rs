@@ -1,13 +1,13 @@
 //! Elementwise operators: [unary and binary math](https://onnx.ai/onnx/operators/), `Where`, `Cast`, `Clip`.
 //!
-//! Opset notes: broadcasting is multidirectional since 7. `Clip` took its bounds as attributes before 11.
+//! Opset notes: broadcasting is multidirectional since 7; before, `broadcast` and `axis` ask for it. `Clip` took its bounds as attributes before 11.
 
 use super::Lower;
-use crate::error::{Result, mismatch, unsupported};
+use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::eval;
-use crate::kernels::elementwise::{self as kernel, BinaryOp, UnaryOp};
+use crate::kernels::elementwise::{self as kernel, BinaryOp, Rounding, UnaryOp};
 use crate::kernels::{Activation, Elem, MAX_RANK};
-use crate::lower::{Cx, MAX_FOLDED, Value, broadcast, elem};
+use crate::lower::{Cx, MAX_FOLDED, Value, axis, broadcast, elem};
 use crate::tensor::DType;
 
 pub(super) fn find(op: &str) -> Option<Lower> {
@@ -206,8 +206,18 @@ pub(super) fn unary(cx: &mut Cx<'_>, op: UnaryOp, x: &Value) -> Result<Value> {
         _ => x.dtype(),
     };
     let placed = Placed::of(cx, x);
-    let launch = || kernel::unary_of(op, elem(x.dtype()), placed.operand(x));
-    cx.launch(launch, &[&placed.value], x.shape(), dtype)
+    let rounding = rounding(&[x], dtype);
+    let launch = || kernel::unary_of(op, elem(x.dtype()), placed.operand(x), rounding);
+    let out = cx.launch(launch, &[&placed.value], x.shape(), dtype)?;
+    Ok(out.noted(rounding.output))
+}
+
+/// What an elementwise kernel rounds: inputs that still have to be, and a result of 16 bits.
+fn rounding(inputs: &[&Value], out: DType) -> Rounding {
+    Rounding {
+        inputs: inputs.iter().any(|value| value.unrounded()),
+        output: out == DType::F16,
+    }
 }
 
 /// Applies an activation after an operator whose kernel has no epilogue.
@@ -229,21 +239,56 @@ pub(super) fn activate(cx: &mut Cx<'_>, activation: Activation, x: Value) -> Res
 }
 
 fn binary_node(cx: &mut Cx<'_>, op: BinaryOp) -> Result<()> {
-    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    let (a, b) = operands(cx)?;
     let out = binary(cx, op, &a, &b)?;
     cx.set(0, out);
     Ok(())
 }
 
+/// The inputs of a function of two values. Before opset 7 the second one is broadcast only where the node says so, and then
+/// along consecutive axes that may end before the last.
+fn operands(cx: &Cx<'_>) -> Result<(Value, Value)> {
+    let (a, b) = (cx.input(0)?, cx.input(1)?);
+    if !cx.before(7) {
+        return Ok((a, b));
+    }
+    let misfit = || mismatch(format!("{:?} and {:?} do not fit", a.shape(), b.shape()));
+    let from = if cx.node.op == "PRelu" {
+        // One slope, or one for each channel.
+        (b.elements() != 1 && b.rank() == 1).then_some(1)
+    } else if cx.attributes.flag("broadcast", false)? {
+        cx.attributes.opt_int("axis")?.copied()
+    } else if a.shape() == b.shape() {
+        None
+    } else {
+        return Err(misfit());
+    };
+    let Some(from) = from else {
+        return Ok((a, b));
+    };
+    let behind = (a.rank() - axis(from, a.rank())?)
+        .checked_sub(b.rank())
+        .ok_or_else(misfit)?;
+    let shape = [b.shape(), &vec![1; behind]].concat();
+    let b = cx.reshaped(b, shape)?;
+    Ok((a, b))
+}
+
+/// Refuses operands of two types where ONNX wants one.
+pub(super) fn one_type(a: &Value, b: &Value) -> Result<()> {
+    if a.dtype() == b.dtype() {
+        return Ok(());
+    }
+    Err(invalid_model(format!(
+        "the operands are {} and {}, one type is wanted",
+        a.dtype(),
+        b.dtype()
+    )))
+}
+
 /// Applies a function of two values of one type, with broadcasting.
 pub(super) fn binary(cx: &mut Cx<'_>, op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
-    if a.dtype() != b.dtype() {
-        return Err(mismatch(format!(
-            "the operands are {} and {}",
-            a.dtype(),
-            b.dtype()
-        )));
-    }
+    one_type(a, b)?;
     let shape = broadcast(a.shape(), b.shape())?;
     if let (Some(x), Some(y)) = (a.constant(), b.constant())
         && crate::tensor::elements(&shape)? <= MAX_FOLDED
@@ -260,11 +305,13 @@ pub(super) fn binary(cx: &mut Cx<'_>, op: BinaryOp, a: &Value, b: &Value) -> Res
     };
     let elem_of = elem(a.dtype());
     let (at_a, at_b) = (Placed::of(cx, a), Placed::of(cx, b));
+    let rounding = rounding(&[a, b], dtype);
     let launch = || {
-        let (a, b) = (at_a.operand(a), at_b.operand(b));
-        kernel::binary_of(op, elem_of, a, b, &shape)
+        let operands = [at_a.operand(a), at_b.operand(b)];
+        kernel::binary_of(op, elem_of, operands, &shape, rounding)
     };
     let out = cx.launch(launch, &[&at_a.value, &at_b.value], &shape, dtype)?;
+    let out = out.noted(rounding.output);
     let leaves = matches!(
         op,
         BinaryOp::Add
@@ -296,20 +343,24 @@ fn mul_add(cx: &mut Cx<'_>) -> Result<()> {
     }
     let shape = broadcast(&broadcast(a.shape(), b.shape())?, c.shape())?;
     let [x, y, z] = values.map(|value| Placed::of(cx, value));
-    let launch = || kernel::mul_add(x.operand(&a), y.operand(&b), z.operand(&c), &shape);
+    let rounding = rounding(&values, a.dtype());
+    let launch = || {
+        let operands = [x.operand(&a), y.operand(&b), z.operand(&c)];
+        kernel::mul_add(operands, &shape, rounding)
+    };
     let out = cx.launch(launch, &[&x.value, &y.value, &z.value], &shape, a.dtype())?;
-    cx.set(0, out);
+    cx.set(0, out.noted(rounding.output));
     Ok(())
 }
 
 /// Since opset 12 the exponent may have a type of its own; the result has the base's.
 fn pow(cx: &mut Cx<'_>) -> Result<()> {
-    let (base, exponent) = (cx.input(0)?, cx.input(1)?);
+    let (base, exponent) = operands(cx)?;
     let dtype = base.dtype();
-    let wide = if dtype.is_float() || exponent.dtype().is_float() {
-        DType::F32
-    } else {
+    let wide = if dtype == exponent.dtype() || !(dtype.is_float() || exponent.dtype().is_float()) {
         dtype
+    } else {
+        DType::F32
     };
     let base = cast_value(cx, &base, wide)?;
     let exponent = cast_value(cx, &exponent, wide)?;
@@ -317,7 +368,7 @@ fn pow(cx: &mut Cx<'_>) -> Result<()> {
     let squares = exponent
         .constant()
         .is_some_and(|e| e.len() == 1 && e.to_f32_vec() == [2.0] && e.shape().len() <= base.rank());
-    let out = if squares && base.constant().is_none() && wide == DType::F32 {
+    let out = if squares && base.constant().is_none() && wide.is_float() {
         binary(cx, BinaryOp::Mul, &base, &base)?
     } else {
         binary(cx, BinaryOp::Pow, &base, &exponent)?
@@ -369,7 +420,7 @@ fn select(cx: &mut Cx<'_>) -> Result<()> {
 /// `x` where the condition holds, else `y`, with broadcasting.
 pub(super) fn select_values(cx: &mut Cx<'_>, cond: &Value, x: &Value, y: &Value) -> Result<Value> {
     if x.dtype() != y.dtype() || cond.dtype() != DType::Bool {
-        return Err(mismatch(format!(
+        return Err(invalid_model(format!(
             "the condition is {}, the branches are {} and {}",
             cond.dtype(),
             x.dtype(),
@@ -381,12 +432,15 @@ pub(super) fn select_values(cx: &mut Cx<'_>, cond: &Value, x: &Value, y: &Value)
         (Some(c), Some(a), Some(b)) if crate::tensor::elements(&shape)? <= MAX_FOLDED => {
             Ok(Value::Const(eval::select(c, a, b, &shape)?))
         }
-        _ => cx.launch(
-            || kernel::select(cond.shape(), x.shape(), y.shape(), &shape),
-            &[cond, x, y],
-            &shape,
-            x.dtype(),
-        ),
+        _ => {
+            let out = cx.launch(
+                || kernel::select(cond.shape(), x.shape(), y.shape(), &shape),
+                &[cond, x, y],
+                &shape,
+                x.dtype(),
+            )?;
+            Ok(out.noted(x.is_half() && y.is_half()))
+        }
     }
 }
 
@@ -408,7 +462,7 @@ fn cast_like(cx: &mut Cx<'_>) -> Result<()> {
 }
 
 /// The same words under another element type that the device holds alike.
-fn named(x: &Value, to: DType) -> Value {
+pub(super) fn named(x: &Value, to: DType) -> Value {
     match x {
         Value::Device(device) => Value::Device(crate::lower::Device {
             dtype: to,
@@ -430,7 +484,12 @@ fn wrapped(cx: &mut Cx<'_>, x: Value, to: DType) -> Result<Value> {
     Ok(named(&low, to))
 }
 
-/// Converts elements; between types that the device holds alike this is a change of name.
+/// Whether 16-bit floats hold every number of a type.
+fn is_exact_in_half(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::U8 | DType::I8 | DType::Bool)
+}
+
+/// Converts elements; between types that the device holds alike this is a change of name, unless there is to be rounded.
 pub(super) fn cast_value(cx: &mut Cx<'_>, x: &Value, to: DType) -> Result<Value> {
     if x.dtype() == to {
         return Ok(x.clone());
@@ -443,18 +502,28 @@ pub(super) fn cast_value(cx: &mut Cx<'_>, x: &Value, to: DType) -> Result<Value>
                 let wide = cast_value(cx, x, DType::I32)?;
                 return wrapped(cx, wide, to);
             }
+            let narrowed = to == DType::F16 && !device.half && !is_exact_in_half(device.dtype);
             let same = from == into
                 || (from == Elem::Bool && into == Elem::U32)
                 || (from == Elem::U32 && into == Elem::I32);
-            if same {
+            if same && !x.unrounded() && !narrowed {
                 return Ok(named(x, to));
             }
-            cx.launch(
-                || kernel::cast(from, into, x.elements()),
-                &[x],
-                x.shape(),
-                to,
-            )
+            let rounding = Rounding {
+                inputs: x.unrounded(),
+                output: narrowed,
+            };
+            let placed = Placed::of(cx, x);
+            let half = rounding.inputs || to == DType::F16;
+            let out = if same {
+                let launch =
+                    || kernel::unary_of(UnaryOp::Identity, from, placed.operand(x), rounding);
+                cx.launch(launch, &[&placed.value], x.shape(), to)?
+            } else {
+                let launch = || kernel::cast(from, into, x.elements(), rounding);
+                cx.launch(launch, &[x], x.shape(), to)?
+            };
+            Ok(out.noted(half && to.is_float()))
         }
     }
 }
@@ -477,33 +546,46 @@ fn clip(cx: &mut Cx<'_>) -> Result<()> {
             _ => return clip_by_values(cx, x),
         }
     };
-    let op = UnaryOp::Clip {
-        min: lo.unwrap_or(f32::MIN),
-        max: hi.unwrap_or(f32::MAX),
-    };
-    let out = if x.constant().is_some() || lo.unwrap_or(f32::MIN) > hi.unwrap_or(f32::MAX) {
+    let [lowest, highest] = ends(x.dtype());
+    let (lo, hi) = (lo.unwrap_or(lowest), hi.unwrap_or(highest));
+    // Between bounds in the wrong order, the upper one counts.
+    let out = if x.constant().is_some() || lo > hi {
         let mut out = x;
         for (bound, op) in [(lo, BinaryOp::Max), (hi, BinaryOp::Min)] {
-            if let Some(bound) = bound {
-                let bound = crate::Tensor::f32([], vec![bound])?.cast(out.dtype());
-                out = binary(cx, op, &out, &Value::Const(bound))?;
-            }
+            let bound = crate::Tensor::f32([], vec![bound])?.cast(out.dtype());
+            out = binary(cx, op, &out, &Value::Const(bound))?;
         }
         out
     } else {
-        unary(cx, op, &x)?
+        unary(cx, UnaryOp::Clip { min: lo, max: hi }, &x)?
     };
     cx.set(0, out);
     Ok(())
 }
 
+/// The bounds of a `Clip` without any: the lowest and the highest finite number of a float type.
+fn ends(dtype: DType) -> [f32; 2] {
+    let highest = if dtype == DType::F16 {
+        half::f16::MAX.to_f32()
+    } else {
+        f32::MAX
+    };
+    [-highest, highest]
+}
+
 /// `min(max(x, lo), hi)` for integers and for bounds computed by the run.
 fn clip_by_values(cx: &mut Cx<'_>, x: Value) -> Result<()> {
     let mut out = x;
-    for (index, op) in [(1, BinaryOp::Max), (2, BinaryOp::Min)] {
-        if let Some(bound) = cx.optional(index) {
-            out = binary(cx, op, &out, &bound)?;
-        }
+    let [lowest, highest] = ends(out.dtype());
+    for (index, op, end) in [(1, BinaryOp::Max, lowest), (2, BinaryOp::Min, highest)] {
+        let bound = match cx.optional(index) {
+            Some(bound) => bound,
+            None if out.dtype().is_float() => {
+                Value::Const(crate::Tensor::f32([], vec![end])?.cast(out.dtype()))
+            }
+            None => continue,
+        };
+        out = binary(cx, op, &out, &bound)?;
     }
     cx.set(0, out);
     Ok(())

@@ -55,7 +55,9 @@ pub(super) fn operands(cx: &Cx<'_>) -> Result<(Value, Value)> {
 pub(super) fn check_indices(indices: &Value) -> Result<()> {
     match indices.dtype() {
         DType::I64 | DType::I32 => Ok(()),
-        other => Err(mismatch(format!("indices of {other}"))),
+        other => Err(invalid_model(format!(
+            "the indices are {other}, int64 or int32 is wanted"
+        ))),
     }
 }
 
@@ -99,13 +101,14 @@ pub(super) fn gather_value(
                 indices: indices.elements(),
             };
             let format = data.format();
-            cx.launch_packed(
+            let out = cx.launch_packed(
                 || kernel::gather(&geometry, format),
                 &[data, indices],
                 &[0],
                 &shape,
                 data.dtype(),
-            )
+            )?;
+            Ok(out.noted(data.is_half()))
         }
     }
 }
@@ -132,6 +135,7 @@ pub(super) fn gather_elements(cx: &mut Cx<'_>) -> Result<()> {
             data.dtype(),
         )?,
     };
+    let out = out.noted(data.is_half());
     cx.set(0, out);
     Ok(())
 }
@@ -171,6 +175,7 @@ pub(super) fn gather_nd(cx: &mut Cx<'_>) -> Result<()> {
             data.dtype(),
         )?,
     };
+    let out = out.noted(data.is_half());
     cx.set(0, out);
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! Opset notes: `Slice` took attributes before 10, `Split` took `split` as an attribute before 13.
 
 use super::Lower;
+use super::elementwise::one_type;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::strided_copy::StridedCopy;
 use crate::kernels::{broadcast_strides, row_major};
@@ -99,12 +100,12 @@ fn slice_axis(start: i64, end: i64, step: i64, dim: usize) -> Result<(i64, usize
 fn slice(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
     let starts = cx
-        .integers("starts", 1)?
+        .integers("starts", 1, 10)?
         .ok_or_else(|| invalid_model("the starts are missing"))?;
     let ends = cx
-        .integers("ends", 2)?
+        .integers("ends", 2, 10)?
         .ok_or_else(|| invalid_model("the ends are missing"))?;
-    let which = match cx.integers("axes", 3)? {
+    let which = match cx.integers("axes", 3, 10)? {
         Some(list) => axes(&list, x.rank())?,
         None => (0..starts.len()).collect(),
     };
@@ -170,7 +171,9 @@ pub(super) fn part(
 
 fn concat(cx: &mut Cx<'_>) -> Result<()> {
     let first = cx.input(0)?;
-    let along = axis(cx.attributes.int("axis", 0)?, first.rank())?;
+    let given = cx.attributes.opt_int("axis")?.copied();
+    let along = given.ok_or_else(|| invalid_model("attribute 'axis' is missing"))?;
+    let along = axis(along, first.rank())?;
     let parts = (0..cx.arity())
         .map(|index| cx.input(index))
         .collect::<Result<Vec<_>>>()?;
@@ -190,16 +193,14 @@ pub(super) fn join(cx: &mut Cx<'_>, parts: &[Value], along: usize) -> Result<Val
     }
     shape[along] = 0;
     for part in parts {
+        one_type(first, part)?;
         let fits = part.rank() == shape.len()
-            && part.dtype() == first.dtype()
             && (0..shape.len()).all(|i| i == along || part.shape()[i] == shape[i]);
         if !fits {
             return Err(mismatch(format!(
-                "{:?} of {} and {:?} of {} do not join along axis {along}",
+                "{:?} and {:?} do not join along axis {along}",
                 first.shape(),
-                first.dtype(),
-                part.shape(),
-                part.dtype()
+                part.shape()
             )));
         }
         shape[along] += part.shape()[along];
@@ -234,7 +235,7 @@ fn split(cx: &mut Cx<'_>) -> Result<()> {
             "num_outputs is {declared:?}, {parts} outputs are listed"
         )));
     }
-    let sizes: Vec<usize> = match cx.integers("split", 1)? {
+    let sizes: Vec<usize> = match cx.integers("split", 1, 13)? {
         Some(list) => list
             .iter()
             .map(|&s| usize::try_from(s))

@@ -3,14 +3,15 @@
 //! Opset notes: `pads` and `value` were attributes before 11; `axes` came with 18, `wrap` with 19.
 
 use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::eval;
 use crate::kernels::strided_copy::{self as kernel, PadMode, Trilu};
-use crate::lower::{Cx, axes};
-use crate::tensor::Tensor;
+use crate::lower::{Cx, Value, axes};
+use crate::tensor::{DType, Tensor, elements};
 
 pub(super) fn pad(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
     let list = cx
-        .integers("pads", 1)?
+        .integers("pads", 1, 11)?
         .ok_or_else(|| invalid_model("the pads are missing"))?;
     let which = match cx.constant(3)? {
         Some(t) => axes(&t.to_i64_vec()?, x.rank())?,
@@ -33,11 +34,24 @@ pub(super) fn pad(cx: &mut Cx<'_>) -> Result<()> {
                 .ok_or_else(|| mismatch(format!("pads {list:?} do not fit {:?}", x.shape())))
         })
         .collect::<Result<Vec<_>>>()?;
-    let fill = match (cx.attributes.opt_float("value")?, cx.constant(2)?) {
-        (Some(&v), _) => Tensor::f32([1], vec![v])?.cast(x.dtype()),
-        (None, Some(t)) => t.reshaped([1])?.cast(x.dtype()),
-        (None, None) => Tensor::zeros(x.dtype(), [1])?,
+    let fill = if cx.before(11) {
+        let value = cx.attributes.float("value", 0.0)?;
+        Tensor::f32([1], vec![value])?.cast(x.dtype())
+    } else {
+        match cx.constant(2)? {
+            Some(t) => t.reshaped([1])?.cast(x.dtype()),
+            None => Tensor::zeros(x.dtype(), [1])?,
+        }
     };
+    if x.elements() == 0 && elements(&shape)? > 0 {
+        return match cx.attributes.text("mode", "constant")? {
+            "constant" => {
+                cx.set(0, Value::Const(eval::splat(&fill, &shape)?));
+                Ok(())
+            }
+            other => Err(mismatch(format!("nothing to {other} in {:?}", x.shape()))),
+        };
+    }
     let bytes = fill.to_gpu_bytes()?;
     let bits = bytes
         .first_chunk()
@@ -62,7 +76,9 @@ pub(super) fn pad(cx: &mut Cx<'_>) -> Result<()> {
             end,
             mode,
         };
-        cx.launch(|| kernel::pad(&geometry), &[&x], &shape, x.dtype())?
+        let out = cx.launch(|| kernel::pad(&geometry), &[&x], &shape, x.dtype())?;
+        // What a float tensor is filled with need not be a number of 16 bits.
+        out.noted(x.is_half() && x.dtype() == DType::F16)
     };
     cx.set(0, out);
     Ok(())
@@ -86,6 +102,6 @@ pub(super) fn trilu(cx: &mut Cx<'_>) -> Result<()> {
         upper: cx.attributes.flag("upper", true)?,
     };
     let out = cx.launch(|| kernel::trilu(&geometry), &[&x], x.shape(), x.dtype())?;
-    cx.set(0, out);
+    cx.set(0, out.noted(x.is_half()));
     Ok(())
 }

@@ -236,9 +236,10 @@ fn sampling(cx: &Cx<'_>, early: bool) -> Result<Sampling> {
 fn target(cx: &Cx<'_>, x: &Value, which: &[usize], early: bool) -> Result<(Vec<usize>, Vec<f32>)> {
     let (mut shape, mut scales) = (x.shape().to_vec(), vec![1.0f32; x.rank()]);
     let given = if early {
-        match cx.attributes.opt_floats("scales")? {
-            Some(list) => Some(list.to_vec()),
-            None => cx.constant(1)?.map(|t| t.to_f32_vec()),
+        if cx.before(9) {
+            cx.attributes.opt_floats("scales")?.map(<[f32]>::to_vec)
+        } else {
+            cx.constant(1)?.map(|t| t.to_f32_vec())
         }
     } else {
         cx.constant(2)?.map(|t| t.to_f32_vec())

@@ -93,7 +93,7 @@ fn flatten(cx: &mut Cx<'_>) -> Result<()> {
 
 fn squeeze(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
-    let gone = match cx.integers("axes", 1)? {
+    let gone = match cx.integers("axes", 1, 13)? {
         Some(list) => axes(&list, x.rank())?,
         None => (0..x.rank()).filter(|&i| x.shape()[i] == 1).collect(),
     };
@@ -113,7 +113,7 @@ fn squeeze(cx: &mut Cx<'_>) -> Result<()> {
 fn unsqueeze(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
     let list = cx
-        .integers("axes", 1)?
+        .integers("axes", 1, 13)?
         .ok_or_else(|| invalid_model("the axes are missing"))?;
     let rank = x.rank() + list.len();
     let new = axes(&list, rank)?;
@@ -139,6 +139,11 @@ fn identity(cx: &mut Cx<'_>) -> Result<()> {
 /// The identity, as in every inference.
 fn dropout(cx: &mut Cx<'_>) -> Result<()> {
     cx.attributes.ignore(&["ratio", "seed"]);
+    if cx.before(7) && !cx.attributes.flag("is_test", false)? {
+        return Err(unsupported(
+            "is_test = 0, which is training, is not supported",
+        ));
+    }
     if let Some(training) = cx.constant(2)?
         && training.to_i64_vec()?.contains(&1)
     {

@@ -7,31 +7,51 @@ use half::f16;
 use super::{DType, Data, Tensor, with_data, wrong_type};
 use crate::error::{Error, ErrorKind, Result};
 
-/// An element that converts to every other element type as ONNX `Cast` does (floats truncate towards zero).
+/// An element that converts to every other element type as ONNX `Cast` does: integers keep their low bits, floats truncate
+/// towards zero. What of a float an integer cannot hold, ONNX leaves open; as in ONNX Runtime on x86, it and NaN give the lowest
+/// number of the type, of the 32 bits that 8 are taken from.
 pub(crate) trait Element: Copy {
     fn f32(self) -> f32;
     fn i64(self) -> i64;
+    fn i32(self) -> i32;
     fn truth(self) -> bool;
 }
 
 macro_rules! element {
-    ($($t:ty => |$x:ident| $f:expr, $i:expr, $b:expr;)*) => {$(
+    ($($t:ty => |$x:ident| $f:expr, $i:expr, $j:expr, $b:expr;)*) => {$(
         impl Element for $t {
             fn f32(self) -> f32 { let $x = self; $f }
             fn i64(self) -> i64 { let $x = self; $i }
+            fn i32(self) -> i32 { let $x = self; $j }
             fn truth(self) -> bool { let $x = self; $b }
         }
     )*};
 }
 
 element! {
-    f32 => |x| x, x as i64, x != 0.0;
-    f16 => |x| x.to_f32(), x.to_f32() as i64, x.to_f32() != 0.0;
-    i64 => |x| x as f32, x, x != 0;
-    i32 => |x| x as f32, i64::from(x), x != 0;
-    u8 => |x| f32::from(x), i64::from(x), x != 0;
-    i8 => |x| f32::from(x), i64::from(x), x != 0;
-    bool => |x| f32::from(u8::from(x)), i64::from(x), x;
+    f32 => |x| x, whole64(x), whole32(x), x != 0.0;
+    f16 => |x| x.to_f32(), whole64(x.to_f32()), whole32(x.to_f32()), x.to_f32() != 0.0;
+    i64 => |x| x as f32, x, x as i32, x != 0;
+    i32 => |x| x as f32, i64::from(x), x, x != 0;
+    u8 => |x| f32::from(x), i64::from(x), i32::from(x), x != 0;
+    i8 => |x| f32::from(x), i64::from(x), i32::from(x), x != 0;
+    bool => |x| f32::from(u8::from(x)), i64::from(x), i32::from(x), x;
+}
+
+fn whole32(x: f32) -> i32 {
+    if x.abs() < 2_147_483_648.0 {
+        x as i32
+    } else {
+        i32::MIN
+    }
+}
+
+fn whole64(x: f32) -> i64 {
+    if x.abs() < 9_223_372_036_854_775_808.0 {
+        x as i64
+    } else {
+        i64::MIN
+    }
 }
 
 impl Tensor {
@@ -121,9 +141,9 @@ fn convert<T: Element>(v: &[T], to: DType) -> Data {
         DType::F32 => Data::F32(Arc::new(v.map(|x| x.f32()).collect())),
         DType::F16 => Data::F16(Arc::new(v.map(|x| f16::from_f32(x.f32())).collect())),
         DType::I64 => Data::I64(Arc::new(v.map(|x| x.i64()).collect())),
-        DType::I32 => Data::I32(Arc::new(v.map(|x| x.i64() as i32).collect())),
-        DType::U8 => Data::U8(Arc::new(v.map(|x| x.i64() as u8).collect())),
-        DType::I8 => Data::I8(Arc::new(v.map(|x| x.i64() as i8).collect())),
+        DType::I32 => Data::I32(Arc::new(v.map(|x| x.i32()).collect())),
+        DType::U8 => Data::U8(Arc::new(v.map(|x| x.i32() as u8).collect())),
+        DType::I8 => Data::I8(Arc::new(v.map(|x| x.i32() as i8).collect())),
         DType::Bool => Data::Bool(Arc::new(v.map(|x| x.truth()).collect())),
     }
 }
@@ -142,6 +162,51 @@ mod tests {
             &[true, true, false, true]
         );
         assert_eq!(x.cast(DType::F16).shape(), &[2, 2]);
+    }
+
+    // Expected values: ONNX Runtime 1.32 on x86, `Cast` of each type.
+    #[test]
+    fn what_does_not_fit_an_integer_is_as_in_onnx_runtime() {
+        let x = [
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            3e9,
+            -3e9,
+            300.0,
+            -300.0,
+            2_147_483_520.0,
+            70_000.0,
+        ];
+        let x = Tensor::f32([9], x.to_vec()).unwrap();
+        let (low, far) = (i32::MIN, i64::MIN);
+        assert_eq!(
+            x.cast(DType::I32).as_i32().unwrap(),
+            &[low, low, low, low, low, 300, -300, 2_147_483_520, 70_000]
+        );
+        assert_eq!(
+            x.cast(DType::I64).as_i64().unwrap(),
+            &[
+                far,
+                far,
+                far,
+                3_000_000_000,
+                -3_000_000_000,
+                300,
+                -300,
+                2_147_483_520,
+                70_000
+            ]
+        );
+        assert_eq!(
+            x.cast(DType::U8).as_u8().unwrap(),
+            &[0, 0, 0, 0, 0, 44, 212, 128, 112]
+        );
+        assert_eq!(
+            x.cast(DType::I8).as_i8().unwrap(),
+            &[0, 0, 0, 0, 0, 44, -44, -128, 112]
+        );
+        assert!(x.cast(DType::Bool).as_bool().unwrap().iter().all(|&b| b));
     }
 
     #[test]

@@ -1,5 +1,8 @@
+use half::f16;
 use onnx_gpu::kernels::Elem;
-use onnx_gpu::kernels::elementwise::{BinaryOp, UnaryOp, binary, cast, select, unary};
+use onnx_gpu::kernels::elementwise::{
+    BinaryOp, Operand, Rounding, UnaryOp, binary, binary_of, cast, mul_add, select, unary, unary_of,
+};
 
 use crate::harness::{Data, assert_close, broadcast, indices, ints, noise, run, run_words};
 
@@ -244,25 +247,117 @@ fn integers_and_truth_values() {
     assert_eq!(run_words(not, &[Data::I(&[0, 1])], 2), [1, 0]);
 }
 
+const EXACT: Rounding = Rounding {
+    inputs: false,
+    output: false,
+};
+
 #[test]
 fn casts() {
     let x = [-1.5f32, -0.0, 0.4, 2.9, 1e12];
     let i = [-3, 0, 1, 16_777_216, 9];
-    let from_f = |to| run_words(cast(Elem::F32, to, 5).unwrap(), &[Data::F(&x)], 5);
-    assert_eq!(ints(&from_f(Elem::I32))[..4], [-1, 0, 0, 2]);
+    let from_f = |to| run_words(cast(Elem::F32, to, 5, EXACT).unwrap(), &[Data::F(&x)], 5);
+    assert_eq!(ints(&from_f(Elem::I32)), [-1, 0, 0, 2, i32::MIN]);
     assert_eq!(from_f(Elem::Bool), [1, 0, 1, 1, 1]);
-    let from_i = |to| run_words(cast(Elem::I32, to, 5).unwrap(), &[Data::I(&i)], 5);
+    let from_i = |to| run_words(cast(Elem::I32, to, 5, EXACT).unwrap(), &[Data::I(&i)], 5);
     assert_eq!(
         from_i(Elem::F32),
         [-3f32, 0.0, 1.0, 16_777_216.0, 9.0].map(f32::to_bits)
     );
     assert_eq!(from_i(Elem::Bool), [1, 0, 1, 1, 1]);
     let bools = run_words(
-        cast(Elem::Bool, Elem::F32, 2).unwrap(),
+        cast(Elem::Bool, Elem::F32, 2, EXACT).unwrap(),
         &[Data::I(&[0, 1])],
         2,
     );
     assert_eq!(bools, [0f32, 1.0].map(f32::to_bits));
+}
+
+/// Every 16-bit number, what lies halfway between neighbours and beside that, and what leaves the range.
+fn around_halves() -> Vec<f32> {
+    let mut all = vec![65_504.0, 65_519.996, 65_520.0, 1e6, f32::MAX, f32::INFINITY];
+    for bits in 0..0x7bff {
+        let low = f16::from_bits(bits).to_f32();
+        let middle = 0.5 * (low + f16::from_bits(bits + 1).to_f32());
+        let beside = [middle.to_bits() - 1, middle.to_bits() + 1].map(f32::from_bits);
+        all.extend([low, middle, beside[0], beside[1]]);
+    }
+    all.extend([
+        1e-12,
+        f32::MIN_POSITIVE,
+        2f32.powi(-25),
+        2f32.powi(-25) * 1.000_001,
+    ]);
+    let negative: Vec<f32> = all.iter().map(|x| -x).collect();
+    all.extend(negative);
+    all.extend([f32::NAN, 0.0]);
+    all
+}
+
+#[test]
+fn numbers_round_to_16_bits_as_ieee_754_says() {
+    let x = around_halves();
+    // The crate `half` rounds by its own code, in integers.
+    let expected: Vec<f32> = x.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
+    let same = |got: &[f32], what: &str| {
+        for ((&x, &g), &e) in x.iter().zip(got).zip(&expected) {
+            assert!(
+                g.to_bits() == e.to_bits() || (g.is_nan() && e.is_nan()),
+                "{what} {x:e}: {g:e}, not {e:e}"
+            );
+        }
+    };
+    let len = x.len();
+    for rounding in [(true, false), (false, true), (true, true)] {
+        let (inputs, output) = rounding;
+        let rounding = Rounding { inputs, output };
+        let shape: &[usize] = &[len];
+        let identity = unary_of(UnaryOp::Identity, Elem::F32, shape.into(), rounding).unwrap();
+        same(&run(identity, &[&x], len), "identity");
+        let shapes = [shape.into(), shape.into()];
+        let max = binary_of(BinaryOp::Max, Elem::F32, shapes, shape, rounding).unwrap();
+        same(&run(max, &[&x, &x], len), "max");
+    }
+    let whole = [
+        0,
+        1,
+        2047,
+        2049,
+        2051,
+        -2049,
+        65_519,
+        65_520,
+        i32::MAX,
+        i32::MIN,
+    ];
+    let output = Rounding {
+        inputs: false,
+        output: true,
+    };
+    let got = run_words(
+        cast(Elem::I32, Elem::F32, 10, output).unwrap(),
+        &[Data::I(&whole)],
+        10,
+    );
+    let expected = whole.map(|x| f16::from_f32(x as f32).to_f32().to_bits());
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn a_product_is_rounded_before_it_is_added_to() {
+    let operands = [&[2usize][..]; 3].map(Operand::from);
+    let rounding = Rounding {
+        inputs: false,
+        output: true,
+    };
+    let launch = mul_add(operands, &[2], rounding).unwrap();
+    let got = run(
+        launch,
+        &[&[300.0, 3.0], &[300.0, 0.333_251_95], &[-60_000.0, -1.0]],
+        2,
+    );
+    // 90000 is no number of 16 bits; 3 · 0.33325195 lies halfway between two, of which 1 is the even one.
+    assert_eq!(got, [f32::INFINITY, 0.0]);
 }
 
 /// Shapes of A, B and their broadcast, over every access path.

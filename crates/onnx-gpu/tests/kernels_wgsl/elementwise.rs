@@ -1,7 +1,7 @@
 //! What is computed per element.
 
 use onnx_gpu::kernels::elementwise::{
-    BinaryOp, Operand, UnaryOp, binary, cast, mul_add, select, unary,
+    BinaryOp, Operand, Rounding, UnaryOp, binary, binary_of, cast, mul_add, select, unary, unary_of,
 };
 use onnx_gpu::kernels::{Elem, Launch};
 
@@ -95,6 +95,17 @@ fn binary_ops() -> Vec<BinaryOp> {
     ]
 }
 
+const fn rounding(inputs: bool, output: bool) -> Rounding {
+    Rounding { inputs, output }
+}
+
+const ROUNDINGS: [Rounding; 4] = [
+    rounding(false, false),
+    rounding(false, true),
+    rounding(true, false),
+    rounding(true, true),
+];
+
 const ELEMS: [Elem; 4] = [Elem::F32, Elem::I32, Elem::U32, Elem::Bool];
 
 pub fn elementwise(all: &mut Vec<Launch>) {
@@ -116,12 +127,20 @@ pub fn elementwise(all: &mut Vec<Launch>) {
         assert!(all.len() > before, "{op:?} has no shader");
     }
     for from in ELEMS {
-        all.extend(ELEMS.map(|to| cast(from, to, 9).unwrap()));
+        for rounding in ROUNDINGS {
+            all.extend(ELEMS.map(|to| cast(from, to, 9, rounding).unwrap()));
+        }
     }
     for out in [&[4][..], &[3, 8], &[3, 5]] {
         let (whole, row) = (Operand::from(out), Operand::from(&out[out.len() - 1..]));
-        all.push(mul_add(whole, whole, whole, out).unwrap());
-        all.push(mul_add(whole, row, row, out).unwrap());
+        for rounding in ROUNDINGS {
+            all.push(mul_add([whole; 3], out, rounding).unwrap());
+            all.push(mul_add([whole, row, row], out, rounding).unwrap());
+            let binary = |op| binary_of(op, Elem::F32, [whole, row], out, rounding).unwrap();
+            all.extend([BinaryOp::Add, BinaryOp::Less, BinaryOp::Pow].map(binary));
+            let unary = |op| unary_of(op, Elem::F32, whole, rounding).unwrap();
+            all.extend([UnaryOp::Identity, UnaryOp::IsNan, UnaryOp::Gelu].map(unary));
+        }
     }
     all.push(select(&[4], &[4], &[4], &[4]).unwrap());
     all.push(select(&[3, 1], &[8], &[1], &[3, 8]).unwrap());
