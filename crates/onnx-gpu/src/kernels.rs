@@ -49,6 +49,10 @@ pub const MAX_RANK: usize = 8;
 /// Most workgroups in one dimension that every WebGPU device accepts.
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
+/// Most turns of loops that an invocation takes on a software adapter. Mesa's lavapipe leaves every loop once an invocation has
+/// taken 65,535 turns, those of inner loops included (`LP_MAX_TGSI_LOOP_ITERATIONS`), and goes on with what it has.
+pub const MAX_TURNS: usize = 60_000;
+
 /// What kind of processor runs the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AdapterClass {
@@ -95,6 +99,9 @@ pub struct Launch {
     pub params: Vec<u32>,
     /// Workgroups per dimension, each at most [`MAX_WORKGROUPS`].
     pub workgroups: [u32; 3],
+    /// Turns of loops that one invocation takes, all loops of the shader together: beyond [`MAX_TURNS`] a software adapter may
+    /// stop them without a word. 0 where they are few whatever the shapes.
+    pub turns: usize,
 }
 
 impl Launch {
@@ -112,6 +119,12 @@ impl Launch {
             _ => 0,
         }
     }
+}
+
+/// Turns of an invocation that goes over the channels of every tap of a window.
+pub(crate) fn window_turns([height, width]: [usize; 2], channels: usize) -> usize {
+    let row = width.saturating_mul(channels.saturating_add(2));
+    height.saturating_mul(row.saturating_add(2))
 }
 
 /// Invocations in a workgroup of the 1-D kernels.

@@ -80,6 +80,10 @@ pub fn attention(geometry: &Attention, class: AdapterClass) -> Result<Launch> {
         wgsl: shader(g, class, depth),
         params: params(g)?,
         workgroups: [groups_in("x (queries)", g.m.div_ceil(64))?, 1, z],
+        turns: match class {
+            AdapterClass::Software => g.n.div_ceil(KEYS).saturating_mul(g.d + g.e + 3),
+            AdapterClass::Hardware => 0,
+        },
     })
 }
 

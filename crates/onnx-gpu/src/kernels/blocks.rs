@@ -80,6 +80,7 @@ pub fn pack(
         ),
         params: pad16(vec![word(count)?, word(per_row)?]),
         workgroups: cover(count)?,
+        turns: 0,
     })
 }
 

@@ -2,7 +2,8 @@
 
 use super::matmul::{self, Bias, MatMul, Order, Strides, shared_sizes};
 use super::{
-    Activation, Format, Launch, Tile, Tiles, elements, groups_in, pad16, render, signed, word,
+    Activation, Format, Launch, Tile, Tiles, elements, groups_in, pad16, render, signed,
+    window_turns, word,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -150,6 +151,10 @@ fn plan(g: &Conv2d, tiles: Tiles) -> Result<Launch> {
             groups_in("y (channels)", out_group.div_ceil(tile.rows()))?,
             groups_in("z (images and groups)", g.batch * g.groups)?,
         ],
+        turns: match tile {
+            Tile::Direct { .. } => window_turns(g.kernel, in_group),
+            Tile::Shared { .. } => tile.turns(in_group * g.kernel[0] * g.kernel[1]),
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! 2-D transposed convolution, NCHW.
 
-use super::{Activation, Launch, elements, groups_in, pad16, render, signed, word};
+use super::{Activation, Launch, elements, groups_in, pad16, render, signed, window_turns, word};
 use crate::{Error, ErrorKind, Result};
 
 /// ONNX `ConvTranspose` with two spatial axes.
@@ -101,6 +101,7 @@ pub fn conv_transpose2d(geometry: &ConvTranspose2d) -> Result<Launch> {
             groups_in("y (channels)", out_group.div_ceil(rows))?,
             groups_in("z (images and groups)", g.batch * g.groups)?,
         ],
+        turns: window_turns(g.kernel, g.in_channels / g.groups),
     })
 }
 

@@ -71,5 +71,6 @@ pub fn dequantize(geometry: &Dequantize) -> Result<Launch> {
             word(g.axis.div_ceil(g.block.max(1)))?,
         ]),
         workgroups: cover(words)?,
+        turns: 0,
     })
 }

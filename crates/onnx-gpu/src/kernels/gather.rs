@@ -41,6 +41,7 @@ pub fn gather(geometry: &Gather, format: Format) -> Result<Launch> {
         ),
         params: vec![word(len)?, word(g.axis)?, word(inner)?, word(g.indices)?],
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 
@@ -78,6 +79,7 @@ pub fn gather_elements(data: &[usize], indices: &[usize], axis: usize) -> Result
         ),
         params,
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 
@@ -97,6 +99,7 @@ pub fn gather_nd(data: &[usize], indices: &[usize], batch_dims: usize) -> Result
         ),
         params,
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 

@@ -139,6 +139,7 @@ pub(super) fn plan(geometry: &MatMul, tiles: Tiles, order: Order) -> Result<Laun
         wgsl: shader(g, order, tile),
         params: params(g)?,
         workgroups: [x, y, z],
+        turns: tile.turns(g.k),
     })
 }
 

@@ -69,6 +69,7 @@ pub fn layer_norm(geometry: &LayerNorm, class: AdapterClass) -> Result<Launch> {
         ),
         params: vec![word(g.rows)?, word(g.cols)?, g.epsilon.to_bits(), 0],
         workgroups: rows.groups(g.rows)?,
+        turns: 3 * g.cols.div_ceil(rows.width()) + 2 * rows.width(),
     })
 }
 
@@ -168,6 +169,9 @@ pub fn group_norm(geometry: &GroupNorm, class: AdapterClass) -> Result<Launch> {
             0,
         ],
         workgroups: fold(count)?,
+        turns: 2 * (channels * g.spatial).div_ceil(width)
+            + channels * (2 + g.spatial.div_ceil(4 * width))
+            + 2 * width,
     })
 }
 

@@ -91,5 +91,6 @@ pub fn pool(geometry: &Pool) -> Result<Launch> {
         ),
         params,
         workgroups: cover(len)?,
+        turns: g.kernel[0].saturating_mul(g.kernel[1] + 2),
     })
 }

@@ -41,6 +41,22 @@ pub struct Reduce {
     pub shape: Vec<usize>,
     /// Axes that disappear (or become 1), each less than the rank, in any order.
     pub axes: Vec<usize>,
+    /// Reduce only runs of this many elements: the output has a last axis with one entry for each. Nothing is done to a result
+    /// after its run, such as a division by the number of elements.
+    pub run: Option<usize>,
+}
+
+impl Reduce {
+    /// A reduction of `shape` over `axes`.
+    pub fn new(op: ReduceOp, elem: Elem, shape: &[usize], axes: &[usize]) -> Self {
+        Self {
+            op,
+            elem,
+            shape: shape.to_vec(),
+            axes: axes.to_vec(),
+            run: None,
+        }
+    }
 }
 
 /// The texts of a reduction over pairs: a value and, for index results, where it is.
@@ -50,17 +66,23 @@ struct Spec {
     lift: &'static str,
     combine: &'static str,
     finish: &'static str,
+    /// What a part of a longer reduction gives.
+    partial: &'static str,
 }
 
 const ADD: &str = "return a + b;";
 /// A NaN stays.
 const MAX: &str = "return select(b, a, a.x > b.x || is_nan(a.x));";
 const MIN: &str = "return select(b, a, a.x < b.x || is_nan(a.x));";
-/// Keeps the larger value; of equal ones the lower index.
-const FIRST_MAX: &str = "return select(a, b, b.x > a.x || (b.x == a.x && b.y < a.y));";
-const LAST_MAX: &str = "return select(a, b, b.x > a.x || (b.x == a.x && b.y > a.y));";
-const FIRST_MIN: &str = "return select(a, b, b.x < a.x || (b.x == a.x && b.y < a.y));";
-const LAST_MIN: &str = "return select(a, b, b.x < a.x || (b.x == a.x && b.y > a.y));";
+/// Keeps the larger value; of equal ones the lower index. A NaN is larger, and in a minimum smaller, than any number.
+const FIRST_MAX: &str =
+    "return select(a, b, leads(b.x > a.x, a, b) || (same(a.x, b.x) && b.y < a.y));";
+const LAST_MAX: &str =
+    "return select(a, b, leads(b.x > a.x, a, b) || (same(a.x, b.x) && b.y > a.y));";
+const FIRST_MIN: &str =
+    "return select(a, b, leads(b.x < a.x, a, b) || (same(a.x, b.x) && b.y < a.y));";
+const LAST_MIN: &str =
+    "return select(a, b, leads(b.x < a.x, a, b) || (same(a.x, b.x) && b.y > a.y));";
 /// Sums of `exp(x - a.x)`, rescaled to the larger maximum.
 const LOG_SUM_EXP: &str = "let high = max(a.x, b.x);
     let x = a.y * select(exp(a.x - high), 1.0, a.x == high);
@@ -83,6 +105,7 @@ impl ReduceOp {
                 lift,
                 combine,
                 finish,
+                partial: if name == "log_sum_exp" { finish } else { "a.x" },
             })
         };
         let plain = "Acc(x, T(0))";
@@ -122,23 +145,55 @@ impl ReduceOp {
                 LOG_SUM_EXP,
                 "a.x + log(a.y)",
             ),
-            Self::ArgMax { last: false } => spec("arg_max", low, indexed, FIRST_MAX, "i32(a.y)"),
-            Self::ArgMax { last: true } => spec("arg_max_last", low, indexed, LAST_MAX, "i32(a.y)"),
-            Self::ArgMin { last: false } => spec("arg_min", high, indexed, FIRST_MIN, "i32(a.y)"),
-            Self::ArgMin { last: true } => {
-                spec("arg_min_last", high, indexed, LAST_MIN, "i32(a.y)")
+            Self::ArgMax { last: false } => {
+                spec("arg_max", low, indexed, FIRST_MAX, "i32(a.y) + i32(first)")
             }
+            Self::ArgMax { last: true } => spec(
+                "arg_max_last",
+                low,
+                indexed,
+                LAST_MAX,
+                "i32(a.y) + i32(first)",
+            ),
+            Self::ArgMin { last: false } => {
+                spec("arg_min", high, indexed, FIRST_MIN, "i32(a.y) + i32(first)")
+            }
+            Self::ArgMin { last: true } => spec(
+                "arg_min_last",
+                high,
+                indexed,
+                LAST_MIN,
+                "i32(a.y) + i32(first)",
+            ),
             Self::L2 | Self::LogSum | Self::LogSumExp => None,
         }
     }
 }
+
+/// Whether `b` comes before `a`, where `beyond` says so of two numbers, and whether they are alike.
+const FLOAT_ORDER: &str = "fn leads(beyond: bool, a: Acc, b: Acc) -> bool {
+    return !is_nan(a.x) && (beyond || is_nan(b.x));
+}
+
+fn same(a: T, b: T) -> bool {
+    return a == b || (is_nan(a) && is_nan(b));
+}
+";
+const WHOLE_ORDER: &str = "fn leads(beyond: bool, a: Acc, b: Acc) -> bool {
+    return beyond;
+}
+
+fn same(a: T, b: T) -> bool {
+    return a == b;
+}
+";
 
 /// Shortest reduction that gets a workgroup per output.
 const WORKGROUP_COUNT: usize = 64;
 
 /// One input, one output with one element per index of the kept axes, in order.
 ///
-/// An empty reduction gives the operator's neutral element, the largest or lowest number for `Min` and `Max`.
+/// An empty reduction gives the operator's neutral element, infinities for `Min` and `Max` of floats.
 pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
     let g = geometry;
     elements(&g.shape)?;
@@ -179,7 +234,19 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
             .collect::<Result<_>>()?;
         params.extend(table(&strides, 0)?);
     }
-    for size in [outputs, count, kept.0.len().max(1), reduced.0.len().max(1)] {
+    let run = g.run.unwrap_or(count).clamp(1, count.max(1));
+    let runs = count.div_ceil(run).max(1);
+    let results = elements(&[outputs, runs])?;
+    for size in [
+        results,
+        count,
+        kept.0.len().max(1),
+        reduced.0.len().max(1),
+        runs,
+        run,
+        0,
+        0,
+    ] {
         params.push(word(size)?);
     }
     let offsets = unravel(
@@ -193,24 +260,43 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
         "reduced_rank",
         &[("reduced_strides", 0)],
     );
+    let order = match g.elem {
+        Elem::F32 => FLOAT_ORDER,
+        _ => WHOLE_ORDER,
+    };
     let common = render(
         include_str!("reduce/common.wgsl"),
         &[
+            ("order", order),
             ("offsets", &offsets),
             ("item", g.elem.wgsl()),
             ("out", if indexes { "i32" } else { g.elem.wgsl() }),
             ("init", spec.init),
             ("lift", spec.lift),
             ("combine", spec.combine),
-            ("finish", spec.finish),
+            (
+                "finish",
+                if g.run.is_none() || indexes {
+                    spec.finish
+                } else {
+                    spec.partial
+                },
+            ),
         ],
     );
     let contiguous = reduced.1[0].last() == Some(&1);
-    let key = format!("reduce-{}-{:?}", spec.name, g.elem);
-    let shared = match Rows::of(class, outputs, count) {
-        Rows::Workgroup(width) if contiguous && count >= WORKGROUP_COUNT => Some(width),
+    let part = if g.run.is_some() { "-runs" } else { "" };
+    let key = format!("reduce-{}-{:?}{part}", spec.name, g.elem);
+    let shared = match Rows::of(class, results, run) {
+        Rows::Workgroup(width) if contiguous && run >= WORKGROUP_COUNT => Some(width),
         _ => None,
     };
+    let lanes = shared.unwrap_or(1);
+    // Finding an element takes a turn for each axis.
+    let turns = run
+        .div_ceil(lanes)
+        .saturating_mul(1 + reduced.0.len().max(1))
+        + 2 * lanes;
     let (key, wgsl, workgroups) = if let Some(width) = shared {
         let all = workgroup::fold(class, width, "fold_all", "Acc", "combine(a, b)");
         let wgsl = render(
@@ -221,13 +307,13 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
                 ("width", &width.to_string()),
             ],
         );
-        (format!("{key}-{width}-{class:?}"), wgsl, fold(outputs)?)
+        (format!("{key}-{width}-{class:?}"), wgsl, fold(results)?)
     } else {
         let wgsl = render(
             include_str!("reduce/invocations.wgsl"),
             &[("common", &common)],
         );
-        (key, wgsl, cover(outputs)?)
+        (key, wgsl, cover(results)?)
     };
     Ok(Launch {
         label: "reduce",
@@ -235,6 +321,7 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
         wgsl,
         params,
         workgroups,
+        turns,
     })
 }
 
@@ -244,12 +331,7 @@ mod tests {
     use super::*;
 
     fn sum(shape: &[usize], axes: &[usize]) -> Result<Launch> {
-        let geometry = Reduce {
-            op: ReduceOp::Sum,
-            elem: Elem::F32,
-            shape: shape.to_vec(),
-            axes: axes.to_vec(),
-        };
+        let geometry = Reduce::new(ReduceOp::Sum, Elem::F32, shape, axes);
         reduce(&geometry, AdapterClass::Software)
     }
 
@@ -257,6 +339,16 @@ mod tests {
     fn long_contiguous_rows_get_a_workgroup_each() {
         assert_eq!(sum(&[3, 100], &[1]).unwrap().workgroups, [3, 1, 1]);
         assert_eq!(sum(&[100, 3], &[0]).unwrap().workgroups, [1, 1, 1]);
+    }
+
+    #[test]
+    fn runs_have_a_result_each() {
+        let mut geometry = Reduce::new(ReduceOp::Sum, Elem::F32, &[2, 10_000], &[1]);
+        let whole = reduce(&geometry, AdapterClass::Software).unwrap();
+        geometry.run = Some(4096);
+        let runs = reduce(&geometry, AdapterClass::Software).unwrap();
+        assert_eq!((whole.workgroups[0], runs.workgroups[0]), (2, 6));
+        assert!(runs.turns < whole.turns);
     }
 
     #[test]

@@ -42,5 +42,6 @@ pub fn resample(geometry: &Resample) -> Result<Launch> {
             word(g.taps)?,
         ]),
         workgroups: cover(len)?,
+        turns: g.taps,
     })
 }

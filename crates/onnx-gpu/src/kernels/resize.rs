@@ -105,6 +105,7 @@ pub fn resize(geometry: &Resize) -> Result<Launch> {
         wgsl: render(include_str!("resize/resize.wgsl"), &[("sample", sample)]),
         params: pad16(params),
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 

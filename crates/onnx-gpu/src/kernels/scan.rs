@@ -12,6 +12,7 @@ pub fn range(elem: Elem, len: usize, start: u32, step: u32) -> Result<Launch> {
         wgsl: render(include_str!("scan/range.wgsl"), &[("item", item)]),
         params: vec![word(len)?, start, step, 0],
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 
@@ -60,5 +61,6 @@ pub fn cumsum(geometry: &CumSum) -> Result<Launch> {
             u32::from(g.reverse),
         ]),
         workgroups: cover(lines)?,
+        turns: g.axis,
     })
 }

@@ -91,6 +91,7 @@ pub fn scatter_elements_with(
         ),
         params: pad16(params),
         workgroups: cover(lines)?,
+        turns: indices[axis],
     })
 }
 
@@ -117,6 +118,7 @@ pub fn scatter_nd_with(
         ),
         params,
         workgroups: cover(slice)?,
+        turns: tuples.saturating_mul(2 + depth),
     })
 }
 
@@ -137,6 +139,7 @@ pub fn scatter_elements(data: &[usize], indices: &[usize], axis: usize) -> Resul
         ),
         params,
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 
@@ -156,5 +159,6 @@ pub fn scatter_nd(data: &[usize], indices: &[usize]) -> Result<Launch> {
         ),
         params,
         workgroups: cover(len)?,
+        turns: 0,
     })
 }

@@ -59,6 +59,7 @@ pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
             ),
             params,
             workgroups: fold(rows)?,
+            turns: 3 * g.axis.div_ceil(width) + 2 * width,
         });
     }
     Ok(Launch {
@@ -70,6 +71,7 @@ pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
         ),
         params,
         workgroups: cover(rows)?,
+        turns: 3 * g.axis,
     })
 }
 

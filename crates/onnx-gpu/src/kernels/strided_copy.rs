@@ -86,6 +86,7 @@ pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
         ),
         params: pad16(params),
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 
@@ -114,6 +115,7 @@ pub fn strided_halves(copy: &StridedCopy) -> Result<Launch> {
         ),
         params: pad16(params),
         workgroups: cover(len.div_ceil(2))?,
+        turns: 0,
     })
 }
 
@@ -165,6 +167,7 @@ pub fn fill(len: usize, bits: u32) -> Result<Launch> {
         wgsl: render(include_str!("strided_copy/fill.wgsl"), &[]),
         params: vec![word(len)?, bits, 0, 0],
         workgroups: cover(len.div_ceil(4))?,
+        turns: 0,
     })
 }
 
@@ -225,6 +228,7 @@ pub fn pad(geometry: &Pad) -> Result<Launch> {
         wgsl: render(include_str!("strided_copy/pad.wgsl"), &[]),
         params,
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 
@@ -277,6 +281,7 @@ pub fn trilu(geometry: &Trilu) -> Result<Launch> {
             u32::from(g.upper),
         ]),
         workgroups: cover(len)?,
+        turns: 0,
     })
 }
 

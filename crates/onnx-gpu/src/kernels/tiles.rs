@@ -47,6 +47,15 @@ impl Tile {
         }
     }
 
+    /// Turns of an invocation for a sum of `length` products: one for each, or of 16 at a time one for each, those that load them
+    /// and the ends of both loops.
+    pub(super) fn turns(self, length: usize) -> usize {
+        match self {
+            Self::Direct { .. } => length.saturating_add(32),
+            Self::Shared { .. } => length.div_ceil(16).saturating_mul(24),
+        }
+    }
+
     /// Columns of the output in one workgroup.
     pub fn columns(self) -> usize {
         match self {

@@ -51,5 +51,6 @@ pub fn top_k(geometry: &TopK) -> Result<Launch> {
             u32::from(g.largest),
         ]),
         workgroups: cover(len)?,
+        turns: g.axis,
     })
 }

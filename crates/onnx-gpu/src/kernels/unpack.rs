@@ -29,5 +29,6 @@ pub fn unpack(packing: Packing, len: usize) -> Result<Launch> {
         ),
         params: vec![word(len)?, word(len.div_ceil(per_word))?, 0, 0],
         workgroups: cover(len.div_ceil(per_word))?,
+        turns: 0,
     })
 }

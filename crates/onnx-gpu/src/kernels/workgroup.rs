@@ -23,6 +23,14 @@ impl Rows {
         }
     }
 
+    /// Invocations that share a row.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Invocation => 1,
+            Self::Workgroup(width) => width,
+        }
+    }
+
     /// Workgroups for `rows` rows.
     pub(super) fn groups(self, rows: usize) -> Result<[u32; 3]> {
         match self {

@@ -3,13 +3,14 @@
 
 use super::contrib;
 use super::elementwise::{activate, binary};
+use super::movement::part;
 use super::window::{Window, image_shape};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
-use crate::kernels::Activation;
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use crate::kernels::conv2d::{Conv2d, Residual, conv2d, of_view};
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::Strides;
+use crate::kernels::{Activation, MAX_TURNS};
 use crate::lower::{Cx, Value};
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
@@ -165,12 +166,54 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
         Some(strides) => of_view(&geometry, strides, tiles),
         None => conv2d(&geometry, tiles),
     };
-    let mut out = cx.launch_packed(launch, &inputs, &[1], &shape, x.dtype())?;
+    let launch = launch()?;
+    if cx.is_too_long(&launch) && groups == 1 && in_channels > 1 {
+        let halves = in_channels / 2;
+        return in_halves(cx, [&x, &weight], halves, [bias, residual], activation);
+    }
+    let mut out = cx.launch_packed(|| Ok(launch), &inputs, &[1], &shape, x.dtype())?;
     if let Some(residual) = residual.filter(|_| separate) {
         let sum = binary(cx, BinaryOp::Add, &out, &residual)?;
         out = activate(cx, activation, sum)?;
     }
     Ok(out)
+}
+
+/// The convolution as a sum of two, over the first `some` channels of the image and over the others; bias, then the residual are
+/// added and the activation is applied.
+fn in_halves(
+    cx: &mut Cx<'_>,
+    [x, weight]: [&Value; 2],
+    some: usize,
+    [bias, residual]: [Option<Value>; 2],
+    activation: Activation,
+) -> Result<Value> {
+    let mut sum: Option<Value> = None;
+    for (start, channels) in [(0, some), (some, x.shape()[1] - some)] {
+        let call = Convolution {
+            x: part(cx, x, 1, start, channels)?,
+            weight: part(cx, weight, 1, start, channels)?,
+            bias: None,
+            residual: None,
+            activation: Activation::None,
+        };
+        let out = lower(cx, call)?;
+        sum = Some(match sum {
+            Some(sum) => binary(cx, BinaryOp::Add, &sum, &out)?,
+            None => out,
+        });
+    }
+    let mut out = sum.ok_or_else(|| unsupported("a sum over no element"))?;
+    if let Some(bias) = bias {
+        let mut shape = bias.shape().to_vec();
+        shape.resize(x.rank() - 1, 1);
+        let bias = cx.reshaped(bias, shape)?;
+        out = binary(cx, BinaryOp::Add, &out, &bias)?;
+    }
+    if let Some(residual) = residual {
+        out = binary(cx, BinaryOp::Add, &out, &residual)?;
+    }
+    activate(cx, activation, out)
 }
 
 /// The image as the kernel binds it: before its upsampling, through strides, or in order.
@@ -301,10 +344,52 @@ pub(super) fn conv_transpose(cx: &mut Cx<'_>) -> Result<()> {
     };
     let shape = output_shape(&x, batch, out_channels, out);
     let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(bias.as_ref()).collect();
-    let y = cx.launch(|| conv_transpose2d(&geometry), &inputs, &shape, x.dtype())?;
+    let launch = conv_transpose2d(&geometry)?;
+    let y = if cx.is_too_long(&launch) && groups == 1 {
+        let blocks = launch.turns.div_ceil(MAX_TURNS) + 1;
+        transposed_in_blocks(cx, &geometry, &inputs, in_channels.div_ceil(blocks), &shape)?
+    } else {
+        cx.launch(|| Ok(launch), &inputs, &shape, x.dtype())?
+    };
     let y = activate(cx, cx.activation(), y)?;
     cx.set(0, y);
     Ok(())
+}
+
+/// A transposed convolution as a sum over blocks of `size` channels of the image; the bias is added in the end.
+fn transposed_in_blocks(
+    cx: &mut Cx<'_>,
+    whole: &ConvTranspose2d,
+    inputs: &[&Value],
+    size: usize,
+    shape: &[usize],
+) -> Result<Value> {
+    let (x, weight) = (inputs[0], inputs[1]);
+    let mut sum: Option<Value> = None;
+    for start in (0..whole.in_channels).step_by(size.max(1)) {
+        let in_channels = size.max(1).min(whole.in_channels - start);
+        let geometry = ConvTranspose2d {
+            in_channels,
+            bias: false,
+            ..*whole
+        };
+        let image = part(cx, x, 1, start, in_channels)?;
+        let some = part(cx, weight, 0, start, in_channels)?;
+        let launch = || conv_transpose2d(&geometry);
+        let out = cx.launch(launch, &[&image, &some], shape, x.dtype())?;
+        sum = Some(match sum {
+            Some(sum) => binary(cx, BinaryOp::Add, &sum, &out)?,
+            None => out,
+        });
+    }
+    let sum = sum.ok_or_else(|| unsupported("a sum over no element"))?;
+    let Some(bias) = inputs.get(2) else {
+        return Ok(sum);
+    };
+    let mut wide = bias.shape().to_vec();
+    wide.resize(x.rank() - 1, 1);
+    let bias = cx.reshaped((*bias).clone(), wide)?;
+    binary(cx, BinaryOp::Add, &sum, &bias)
 }
 
 fn spread(list: &[i64], spatial: usize, fill: i64) -> Result<[i64; 2]> {

@@ -37,14 +37,14 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// One dispatch; none where shapes do not suit the kernel.
+    /// One dispatch; none where shapes do not suit the kernel, or the keys are more than one invocation goes over.
     pub fn flash(&self, cx: &mut Cx<'_>) -> Result<Option<Value>> {
         let Some(operands) = Operands::of(self)? else {
             return Ok(None);
         };
         for viewed in [true, false] {
             if let Some((batch, strides)) = operands.place(cx, viewed) {
-                return operands.launch(cx, self, batch, &strides, viewed).map(Some);
+                return operands.launch(cx, self, batch, &strides, viewed);
             }
         }
         Ok(None)
@@ -229,7 +229,7 @@ impl<'a> Operands<'a> {
         batch: Vec<usize>,
         strides: &[Strides],
         viewed: bool,
-    ) -> Result<Value> {
+    ) -> Result<Option<Value>> {
         let ([m, d], [_, n], e) = (self.queries, self.keys, self.e);
         // Heads next to each other within a row, as the next product wants them.
         let merged = cx.has(Pass::Views) && !batch.is_empty();
@@ -284,11 +284,15 @@ impl<'a> Operands<'a> {
             .collect();
         let bound: Vec<&Value> = bound.iter().collect();
         let shape = [&self.batch[..], &[m, e]].concat();
+        let launch = kernel(&geometry, cx.class())?;
+        if cx.is_too_long(&launch) {
+            return Ok(None);
+        }
         let output = cx.allocate(&shape, self.values[0].dtype())?;
-        cx.push(kernel(&geometry, cx.class())?, &bound, &output)?;
+        cx.push(launch, &bound, &output)?;
         let dims = [&batch[..], &[m, e]].concat();
         let steps = [&outer[..], &[row as i64, 1]].concat();
-        Ok(cx.arranged(output, Layout::new(0, &dims, &steps)))
+        Ok(Some(cx.arranged(output, Layout::new(0, &dims, &steps))))
     }
 }
 

@@ -1,11 +1,16 @@
 //! [`MatMul`](https://onnx.ai/onnx/operators/onnx__MatMul.html) and [`Gemm`](https://onnx.ai/onnx/operators/onnx__Gemm.html).
 
-use super::elementwise::{activate, binary};
+use super::elementwise::{activate, binary, named};
+use super::movement::part;
 use crate::error::{Result, mismatch, unsupported};
+use crate::eval;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::{Bias, MatMul, Strides, matmul as kernel};
 use crate::lower::{Cx, Value, broadcast};
-use crate::tensor::elements;
+use crate::tensor::{DType, Tensor, elements};
+
+/// Most terms of a sum of one dispatch, for any tile within [`crate::kernels::MAX_TURNS`].
+const MAX_TERMS: usize = 1 << 15;
 
 fn floats(a: &Value, b: &Value) -> Result<()> {
     if a.dtype().is_float() && a.dtype() == b.dtype() {
@@ -106,7 +111,7 @@ fn general_product(
     let (b_batch, [b0, b1]) = matrix(b.shape())?;
     let (m, k) = if trans_a { (a1, a0) } else { (a0, a1) };
     let (kb, n) = if trans_b { (b1, b0) } else { (b0, b1) };
-    if k != kb || k == 0 {
+    if k != kb {
         return Err(mismatch(format!(
             "{:?} and {:?} have no matrix product",
             a.shape(),
@@ -197,6 +202,68 @@ fn place(cx: &Cx<'_>, geometry: &mut MatMul, a: &Value, b: &Value) -> (Value, Va
     bases
 }
 
+/// The product as a sum of products of fewer terms, then what else is to be added and applied.
+fn in_blocks(
+    cx: &mut Cx<'_>,
+    geometry: MatMul,
+    a: &Value,
+    b: &Value,
+    c: Option<Value>,
+    shape: &[usize],
+) -> Result<Value> {
+    let along = |value: &Value, last: bool| {
+        let back = if last || value.rank() < 2 { 1 } else { 2 };
+        value.rank() - back
+    };
+    let (a_axis, b_axis) = (along(a, !geometry.trans_a), along(b, geometry.trans_b));
+    let tiles = cx.tiles();
+    let mut sum: Option<Value> = None;
+    for start in (0..geometry.k).step_by(MAX_TERMS) {
+        let terms = MAX_TERMS.min(geometry.k - start);
+        let x = part(cx, a, a_axis, start, terms)?;
+        let y = part(cx, b, b_axis, start, terms)?;
+        let mut block = MatMul {
+            k: terms,
+            bias: None,
+            a_format: x.format(),
+            b_format: y.format(),
+            ..geometry.clone()
+        };
+        let (x, y) = place(cx, &mut block, &x, &y);
+        // In between, nothing is rounded to 16 bits.
+        let product = cx.launch_packed(
+            || kernel(&block, tiles),
+            &[&x, &y],
+            &[0, 1],
+            shape,
+            DType::F32,
+        )?;
+        sum = Some(match sum {
+            Some(sum) => binary(cx, BinaryOp::Add, &sum, &product)?,
+            None => product,
+        });
+    }
+    let mut out = match sum {
+        Some(sum) => sum,
+        // A sum over no element.
+        None => Value::Const(eval::splat(&Tensor::f32([], vec![0.0])?, shape)?),
+    };
+    out = named(&out, a.dtype());
+    if let Some(bias) = c {
+        let beta = Tensor::f32([], vec![geometry.beta])?.cast(bias.dtype());
+        let bias = if geometry.beta == 1.0 {
+            bias
+        } else {
+            binary(cx, BinaryOp::Mul, &bias, &Value::Const(beta))?
+        };
+        out = binary(cx, BinaryOp::Add, &out, &bias)?;
+    }
+    if let Some(residual) = cx.fused_residual() {
+        out = binary(cx, BinaryOp::Add, &out, &residual)?;
+    }
+    activate(cx, cx.activation(), out)
+}
+
 fn finish(
     cx: &mut Cx<'_>,
     mut geometry: MatMul,
@@ -216,8 +283,8 @@ fn finish(
         }
         None => c,
     };
-    if geometry.k == 0 {
-        return Err(unsupported("a sum over no element"));
+    if geometry.k == 0 || geometry.k > MAX_TERMS {
+        return in_blocks(cx, geometry, a, b, c, shape);
     }
     let residual = cx.fused_residual();
     geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
@@ -249,6 +316,10 @@ fn finish(
 pub(super) fn gemm(cx: &mut Cx<'_>) -> Result<()> {
     let (a, b, c) = (cx.input(0)?, cx.input(1)?, cx.optional(2));
     floats(&a, &b)?;
+    if cx.before(7) {
+        // C is broadcast as it is since.
+        cx.attributes.ignore(&["broadcast"]);
+    }
     let trans_a = cx.attributes.flag("transA", false)?;
     let trans_b = cx.attributes.flag("transB", false)?;
     let (&[a0, a1], &[b0, b1]) = (a.shape(), b.shape()) else {

@@ -4,7 +4,7 @@
 //! Opset notes: `GroupNormalization` scales per group before 21, per channel since.
 
 use super::Lower;
-use super::elementwise::{activate, binary, unary};
+use super::elementwise::{activate, binary, named, unary};
 use super::reduce::reduce_value;
 use super::shape::reshape_target;
 use crate::error::{Result, mismatch, unsupported};
@@ -13,7 +13,7 @@ use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
 use crate::kernels::reduce::ReduceOp;
 use crate::lower::{Cx, Value, axis};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 pub(super) fn find_fused(op: &str) -> Option<Lower> {
     match op {
@@ -85,14 +85,16 @@ pub(super) fn normalised_rows(
     if inside {
         inputs.extend(scale.iter().chain(&bias));
     }
-    let class = cx.class();
-    let mut out = cx.launch(
-        || layer_norm(&geometry, class),
-        &inputs,
-        x.shape(),
-        x.dtype(),
-    )?;
-    if !inside {
+    let launch = layer_norm(&geometry, cx.class())?;
+    let too_long = cx.is_too_long(&launch);
+    let mut out = if too_long {
+        let rows = cx.reshaped(x.clone(), vec![geometry.rows, cols])?;
+        let normal = standard(cx, &rows, epsilon, rms)?;
+        cx.reshaped(normal, x.shape().to_vec())?
+    } else {
+        cx.launch(|| Ok(launch), &inputs, x.shape(), x.dtype())?
+    };
+    if !inside || too_long {
         for (value, op) in [(&scale, BinaryOp::Mul), (&bias, BinaryOp::Add)] {
             if let Some(value) = value {
                 out = binary(cx, op, &out, value)?;
@@ -100,6 +102,52 @@ pub(super) fn normalised_rows(
         }
     }
     Ok(out)
+}
+
+/// Rows of `[rows, cols]` less their mean, unless `rms`, over their standard deviation: by reductions of their own, where a row
+/// has more elements than one invocation goes over.
+fn standard(cx: &mut Cx<'_>, rows: &Value, epsilon: f32, rms: bool) -> Result<Value> {
+    // In between, nothing is rounded to 16 bits.
+    let mut centred = named(rows, DType::F32);
+    if !rms {
+        let mean = reduce_value(cx, ReduceOp::Mean, &centred, &[1], true)?;
+        centred = binary(cx, BinaryOp::Sub, &centred, &mean)?;
+    }
+    let squares = reduce_value(cx, ReduceOp::SumSquare, &centred, &[1], true)?;
+    let scalar = |value: f32| Ok::<_, crate::Error>(Value::Const(Tensor::f32([], vec![value])?));
+    let count = scalar(rows.shape()[1] as f32)?;
+    let variance = binary(cx, BinaryOp::Div, &squares, &count)?;
+    let safe = binary(cx, BinaryOp::Add, &variance, &scalar(epsilon)?)?;
+    let deviation = unary(cx, UnaryOp::Sqrt, &safe)?;
+    let normal = binary(cx, BinaryOp::Div, &centred, &deviation)?;
+    Ok(named(&normal, rows.dtype()))
+}
+
+/// The group norm of one dispatch, or of several where a group has more elements than one invocation goes over.
+fn launch_groups(cx: &mut Cx<'_>, geometry: &GroupNorm, inputs: &[&Value]) -> Result<Value> {
+    let g = geometry;
+    let x = inputs[0];
+    let launch = group_norm(g, cx.class())?;
+    if !cx.is_too_long(&launch) {
+        return cx.launch(|| Ok(launch), inputs, x.shape(), x.dtype());
+    }
+    let channels = g.channels / g.groups;
+    let rows = cx.reshaped(x.clone(), vec![g.batch * g.groups, channels * g.spatial])?;
+    let normal = standard(cx, &rows, g.epsilon, false)?;
+    let mut out = cx.reshaped(normal, vec![g.batch, g.groups, channels, g.spatial])?;
+    let affine = match g.affine {
+        NormAffine::None => None,
+        NormAffine::Channel => Some(vec![g.groups, channels, 1]),
+        NormAffine::Group => Some(vec![g.groups, 1, 1]),
+    };
+    if let (Some(shape), [_, scale, bias]) = (affine, inputs) {
+        for (value, op) in [(scale, BinaryOp::Mul), (bias, BinaryOp::Add)] {
+            let value = cx.reshaped((*value).clone(), shape.clone())?;
+            out = binary(cx, op, &out, &value)?;
+        }
+    }
+    let out = cx.reshaped(out, x.shape().to_vec())?;
+    activate(cx, g.activation, out)
 }
 
 /// The optional outputs: mean and inverse standard deviation of every row of `LayerNormalization`, the inverse root mean square
@@ -171,13 +219,7 @@ fn normalise(
         affine,
         activation: cx.activation(),
     };
-    let class = cx.class();
-    let out = cx.launch(
-        || group_norm(&geometry, class),
-        &[x, scale, bias],
-        x.shape(),
-        x.dtype(),
-    )?;
+    let out = launch_groups(cx, &geometry, &[x, scale, bias])?;
     cx.set(0, out);
     Ok(())
 }
@@ -207,13 +249,7 @@ pub(super) fn grouped(
         affine: NormAffine::Channel,
         activation,
     };
-    let class = cx.class();
-    cx.launch(
-        || group_norm(&geometry, class),
-        &[x, scale, bias],
-        x.shape(),
-        x.dtype(),
-    )
+    launch_groups(cx, &geometry, &[x, scale, bias])
 }
 
 pub(super) fn instance(cx: &mut Cx<'_>) -> Result<()> {
@@ -276,13 +312,7 @@ fn fused_group(cx: &mut Cx<'_>) -> Result<()> {
         affine: NormAffine::None,
         activation: Activation::None,
     };
-    let class = cx.class();
-    let normal = cx.launch(
-        || group_norm(&geometry, class),
-        &[&grouped],
-        &view,
-        grouped.dtype(),
-    )?;
+    let normal = launch_groups(cx, &geometry, &[&grouped])?;
     let normal = cx.reshaped(normal, restored)?;
     let scaled = binary(cx, BinaryOp::Mul, &normal, &scale)?;
     let shifted = binary(cx, BinaryOp::Add, &scaled, &bias)?;
@@ -306,6 +336,11 @@ pub(super) fn batch(cx: &mut Cx<'_>) -> Result<()> {
     if cx.attributes.flag("training_mode", false)? || !cx.attributes.flag("spatial", true)? {
         return Err(unsupported(
             "training_mode = 1 or spatial = 0 is not supported",
+        ));
+    }
+    if cx.before(7) && !cx.attributes.flag("is_test", false)? {
+        return Err(unsupported(
+            "is_test = 0, which is training, is not supported",
         ));
     }
     let x = cx.input(0)?;

@@ -83,7 +83,41 @@ fn pooled(cx: &mut Cx<'_>, op: PoolOp, x: &Value) -> Result<Value> {
     } else {
         vec![n, c, output[0], output[1]]
     };
-    cx.launch(|| kernel(&geometry), &[x], &shape, x.dtype())
+    if n * c * h * w == 0 {
+        return cx.launch(|| kernel(&geometry), &[x], &shape, x.dtype());
+    }
+    let launch = kernel(&geometry)?;
+    if cx.is_too_long(&launch) {
+        return along_both(cx, geometry, x, &shape);
+    }
+    cx.launch(|| Ok(launch), &[x], &shape, x.dtype())
+}
+
+/// A pool whose window has more elements than one invocation goes over, along the width and then along the height: the maximum
+/// of maxima, the mean of means over equal counts.
+fn along_both(cx: &mut Cx<'_>, whole: Pool, x: &Value, shape: &[usize]) -> Result<Value> {
+    let [_, left, _, right] = whole.pads;
+    let [top, _, bottom, _] = whole.pads;
+    let width = Pool {
+        output: [whole.input[0], whole.output[1]],
+        kernel: [1, whole.kernel[1]],
+        strides: [1, whole.strides[1]],
+        pads: [0, left, 0, right],
+        dilations: [1, whole.dilations[1]],
+        ..whole
+    };
+    let height = Pool {
+        input: width.output,
+        kernel: [whole.kernel[0], 1],
+        strides: [whole.strides[0], 1],
+        pads: [top, 0, bottom, 0],
+        dilations: [whole.dilations[0], 1],
+        ..whole
+    };
+    let between = [whole.planes, width.output[0], width.output[1]];
+    // In between, nothing is rounded to 16 bits.
+    let rows = cx.launch(|| kernel(&width), &[x], &between, crate::DType::F32)?;
+    cx.launch(|| kernel(&height), &[&rows], shape, x.dtype())
 }
 
 pub(super) fn global_average(cx: &mut Cx<'_>) -> Result<()> {

@@ -1,15 +1,18 @@
-//! [Reductions](https://onnx.ai/onnx/operators/onnx__ReduceSum.html), `ArgMax`, `ArgMin`, `CumSum`.
+//! [Reductions](https://onnx.ai/onnx/operators/onnx__ReduceSum.html), `ArgMax`, `ArgMin`.
 //!
 //! Opset notes: `axes` moved from attribute to input with 13 (`ReduceSum`) and 18 (the others).
 
+mod runs;
+
 use super::Lower;
 use super::elementwise::cast_value;
-use crate::error::{Result, invalid_model, mismatch, unsupported};
+use super::scan;
+use crate::error::{Result, unsupported};
 use crate::eval;
+use crate::kernels::MAX_TURNS;
 use crate::kernels::reduce::{Reduce, ReduceOp, reduce as kernel};
-use crate::kernels::scan::{CumSum, cumsum as cumsum_kernel};
-use crate::lower::{Cx, Value, axes, axis, elem, split_at_axis};
-use crate::tensor::DType;
+use crate::lower::{Cx, Value, axes, axis, elem};
+use crate::tensor::{DType, Tensor};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
@@ -25,7 +28,7 @@ pub(super) fn find(op: &str) -> Option<Lower> {
         "ReduceLogSumExp" => |cx| reduce(cx, ReduceOp::LogSumExp),
         "ArgMax" => |cx| arg(cx, |last| ReduceOp::ArgMax { last }),
         "ArgMin" => |cx| arg(cx, |last| ReduceOp::ArgMin { last }),
-        "CumSum" => cumsum,
+        "CumSum" => scan::cumsum,
         "Trilu" => super::pad::trilu,
         _ => return None,
     })
@@ -33,7 +36,8 @@ pub(super) fn find(op: &str) -> Option<Lower> {
 
 fn reduce(cx: &mut Cx<'_>, op: ReduceOp) -> Result<()> {
     let x = cx.input(0)?;
-    let list = cx.integers("axes", 1)?.unwrap_or_default();
+    let since = if op == ReduceOp::Sum { 13 } else { 18 };
+    let list = cx.integers("axes", 1, since)?.unwrap_or_default();
     let noop = cx.attributes.flag("noop_with_empty_axes", false)?;
     let keep = cx.attributes.flag("keepdims", true)?;
     let which = if list.is_empty() && !noop {
@@ -72,6 +76,11 @@ pub(super) fn reduce_value(
     {
         return Ok(Value::Const(folded?));
     }
+    if crate::tensor::elements(&shape)? == 0 {
+        let index = matches!(op, ReduceOp::ArgMax { .. } | ReduceOp::ArgMin { .. });
+        let dtype = if index { DType::I64 } else { x.dtype() };
+        return Ok(Value::Const(Tensor::zeros(dtype, shape)?));
+    }
     if x.elements() == 0 {
         return Err(unsupported("a reduction over no element is not supported"));
     }
@@ -100,45 +109,21 @@ pub(super) fn reduce_value(
         ReduceOp::ArgMax { .. } | ReduceOp::ArgMin { .. } => DType::I64,
         _ => x.dtype(),
     };
-    let geometry = Reduce {
-        op,
-        elem: elem(x.dtype()),
-        shape: x.shape().to_vec(),
-        axes: which.to_vec(),
-    };
-    let class = cx.class();
-    cx.launch(|| kernel(&geometry, class), &[x], &shape, dtype)
+    let geometry = Reduce::new(op, elem(x.dtype()), x.shape(), which);
+    let launch = kernel(&geometry, cx.class())?;
+    if launch.turns > MAX_TURNS {
+        return runs::reduce(cx, geometry, x, &shape, dtype);
+    }
+    cx.launch(|| Ok(launch), &[x], &shape, dtype)
 }
 
 fn arg(cx: &mut Cx<'_>, op: fn(bool) -> ReduceOp) -> Result<()> {
     let x = cx.input(0)?;
+    let x = cx.rounded(x)?;
     let along = axis(cx.attributes.int("axis", 0)?, x.rank())?;
     let keep = cx.attributes.flag("keepdims", true)?;
     let last = cx.attributes.flag("select_last_index", false)?;
     let out = reduce_value(cx, op(last), &x, &[along], keep)?;
-    cx.set(0, out);
-    Ok(())
-}
-
-fn cumsum(cx: &mut Cx<'_>) -> Result<()> {
-    let x = cx.input(0)?;
-    let along = cx
-        .constant(1)?
-        .ok_or_else(|| invalid_model("the axis is missing"))?
-        .to_i64_vec()?;
-    let &[along] = along.as_slice() else {
-        return Err(mismatch(format!("axis {along:?} is not one number")));
-    };
-    let (outer, length, inner) = split_at_axis(x.shape(), axis(along, x.rank())?);
-    let geometry = CumSum {
-        elem: elem(x.dtype()),
-        outer,
-        axis: length,
-        inner,
-        exclusive: cx.attributes.flag("exclusive", false)?,
-        reverse: cx.attributes.flag("reverse", false)?,
-    };
-    let out = cx.launch(|| cumsum_kernel(&geometry), &[&x], x.shape(), x.dtype())?;
     cx.set(0, out);
     Ok(())
 }

@@ -2,12 +2,13 @@
 //!
 //! Opset notes: `reduction` came with 16, `max` and `min` with 18.
 
+use super::elementwise::one_type;
 use super::gather::{check_indices, check_range, check_tuples};
+use super::movement::part;
 use crate::error::{Result, mismatch, unsupported};
-use crate::kernels::Launch;
-use crate::kernels::row_major;
 use crate::kernels::scatter::{self as kernel, Reduction};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
+use crate::kernels::{Launch, MAX_TURNS, row_major};
 use crate::lower::{Cx, Value, axis, elem};
 
 pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
@@ -18,12 +19,16 @@ pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
         && (0..data.rank()).all(|i| i == along || indices.shape()[i] <= data.shape()[i]);
     let reduction = check(cx, fits, &data, &indices, &updates)?;
     check_range(&indices, data.shape()[along])?;
-    let (to, at) = (data.shape(), indices.shape());
-    let launch = match reduction {
-        None => kernel::scatter_elements(to, at, along)?,
-        Some(r) => kernel::scatter_elements_with(r, elem(data.dtype()), to, at, along)?,
+    let to = data.shape().to_vec();
+    let Some(reduction) = reduction else {
+        let launch = kernel::scatter_elements(&to, indices.shape(), along)?;
+        return run(cx, vec![(launch, indices, updates)], &data);
     };
-    run(cx, launch, &data, &indices, &updates)
+    let elem = elem(data.dtype());
+    let runs = runs(cx, &indices, &updates, along, MAX_TURNS, |at| {
+        kernel::scatter_elements_with(reduction, elem, &to, at, along)
+    })?;
+    run(cx, runs, &data)
 }
 
 pub(super) fn scatter_nd(cx: &mut Cx<'_>) -> Result<()> {
@@ -39,12 +44,42 @@ pub(super) fn scatter_nd(cx: &mut Cx<'_>) -> Result<()> {
             .concat();
     let reduction = check(cx, fits, &data, &indices, &updates)?;
     check_tuples(&indices, data.shape())?;
-    let (to, at) = (data.shape(), indices.shape());
-    let launch = match reduction {
-        None => kernel::scatter_nd(to, at)?,
-        Some(r) => kernel::scatter_nd_with(r, elem(data.dtype()), to, at)?,
+    let to = data.shape().to_vec();
+    let Some(reduction) = reduction else {
+        let launch = kernel::scatter_nd(&to, indices.shape())?;
+        return run(cx, vec![(launch, indices, updates)], &data);
     };
-    run(cx, launch, &data, &indices, &updates)
+    let tuples: usize = indices.shape()[..indices.rank() - 1].iter().product();
+    let slices = [&[tuples], &to[depth..]].concat();
+    let indices = cx.reshaped(indices, vec![tuples, depth])?;
+    let updates = cx.reshaped(updates, slices)?;
+    let elem = elem(data.dtype());
+    // Each tuple takes a turn, one for each of its numbers and one for their end.
+    let most = MAX_TURNS / (2 + depth);
+    let runs = runs(cx, &indices, &updates, 0, most, |at| {
+        kernel::scatter_nd_with(reduction, elem, &to, at)
+    })?;
+    run(cx, runs, &data)
+}
+
+/// The launches of a scatter that combines, of at most so many entries of an axis as one invocation goes over, in their order.
+fn runs(
+    cx: &mut Cx<'_>,
+    indices: &Value,
+    updates: &Value,
+    along: usize,
+    most: usize,
+    launch: impl Fn(&[usize]) -> Result<Launch>,
+) -> Result<Vec<(Launch, Value, Value)>> {
+    let length = indices.shape()[along];
+    let mut runs = Vec::new();
+    for start in (0..length).step_by(most.max(1)) {
+        let entries = most.max(1).min(length - start);
+        let at = part(cx, indices, along, start, entries)?;
+        let with = part(cx, updates, along, start, entries)?;
+        runs.push((launch(at.shape())?, at, with));
+    }
+    Ok(runs)
 }
 
 /// The reduction, if the shapes and types fit.
@@ -68,28 +103,22 @@ fn check(
             )));
         }
     };
-    if fits && data.dtype() == updates.dtype() {
+    one_type(data, updates)?;
+    if fits {
         return Ok(reduction);
     }
     Err(mismatch(format!(
-        "updates {:?} of {} and indices {:?} do not fit data {:?} of {}",
+        "updates {:?} and indices {:?} do not fit data {:?}",
         updates.shape(),
-        updates.dtype(),
         indices.shape(),
-        data.shape(),
-        data.dtype()
+        data.shape()
     )))
 }
 
-/// Copies the data, then overwrites elements of the copy.
-fn run(
-    cx: &mut Cx<'_>,
-    launch: Launch,
-    data: &Value,
-    indices: &Value,
-    updates: &Value,
-) -> Result<()> {
-    if data.elements() == 0 || updates.elements() == 0 {
+/// Copies the data, then overwrites elements of the copy by one launch after the other.
+fn run(cx: &mut Cx<'_>, launches: Vec<(Launch, Value, Value)>, data: &Value) -> Result<()> {
+    let empty = launches.iter().all(|(.., updates)| updates.elements() == 0);
+    if data.elements() == 0 || empty {
         cx.set(0, data.clone());
         return Ok(());
     }
@@ -103,7 +132,9 @@ fn run(
         out_strides: strides,
     })?;
     cx.push(copy, &[data], &output)?;
-    cx.push(launch, &[indices, updates], &output)?;
+    for (launch, indices, updates) in &launches {
+        cx.push(launch.clone(), &[indices, updates], &output)?;
+    }
     cx.set(0, Value::Device(output));
     Ok(())
 }

@@ -2,9 +2,14 @@
 //!
 //! Opset notes: before 13 the input was seen as a matrix cut at `axis` (default 1); since 13 one axis (default -1) is normalised.
 
+use super::elementwise::{binary, named, unary};
+use super::reduce::reduce_value;
 use crate::error::{Result, unsupported};
+use crate::kernels::elementwise::{BinaryOp, UnaryOp};
+use crate::kernels::reduce::ReduceOp;
 use crate::kernels::softmax::{Softmax, softmax as kernel};
 use crate::lower::{Cx, Value, axis, split_at_axis};
+use crate::tensor::DType;
 
 pub(super) fn softmax(cx: &mut Cx<'_>) -> Result<()> {
     run(cx, false)
@@ -43,6 +48,27 @@ pub(super) fn normalised(cx: &mut Cx<'_>, x: &Value, at: usize, log: bool) -> Re
         log,
         zero_if_empty: false,
     };
-    let class = cx.class();
-    cx.launch(|| kernel(&geometry, class), &[x], x.shape(), x.dtype())
+    let launch = kernel(&geometry, cx.class())?;
+    if cx.is_too_long(&launch) {
+        return in_parts(cx, x, [outer, length, inner], log);
+    }
+    cx.launch(|| Ok(launch), &[x], x.shape(), x.dtype())
+}
+
+/// The same where a row has more elements than one invocation goes over: maximum and sum by reductions of their own.
+fn in_parts(cx: &mut Cx<'_>, x: &Value, lines: [usize; 3], log: bool) -> Result<Value> {
+    // In between, nothing is rounded to 16 bits.
+    let rows = cx.reshaped(named(x, DType::F32), lines.to_vec())?;
+    let top = reduce_value(cx, ReduceOp::Max, &rows, &[1], true)?;
+    let below = binary(cx, BinaryOp::Sub, &rows, &top)?;
+    let powers = unary(cx, UnaryOp::Exp, &below)?;
+    let sum = reduce_value(cx, ReduceOp::Sum, &powers, &[1], true)?;
+    let out = if log {
+        let sum = unary(cx, UnaryOp::Log, &sum)?;
+        binary(cx, BinaryOp::Sub, &below, &sum)?
+    } else {
+        binary(cx, BinaryOp::Div, &powers, &sum)?
+    };
+    let out = cx.reshaped(out, x.shape().to_vec())?;
+    Ok(named(&out, x.dtype()))
 }

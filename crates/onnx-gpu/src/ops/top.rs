@@ -4,12 +4,13 @@
 
 use super::Lower;
 use super::elementwise::{binary, cast_value, select_values};
-use super::movement::part;
-use crate::error::{Result, invalid_model, mismatch, unsupported};
+use super::movement::{join, part};
+use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
+use crate::kernels::MAX_TURNS;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::gather::gather_elements;
 use crate::kernels::top_k::{TopK, top_k as kernel};
-use crate::lower::{Cx, Value, axis, elem, split_at_axis};
+use crate::lower::{Cx, MAX_FOLDED, Value, axis, elem, split_at_axis};
 use crate::tensor::{DType, Tensor};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
@@ -23,16 +24,15 @@ pub(super) fn find(op: &str) -> Option<Lower> {
 
 fn top_k(cx: &mut Cx<'_>) -> Result<()> {
     let x = cx.input(0)?;
-    let k = match cx.attributes.opt_int("k")? {
-        Some(&k) => k,
-        None => {
-            let k = cx
-                .constant(1)?
-                .ok_or_else(|| invalid_model("K is missing"))?
-                .to_i64_vec()?;
-            k.first().copied().unwrap_or(-1)
-        }
+    // The order of numbers is that of what they are rounded to.
+    let x = cx.rounded(x)?;
+    let k = if cx.before(10) {
+        cx.attributes.opt_int("k")?.copied()
+    } else {
+        let k = cx.constant(1)?.map(|t| t.to_i64_vec()).transpose()?;
+        k.and_then(|k| k.first().copied())
     };
+    let k = k.ok_or_else(|| invalid_model("K is missing"))?;
     let along = axis(cx.attributes.int("axis", -1)?, x.rank())?;
     let largest = cx.attributes.flag("largest", true)?;
     // Sorted is one of the orders that `sorted = 0` allows.
@@ -44,24 +44,56 @@ fn top_k(cx: &mut Cx<'_>) -> Result<()> {
         .ok_or_else(|| mismatch(format!("the {k} top of {length} elements")))?;
     let mut shape = x.shape().to_vec();
     shape[along] = k;
-    let geometry = TopK {
-        elem: elem(x.dtype()),
-        outer,
-        axis: length,
-        inner,
-        k,
-        largest,
-    };
-    let indices = cx.launch(|| kernel(&geometry), &[&x], &shape, DType::I64)?;
-    let values = cx.launch(
-        || gather_elements(x.shape(), &shape, along),
-        &[&x, &indices],
-        &shape,
-        x.dtype(),
-    )?;
+    let lines = cx.reshaped(x.clone(), vec![outer, length, inner])?;
+    let [values, indices] = first(cx, &lines, k, largest)?;
+    let values = cx.reshaped(values, shape.clone())?;
+    let indices = cx.reshaped(indices, shape)?;
     cx.set(0, values);
     cx.set(1, indices);
     Ok(())
+}
+
+/// Elements of a run, where a line has more than one invocation goes over.
+const RUN: usize = 1 << 14;
+
+/// The first `k` of the order along the middle one of three axes, and their places.
+fn first(cx: &mut Cx<'_>, x: &Value, k: usize, largest: bool) -> Result<[Value; 2]> {
+    let &[outer, axis, inner] = x.shape() else {
+        return Err(mismatch(format!("{:?} is not made of lines", x.shape())));
+    };
+    let pick = |cx: &mut Cx<'_>, data: &Value, at: &Value| {
+        let launch = || gather_elements(data.shape(), at.shape(), 1);
+        let out = cx.launch(launch, &[data, at], at.shape(), data.dtype())?;
+        Ok::<_, Error>(out.noted(data.is_half()))
+    };
+    let shape = [outer, k, inner];
+    if axis <= MAX_TURNS || k >= RUN {
+        let geometry = TopK {
+            elem: elem(x.dtype()),
+            outer,
+            axis,
+            inner,
+            k,
+            largest,
+        };
+        let places = cx.launch(|| kernel(&geometry), &[x], &shape, DType::I64)?;
+        let values = pick(cx, x, &places)?;
+        return Ok([values, places]);
+    }
+    // Of the first of every run the first. They are in the order of their runs, so that of equal ones the first comes first.
+    let (mut values, mut places) = (Vec::new(), Vec::new());
+    for start in (0..axis).step_by(RUN) {
+        let run = RUN.min(axis - start);
+        let line = part(cx, x, 1, start, run)?;
+        let [value, place] = first(cx, &line, k.min(run), largest)?;
+        let start = Value::Const(Tensor::i64([], vec![start as i64])?);
+        values.push(value);
+        places.push(binary(cx, BinaryOp::Add, &place, &start)?);
+    }
+    let (values, places) = (join(cx, &values, 1)?, join(cx, &places, 1)?);
+    let [best, at] = first(cx, &values, k, largest)?;
+    let places = pick(cx, &places, &at)?;
+    Ok([best, places])
 }
 
 fn one_hot(cx: &mut Cx<'_>) -> Result<()> {
@@ -88,7 +120,10 @@ fn one_hot(cx: &mut Cx<'_>) -> Result<()> {
     let negative = binary(cx, BinaryOp::Less, &long, &scalar(0)?)?;
     let place = select_values(cx, &negative, &wrapped, &long)?;
     let mut line = vec![1; view.len()];
-    line[at] = usize::try_from(depth).unwrap_or(0);
+    line[at] = usize::try_from(depth)
+        .ok()
+        .filter(|&depth| depth <= MAX_FOLDED)
+        .ok_or_else(|| Error::new(ErrorKind::Limit, format!("{depth} classes are too many")))?;
     let classes = Value::Const(Tensor::i64(line, (0..depth).collect())?);
     let hot = binary(cx, BinaryOp::Equal, &place, &classes)?;
     let (off, on) = (part(cx, &values, 0, 0, 1)?, part(cx, &values, 0, 1, 1)?);

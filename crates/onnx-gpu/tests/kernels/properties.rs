@@ -154,7 +154,7 @@ proptest! {
     fn reductions(shape in proptest::collection::vec(select(vec![1usize, 2, 3, 5, 7, 17, 67]), 1..4), mask in 0u8..16,
                   op in select(vec![ReduceOp::Sum, ReduceOp::Mean, ReduceOp::Max, ReduceOp::Min, ReduceOp::L1, ReduceOp::L2, ReduceOp::LogSumExp])) {
         let axes = (0..shape.len()).filter(|i| mask & (1 << i) != 0).collect();
-        let g = Reduce { op, elem: Elem::F32, shape, axes };
+        let g = Reduce { op, elem: Elem::F32, shape, axes, run: None };
         let x = noise(g.shape.iter().product(), 5);
         let expected = rows::reduce_reference(&g, &x);
         for class in CLASSES {

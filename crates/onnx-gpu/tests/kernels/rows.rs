@@ -172,12 +172,7 @@ fn reductions_over_any_axes() {
             if indexed && axes.len() != 1 {
                 continue;
             }
-            let g = Reduce {
-                op,
-                elem: Elem::F32,
-                shape: shape.to_vec(),
-                axes: axes.to_vec(),
-            };
+            let g = Reduce::new(op, Elem::F32, shape, axes);
             let mut x = noise(shape.iter().product(), 5);
             if op == ReduceOp::LogSum || op == ReduceOp::Prod {
                 x.iter_mut().for_each(|v| *v = v.abs() * 0.5 + 0.7);
@@ -205,12 +200,7 @@ fn integer_reductions() {
     let x: Vec<i32> = (0..200).map(|i| (i * 7919) % 1000 - 500).collect();
     for class in CLASSES {
         let of = |op| {
-            let g = Reduce {
-                op,
-                elem: Elem::I32,
-                shape: vec![2, 100],
-                axes: vec![1],
-            };
+            let g = Reduce::new(op, Elem::I32, &[2, 100], &[1]);
             ints(&run_words(reduce(&g, class).unwrap(), &[Data::I(&x)], 2))
         };
         let lines = [&x[..100], &x[100..]];
@@ -223,12 +213,7 @@ fn integer_reductions() {
 #[test]
 fn log_sum_exp_of_large_values() {
     let x = [1000.0f32, 1000.0, -1000.0, f32::NEG_INFINITY];
-    let g = Reduce {
-        op: ReduceOp::LogSumExp,
-        elem: Elem::F32,
-        shape: vec![4],
-        axes: vec![0],
-    };
+    let g = Reduce::new(ReduceOp::LogSumExp, Elem::F32, &[4], &[0]);
     let got = run(reduce(&g, CLASSES[0]).unwrap(), &[&x], 1);
     assert_close(&got, &[1000.0 + 2f64.ln()], 1e-3, 0.0, "log_sum_exp");
 }

@@ -104,5 +104,6 @@ fn launch(half: usize, negative_offset: usize, combination: Combination) -> Resu
             0,
         ],
         workgroups: [groups.div_ceil(rows).max(1), rows, 1],
+        turns: 0,
     })
 }

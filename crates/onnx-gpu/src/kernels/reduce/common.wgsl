@@ -7,6 +7,11 @@ struct Params {
     count: u32,
     kept_rank: u32,
     reduced_rank: u32,
+    // Per output, and elements of each but the last.
+    runs: u32,
+    run: u32,
+    unused0: u32,
+    unused1: u32,
 }
 
 alias T = {{item}};
@@ -25,6 +30,7 @@ fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
+{{order}}
 fn initial() -> Acc {
     return Acc({{init}});
 }
@@ -37,7 +43,8 @@ fn combine(a: Acc, b: Acc) -> Acc {
     {{combine}}
 }
 
-fn finish(a: Acc) -> {{out}} {
+// Places count from the first element of the run, so that a float holds them.
+fn finish(a: Acc, first: u32) -> {{out}} {
     let n = T(params.count);
     return {{finish}};
 }

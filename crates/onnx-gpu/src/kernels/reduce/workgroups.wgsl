@@ -11,14 +11,17 @@ fn main(
     if (i >= params.outputs) {
         return;
     }
-    let base = kept_offset(i);
+    let output = i / params.runs;
+    let base = kept_offset(output);
+    let first = (i - output * params.runs) * params.run;
+    let end = min(first + params.run, params.count);
     var a = initial();
-    for (var r = lane; r < params.count; r += {{width}}u) {
-        let b = lift(in_x[base + reduced_offset(r)], r);
+    for (var r = first + lane; r < end; r += {{width}}u) {
+        let b = lift(in_x[base + reduced_offset(r)], r - first);
         a = combine(a, b);
     }
     let total = fold_all(lane, a);
     if (lane == 0u) {
-        out[i] = finish(total);
+        out[i] = finish(total, first);
     }
 }
