@@ -6,56 +6,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "conformance/edges.rs"]
+mod edges;
+#[path = "models/encode.rs"]
+#[allow(dead_code)]
+mod encode;
+#[path = "conformance/folded.rs"]
+mod folded;
+#[path = "conformance/pack.rs"]
+mod pack;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use onnx_gpu::{AdapterChoice, DType, Gpu, Options, Session, Tensor, npy};
+use onnx_gpu::{AdapterChoice, DType, Gpu, Options, Session, Tensor, Tolerance};
+use pack::{Case, data, unpack};
 
-#[derive(Default)]
-struct Case {
-    model: Vec<u8>,
-    tolerance: (f32, f32),
-    inputs: Vec<(String, Tensor)>,
-    outputs: Vec<(String, Tensor)>,
-}
-
-fn data(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name);
-    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// Records are a line "CASE/FILE BYTES" and that many bytes.
-fn unpack(mut rest: &[u8]) -> BTreeMap<String, Case> {
-    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
-    while !rest.is_empty() {
-        let end = rest
-            .iter()
-            .position(|&b| b == b'\n')
-            .expect("a header line");
-        let header = std::str::from_utf8(&rest[..end]).unwrap();
-        let (path, size) = header.rsplit_once(' ').unwrap();
-        let (body, tail) = rest[end + 1..].split_at(size.parse().unwrap());
-        rest = tail;
-        let (name, file) = path.split_once('/').unwrap();
-        let case = cases.entry(name.to_owned()).or_default();
-        let tensor = |dir: &str| {
-            let value = file.strip_prefix(dir)?.strip_suffix(".npy")?;
-            Some((value.to_owned(), npy::read(body).unwrap()))
-        };
-        match file {
-            "model.onnx" => case.model = body.to_vec(),
-            "tolerance" => {
-                let text = std::str::from_utf8(body).unwrap();
-                let (rtol, atol) = text.split_once(' ').unwrap();
-                case.tolerance = (rtol.parse().unwrap(), atol.parse().unwrap());
-            }
-            _ if file.starts_with("in/") => case.inputs.extend(tensor("in/")),
-            _ => case.outputs.extend(tensor("out/")),
-        }
-    }
-    cases
+/// The outputs of a case on a device.
+fn outputs_of(case: &Case, options: Options) -> Result<Vec<(String, Tensor)>, String> {
+    let session = Session::from_bytes_blocking(&case.model, options).map_err(|e| e.to_string())?;
+    let inputs: Vec<(&str, Tensor)> = case
+        .inputs
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.clone()))
+        .collect();
+    session.run_blocking(&inputs).map_err(|e| e.to_string())
 }
 
 fn run(case: &Case, gpu: &Gpu) -> Result<(), String> {
@@ -63,13 +37,7 @@ fn run(case: &Case, gpu: &Gpu) -> Result<(), String> {
         gpu: Some(gpu.clone()),
         ..Options::default()
     };
-    let session = Session::from_bytes_blocking(&case.model, options).map_err(|e| e.to_string())?;
-    let inputs: Vec<(&str, Tensor)> = case
-        .inputs
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor.clone()))
-        .collect();
-    let outputs = session.run_blocking(&inputs).map_err(|e| e.to_string())?;
+    let outputs = outputs_of(case, options)?;
     assert!(!case.outputs.is_empty());
     for (name, expected) in &case.outputs {
         let (_, actual) = outputs
@@ -103,14 +71,17 @@ fn compare(actual: &Tensor, expected: &Tensor, (rtol, atol): (f32, f32)) -> Resu
     } else {
         0.0
     };
+    let tolerance = Tolerance {
+        absolute: atol.into(),
+        relative: rtol.into(),
+    };
     for (i, (&a, &e)) in actual
         .to_f32_vec()
         .iter()
         .zip(&expected.to_f32_vec())
         .enumerate()
     {
-        let near = a == e || (a.is_nan() && e.is_nan()) || (a - e).abs() <= atol + rtol * e.abs();
-        if !near {
+        if !tolerance.accepts(a.into(), e.into()) {
             return Err(format!("element {i} is {a}, not {e}"));
         }
     }

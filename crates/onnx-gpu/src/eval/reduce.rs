@@ -1,8 +1,9 @@
 //! Reductions of constants.
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::row_major;
+use crate::lower::MAX_FOLDED;
 use crate::tensor::{DType, Tensor, elements};
 
 use super::for_each;
@@ -16,7 +17,13 @@ pub(crate) fn reduce(
 ) -> Option<Result<Tensor>> {
     let simple = matches!(
         op,
-        ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Max | ReduceOp::Min | ReduceOp::Prod
+        ReduceOp::Sum
+            | ReduceOp::Mean
+            | ReduceOp::Max
+            | ReduceOp::Min
+            | ReduceOp::Prod
+            | ReduceOp::L1
+            | ReduceOp::SumSquare
     );
     if matches!(op, ReduceOp::ArgMax { .. } | ReduceOp::ArgMin { .. }) {
         None
@@ -38,43 +45,70 @@ fn target(x: &Tensor, axes: &[usize]) -> Result<(Vec<i64>, usize)> {
     for &axis in axes {
         strides[axis] = 0;
     }
-    Ok((strides, elements(&kept)?))
+    let n = elements(&kept)?;
+    // Of nothing, much can be made: axes of any length beside one of length 0.
+    if n > MAX_FOLDED {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            format!("a constant of shape {kept:?} is too large"),
+        ));
+    }
+    Ok((strides, n))
 }
 
 fn floats(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<Tensor> {
     let (strides, n) = target(x, axes)?;
     let v = x.to_f32_vec();
+    let each = |slots: &mut [f64], f: &dyn Fn(f64, usize, f64) -> f64| {
+        let mut next = v.iter();
+        for_each(x.shape(), [&strides], [0], |[o]| {
+            let value = f64::from(next.next().copied().unwrap_or_default());
+            let slot = &mut slots[o as usize];
+            *slot = f(*slot, o as usize, value);
+            Ok(())
+        })
+    };
     let start = match op {
-        ReduceOp::Max => f64::NEG_INFINITY,
+        ReduceOp::Max | ReduceOp::LogSumExp => f64::NEG_INFINITY,
         ReduceOp::Min => f64::INFINITY,
         ReduceOp::Prod => 1.0,
         _ => 0.0,
     };
-    let mut sums = vec![start; n];
-    let mut next = v.iter();
-    for_each(x.shape(), [&strides], [0], |[o]| {
-        let value = f64::from(next.next().copied().unwrap_or_default());
-        let slot = &mut sums[o as usize];
-        *slot = match op {
-            ReduceOp::Max if value.is_nan() || value > *slot => value,
-            ReduceOp::Min if value.is_nan() || value < *slot => value,
-            ReduceOp::Max | ReduceOp::Min => *slot,
-            ReduceOp::Prod => *slot * value,
-            ReduceOp::L1 => *slot + value.abs(),
-            ReduceOp::L2 | ReduceOp::SumSquare => *slot + value * value,
-            ReduceOp::LogSumExp => *slot + value.exp(),
-            _ => *slot + value,
-        };
-        Ok(())
+    let mut results = vec![start; n];
+    // A NaN stays: nothing is larger or smaller.
+    each(&mut results, &|slot, _, value| match op {
+        ReduceOp::Max | ReduceOp::LogSumExp if value.is_nan() || value > slot => value,
+        ReduceOp::Min if value.is_nan() || value < slot => value,
+        ReduceOp::Max | ReduceOp::LogSumExp | ReduceOp::Min => slot,
+        ReduceOp::Prod => slot * value,
+        ReduceOp::L1 => slot + value.abs(),
+        ReduceOp::L2 | ReduceOp::SumSquare => slot + value * value,
+        _ => slot + value,
     })?;
+    if op == ReduceOp::LogSumExp {
+        // Powers of what is below the largest, which itself is one: also where it is infinite.
+        let tops = results.clone();
+        results.fill(0.0);
+        each(&mut results, &|slot, at, value| {
+            let power = if value == tops[at] {
+                1.0
+            } else {
+                (value - tops[at]).exp()
+            };
+            slot + power
+        })?;
+        for (sum, top) in results.iter_mut().zip(tops) {
+            *sum = top + sum.ln();
+        }
+    }
     let count = v.len() as f64 / n.max(1) as f64;
-    let finish = |sum: f64| match op {
-        ReduceOp::Mean => sum / count,
-        ReduceOp::L2 => sum.sqrt(),
-        ReduceOp::LogSum | ReduceOp::LogSumExp => sum.ln(),
-        _ => sum,
+    let finish = |result: f64| match op {
+        ReduceOp::Mean => result / count,
+        ReduceOp::L2 => result.sqrt(),
+        ReduceOp::LogSum => result.ln(),
+        _ => result,
     };
-    let data = sums.into_iter().map(|s| finish(s) as f32).collect();
+    let data = results.into_iter().map(|r| finish(r) as f32).collect();
     Ok(Tensor::f32(out, data)?.cast(x.dtype()))
 }
 
@@ -103,6 +137,8 @@ fn integers(op: ReduceOp, x: &Tensor, axes: &[usize], out: &[usize]) -> Result<T
             ReduceOp::Max => value.max(*slot),
             ReduceOp::Min => value.min(*slot),
             ReduceOp::Prod => slot.wrapping_mul(value),
+            ReduceOp::L1 => slot.wrapping_add(value.wrapping_abs()),
+            ReduceOp::SumSquare => slot.wrapping_add(value.wrapping_mul(value)),
             _ => slot.wrapping_add(value),
         };
         Ok(())
