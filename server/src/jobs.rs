@@ -13,6 +13,7 @@ pub mod worker;
 pub use embedded::EmbeddedQueue;
 pub use nats::{NatsOptions, NatsQueue, Patience, Role};
 pub use queue::{
-    Claim, DeadOrder, HandBack, JobEvent, JobEvents, Outcome, Queue, QueueStatus, Submission,
-    WorkerStatus,
+    Claim, DeadOrder, Depth, HandBack, History, JobEvent, JobEvents, Outcome, Queue, QueueStatus,
+    Submission, WorkerStatus,
 };
+pub use record::JobRecord;

@@ -118,7 +118,12 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     );
     telemetry::metrics::recorder();
     if let Some(listen) = config.telemetry.metrics_listen {
-        let address = exposition::serve(listen, Arc::clone(&queue), stop.clone()).await?;
+        let models = catalog
+            .summaries()
+            .into_iter()
+            .map(|model| model.id)
+            .collect();
+        let address = exposition::serve(listen, Arc::clone(&queue), models, stop.clone()).await?;
         tracing::info!("metrics are at http://{address}/metrics");
     }
     let hub = Hub {

@@ -54,7 +54,12 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     telemetry::metrics::recorder();
     if let Some(listen) = config.telemetry.metrics_listen {
         let queue = Arc::clone(&queue) as Arc<dyn Queue>;
-        let address = exposition::serve(listen, queue, stop.clone()).await?;
+        let models = catalog
+            .summaries()
+            .into_iter()
+            .map(|model| model.id)
+            .collect();
+        let address = exposition::serve(listen, queue, models, stop.clone()).await?;
         tracing::info!("metrics are at http://{address}/metrics");
     }
     let mut workers = Vec::new();

@@ -47,6 +47,9 @@ pub struct ImageRef {
     pub url: String,
     /// The page that shows them for good, `/i/{id}`.
     pub permalink: String,
+    /// When the picture is removed unless it is saved before, in milliseconds since the Unix epoch; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 /// Answer to `POST /api/v1/jobs`.

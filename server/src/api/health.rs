@@ -91,5 +91,11 @@ pub async fn metrics(State(hub): State<Hub>, request: Request) -> Response {
     if !here || FORWARDED.iter().any(|name| headers.contains_key(*name)) {
         return not_found(request.uri()).into_response();
     }
-    exposition::answer(&*hub.queue).await
+    let models: Vec<String> = hub
+        .catalog
+        .summaries()
+        .into_iter()
+        .map(|model| model.id)
+        .collect();
+    exposition::answer(&*hub.queue, &models).await
 }

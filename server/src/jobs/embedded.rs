@@ -22,11 +22,13 @@ use self::claim::EmbeddedClaim;
 use self::journal::{Journal, Written};
 use self::state::{Job, State};
 use super::queue::{
-    Claim, JobEvent, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, key_reused, new_id,
-    no_such_job, queue_full,
+    Claim, Depth, JobEvent, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, key_reused,
+    new_id, no_such_job, queue_full,
 };
 use super::record::{Claimed, JobRecord};
 use super::redelivery::now_ms;
+use crate::telemetry::metrics::submitted;
+use crate::telemetry::traces;
 
 pub use self::file::{OpenError, dead};
 
@@ -193,8 +195,10 @@ impl Queue for EmbeddedQueue {
                 let record = JobRecord {
                     client,
                     network,
+                    trace: traces::current(),
                     ..JobRecord::new(id.clone(), request, keeping, resume)
                 };
+                submitted(&record);
                 state.enter(record, fingerprint, key);
                 let shared = Arc::clone(&self.0);
                 let entered = id.clone();
@@ -306,6 +310,11 @@ impl Queue for EmbeddedQueue {
 
     async fn leave(&self, worker: &str) {
         self.0.lock().left(worker);
+    }
+
+    async fn depth(&self, models: &[String]) -> Vec<Depth> {
+        let state = self.0.lock();
+        models.iter().map(|model| state.depth(model)).collect()
     }
 
     async fn status(&self) -> QueueStatus {

@@ -31,7 +31,7 @@ use protocol::{JobCreated, JobStatus, JobView, Problem, ProblemCode};
 use self::lines::Lines;
 use self::workers::Workers;
 use super::queue::{
-    Claim, DeadOrder, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job,
+    Claim, DeadOrder, Depth, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job,
 };
 use super::record::JobRecord;
 use super::redelivery::now_ms;
@@ -169,6 +169,17 @@ impl Queue for NatsQueue {
             stepped_back: None,
         };
         self.0.announce(&status, true).await;
+    }
+
+    async fn depth(&self, models: &[String]) -> Vec<Depth> {
+        let mut depths = Vec::new();
+        for model in models {
+            match self.0.line(model).await {
+                Ok(line) => depths.push(line.depth(model)),
+                Err(problem) => tracing::debug!(%problem, "the queue's depth is not known"),
+            }
+        }
+        depths
     }
 
     async fn status(&self) -> QueueStatus {

@@ -11,6 +11,7 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::record::JobRecord;
 use crate::images::Keeping;
 use crate::limits::{ClientKey, Network};
 
@@ -130,6 +131,35 @@ pub struct QueueStatus {
     pub workers_optional: bool,
 }
 
+/// Jobs of one model that have not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Id of the model.
+    pub model: String,
+    /// Those that no worker is at.
+    pub waiting: usize,
+    /// Those that a worker is at.
+    pub running: usize,
+}
+
+/// What happened to a job before a worker has it in hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// `traceparent` of the request (W3C Trace Context), where it is traced.
+    pub trace: Option<String>,
+    /// Attempts, this one counted.
+    pub attempt: u32,
+}
+
+impl From<&JobRecord> for History {
+    fn from(record: &JobRecord) -> Self {
+        Self {
+            trace: record.trace.clone(),
+            attempt: record.view.attempt,
+        }
+    }
+}
+
 /// A queue of jobs.
 ///
 /// Problems are [`ProblemCode::QueueUnavailable`] where the queue cannot be reached, beside those named.
@@ -175,6 +205,9 @@ pub trait Queue: Send + Sync {
     /// A worker leaves.
     async fn leave(&self, worker: &str);
 
+    /// How many jobs of each of `models` have not ended; those that cannot be asked for now are left out.
+    async fn depth(&self, models: &[String]) -> Vec<Depth>;
+
     /// How the queue is.
     async fn status(&self) -> QueueStatus;
 }
@@ -195,6 +228,9 @@ pub trait Claim: Send + Sync {
 
     /// Whose picture it will be, and whether it will be listed.
     fn keeping(&self) -> &Keeping;
+
+    /// What happened to it before.
+    fn history(&self) -> &History;
 
     /// What is done of it already.
     fn resume(&self) -> Option<&Resume>;

@@ -63,6 +63,9 @@ pub struct JobRecord {
     /// When it ended, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<u64>,
+    /// `traceparent` of the request (W3C Trace Context), where it is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// What its `Idempotency-Key` is kept under, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -139,6 +142,7 @@ impl JobRecord {
             returns: 0,
             faulty_workers: Vec::new(),
             ended_at: None,
+            trace: None,
             key: None,
         }
     }

@@ -3,6 +3,7 @@
 mod grace;
 mod health;
 mod making;
+mod measure;
 mod saving;
 mod thread;
 mod turns;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use self::grace::Grace;
 use self::health::Health;
@@ -109,7 +111,10 @@ impl Worker {
                 Ok(Some(claim)) => {
                     status.job = Some(claim.id().to_owned());
                     turns.took(&claim.request().model);
-                    self.work(claim, &status, &grace, &mut health).await;
+                    let span = measure::span(&*claim, &status.id);
+                    self.work(claim, &status, &grace, &mut health)
+                        .instrument(span)
+                        .await;
                     status.job = None;
                     if !stop.is_cancelled() {
                         self.recover(&mut status, &health, &stop).await;
@@ -169,12 +174,14 @@ impl Worker {
         health: &mut Health,
     ) {
         let id = claim.id().to_owned();
+        let measured = measure::begin(&*claim);
         // A job that came while the worker was asked to stop need not be begun.
         let made = if grace.has_begun() {
             Made::Back(HandBack::Draining)
         } else {
             self.make(&*claim, status, grace).await
         };
+        measured.end(&made);
         match &made {
             Made::Back(HandBack::WorkerFault { problem, .. }) => health.failed(&problem.detail),
             Made::Back(HandBack::Draining) | Made::Outcome(Outcome::Cancelled) => {}

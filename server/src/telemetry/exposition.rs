@@ -16,18 +16,25 @@ use super::metrics::{CONTENT_TYPE, names, recorder};
 use crate::jobs::Queue;
 use crate::serving::{self, Limits};
 
-/// The counters of this process; those of the queue as they are now.
-pub async fn text(queue: &dyn Queue) -> Option<String> {
+/// What answers: the queue, and the models that it is asked of.
+type Asked = (Arc<dyn Queue>, Arc<Vec<String>>);
+
+/// The counters of this process; what is said of the queue is as it is now, for each of `models`.
+pub async fn text(queue: &dyn Queue, models: &[String]) -> Option<String> {
     let recorder = recorder()?;
     let status = queue.status().await;
     gauge!(names::WORKERS).set(f64::from(u32::try_from(status.workers).unwrap_or(u32::MAX)));
+    for depth in queue.depth(models).await {
+        gauge!(names::JOBS_WAITING, "model" => depth.model.clone()).set(depth.waiting as f64);
+        gauge!(names::JOBS_RUNNING, "model" => depth.model).set(depth.running as f64);
+    }
     recorder.run_upkeep();
     Some(recorder.render())
 }
 
 /// A response with [`text`].
-pub async fn answer(queue: &dyn Queue) -> Response {
-    match text(queue).await {
+pub async fn answer(queue: &dyn Queue, models: &[String]) -> Response {
+    match text(queue, models).await {
         Some(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         None => axum::http::StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
@@ -40,17 +47,21 @@ pub async fn answer(queue: &dyn Queue) -> Response {
 pub async fn serve(
     listen: SocketAddr,
     queue: Arc<dyn Queue>,
+    models: Vec<String>,
     stop: CancellationToken,
 ) -> anyhow::Result<SocketAddr> {
     let listener = serving::listen(listen)
         .with_context(|| format!("cannot listen on {listen} (--metrics-listen)"))?;
     let address = listener.local_addr()?;
-    let router = Router::new()
-        .route(
-            "/metrics",
-            get(|State(queue): State<Arc<dyn Queue>>| async move { answer(&*queue).await }),
-        )
-        .with_state(queue);
+    let router =
+        Router::new()
+            .route(
+                "/metrics",
+                get(|State((queue, models)): State<Asked>| async move {
+                    answer(&*queue, &models).await
+                }),
+            )
+            .with_state((queue, Arc::new(models)));
     tokio::spawn(serving::serve(listener, router, Limits::default(), stop));
     Ok(address)
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::traces::{self, TraceOptions};
 
 /// Log targets that would print signed URLs or request bodies below these levels, or that say nothing to an operator.
-const QUIET: [&str; 7] = [
+const QUIET: [&str; 8] = [
     "s3s=warn",
     "aws_sdk_s3=info",
     "aws_smithy_runtime=info",
@@ -20,6 +20,7 @@ const QUIET: [&str; 7] = [
     "aws_sigv4=info",
     "aws_smithy_http_client=info",
     "opentelemetry=warn",
+    "server::steps=warn",
 ];
 
 /// How lines of the log look.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::jobs::JobRecord;
+
 /// Content type of the text form.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -44,6 +46,30 @@ fn install() -> anyhow::Result<PrometheusHandle> {
     describe();
     metrics::gauge!("demo_hub_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// The code of a problem, as clients read it, for a label.
+pub fn code(problem: &protocol::Problem) -> String {
+    serde_json::to_value(problem.code)
+        .ok()
+        .and_then(|code| code.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Counts a job that a queue took in.
+pub fn submitted(job: &JobRecord) {
+    counter!(names::JOBS_SUBMITTED, "model" => job.view.request.model.clone()).increment(1);
+}
+
+/// Counts a picture whose record was written; `place` is where it was made.
+pub fn stored(place: &str, bytes: u64) {
+    let origin = if place == "browser" {
+        "browser"
+    } else {
+        "server"
+    };
+    counter!(names::PICTURES, "origin" => origin).increment(1);
+    counter!(names::PICTURE_BYTES, "origin" => origin).increment(bytes);
 }
 
 /// Counts a request to another host, whose name is bounded by the configuration.

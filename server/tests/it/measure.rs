@@ -38,6 +38,7 @@ fn idle_worker(queue: Arc<dyn Queue>) -> JoinHandle<()> {
             let picture = ImageRef {
                 url: "/images/x.png".into(),
                 permalink: "/i/x".into(),
+                expires_at: None,
             };
             assert!(claim.finish(Outcome::Completed(picture)).await.unwrap());
         }

@@ -117,6 +117,7 @@ pub fn completed() -> Outcome {
     Outcome::Completed(ImageRef {
         url: "/images/x.png".into(),
         permalink: "/i/x".into(),
+        expires_at: None,
     })
 }
 

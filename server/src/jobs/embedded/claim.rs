@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use diffusion::Cancel;
 use protocol::{GenerationRequest, JobPreview, Problem, ProblemCode, Progress, Resume};
 
-use super::super::queue::{Claim, HandBack, Outcome};
+use super::super::queue::{Claim, HandBack, History, Outcome};
 use super::super::record::{JobRecord, Occasion};
 use super::super::redelivery::now_ms;
 use super::Shared;
@@ -21,6 +21,7 @@ pub struct EmbeddedClaim {
     number: u64,
     request: GenerationRequest,
     keeping: Keeping,
+    history: History,
     resume: Option<Resume>,
     cancel: Cancel,
     started: Instant,
@@ -36,6 +37,7 @@ impl EmbeddedClaim {
             number: record.claim,
             request: record.view.request.clone(),
             keeping: record.keeping.clone(),
+            history: record.into(),
             resume: record.resume.clone(),
             cancel: job.cancel.clone(),
             started: Instant::now(),
@@ -81,6 +83,10 @@ impl Claim for EmbeddedClaim {
 
     fn keeping(&self) -> &Keeping {
         &self.keeping
+    }
+
+    fn history(&self) -> &History {
+        &self.history
     }
 
     fn resume(&self) -> Option<&Resume> {

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::super::estimate::{Durations, Load};
 use super::super::format::FORMAT;
-use super::super::queue::{HandBack, Outcome, WORKER_GONE, WorkerStatus};
+use super::super::queue::{Depth, HandBack, Outcome, WORKER_GONE, WorkerStatus};
 use super::super::record::{Claimed, JobRecord, Occasion};
 use super::super::redelivery::now_ms;
 use super::file::{Contents, Entry, Kept};
@@ -349,6 +349,20 @@ impl State {
             workers: workers
                 .filter(|(seen, worker)| seen.elapsed() < WORKER_GONE && worker.is_well())
                 .count(),
+        }
+    }
+
+    /// How many jobs of a model wait and are being made.
+    pub fn depth(&self, model: &str) -> Depth {
+        let of = |status: JobStatus| {
+            let jobs = self.jobs.values().map(|job| &job.record.view);
+            jobs.filter(|view| view.status == status && view.request.model == model)
+                .count()
+        };
+        Depth {
+            model: model.to_owned(),
+            waiting: of(JobStatus::Queued),
+            running: of(JobStatus::Generating),
         }
     }
 

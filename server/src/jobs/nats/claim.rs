@@ -12,7 +12,7 @@ use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, Progress, Resu
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::queue::{Claim, HandBack, Outcome};
+use super::super::queue::{Claim, HandBack, History, Outcome};
 use super::super::record::{JobRecord, Occasion};
 use super::super::redelivery::now_ms;
 use super::Shared;
@@ -29,6 +29,7 @@ pub struct NatsClaim {
     id: String,
     request: GenerationRequest,
     keeping: Keeping,
+    history: History,
     resume: Option<Resume>,
     number: u64,
     cancel: Cancel,
@@ -55,6 +56,7 @@ impl NatsClaim {
             id: record.view.id.clone(),
             request: record.view.request.clone(),
             keeping: record.keeping.clone(),
+            history: record.into(),
             resume: record.resume.clone(),
             number: record.claim,
             cancel,
@@ -107,6 +109,10 @@ impl Claim for NatsClaim {
 
     fn keeping(&self) -> &Keeping {
         &self.keeping
+    }
+
+    fn history(&self) -> &History {
+        &self.history
     }
 
     fn resume(&self) -> Option<&Resume> {

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::super::estimate::{Durations, Load};
 use super::super::format::{self, FORMAT};
+use super::super::queue::Depth;
 use super::{Shared, class, unavailable};
 
 /// Age up to which a line is not asked for again.
@@ -33,6 +34,15 @@ impl Line {
     pub fn ahead(&self, id: &str) -> usize {
         let older = self.ids.iter().take_while(|other| *other != id).count();
         older.saturating_sub(self.load.running)
+    }
+
+    /// How many jobs wait and are being made.
+    pub fn depth(&self, model: &str) -> Depth {
+        Depth {
+            model: model.to_owned(),
+            waiting: self.ids.len().saturating_sub(self.load.running),
+            running: self.load.running,
+        }
     }
 }
 

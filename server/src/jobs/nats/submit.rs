@@ -16,6 +16,8 @@ use super::super::queue::{Submission, key_reused, new_id, queue_full};
 use super::super::record::JobRecord;
 use super::order::Order;
 use super::{Shared, broken, unavailable};
+use crate::telemetry::metrics::submitted;
+use crate::telemetry::traces;
 
 /// What an `Idempotency-Key` stands for.
 #[derive(Serialize, Deserialize)]
@@ -67,12 +69,17 @@ impl Shared {
             client,
             network,
             key: key.clone(),
+            trace: traces::current(),
             ..JobRecord::new(created.id.clone(), request, keeping, resume)
         };
         // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
         self.consumer(&record.view.request.model).await?;
         match self.enter(&record, fresh).await {
-            Ok(Sent::Stored | Sent::Repeated) => Ok(created),
+            Ok(Sent::Stored) => {
+                submitted(&record);
+                Ok(created)
+            }
+            Ok(Sent::Repeated) => Ok(created),
             Ok(Sent::Full) => {
                 self.forget(&created.id, key.as_deref()).await;
                 let load = self.line(&record.view.request.model).await?.load;

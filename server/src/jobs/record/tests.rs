@@ -62,6 +62,7 @@ fn completed() -> Outcome {
     Outcome::Completed(ImageRef {
         url: "/images/a.png".into(),
         permalink: "/i/a".into(),
+        expires_at: None,
     })
 }
 

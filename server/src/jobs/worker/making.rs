@@ -13,6 +13,7 @@ use crate::render::{Blame, RenderError, Rendered};
 
 impl Worker {
     /// Renders and stores; tells the queue of every step.
+    #[tracing::instrument(skip_all)]
     pub(super) async fn make(
         &mut self,
         claim: &dyn Claim,
@@ -35,6 +36,7 @@ impl Worker {
                     Some(Told::Backend(name)) => claim.backend(&name).await,
                     Some(Told::Step(progress)) => {
                         stalled = Instant::now() + self.options.stall;
+                        tracing::info!(target: "server::steps", step = progress.step, of = progress.total_steps, "step");
                         claim.step(progress).await;
                     }
                     Some(Told::Preview(progress, png)) => {

@@ -24,6 +24,7 @@ const CANCEL_POLL: Duration = Duration::from_millis(50);
 
 impl Worker {
     /// Stores the picture. While the store is away it is tried again; the claim is kept meanwhile.
+    #[tracing::instrument(skip_all)]
     pub(super) async fn save(
         &self,
         claim: &dyn Claim,
@@ -126,6 +127,7 @@ fn image(record: ImageRecord) -> ImageRef {
     ImageRef {
         url: record.url,
         permalink: record.permalink,
+        expires_at: record.expires_at,
     }
 }
 
