@@ -1,6 +1,7 @@
 //! Whether stored bytes are the picture that they claim to be.
 
 mod chunks;
+mod pixels;
 
 use std::io::Cursor;
 
@@ -49,6 +50,9 @@ pub enum NotAPicture {
     /// Something follows the picture.
     #[error("it does not end where the picture ends")]
     TrailingData,
+    /// Bytes that no picture shows.
+    #[error("it holds bytes that are not part of the picture: {0}")]
+    Hidden(&'static str),
     /// No recipe inside, or another one.
     #[error("{0}")]
     Recipe(String),
@@ -71,10 +75,8 @@ pub fn check(
     expected: Option<(u32, u32)>,
     announced: &Recipe,
 ) -> Result<DynamicImage, NotAPicture> {
-    let texts = chunks::walk(bytes)?;
-    let mut decoder = decoder(bytes);
-    let header = decoder.read_header_info().map_err(undecodable)?;
-    let (width, height) = (header.width, header.height);
+    let parts = chunks::walk(bytes)?;
+    let (width, height) = (parts.header.width, parts.header.height);
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(NotAPicture::TooLarge { width, height });
     }
@@ -88,8 +90,9 @@ pub fn check(
             expected_height,
         });
     }
-    let picture = decode(decoder, width, height)?;
-    compare(&texts.international, announced)?;
+    pixels::walk(&parts.header, &parts.pixels)?;
+    let picture = decode(decoder(bytes), width, height)?;
+    compare(&parts.international, announced)?;
     Ok(picture)
 }
 

@@ -101,6 +101,26 @@ fn bomb() -> Vec<u8> {
     out
 }
 
+/// A picture with bytes behind the zlib stream of its pixels: in the same chunk, or in one more.
+fn with_pixels_and(good: &[u8], more: &[u8], in_one_more: bool) -> Vec<u8> {
+    let kind = good.windows(4).position(|w| w == b"IDAT").unwrap();
+    let length = u32::from_be_bytes(good[kind - 4..kind].try_into().unwrap()) as usize;
+    let stream = &good[kind + 4..kind + 4 + length];
+    let chunk = |data: &[u8]| {
+        let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+        let mut crc = flate2::Crc::new();
+        crc.update(b"IDAT");
+        crc.update(data);
+        [&length[..], b"IDAT", data, &crc.sum().to_be_bytes()].concat()
+    };
+    let pixels = if in_one_more {
+        [chunk(stream), chunk(more)].concat()
+    } else {
+        chunk(&[stream, more].concat())
+    };
+    [&good[..kind - 4], &pixels, &good[kind + 4 + length + 4..]].concat()
+}
+
 async fn wrong_bytes(site: &mut Site) {
     let good = picture(1);
     let mut other = good.clone();
@@ -119,6 +139,19 @@ async fn wrong_bytes(site: &mut Site) {
     let zip = [picture(4), b"PK\x05\x06".to_vec(), vec![0; 18]].concat();
     site.refused("polyglot: PNG and zip", &zip, zip.clone(), None)
         .await;
+    let archive = [
+        b"PK\x03\x04".to_vec(),
+        vec![7; 2000],
+        b"PK\x05\x06".to_vec(),
+    ]
+    .concat();
+    for (attempt, in_one_more) in [
+        ("polyglot: zip behind the pixels", false),
+        ("polyglot: zip in one more IDAT", true),
+    ] {
+        let bytes = with_pixels_and(&picture(8), &archive, in_one_more);
+        site.refused(attempt, &bytes, bytes.clone(), None).await;
+    }
     let end = picture(5)[picture(5).len() - 12..].to_vec();
     let page = [picture(5), b"<script>alert(1)</script>".to_vec(), end].concat();
     site.refused(

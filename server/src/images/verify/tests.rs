@@ -150,3 +150,187 @@ fn huge_dimensions_are_refused_before_decoding() {
     assert!(matches!(header(100_000, 8), NotAPicture::TooLarge { .. }));
     assert!(matches!(header(4096, 4096), NotAPicture::OtherSize { .. }));
 }
+
+/// `good()` with other chunks instead of its pixels'.
+fn with_pixels(chunks: &[Vec<u8>]) -> Vec<u8> {
+    let good = good();
+    let start = good.windows(4).position(|w| w == b"IDAT").unwrap() - 4;
+    let end = good.len() - 12;
+    [&good[..start], &chunks.concat(), &good[end..]].concat()
+}
+
+/// 8 rows of 8 pixels of three bytes, each with its filter.
+const ROWS: usize = 8 * (1 + 24);
+
+fn zlib(raw: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+    std::io::Write::write_all(&mut encoder, raw).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Adler-32 (RFC 1950, 8.2).
+fn adler(raw: &[u8]) -> [u8; 4] {
+    let (a, b) = raw.iter().fold((1_u32, 0_u32), |(a, b), &byte| {
+        let a = (a + u32::from(byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    ((b << 16) | a).to_be_bytes()
+}
+
+/// A stored block (RFC 1951, 3.2.4).
+fn stored(data: &[u8], last: bool) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap();
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    [&[u8::from(last)][..], &lengths, data].concat()
+}
+
+#[test]
+fn pixels_in_any_form_that_encoders_write_are_accepted() {
+    let stream = zlib(&[0; ROWS], 6);
+    let (head, tail) = stream.split_at(5);
+    let by_hand = [
+        &[0x78, 1][..],
+        &stored(&[0; ROWS], true),
+        &adler(&[0; ROWS]),
+    ]
+    .concat();
+    for chunks in [
+        vec![chunk(b"IDAT", &stream)],
+        vec![chunk(b"IDAT", head), chunk(b"IDAT", tail)],
+        stream.iter().map(|&byte| chunk(b"IDAT", &[byte])).collect(),
+        vec![chunk(b"IDAT", &zlib(&[0; ROWS], 0))],
+        vec![chunk(b"IDAT", &by_hand)],
+    ] {
+        let result = check(&with_pixels(&chunks), SIZE, &recipe());
+        assert!(result.is_ok(), "{result:?}");
+    }
+}
+
+/// Raw sizes counted by hand. The passes of Adam7 over 3 × 5 pixels (8.2) are 1×1, none, 1×1, 1×2, 2×1, 1×3 and 3×2.
+#[test]
+fn rows_of_interlaced_pictures_are_counted() {
+    let ihdr = |width: u32, height: u32, depth: u8, color: u8, interlace: u8| {
+        let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+        [&sides[..], &[depth, color, 0, 0, interlace]].concat()
+    };
+    for (header, raw) in [
+        (ihdr(3, 5, 8, 2, 0), 5 * (1 + 9)),
+        (
+            ihdr(3, 5, 8, 2, 1),
+            (1 + 3) + (1 + 3) + 2 * (1 + 3) + (1 + 6) + 3 * (1 + 3) + 2 * (1 + 9),
+        ),
+        (ihdr(3, 5, 1, 0, 0), 5 * (1 + 1)),
+        (ihdr(9, 1, 4, 3, 0), 1 + 5),
+        (ihdr(1, 1, 16, 6, 1), 1 + 8),
+    ] {
+        let header = pixels::Header::read(&header).unwrap();
+        let walk = |bytes: usize| pixels::walk(&header, &[&zlib(&vec![0; bytes], 9)]);
+        assert_eq!(walk(raw), Ok(()), "{header:?}");
+        assert!(
+            walk(raw + 1).is_err() && walk(raw - 1).is_err(),
+            "{header:?}"
+        );
+    }
+}
+
+/// Files that show the same picture everywhere and carry something else: none may be stored and served.
+#[test]
+fn what_is_hidden_among_the_pixels_is_refused() {
+    let zip = [b"PK\x03\x04", &[7; 2000][..], b"PK\x05\x06", &[0; 18]].concat();
+    let stream = zlib(&[0; ROWS], 6);
+    let idat = |data: &[u8]| chunk(b"IDAT", data);
+    let blocks = |after: &[Vec<u8>], raw: &[u8]| {
+        let rows = stored(&[0; ROWS], after.is_empty());
+        [&[0x78, 1][..], &rows, &after.concat(), &adler(raw)].concat()
+    };
+    let mut wrong_sum = stream.clone();
+    *wrong_sum.last_mut().unwrap() ^= 1;
+    let dictionary = [&[0x78, 0x20, 0, 0, 0, 1][..], &stream[2..]].concat();
+    let empty_blocks = vec![stored(&[], false); 400];
+    let cases: [(&str, Vec<Vec<u8>>); 13] = [
+        (
+            "zip behind the stream",
+            vec![idat(&[&stream[..], &zip].concat())],
+        ),
+        (
+            "one byte behind the stream",
+            vec![idat(&[&stream[..], &[0]].concat())],
+        ),
+        ("zip in one more chunk", vec![idat(&stream), idat(&zip)]),
+        (
+            "second stream in one more chunk",
+            vec![idat(&stream), idat(&stream)],
+        ),
+        ("empty chunk", vec![idat(&stream), idat(&[])]),
+        (
+            "zip in a row too many",
+            vec![idat(&zlib(&[&[0; ROWS][..], &zip].concat(), 0))],
+        ),
+        (
+            "zip in a stored block of its own",
+            vec![idat(&blocks(
+                &[stored(&zip, true)],
+                &[&[0; ROWS][..], &zip].concat(),
+            ))],
+        ),
+        (
+            "hundreds of empty blocks",
+            vec![idat(&blocks(
+                &[empty_blocks.concat(), stored(&[], true)],
+                &[0; ROWS],
+            ))],
+        ),
+        ("too few rows", vec![idat(&zlib(&[0; ROWS - 1], 6))]),
+        ("wrong checksum", vec![idat(&wrong_sum)]),
+        ("no checksum", vec![idat(&stream[..stream.len() - 4])]),
+        ("preset dictionary", vec![idat(&dictionary)]),
+        (
+            "text between the pixels",
+            vec![
+                idat(&stream[..5]),
+                chunk(b"tEXt", b"a\0b"),
+                idat(&stream[5..]),
+            ],
+        ),
+    ];
+    for (name, chunks) in cases {
+        let result = check(&with_pixels(&chunks), SIZE, &recipe());
+        let error = result.map(|_| ()).expect_err(name);
+        println!("{name}: {error}");
+        assert!(!error.depends_on_announcement(), "{name}: {error}");
+    }
+    let many = vec![idat(&[0]); 5000];
+    assert!(matches!(
+        check(&with_pixels(&many), SIZE, &recipe()),
+        Err(NotAPicture::Hidden(_))
+    ));
+}
+
+#[test]
+fn what_is_hidden_in_other_chunks_is_refused() {
+    let zip = b"PK\x03\x04\x14\0\0\0";
+    for (kind, data) in [
+        (b"tEXt", [b"a\0".as_slice(), zip].concat()),
+        (b"iTXt", [b"a\0\0\0\0\0".as_slice(), zip].concat()),
+        (b"tIME", [&[0; 7], zip.as_slice()].concat()),
+        (b"gAMA", zip.to_vec()),
+        (b"pHYs", vec![0; 8]),
+        (b"tRNS", vec![0; 300]),
+        (b"zTXt", b"a\0\0x".to_vec()),
+        (b"eXIf", b"MM\0*".to_vec()),
+        (b"iCCP", b"a\0\0x".to_vec()),
+    ] {
+        let result = check(&with_chunk(kind, &data), SIZE, &recipe());
+        let name = String::from_utf8_lossy(kind);
+        let error = result.map(|_| ()).expect_err(&name);
+        assert!(!error.depends_on_announcement(), "{name}: {error}");
+    }
+    let twice = [
+        chunk(b"tIME", &[1; 7]),
+        chunk(b"tEXt", b"a\0b"),
+        chunk(b"tIME", &[1; 7]),
+    ];
+    let stream = chunk(b"IDAT", &zlib(&[0; ROWS], 6));
+    let result = check(&with_pixels(&[stream, twice.concat()]), SIZE, &recipe());
+    assert!(result.is_err(), "{result:?}");
+}
