@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { accessible } from "../support/axe.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import { drop } from "../support/pictures.ts";
-import { pngWith } from "../support/png.ts";
+import { jpegWith, pngWith, webpWith } from "../support/png.ts";
 import { ask, expect, open, picture, test } from "../support/test.ts";
 
 test.use({ launchOptions: withoutWebGpu });
@@ -23,9 +23,12 @@ const files = {
     invokeai_metadata: JSON.stringify({ positive_prompt: "scenery", negative_prompt: "watermark", seed: 5, steps: 20, cfg_scale: 8 }),
   },
   ComfyUI: { prompt: JSON.stringify(graph), workflow: "{}" },
+  SwarmUI: {
+    parameters: JSON.stringify({ sui_image_params: { prompt: "scenery", negativeprompt: "watermark", seed: 5, steps: 20, cfgscale: 8.0 } }),
+  },
 };
 
-test("a PNG of another program fills the form, by drop or by choice", async ({ page, hub, watch }) => {
+test("a picture of another program fills the form, by drop or by choice", async ({ page, hub, watch }) => {
   const [model] = await (await fetch(`${hub.url}/api/v1/models`)).json();
   const takes: boolean = model.negative_prompt;
   const without = "the negative prompt, which this model does not take";
@@ -47,6 +50,15 @@ test("a PNG of another program fills the form, by drop or by choice", async ({ p
   }
   await page.getByTestId("picture-file").setInputFiles({ name: "a.png", mimeType: "image/png", buffer: pngWith(files.A1111) });
   await expect(said).toContainText(`Not used: the model x, which is not here, ${takes ? "" : `${without}, `}Sampler and Size.`);
+  for (const [name, type, file] of [
+    ["a.webp", "image/webp", webpWith(files.A1111.parameters)],
+    ["a.jpg", "image/jpeg", jpegWith(files.A1111.parameters)],
+  ] as const) {
+    await page.getByTestId("prompt").fill("before");
+    await drop(page, name, type, file);
+    await expect(page.getByTestId("prompt")).toHaveValue("scenery");
+    await expect(said).toContainText("Written by A1111");
+  }
   await accessible(page);
   // Nothing of the file leaves the browser.
   expect(watch.requests.filter((r) => /^(POST|PUT) /.test(r))).toEqual([]);
@@ -69,8 +81,8 @@ test("a picture made here brings its settings back; other files are refused in w
   await expect(page.getByTestId("steps")).toHaveValue("2");
 
   await drop(page, "x.txt", "text/plain", Buffer.from("hello"));
-  await expect(page.getByTestId("from-picture")).toHaveText("This file is not a PNG.");
+  await expect(page.getByTestId("from-picture")).toHaveText("This file is not a PNG, WebP or JPEG.");
   await drop(page, "plain.png", "image/png", pngWith({}));
-  await expect(page.getByTestId("from-picture")).toHaveText("This PNG does not say how it was made.");
+  await expect(page.getByTestId("from-picture")).toHaveText("This file does not say how it was made.");
   await expect(page.getByTestId("prompt")).toHaveValue("りんご, flat: style");
 });

@@ -135,7 +135,7 @@ impl Studio {
         super::browser::typed::adopt(self.settings);
     }
 
-    /// Takes PNGs that are dropped onto the page; `over` tells while one is held above it.
+    /// Takes pictures that are dropped onto the page; `over` tells while one is held above it.
     pub(crate) fn take_dropped_files(
         self,
         models: StoredValue<Vec<ModelSummary>>,
@@ -147,7 +147,7 @@ impl Studio {
         let _ = (models, over);
     }
 
-    /// Takes the PNG that a file field holds now.
+    /// Takes the picture that a file field holds now.
     pub(crate) fn take_chosen_file(
         self,
         models: StoredValue<Vec<ModelSummary>>,

@@ -1,6 +1,6 @@
-//! From the text in a PNG to the form.
+//! From the text in a picture to the form.
 
-use png_recipe::Reading;
+use png_recipe::{Field, Reading};
 use protocol::{MAX_PROMPT_CHARS, MAX_SEED, ModelSummary};
 
 use crate::settings::Settings;
@@ -8,8 +8,10 @@ use crate::settings::Settings;
 /// Names of unused settings that are listed before the rest is only counted.
 const LISTED: usize = 6;
 
-/// Fills in what the form can take; gives the form and a sentence on what was read and what was not used.
+/// Fills in what the form can take; gives the form and a sentence on what was read, what was not used, and what could not
+/// be read.
 pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Settings, String) {
+    let no_prompt = reading.missing().contains(&Field::Prompt);
     let found = reading.settings;
     let mut form = form.clone();
     let (mut used, mut unused) = (Vec::new(), Vec::new());
@@ -78,7 +80,15 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
         None => {}
     }
     unused.extend(reading.unused.iter().map(|name| short(name)));
-    let sentence = sentence(reading.generator.name(), &used, &unused);
+    let mut sentence = sentence(reading.generator.name(), &used, &unused);
+    if !reading.unread.is_empty() {
+        let unread: Vec<String> = reading.unread.iter().map(ToString::to_string).collect();
+        let unread: Vec<&str> = unread.iter().map(String::as_str).collect();
+        sentence.push_str(&format!(" Not read: {}.", list(&unread)));
+    }
+    if no_prompt {
+        sentence.push_str(" The file has no prompt.");
+    }
     (form, sentence)
 }
 
@@ -142,6 +152,7 @@ mod tests {
             generator: Generator::ComfyUi,
             settings,
             unused: unused.iter().map(|s| (*s).to_owned()).collect(),
+            unread: Vec::new(),
         }
     }
 
@@ -211,6 +222,32 @@ mod tests {
             "Written by ComfyUI. Read: prompt. Not used: the model sd_xl_base_1.0, which is not here, the seed \
              9007199254740992, which is too large, 51 steps, outside this model’s range and the guidance 0.5, outside \
              this model’s range."
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_said() {
+        let found = png_recipe::Settings {
+            seed: Some(7),
+            ..png_recipe::Settings::default()
+        };
+        let mut unreadable = reading(found.clone(), &[]);
+        unreadable.unread.push(png_recipe::Unread {
+            field: Field::Prompt,
+            why: "which the node Styler makes".into(),
+        });
+        let mut before = form();
+        before.prompt = "mine".into();
+        let (form, sentence) = apply(unreadable, &before, &models());
+        assert_eq!((form.prompt.as_str(), form.seed.as_str()), ("mine", "7"));
+        assert_eq!(
+            sentence,
+            "Written by ComfyUI. Read: seed. Not read: the prompt, which the node Styler makes."
+        );
+        let (_, sentence) = apply(reading(found, &[]), &before, &models());
+        assert_eq!(
+            sentence,
+            "Written by ComfyUI. Read: seed. The file has no prompt."
         );
     }
 

@@ -1,194 +1,232 @@
 //! The form of AUTOMATIC1111's web UI: prompt, a line `Negative prompt:`, and a line of `name: value` pairs.
 //!
-//! Source: `parse_generation_parameters` in `modules/infotext_utils.py` of AUTOMATIC1111/stable-diffusion-webui.
+//! Source: `parse_generation_parameters` in `modules/infotext_utils.py` of AUTOMATIC1111/stable-diffusion-webui. That
+//! takes the last line for settings wherever it has three pairs of any name; here the names count, and lines that
+//! extensions append are passed over.
 
-use std::fmt::Write as _;
+mod names;
+mod pairs;
+mod write;
 
-use protocol::Recipe;
+pub use write::write;
 
-use crate::{Generator, Reading, Settings};
+use crate::source::{Source, looks_like_json};
+use crate::texts::{COMMENT, IMAGE_DESCRIPTION, USER_COMMENT};
+use crate::{Generator, PARAMETERS_KEYWORD, ReadError, Reading, Settings};
+use pairs::Pair;
 
 const NEGATIVE: &str = "Negative prompt:";
-/// A last line with fewer pairs belongs to the prompt.
-const FEWEST_PAIRS: usize = 3;
 /// Value of `Version` in what [`write`] makes.
 const VERSION: &str = "Demo Hub";
-
-/// The text of a recipe, for a picture of `width` × `height` pixels.
-pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
-    let request = &recipe.request;
-    let mut text = request.prompt.clone();
-    if !request.negative_prompt.is_empty() {
-        text.push('\n');
-        text.push_str(NEGATIVE);
-        text.push(' ');
-        text.push_str(&request.negative_prompt);
-    }
-    text.push('\n');
-    let mut settings: Vec<(&str, String)> = Vec::new();
-    if let Some(steps) = request.num_inference_steps {
-        settings.push(("Steps", steps.to_string()));
-    }
-    if !recipe.scheduler.is_empty() {
-        settings.push(("Sampler", sampler(&recipe.scheduler).to_owned()));
-    }
-    if let Some(scale) = request.guidance_scale {
-        settings.push(("CFG scale", scale.to_string()));
-    }
-    if let Some(seed) = request.seed {
-        settings.push(("Seed", seed.to_string()));
-    }
-    settings.push(("Size", format!("{width}x{height}")));
-    if !recipe.weights_digest.is_empty() {
-        let digest = recipe.weights_digest.chars().take(10).collect();
-        settings.push(("Model hash", digest));
-    }
-    settings.push(("Model", quoted(&request.model)));
-    settings.push(("Version", VERSION.to_owned()));
-    for (i, (name, value)) in settings.iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{comma}{name}: {value}");
-    }
-    // NUL would end a PNG text early.
-    text.replace('\0', " ")
-}
-
-/// A scheduler's name among A1111's samplers (`modules/sd_samplers_*.py`); one that has none there keeps its own.
-fn sampler(scheduler: &str) -> &str {
-    match scheduler {
-        "flow-match-euler" | "euler-discrete" => "Euler",
-        "ddim" => "DDIM",
-        other => other,
-    }
-}
-
-/// A1111 writes values that hold its separators as JSON strings.
-fn quoted(value: &str) -> String {
-    if value.contains([',', ':', '\n']) {
-        serde_json::Value::from(value).to_string()
-    } else {
-        value.to_owned()
-    }
-}
+/// Names of lines that sd-dynamic-prompts put behind the settings until its version 2.16.
+const TEMPLATES: [&str; 2] = ["Template", "Negative Template"];
 
 /// Reads a text; one without settings is all prompt.
 pub fn read(text: &str) -> Reading {
-    let text = text.trim();
-    let (head, last) = text.rsplit_once('\n').unwrap_or(("", text));
-    let mut pairs = pairs(last);
-    let head = if pairs.len() < FEWEST_PAIRS {
-        pairs.clear();
-        text
-    } else {
-        head
+    Infotext::parse(text).reading()
+}
+
+/// A text under `parameters` is of this form whatever it holds, unless it is JSON. Comments are where anybody writes
+/// anything: one counts only with settings or a negative prompt.
+pub(crate) fn read_source(source: &Source) -> Option<Result<Reading, ReadError>> {
+    let text = |keyword: &str| {
+        source
+            .texts
+            .get(keyword)
+            .filter(|text| !looks_like_json(text))
     };
-    let (prompt, negative_prompt) = prompts(head);
-    let mut settings = Settings {
-        prompt,
-        negative_prompt,
-        ..Settings::default()
-    };
-    let mut generator = Generator::A1111;
-    let mut unused = Vec::new();
-    for (name, value) in pairs {
-        let used = match name.as_str() {
-            "Steps" => set(&mut settings.num_inference_steps, value.parse().ok()),
-            "Seed" => set(&mut settings.seed, value.parse().ok()),
-            "CFG scale" => {
-                let scale = value.parse().ok().filter(|scale: &f32| scale.is_finite());
-                set(&mut settings.guidance_scale, scale)
-            }
-            "Model" => set(&mut settings.model, (!value.is_empty()).then_some(value)),
-            "Version" => {
-                if value == VERSION {
-                    generator = Generator::DemoHub;
-                }
-                true
-            }
-            _ => false,
+    if let Some(text) = text(PARAMETERS_KEYWORD) {
+        return Some(Ok(read(text)));
+    }
+    [USER_COMMENT, IMAGE_DESCRIPTION, COMMENT]
+        .into_iter()
+        .filter_map(text)
+        .map(Infotext::parse)
+        .find(|info| info.has_settings() || info.negative_prompt.is_some())
+        .map(|info| Ok(info.reading()))
+}
+
+/// A text in its parts.
+pub(crate) struct Infotext {
+    pub(crate) prompt: Option<String>,
+    pub(crate) negative_prompt: Option<String>,
+    pairs: Vec<Pair>,
+    /// Names of what follows the settings.
+    behind: Vec<String>,
+}
+
+impl Infotext {
+    pub(crate) fn parse(text: &str) -> Self {
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0' || c == '\u{FEFF}');
+        let (head, tail) = text.split_at(settings(text).unwrap_or(text.len()));
+        let (pairs, rest) = pairs::line(tail);
+        let mut info = Self {
+            prompt: None,
+            negative_prompt: None,
+            pairs,
+            behind: Vec::new(),
         };
-        if !used {
-            unused.push(name);
+        info.prompts(head);
+        info.go_on(rest);
+        info
+    }
+
+    /// Whether it has a line of settings.
+    pub(crate) fn has_settings(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+
+    /// The value of a name.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        let pair = self.pairs.iter().find(|pair| pair.name == name)?;
+        Some(&pair.value)
+    }
+
+    /// Takes the value of a name out.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.pairs.iter().position(|pair| pair.name == name)?;
+        Some(self.pairs.remove(index).value)
+    }
+
+    /// Prompt and negative prompt, line by line. Templates between them and the settings are neither.
+    fn prompts(&mut self, head: &str) {
+        let mut parts = [Vec::new(), Vec::new()];
+        let mut current = 0;
+        let mut in_template = false;
+        for line in head.lines() {
+            let mut line = line.trim();
+            if let Some(rest) = line.strip_prefix(NEGATIVE) {
+                current = 1;
+                in_template = false;
+                line = rest.trim();
+            } else if let Some(name) = template(line).filter(|_| self.has_settings()) {
+                in_template = true;
+                self.behind.push(name.to_owned());
+            }
+            if !in_template {
+                parts[current].push(line);
+            }
+        }
+        [self.prompt, self.negative_prompt] = parts.map(|lines| {
+            let text = lines.join("\n").trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        });
+    }
+
+    /// Lines behind the settings: templates, and what an extension's value with a line break leaves over.
+    fn go_on(&mut self, mut rest: &str) {
+        let mut in_template = false;
+        while !rest.is_empty() {
+            let (line, next) = rest.split_once('\n').unwrap_or((rest, ""));
+            if let Some(name) = template(line) {
+                in_template = true;
+                self.behind.push(name.to_owned());
+            } else if !in_template && !line.trim().is_empty() {
+                let (pairs, after) = pairs::line(rest);
+                if names::count(&pairs).0 >= 2 {
+                    // A value with a line break in it cut the settings in two.
+                    self.pairs.extend(pairs);
+                    rest = after;
+                    continue;
+                }
+                let name = pairs.first().map_or("more lines", |pair| &pair.name);
+                self.behind.push(name.to_owned());
+            }
+            rest = next;
         }
     }
-    Reading {
-        generator,
-        settings,
-        unused,
+
+    pub(crate) fn reading(self) -> Reading {
+        let mut settings = Settings {
+            prompt: self.prompt,
+            negative_prompt: self.negative_prompt,
+            ..Settings::default()
+        };
+        let mut generator = Generator::A1111;
+        let mut unused = Vec::new();
+        for Pair { name, value } in self.pairs {
+            // Where a name stands twice, the first is the program's own.
+            let used = match name.to_ascii_lowercase().as_str() {
+                "steps" => set(&mut settings.num_inference_steps, value.parse().ok()),
+                "seed" => set(&mut settings.seed, value.parse().ok()),
+                "cfg scale" | "guidance scale" => {
+                    let scale = value.parse().ok().filter(|scale: &f32| scale.is_finite());
+                    set(&mut settings.guidance_scale, scale)
+                }
+                "model" => set(&mut settings.model, (!value.is_empty()).then_some(value)),
+                "version" | "app" => {
+                    generator = of_version(&value).unwrap_or(generator);
+                    true
+                }
+                _ => false,
+            };
+            if !used {
+                unused.push(name);
+            }
+        }
+        unused.extend(self.behind);
+        Reading::new(generator, settings, unused)
+    }
+}
+
+fn of_version(version: &str) -> Option<Generator> {
+    let forge = |version: &str| {
+        let digit = |c: char| c.is_ascii_digit();
+        version
+            .strip_prefix('f')
+            .is_some_and(|v| v.starts_with(digit))
+            && version.contains('v')
+    };
+    match version {
+        VERSION => Some(Generator::DemoHub),
+        "SD.Next" => Some(Generator::SdNext),
+        v if v.starts_with("Fooocus") => Some(Generator::Fooocus),
+        v if v.starts_with("ComfyUI") => Some(Generator::ComfyUi),
+        v if forge(v) || v.eq_ignore_ascii_case("forge") => Some(Generator::Forge),
+        _ => None,
     }
 }
 
 fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
-    let some = value.is_some();
-    if some {
+    let takes = field.is_none() && value.is_some();
+    if takes {
         *field = value;
     }
-    some
+    takes
 }
 
-/// Prompt and negative prompt, line by line.
-fn prompts(head: &str) -> (Option<String>, Option<String>) {
-    let mut parts = [Vec::new(), Vec::new()];
-    let mut current = 0;
-    for line in head.lines() {
-        let mut line = line.trim();
-        if let Some(rest) = line.strip_prefix(NEGATIVE) {
-            current = 1;
-            line = rest.trim();
+/// Where the line of settings begins: the last one with enough known names, or the one before a template.
+fn settings(text: &str) -> Option<usize> {
+    let mut found = None;
+    let mut at = 0;
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        if is_settings(line) {
+            found = Some(at);
+            if lines.peek().is_some_and(|next| template(next).is_some()) {
+                break;
+            }
         }
-        parts[current].push(line);
+        at += line.len();
     }
-    let [prompt, negative] = parts.map(|lines| lines.join("\n").trim().to_owned());
-    let some = |text: String| (!text.is_empty()).then_some(text);
-    (some(prompt), some(negative))
+    found
 }
 
-/// `name: value` pairs, separated by commas; a value may be a JSON string.
-fn pairs(line: &str) -> Vec<(String, String)> {
-    let mut out = Vec::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once(':') {
-        let name = name(before);
-        let after = after.trim_start();
-        let (value, next) = json_string(after).unwrap_or_else(|| {
-            let (value, next) = after.split_once(',').unwrap_or((after, ""));
-            (value.trim().to_owned(), next)
-        });
-        if let Some(name) = name {
-            out.push((name.to_owned(), value));
-        }
-        rest = next;
-    }
-    out
+fn is_settings(line: &str) -> bool {
+    let (pairs, _) = pairs::line(line);
+    let Some(first) = pairs.first() else {
+        return false;
+    };
+    // All that there is of a picture that was only enlarged.
+    let enlarged = line.trim_start().starts_with("Postprocess ");
+    let (known, fitting) = names::count(&pairs);
+    enlarged || (fitting >= 2 && (known >= 3 || first.name == "Steps"))
 }
 
-/// The last run of letters, digits, `_`, space, `-` and `/`, from its first letter or digit; two characters at least.
-fn name(before: &str) -> Option<&str> {
-    let of_name = |c: char| c.is_alphanumeric() || "_ -/".contains(c);
-    let start = before
-        .char_indices()
-        .rev()
-        .take_while(|(_, c)| of_name(*c))
-        .last()?
-        .0;
-    let name = before[start..].trim_start_matches([' ', '-', '/']);
-    (name.chars().count() >= 2).then_some(name)
-}
-
-/// A JSON string that ends at a comma or at the end, and what follows the comma.
-fn json_string(text: &str) -> Option<(String, &str)> {
-    let inside = text.strip_prefix('"')?;
-    let mut escaped = false;
-    let end = inside.find(|c| {
-        let ends = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        ends
-    })?;
-    let value = serde_json::from_str(&text[..end + 2]).ok()?;
-    let next = inside[end + 1..].trim_start();
-    match next.strip_prefix(',') {
-        Some(next) => Some((value, next)),
-        None => next.is_empty().then_some((value, next)),
-    }
+/// The name of a template's first line.
+fn template(line: &str) -> Option<&'static str> {
+    TEMPLATES.into_iter().find(|name| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(':'))
+    })
 }

@@ -2,12 +2,21 @@
 
 use serde_json::Value;
 
-use crate::chunks::Texts;
-use crate::json::{finite, names, number, object, take, text};
-use crate::{Generator, RECIPE_KEYWORD, ReadError, Reading, Settings};
+use crate::json::{Names, names, object};
+use crate::source::Source;
+use crate::{Generator, RECIPE_KEYWORD, ReadError, Reading};
 
-pub(crate) fn read(texts: &Texts) -> Option<Result<Reading, ReadError>> {
-    let recipe = texts.get(RECIPE_KEYWORD)?;
+const NAMES: Names = Names {
+    model: &["model"],
+    prompt: &["prompt"],
+    negative_prompt: &["negative_prompt"],
+    seed: &["seed"],
+    steps: &["num_inference_steps"],
+    guidance: &["guidance_scale"],
+};
+
+pub(crate) fn read(source: &Source) -> Option<Result<Reading, ReadError>> {
+    let recipe = source.texts.get(RECIPE_KEYWORD)?;
     Some(request(recipe).map_err(|detail| ReadError::Unreadable {
         generator: Generator::DemoHub,
         detail,
@@ -19,19 +28,7 @@ fn request(recipe: &str) -> Result<Reading, String> {
     let Some(Value::Object(mut request)) = recipe.remove("request") else {
         return Err("it has no request".to_owned());
     };
-    let settings = Settings {
-        model: take(&mut request, "model", text),
-        prompt: take(&mut request, "prompt", text),
-        negative_prompt: take(&mut request, "negative_prompt", text),
-        seed: take(&mut request, "seed", number),
-        num_inference_steps: take(&mut request, "num_inference_steps", number),
-        guidance_scale: take(&mut request, "guidance_scale", finite),
-    };
+    let settings = NAMES.take(&mut request);
     // The rest of a recipe is about the run, not about what was asked for.
-    let unused = names(request);
-    Ok(Reading {
-        generator: Generator::DemoHub,
-        settings,
-        unused,
-    })
+    Ok(Reading::new(Generator::DemoHub, settings, names(request)))
 }

@@ -3,19 +3,47 @@
 //! Sources: `invokeai/app/invocations/metadata.py` (`CoreMetadataInvocation`) and, for the older forms,
 //! `ldm/invoke/args.py` of invoke-ai/InvokeAI.
 
+mod dream;
+
 use serde_json::{Map, Value};
 
-use crate::chunks::Texts;
-use crate::json::{finite, names, number, object, take, text};
+use crate::json::{Names, names, object, take, text};
+use crate::source::Source;
 use crate::{Generator, ReadError, Reading, Settings};
 
-pub(crate) fn read(texts: &Texts) -> Option<Result<Reading, ReadError>> {
+const NAMES: Names = Names {
+    model: &[],
+    prompt: &["positive_prompt"],
+    negative_prompt: &["negative_prompt"],
+    seed: &["seed"],
+    steps: &["steps"],
+    guidance: &["cfg_scale"],
+};
+
+const OLDER: Names = Names {
+    model: &["model_weights"],
+    prompt: &[],
+    negative_prompt: &[],
+    ..NAMES
+};
+
+pub(crate) fn read(source: &Source) -> Option<Result<Reading, ReadError>> {
+    let texts = &source.texts;
     let read = if let Some(metadata) = texts.get("invokeai_metadata") {
         object(metadata).map(core_metadata)
     } else if let Some(metadata) = texts.get("sd-metadata") {
         object(metadata).and_then(sd_metadata)
+    } else if let Some(line) = texts.get("Dream") {
+        dream::read(line)
+    } else if let Some(metadata) = source
+        .object()
+        .filter(|o| o.contains_key("positive_prompt"))
+    {
+        Ok(core_metadata(metadata.clone()))
+    } else if texts.get("invokeai_graph").is_some() {
+        Err("it holds the graph alone, which is not read".to_owned())
     } else {
-        dream(texts.get("Dream")?)
+        return None;
     };
     Some(read.map_err(|detail| ReadError::Unreadable {
         generator: Generator::InvokeAi,
@@ -23,31 +51,20 @@ pub(crate) fn read(texts: &Texts) -> Option<Result<Reading, ReadError>> {
     }))
 }
 
-fn reading(settings: Settings, unused: Vec<String>) -> Reading {
-    Reading {
-        generator: Generator::InvokeAi,
-        settings,
-        unused,
-    }
-}
-
 fn core_metadata(mut map: Map<String, Value>) -> Reading {
     map.remove("app_version");
     map.remove("generation_mode");
     let model = take(&mut map, "model", |model| {
-        ["name", "model_name"]
+        let member = ["name", "model_name"]
             .iter()
-            .find_map(|key| text(model.get(key)?))
+            .find_map(|key| text(model.get(key)?));
+        member.or_else(|| text(model))
     });
     let settings = Settings {
         model,
-        prompt: take(&mut map, "positive_prompt", text),
-        negative_prompt: take(&mut map, "negative_prompt", text),
-        seed: take(&mut map, "seed", number),
-        num_inference_steps: take(&mut map, "steps", number),
-        guidance_scale: take(&mut map, "cfg_scale", finite),
+        ..NAMES.take(&mut map)
     };
-    reading(settings, names(map))
+    Reading::new(Generator::InvokeAi, settings, names(map))
 }
 
 fn sd_metadata(mut map: Map<String, Value>) -> Result<Reading, String> {
@@ -66,55 +83,14 @@ fn sd_metadata(mut map: Map<String, Value>) -> Result<Reading, String> {
         other => text(other),
     });
     let (prompt, negative_prompt) = combined.map(|c| split(&c)).unwrap_or_default();
+    let model = OLDER.take(&mut map).model;
     let settings = Settings {
-        model: take(&mut map, "model_weights", text),
+        model,
         prompt,
         negative_prompt,
-        seed: take(&mut image, "seed", number),
-        num_inference_steps: take(&mut image, "steps", number),
-        guidance_scale: take(&mut image, "cfg_scale", finite),
+        ..OLDER.take(&mut image)
     };
-    Ok(reading(settings, names(image)))
-}
-
-/// `"prompt" -s 50 -S 1234 -W 512 -H 512 -C 7.5 -A k_lms`.
-fn dream(line: &str) -> Result<Reading, String> {
-    let (combined, arguments) = line
-        .trim()
-        .strip_prefix('"')
-        .and_then(|rest| rest.rsplit_once('"'))
-        .ok_or("its prompt is not in quotes")?;
-    let (prompt, negative_prompt) = split(combined);
-    let mut settings = Settings {
-        prompt,
-        negative_prompt,
-        ..Settings::default()
-    };
-    let mut unused = Vec::new();
-    let words: Vec<&str> = arguments.split_whitespace().collect();
-    for (i, option) in words.iter().enumerate() {
-        let value = words.get(i + 1).copied().unwrap_or_default();
-        let is_name = |c: char| c.is_ascii_alphabetic() || c == '-';
-        let used = match *option {
-            "-s" => value
-                .parse()
-                .map(|n| settings.num_inference_steps = Some(n))
-                .is_ok(),
-            "-S" => value.parse().map(|n| settings.seed = Some(n)).is_ok(),
-            "-C" => match value.parse::<f32>() {
-                Ok(n) if n.is_finite() => {
-                    settings.guidance_scale = Some(n);
-                    true
-                }
-                _ => false,
-            },
-            _ => false,
-        };
-        if !used && option.starts_with('-') && option[1..].starts_with(is_name) {
-            unused.push((*option).to_owned());
-        }
-    }
-    Ok(reading(settings, unused))
+    Ok(Reading::new(Generator::InvokeAi, settings, names(image)))
 }
 
 /// Before version 3 the parts in square brackets were the negative prompt.

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::Settings;
+
 /// A JSON object; Python's `NaN` and `Infinity`, which JSON lacks, become `null`.
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     let value = match serde_json::from_str(text) {
@@ -40,13 +42,15 @@ fn without_nan(text: &str) -> String {
     out
 }
 
-/// A number, or text that is one.
+/// A number, or text that is one. JavaScript and C# write whole ones as `25.0`, too.
 pub(crate) fn number<T: std::str::FromStr>(value: &Value) -> Option<T> {
-    match value {
-        Value::Number(n) => n.to_string().parse().ok(),
-        Value::String(s) => s.trim().parse().ok(),
-        _ => None,
-    }
+    let text = match value {
+        Value::Number(n) => n.to_string(),
+        Value::String(s) => s.trim().to_owned(),
+        _ => return None,
+    };
+    let whole = text.trim_end_matches('0').strip_suffix('.');
+    text.parse().ok().or_else(|| whole?.parse().ok())
 }
 
 /// A finite number, or text that is one.
@@ -71,6 +75,39 @@ pub(crate) fn take<T>(
     let value = map.get(key).and_then(read)?;
     map.remove(key);
     Some(value)
+}
+
+/// As [`take`], under the first of several names that gives something.
+pub(crate) fn take_first<T>(
+    map: &mut Map<String, Value>,
+    keys: &[&str],
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<T> {
+    keys.iter().find_map(|key| take(map, key, &read))
+}
+
+/// Names of a program's six settings in its JSON, each with the names that other versions give it.
+pub(crate) struct Names {
+    pub(crate) model: &'static [&'static str],
+    pub(crate) prompt: &'static [&'static str],
+    pub(crate) negative_prompt: &'static [&'static str],
+    pub(crate) seed: &'static [&'static str],
+    pub(crate) steps: &'static [&'static str],
+    pub(crate) guidance: &'static [&'static str],
+}
+
+impl Names {
+    /// Takes the settings out of `map`.
+    pub(crate) fn take(&self, map: &mut Map<String, Value>) -> Settings {
+        Settings {
+            model: take_first(map, self.model, text),
+            prompt: take_first(map, self.prompt, text),
+            negative_prompt: take_first(map, self.negative_prompt, text),
+            seed: take_first(map, self.seed, number),
+            num_inference_steps: take_first(map, self.steps, number),
+            guidance_scale: take_first(map, self.guidance, finite),
+        }
+    }
 }
 
 /// Names of the entries that say something.

@@ -24,24 +24,24 @@ pub(super) fn FromPicture(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVi
     view! {
         <div class="from-picture">
             <label class="button quiet file-button">
-                "Use the settings in a PNG"
+                "Use the settings in a picture"
                 <input
                     id="picture-file"
                     class="visually-hidden"
                     type="file"
-                    accept="image/png"
+                    accept="image/png,image/webp,image/jpeg"
                     data-testid="picture-file"
                     aria-describedby="picture-file-note"
                     on:change=move |event| studio.take_chosen_file(models, event)
                 />
             </label>
             <p id="picture-file-note" class="note">
-                "Or drop one onto the page: made here, or by A1111, Fooocus, InvokeAI or ComfyUI. It stays in this browser."
+                "Or drop a PNG, WebP or JPEG onto the page: made here, or by A1111, ComfyUI, Fooocus, InvokeAI and others. It stays in this browser."
             </p>
             <div role="status">{said}</div>
         </div>
         <div class="drop-veil" data-testid="drop-veil" hidden=move || !over.get()>
-            <p>"Drop the PNG to use its settings"</p>
+            <p>"Drop the picture to use its settings"</p>
         </div>
     }
     .into_any()

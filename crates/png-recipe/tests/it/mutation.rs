@@ -1,6 +1,6 @@
-//! Damaged files: 20,000 seeded mutations, none of which may panic, hang or grow without bound.
+//! Damaged files: 30,000 seeded mutations, none of which may panic, hang or grow without bound.
 
-use crate::support::{itxt, png, text, ztxt};
+use crate::support::{app1, exif, itxt, jpeg, png, text, unicode, webp, ztxt};
 use png_recipe::{MAX_TEXT_BYTES, read};
 
 /// Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014): SplitMix64.
@@ -22,6 +22,13 @@ impl SplitMix {
 
 const GRAPH: &[u8] = br#"{"3":{"inputs":{"seed":["4",0],"steps":20,"cfg":8,"positive":["6",0],"negative":["6",1]},
 "class_type":"KSampler","is_changed":[NaN]},"4":{"inputs":{"value":7}},"6":{"inputs":{"text":"a","positive":["6",0]}}}"#;
+
+const XMP: &[u8] = br#"<xmp:CreatorTool>Draw Things</xmp:CreatorTool><exif:UserComment><rdf:Alt><rdf:li xml:lang="x">
+{&quot;c&quot;:&quot;a &amp; b&quot;,&quot;uc&quot;:&quot;&quot;,&quot;seed&quot;:1}</rdf:li></rdf:Alt></exif:UserComment>"#;
+
+const WORKFLOW: &[u8] = br#"{"nodes":[{"id":1,"type":"KSampler","mode":0,"inputs":[{"name":"positive","link":1,"type":"C"}],
+"widgets_values":[5,"fixed",20,8,"euler","normal",1]},{"id":2,"type":"CLIPTextEncode","mode":0,"inputs":[],"outputs":[{"type":"C"}],
+"widgets_values":["a"]}],"links":[[1,2,0,1,0,"C"]],"definitions":{"subgraphs":[{"id":"s","nodes":[],"links":[]}]}}"#;
 
 #[test]
 fn damaged_files_never_panic() {
@@ -54,12 +61,30 @@ fn damaged_files_never_panic() {
             r#"{"request":{"prompt":"りんご","seed":1}}"#.as_bytes(),
             false,
         )]),
+        jpeg(&[app1(&exif(true, &[], &[(0x9286, 7, &unicode(parameters))]))]),
+        webp(&[(
+            b"EXIF",
+            exif(false, &[(0x0110, 2, &[b"prompt:", GRAPH].concat())], &[]),
+        )]),
+        jpeg(&[(0xE1, [b"http://ns.adobe.com/xap/1.0/\0", XMP].concat())]),
+        png(&[text("workflow", WORKFLOW)]),
+        png(&[
+            text("Software", b"NovelAI"),
+            text(
+                "Comment",
+                br#"{"steps":1,"seed":2,"scale":3,"uc":"x","prompt":"y"}"#,
+            ),
+        ]),
+        png(&[text(
+            "parameters",
+            br#"{"sui_image_params":{"prompt":"x","seed":"1","steps":3}}"#,
+        )]),
     ];
     // Bytes that mean something to the parsers find more than random ones.
     let telling = b"\0\"\\[]{}:,\n\xff\x80N-9";
     let mut random = SplitMix(20_261_125);
     let mut read_all_the_same = 0;
-    for round in 0..20_000 {
+    for round in 0..30_000 {
         let mut file = files[round % files.len()].clone();
         for _ in 0..=random.below(4) {
             let at = random.below(file.len());
@@ -88,6 +113,6 @@ fn damaged_files_never_panic() {
             assert!(reading.settings.guidance_scale.is_none_or(f32::is_finite));
         }
     }
-    // Else the mutations would test nothing but the signature.
-    assert!(read_all_the_same > 2_000, "{read_all_the_same}");
+    // Else the mutations would test nothing but the signatures.
+    assert!(read_all_the_same > 4_000, "{read_all_the_same}");
 }

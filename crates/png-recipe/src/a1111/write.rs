@@ -1,0 +1,65 @@
+//! The form as it is written.
+
+use std::fmt::Write as _;
+
+use protocol::Recipe;
+
+use super::{NEGATIVE, VERSION};
+
+/// The text of a recipe, for a picture of `width` × `height` pixels.
+pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
+    let request = &recipe.request;
+    let mut text = request.prompt.clone();
+    if !request.negative_prompt.is_empty() {
+        text.push('\n');
+        text.push_str(NEGATIVE);
+        text.push(' ');
+        text.push_str(&request.negative_prompt);
+    }
+    text.push('\n');
+    let mut settings: Vec<(&str, String)> = Vec::new();
+    if let Some(steps) = request.num_inference_steps {
+        settings.push(("Steps", steps.to_string()));
+    }
+    if !recipe.scheduler.is_empty() {
+        settings.push(("Sampler", sampler(&recipe.scheduler).to_owned()));
+    }
+    if let Some(scale) = request.guidance_scale {
+        settings.push(("CFG scale", scale.to_string()));
+    }
+    if let Some(seed) = request.seed {
+        settings.push(("Seed", seed.to_string()));
+    }
+    settings.push(("Size", format!("{width}x{height}")));
+    if !recipe.weights_digest.is_empty() {
+        let digest = recipe.weights_digest.chars().take(10).collect();
+        settings.push(("Model hash", digest));
+    }
+    settings.push(("Model", quoted(&request.model)));
+    settings.push(("Version", VERSION.to_owned()));
+    for (i, (name, value)) in settings.iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{comma}{name}: {value}");
+    }
+    // NUL would end a PNG text early.
+    text.replace('\0', " ")
+}
+
+/// A scheduler's name among A1111's samplers (`modules/sd_samplers_*.py`); one that has none there keeps its own.
+fn sampler(scheduler: &str) -> &str {
+    match scheduler {
+        "flow-match-euler" | "euler-discrete" => "Euler",
+        "ddim" => "DDIM",
+        other => other,
+    }
+}
+
+/// A1111 writes values that hold its separators as JSON strings.
+fn quoted(value: &str) -> String {
+    if value.contains([',', ':', '\n']) {
+        serde_json::Value::from(value).to_string()
+    } else {
+        value.to_owned()
+    }
+}
