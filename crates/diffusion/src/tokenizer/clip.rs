@@ -14,8 +14,17 @@ pub const END: &str = "<|endoftext|>";
 const WORD: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
+/// The curled quotes, and what stands for them: the first steps of a normalizer that is to see text as CLIP's training did.
+/// [`Tokenizer`](super::Tokenizer) does the rest of that cleaning where a `tokenizer.json` begins with them; other readers
+/// of the file get the quotes right, which every phone types.
+const STRAIGHT: [(&str, &str); 2] = [
+    ("[\u{02bc}\u{2018}-\u{201b}]", "'"),
+    ("[\u{201c}-\u{201f}]", "\""),
+];
+
 /// The `tokenizer.json` of a CLIP vocabulary: lower-cased, byte-level, words ending in `</w>`, between [`START`] and [`END`].
-/// The same as `CLIPTokenizer` of transformers makes of the files.
+/// The same as `CLIPTokenizer` of transformers makes of the files, but for the cleaning of text, which is that of CLIP's
+/// training.
 ///
 /// # Errors
 /// [`ErrorKind::Tokenizer`] when a file is not what it should be.
@@ -46,16 +55,13 @@ pub fn tokenizer_json(vocab: &[u8], merges: &str) -> Result<Vec<u8>> {
             "special": true
         })
     };
+    let plain = plain();
     let tokenizer = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
         "added_tokens": [special(start, START), special(end, END)],
-        "normalizer": {"type": "Sequence", "normalizers": [
-            {"type": "NFC"},
-            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
-            {"type": "Lowercase"}
-        ]},
+        "normalizer": {"type": "Sequence", "normalizers": [straight(0), straight(1), plain[0], plain[1], plain[2]]},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
             {"type": "Split", "pattern": {"Regex": WORD}, "behavior": "Removed", "invert": true},
             {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}
@@ -72,6 +78,55 @@ pub fn tokenizer_json(vocab: &[u8], merges: &str) -> Result<Vec<u8>> {
         }
     });
     serde_json::to_vec(&tokenizer).map_err(|e| fail(e.to_string()))
+}
+
+/// A `tokenizer.json` whose text is cleaned as CLIP's training was, where it is CLIP's as transformers writes it; any
+/// other stays as it is.
+///
+/// # Errors
+/// [`ErrorKind::Tokenizer`] when it is not readable.
+pub fn cleaning(tokenizer: &[u8]) -> Result<Vec<u8>> {
+    let fail = |detail: String| Error::new(ErrorKind::Tokenizer, detail);
+    let mut file: Value = serde_json::from_slice(tokenizer)
+        .map_err(|e| fail(format!("tokenizer.json is not readable: {e}")))?;
+    let is_clip = file
+        .pointer("/model/end_of_word_suffix")
+        .and_then(Value::as_str)
+        == Some("</w>")
+        && steps(&file).is_some_and(|steps| *steps == plain());
+    if !is_clip {
+        return Ok(tokenizer.to_owned());
+    }
+    if let Some(steps) = file
+        .pointer_mut("/normalizer/normalizers")
+        .and_then(Value::as_array_mut)
+    {
+        steps.splice(0..0, [straight(0), straight(1)]);
+    }
+    serde_json::to_vec(&file).map_err(|e| fail(e.to_string()))
+}
+
+/// Whether text for this `tokenizer.json` is cleaned as CLIP's training was.
+pub(super) fn cleans(file: &Value) -> bool {
+    steps(file).is_some_and(|steps| steps.starts_with(&[straight(0), straight(1)]))
+}
+
+fn steps(file: &Value) -> Option<&Vec<Value>> {
+    file.pointer("/normalizer/normalizers")?.as_array()
+}
+
+fn straight(index: usize) -> Value {
+    let (curled, straight) = STRAIGHT[index];
+    json!({"type": "Replace", "pattern": {"Regex": curled}, "content": straight})
+}
+
+/// What transformers normalizes.
+fn plain() -> [Value; 3] {
+    [
+        json!({"type": "NFC"}),
+        json!({"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}),
+        json!({"type": "Lowercase"}),
+    ]
 }
 
 #[cfg(test)]
