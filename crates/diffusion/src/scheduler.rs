@@ -6,16 +6,18 @@
 mod ddim;
 mod euler;
 mod flow;
+pub mod sigmas;
 mod training;
 
 use protocol::RequestError;
 use serde::{Deserialize, Serialize};
 
 pub use flow::FlowMatchEuler;
+pub use sigmas::Sigmas;
 pub use training::{BetaSchedule, Prediction, Spacing, TrainingSchedule};
 
 /// Schedulers that a manifest can name.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SchedulerKind {
     /// Euler steps through a rectified flow, see [`FlowMatchEuler`].
@@ -27,6 +29,17 @@ pub enum SchedulerKind {
 }
 
 impl SchedulerKind {
+    /// σ of the training's first and last timestep, where noise is added to pictures.
+    pub fn trained_sigmas(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::FlowMatchEuler => None,
+            Self::Ddim(training) | Self::EulerDiscrete(training) => {
+                let sigmas = euler::trained(training);
+                sigmas.first().copied().zip(sigmas.last().copied())
+            }
+        }
+    }
+
     /// The manifest's name of the scheduler.
     pub fn name(&self) -> &'static str {
         match self {
@@ -50,10 +63,16 @@ impl SchedulerKind {
     }
 
     /// What a manifest says that no schedule can be made of.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
+    pub fn fault(&self) -> Option<&'static str> {
         match self {
             Self::FlowMatchEuler => None,
-            Self::Ddim(training) | Self::EulerDiscrete(training) => training.fault(),
+            Self::Ddim(training) => {
+                let from_noise_alone = training.rescale_betas_zero_snr
+                    && training.prediction_type == Prediction::Epsilon;
+                let divides = "rescale_betas_zero_snr leaves nothing to tell the picture from where the denoiser answers with epsilon";
+                training.fault().or(from_noise_alone.then_some(divides))
+            }
+            Self::EulerDiscrete(training) => training.fault(),
         }
     }
 }
@@ -116,7 +135,7 @@ mod tests {
             "prediction_type": "epsilon", "timestep_spacing": "leading", "steps_offset": 1, "set_alpha_to_one": false}}"#;
         assert_eq!(read(ddim).map(|kind| kind.name()), Some("ddim"));
         assert_eq!(read("\"ddim\""), None);
-        assert_eq!(read(&ddim.replace("epsilon", "sample")), None);
+        assert_eq!(read(&ddim.replace("epsilon", "velocity")), None);
         assert_eq!(read(&ddim.replace("leading", "karras")), None);
     }
 
@@ -124,7 +143,11 @@ mod tests {
     #[test]
     fn a_denoiser_that_knows_the_picture_ends_there() {
         let (data, noise) = (0.25_f64, -1.5_f64);
-        for prediction_type in [Prediction::Epsilon, Prediction::VPrediction] {
+        for prediction_type in [
+            Prediction::Epsilon,
+            Prediction::VPrediction,
+            Prediction::Sample,
+        ] {
             for timestep_spacing in [Spacing::Leading, Spacing::Trailing, Spacing::Linspace] {
                 let training = TrainingSchedule {
                     prediction_type,
@@ -134,8 +157,8 @@ mod tests {
                 };
                 for steps in [1, 4, 20] {
                     for kind in [
-                        SchedulerKind::Ddim(training),
-                        SchedulerKind::EulerDiscrete(training),
+                        SchedulerKind::Ddim(training.clone()),
+                        SchedulerKind::EulerDiscrete(training.clone()),
                     ] {
                         let in_sigma = matches!(kind, SchedulerKind::EulerDiscrete(_));
                         // There DDIM's stride is not the distance of its timesteps, in diffusers as here.
@@ -157,6 +180,7 @@ mod tests {
                                 Prediction::VPrediction => {
                                     a.sqrt() * noise - (1.0 - a).sqrt() * data
                                 }
+                                Prediction::Sample => data,
                             };
                             let seen = f64::from(step.denoised.0) * x
                                 + f64::from(step.denoised.1) * answer;

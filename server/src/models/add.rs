@@ -1,8 +1,11 @@
 //! `demo-hub models add`: a package of an ONNX export in the folder layout of diffusers.
 
+mod autoencoder;
 mod download;
 mod graphs;
+mod json;
 mod pack;
+mod pipeline;
 mod scheduler;
 mod source;
 mod tokenizer;

@@ -252,3 +252,173 @@ async fn another_file_than_the_hubs_is_refused() {
     let error = models(dir.path(), &add).await.unwrap_err();
     assert!(error.contains("no model_index.json"), "{error}");
 }
+
+/// An export in the folder layout of diffusers, of the small graphs of crates/diffusion/tests/data/tiles.
+fn export(pipeline: &str, scheduler: &Value, tokenizer: &[(&str, Value)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let data = models_dir().join("../crates/diffusion/tests/data");
+    let folder = |name: &str| {
+        let folder = dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    };
+    for (part, graph) in [
+        ("text_encoder", "text_encoder"),
+        ("unet", "denoiser"),
+        ("vae_decoder", "decoder"),
+    ] {
+        let graph = data.join(format!("tiles/{graph}.onnx"));
+        fs::copy(graph, folder(part).join("model.onnx")).unwrap();
+    }
+    let words = folder("tokenizer");
+    for name in ["vocab.json", "merges.txt"] {
+        fs::copy(data.join("clip").join(name), words.join(name)).unwrap();
+    }
+    for (name, content) in tokenizer {
+        fs::write(words.join(name), content.to_string()).unwrap();
+    }
+    let write =
+        |path: std::path::PathBuf, content: Value| fs::write(path, content.to_string()).unwrap();
+    write(
+        folder("scheduler").join("scheduler_config.json"),
+        scheduler.clone(),
+    );
+    let autoencoder = json!({"scaling_factor": 0.18215, "block_out_channels": [4, 8, 8]});
+    write(dir.path().join("vae_decoder/config.json"), autoencoder);
+    write(
+        dir.path().join("model_index.json"),
+        json!({"_class_name": pipeline}),
+    );
+    dir
+}
+
+/// Packs an export: what was said, and the package's folder in `models`.
+async fn add(
+    models_dir: &Path,
+    export: &tempfile::TempDir,
+) -> (Result<String, String>, std::path::PathBuf) {
+    let folder = export.path().to_str().unwrap();
+    let line = ["add", folder, "--id", "test/x", "--license", "mit"];
+    (models(models_dir, &line).await, models_dir.join("test--x"))
+}
+
+fn parsed(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn stable_diffusion(class: &str, more: Value) -> Value {
+    let mut config = json!({
+        "_class_name": class, "_diffusers_version": "0.3.0", "beta_start": 0.00085, "beta_end": 0.012,
+        "beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "trained_betas": null
+    });
+    for (name, value) in more.as_object().unwrap() {
+        config[name] = value.clone();
+    }
+    config
+}
+
+/// Configurations of 2022: `OnnxStableDiffusionPipeline` takes timesteps 951 to 1 in 20 steps whatever they say of the
+/// offset, and clips no latents.
+#[tokio::test]
+async fn old_exports_are_packed_as_their_pipeline_takes_them() {
+    let cases = [
+        (
+            "PNDMScheduler",
+            json!({"skip_prk_steps": true}),
+            "steps_offset",
+        ),
+        (
+            "DDIMScheduler",
+            json!({"steps_offset": 0, "clip_sample": false, "set_alpha_to_one": false}),
+            "steps_offset",
+        ),
+        (
+            "DDIMScheduler",
+            json!({"steps_offset": 1, "clip_sample": true, "set_alpha_to_one": false}),
+            "clip_sample",
+        ),
+    ];
+    for (class, more, overruled) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let export = export(
+            "OnnxStableDiffusionPipeline",
+            &stable_diffusion(class, more),
+            &[],
+        );
+        let (said, package) = add(dir.path(), &export).await;
+        let said = said.unwrap();
+        assert!(
+            said.contains(overruled) && said.contains("OnnxStableDiffusionPipeline"),
+            "{said}"
+        );
+        let manifest = fs::read(package.join("manifest.json")).unwrap();
+        let manifest = diffusion::Manifest::parse(&manifest).unwrap();
+        let steps = manifest.scheduler.schedule(20).unwrap().steps;
+        let timesteps: Vec<f32> = steps.iter().map(|step| step.timestep).collect();
+        let expected: Vec<f32> = (0..20).rev().map(|i| (i * 50 + 1) as f32).collect();
+        assert_eq!(timesteps, expected, "{class}");
+    }
+    // What no step can do is refused before anything is written.
+    let dir = tempfile::tempdir().unwrap();
+    let clipped = stable_diffusion("DDIMScheduler", json!({"clip_sample": true}));
+    let export = export("ORTStableDiffusionPipeline", &clipped, &[]);
+    let (said, package) = add(dir.path(), &export).await;
+    assert!(said.unwrap_err().contains("clip_sample"));
+    assert!(!package.exists());
+}
+
+/// A number that Python writes and JSON does not have, as every solver's configuration has it.
+#[tokio::test]
+async fn infinity_in_a_configuration_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = stable_diffusion(
+        "DPMSolverMultistepScheduler",
+        json!({"use_karras_sigmas": true}),
+    );
+    let export = export("StableDiffusionPipeline", &config, &[]);
+    let path = export.path().join("scheduler/scheduler_config.json");
+    let written = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        written.replacen('{', r#"{"lambda_min_clipped": -Infinity, "#, 1),
+    )
+    .unwrap();
+    let (said, package) = add(dir.path(), &export).await;
+    assert!(said.unwrap().contains("lambda_min_clipped"));
+    let scheduler = &parsed(&package.join("manifest.json"))["scheduler"]["euler-discrete"];
+    assert_eq!(scheduler["sigmas"]["spread"], "karras");
+    assert_eq!(scheduler["timestep_spacing"], "linspace");
+}
+
+#[tokio::test]
+async fn learned_words_get_into_the_package() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = stable_diffusion("DDIMScheduler", json!({}));
+    let words = json!({"<cat-toy>": 538, "<cat-toy>_1": 539});
+    let export = export(
+        "OnnxStableDiffusionPipeline",
+        &config,
+        &[("added_tokens.json", words)],
+    );
+    let (said, package) = add(dir.path(), &export).await;
+    said.unwrap();
+    let added = parsed(&package.join("tokenizer.json"))["added_tokens"].clone();
+    let added: Vec<(&str, u64)> = added
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|word| {
+            (
+                word["content"].as_str().unwrap(),
+                word["id"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("<|startoftext|>", 536),
+        ("<|endoftext|>", 537),
+        ("<cat-toy>", 538),
+        ("<cat-toy>_1", 539),
+    ];
+    assert_eq!(added, expected);
+}

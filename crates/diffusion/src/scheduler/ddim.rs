@@ -27,6 +27,7 @@ pub(super) fn schedule(training: &TrainingSchedule, steps: u32) -> Schedule {
         let (picture, direction) = match training.prediction_type {
             Prediction::Epsilon => ((1.0 / signal, -noise / signal), (0.0, 1.0)),
             Prediction::VPrediction => ((signal, -noise), (noise, signal)),
+            Prediction::Sample => ((0.0, 1.0), (1.0 / noise, -signal / noise)),
         };
         let (to_picture, to_noise) = (next.sqrt(), (1.0 - next).sqrt());
         ScheduledStep {

@@ -3,11 +3,13 @@
 use protocol::RequestError;
 use serde::{Deserialize, Serialize};
 
+use super::sigmas::Sigmas;
+
 /// Longest training schedule accepted.
 const MAX_TRAIN_TIMESTEPS: u32 = 100_000;
 
 /// How noise grew over the training's timesteps, and how inference picks among them.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingSchedule {
     /// Timesteps of the training.
@@ -28,6 +30,20 @@ pub struct TrainingSchedule {
     /// DDIM: whether the last step goes to no noise at all, instead of to the noise of timestep 0.
     #[serde(default)]
     pub set_alpha_to_one: bool,
+    /// β of every timestep, in place of `beta_schedule`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_betas: Option<Vec<f64>>,
+    /// Whether β is rescaled so that nothing of the picture is left at the last timestep (Lin et al., arXiv:2305.08891,
+    /// algorithm 1).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rescale_betas_zero_snr: bool,
+    /// Euler: how the noise levels of the steps are chosen.
+    #[serde(default, skip_serializing_if = "Sigmas::is_default")]
+    pub sigmas: Sigmas,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// How β grows from start to end.
@@ -50,6 +66,8 @@ pub enum Prediction {
     Epsilon,
     /// The velocity `√ᾱ ε − √(1−ᾱ) x₀` (Salimans & Ho, arXiv:2202.00512).
     VPrediction,
+    /// The picture.
+    Sample,
 }
 
 /// Which timesteps inference takes (Lin et al., arXiv:2305.08891, table 2).
@@ -76,6 +94,9 @@ impl TrainingSchedule {
             timestep_spacing: Spacing::Leading,
             steps_offset: 1,
             set_alpha_to_one: false,
+            trained_betas: None,
+            rescale_betas_zero_snr: false,
+            sigmas: Sigmas::default(),
         }
     }
 
@@ -88,8 +109,16 @@ impl TrainingSchedule {
             Some("beta_start and beta_end are not between 0 and 1")
         } else if self.steps_offset >= self.num_train_timesteps {
             Some("steps_offset is beyond the training's timesteps")
+        } else if let Some(betas) = &self.trained_betas {
+            if betas.len() != self.num_train_timesteps as usize {
+                Some("trained_betas are not one for each of num_train_timesteps")
+            } else if !betas.iter().copied().all(beta) {
+                Some("trained_betas are not all between 0 and 1")
+            } else {
+                self.sigmas.fault()
+            }
         } else {
-            None
+            self.sigmas.fault()
         }
     }
 
@@ -107,32 +136,62 @@ impl TrainingSchedule {
         })
     }
 
-    /// ᾱ of every timestep: the share of the picture in the noisy one.
+    /// ᾱ of every timestep: the share of the picture in the noisy one. As in diffusers, β and 1 - β have single precision.
     pub fn alphas_cumprod(&self) -> Vec<f64> {
+        let betas = self.betas();
+        if !self.rescale_betas_zero_snr {
+            return cumulated(betas);
+        }
+        let roots: Vec<f32> = cumulated(betas)
+            .iter()
+            .map(|&a| (a as f32).sqrt())
+            .collect();
+        let (first, last) = match roots[..] {
+            [first, .., last] => (first, last),
+            _ => return Vec::new(),
+        };
+        let bars = roots
+            .iter()
+            .map(|root| ((root - last) * (first / (first - last))).powi(2));
+        let mut before = 1.0;
+        let betas = bars.map(|bar: f32| {
+            let beta = 1.0 - bar / before;
+            before = bar;
+            beta
+        });
+        cumulated(betas.collect())
+    }
+
+    fn betas(&self) -> Vec<f32> {
         let n = self.num_train_timesteps;
-        let between =
-            |start: f64, end: f64, i: u32| start + (end - start) * f64::from(i) / f64::from(n - 1);
+        if let Some(betas) = &self.trained_betas {
+            return betas.iter().map(|&beta| beta as f32).collect();
+        }
+        // As torch.linspace: from both ends to the middle.
+        let between = |start: f64, end: f64, i: u32| {
+            let (start, end) = (start as f32, end as f32);
+            let step = (end - start) / (n - 1) as f32;
+            if i < n / 2 {
+                start + step * i as f32
+            } else {
+                end - step * (n - 1 - i) as f32
+            }
+        };
         let alpha_bar = |t: f64| {
             let angle = (t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
             libm::cos(angle).powi(2)
         };
         let part = |i: u32| f64::from(i) / f64::from(n);
-        let mut product = 1.0;
-        (0..n)
-            .map(|i| {
-                let beta = match self.beta_schedule {
-                    BetaSchedule::Linear => between(self.beta_start, self.beta_end, i),
-                    BetaSchedule::ScaledLinear => {
-                        between(self.beta_start.sqrt(), self.beta_end.sqrt(), i).powi(2)
-                    }
-                    BetaSchedule::SquaredcosCapV2 => {
-                        (1.0 - alpha_bar(part(i + 1)) / alpha_bar(part(i))).min(0.999)
-                    }
-                };
-                product *= 1.0 - beta;
-                product
-            })
-            .collect()
+        let beta = |i: u32| match self.beta_schedule {
+            BetaSchedule::Linear => between(self.beta_start, self.beta_end, i),
+            BetaSchedule::ScaledLinear => {
+                between(self.beta_start.sqrt(), self.beta_end.sqrt(), i).powi(2)
+            }
+            BetaSchedule::SquaredcosCapV2 => {
+                (1.0 - alpha_bar(part(i + 1)) / alpha_bar(part(i))).min(0.999) as f32
+            }
+        };
+        (0..n).map(beta).collect()
     }
 
     /// The timesteps of [`Spacing::Leading`] and [`Spacing::Trailing`], from noise to picture; `None` for
@@ -165,4 +224,14 @@ impl TrainingSchedule {
         let gaps = f64::from(steps.max(2) - 1);
         (0..steps).rev().map(move |i| last * f64::from(i) / gaps)
     }
+}
+
+/// Products of 1 - β, which are kept in single precision.
+fn cumulated(betas: Vec<f32>) -> Vec<f64> {
+    let mut product = 1.0;
+    let mut next = |beta: f32| {
+        product *= f64::from(1.0 - beta);
+        f64::from(product as f32)
+    };
+    betas.into_iter().map(&mut next).collect()
 }

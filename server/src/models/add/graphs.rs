@@ -1,5 +1,8 @@
 //! The ONNX graphs of a folder, their ports and sizes.
 
+mod sizes;
+mod table;
+
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +12,8 @@ use onnx_gpu::DType;
 use onnx_gpu::proto::{Contents, Dim, Model, ValueInfo};
 use serde_json::Value;
 
-use super::source::json;
+use super::json::json;
+use super::pipeline::Pipeline;
 
 /// Largest graph that is read: what a file of this format can hold.
 const MAX_GRAPH_BYTES: u64 = 2 << 30;
@@ -27,6 +31,8 @@ pub(super) struct Graphs {
     pub image: [usize; 2],
     /// Tokens that the text encoder takes, where the graphs say.
     pub length: Option<usize>,
+    /// Ids that the text encoder has embeddings of, from 0 on, where graph or configuration say.
+    pub rows: Option<usize>,
 }
 
 /// A graph.
@@ -34,6 +40,8 @@ pub(super) struct Graph {
     pub bytes: Vec<u8>,
     inputs: Vec<ValueInfo>,
     outputs: Vec<ValueInfo>,
+    /// Rows of the table that its first input picks from.
+    rows: Option<usize>,
     /// Ports in the order of the manifest, open dimensions by what they stand for.
     ports: Ports,
 }
@@ -52,7 +60,12 @@ enum Size {
 }
 
 /// Reads the graphs below `folder`.
-pub(super) fn read(folder: &Path, autoencoder: &Value) -> anyhow::Result<Graphs> {
+pub(super) fn read(
+    folder: &Path,
+    autoencoder: Option<&Value>,
+    pipeline: Pipeline,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Graphs> {
     let mut text_encoder = Graph::read(folder, "text_encoder")?;
     let mut denoiser = Graph::read(folder, "unet")?;
     let mut decoder = Graph::read(folder, "vae_decoder")?;
@@ -76,17 +89,25 @@ pub(super) fn read(folder: &Path, autoencoder: &Value) -> anyhow::Result<Graphs>
     let timestep = denoiser.input("the timestep", &["timestep", "t"])?;
     let states = denoiser.input("the hidden states", &["encoder_hidden_states"])?;
     denoiser.has_no_more_than(3)?;
-    let side = number(&unet_config, "sample_size");
+    let fixed_by_pipeline = pipeline.fixed();
+    // The default of UNet2DConditionModel, where it has a configuration at all.
+    let channels = number(&unet_config, "in_channels")
+        .or(unet_config.is_object().then_some(4))
+        .or(fixed_by_pipeline.map(|fixed| fixed.channels));
+    let stated = sizes::stated(&unet_config, pipeline)?;
+    let [height, width] = match (stated, fixed_by_pipeline) {
+        (Some(stated), _) => stated.sides.map(Some),
+        (None, Some(fixed)) => [Some(fixed.side); 2],
+        (None, None) => [None; 2],
+    };
     let latents = [
-        known(
-            &sample,
-            1,
-            number(&unet_config, "in_channels"),
-            "channels of the latents",
-        )?,
-        known(&sample, 2, side, "height of the latents")?,
-        known(&sample, 3, side, "width of the latents")?,
+        known(&sample, 1, channels, "channels of the latents")?,
+        known(&sample, 2, height, "height of the latents")?,
+        known(&sample, 3, width, "width of the latents")?,
     ];
+    if fixed(&sample, 2).is_none() {
+        notes.extend(stated.and_then(|stated| stated.note(pipeline)));
+    }
     let [ids] = &text_encoder.inputs[..] else {
         bail!(
             "the text encoder takes {}; token ids alone can be given",
@@ -108,7 +129,7 @@ pub(super) fn read(folder: &Path, autoencoder: &Value) -> anyhow::Result<Graphs>
     decoder.has_no_more_than(1)?;
     let picture = decoder.output("the picture", &["sample", "image"])?;
     let blocks = autoencoder
-        .get("block_out_channels")
+        .and_then(|config| config.get("block_out_channels"))
         .and_then(Value::as_array);
     let scale = 1 << blocks.map_or(3, |blocks| blocks.len().saturating_sub(1).min(8));
     let image = [1, 2].map(|side| fixed(&picture, side + 1).unwrap_or(latents[side] * scale));
@@ -135,6 +156,7 @@ pub(super) fn read(folder: &Path, autoencoder: &Value) -> anyhow::Result<Graphs>
         outputs: vec![(picture, vec![Is(1), Is(3), Is(image[0]), Is(image[1])])],
     };
     Ok(Graphs {
+        rows: text_encoder.rows.or(number(&text_config, "vocab_size")),
         text_encoder,
         denoiser,
         decoder,
@@ -177,8 +199,12 @@ impl Graph {
             .inputs
             .iter()
             .filter(|input| !constants.contains(&*input.name));
+        let inputs: Vec<ValueInfo> = inputs.cloned().collect();
         Ok(Self {
-            inputs: inputs.cloned().collect(),
+            rows: inputs
+                .first()
+                .and_then(|input| table::rows(&graph, &input.name)),
+            inputs,
             outputs: graph.outputs.clone(),
             bytes,
             ports: Ports::default(),

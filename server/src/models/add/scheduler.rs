@@ -1,165 +1,244 @@
 //! `scheduler_config.json` of diffusers.
 
+mod options;
+
 use anyhow::{Context, bail, ensure};
+use diffusion::scheduler::sigmas::{Sigmas, Spread};
 use diffusion::scheduler::{SchedulerKind, TrainingSchedule};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-/// Options that change the steps and are not supported; they must be absent, null or this.
-const UNSUPPORTED: [(&str, bool); 6] = [
-    ("clip_sample", false),
-    ("thresholding", false),
-    ("rescale_betas_zero_snr", false),
-    ("use_karras_sigmas", false),
-    ("use_exponential_sigmas", false),
-    ("use_beta_sigmas", false),
-];
-/// Schedulers of the same noise: a model trained with it can be sampled by any of them.
-const OTHERS: [&str; 9] = [
-    "PNDMScheduler",
-    "LMSDiscreteScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "UniPCMultistepScheduler",
-    "HeunDiscreteScheduler",
-    "DEISMultistepScheduler",
-    "DDPMScheduler",
-    "EulerAncestralDiscreteScheduler",
+use super::pipeline::Pipeline;
+use options::{Fate, Sampling, fate, is_of_another_class, of_class};
+
+/// Spreads of noise levels by the option that asks for each.
+const SPREADS: [(&str, Spread); 3] = [
+    ("use_karras_sigmas", Spread::Karras),
+    ("use_exponential_sigmas", Spread::Exponential),
+    ("use_beta_sigmas", Spread::Beta),
 ];
 
-/// The scheduler, and a note where another one takes the place of the configured one.
-pub(super) fn read(config: &Value) -> anyhow::Result<(SchedulerKind, Option<String>)> {
+/// The scheduler, and notes where something else than the file says holds.
+pub(super) fn read(
+    config: &Value,
+    pipeline: Pipeline,
+) -> anyhow::Result<(SchedulerKind, Vec<String>)> {
+    let config = config
+        .as_object()
+        .context("scheduler_config.json is no table")?;
     let class = config
         .get("_class_name")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let is_ddim = class == "DDIMScheduler";
-    let stands_in = OTHERS.contains(&class);
-    ensure!(
-        is_ddim || stands_in || class == "EulerDiscreteScheduler",
-        "scheduler_config.json names {class:?}, which is not supported"
-    );
-    // A stand-in takes the noise of the configuration, not the sampling options of another scheduler.
-    for (option, neutral) in UNSUPPORTED {
-        let wanted = config
-            .get(option)
-            .and_then(Value::as_bool)
-            .unwrap_or(neutral);
-        let of_ddim_alone = option == "clip_sample" || option == "thresholding";
-        let counts = match option {
-            "rescale_betas_zero_snr" => true,
-            _ if of_ddim_alone => is_ddim,
-            _ => class == "EulerDiscreteScheduler",
-        };
-        ensure!(
-            !counts || wanted == neutral,
-            "{option} of {class} is not supported"
+    let (Some(sampling), Some(defaults)) = (Sampling::of(class), of_class(class)) else {
+        bail!("scheduler_config.json names {class:?}, which is not supported");
+    };
+    let mut options = Options {
+        class,
+        values: stated(config, class, defaults)?,
+        notes: Vec::new(),
+    };
+    if pipeline.overrules_schedulers() {
+        options.overrule(
+            "steps_offset",
+            |offset| *offset != json!(1),
+            json!(1),
+            pipeline,
+        );
+        options.overrule(
+            "clip_sample",
+            |clips| *clips == json!(true),
+            json!(false),
+            pipeline,
         );
     }
-    let trained = config
-        .get("trained_betas")
-        .is_some_and(|betas| !betas.is_null());
-    ensure!(!trained, "trained_betas of {class} is not supported");
-    let mut training = Map::new();
-    // Defaults are those of diffusers' schedulers.
-    for (name, default) in [
-        ("num_train_timesteps", json!(1000)),
-        ("beta_start", json!(0.0001)),
-        ("beta_end", json!(0.02)),
-        ("beta_schedule", json!("linear")),
-        ("prediction_type", json!("epsilon")),
-        (
-            "timestep_spacing",
-            json!(if class == "EulerDiscreteScheduler" {
-                "linspace"
-            } else {
-                "leading"
-            }),
-        ),
-        ("steps_offset", json!(0)),
-    ] {
-        let value = config.get(name).filter(|value| !value.is_null());
-        training.insert(name.to_owned(), value.cloned().unwrap_or(default));
+    options.refuse(sampling)?;
+    let kind = options.kind(sampling)?;
+    if let Some(fault) = kind.fault() {
+        bail!("the settings of {class} make no schedule: {fault}");
     }
-    if is_ddim {
-        let value = config
-            .get("set_alpha_to_one")
-            .and_then(Value::as_bool)
-            .unwrap_or(true);
-        training.insert("set_alpha_to_one".to_owned(), json!(value));
-    }
-    let training: TrainingSchedule = serde_json::from_value(Value::Object(training))
-        .with_context(|| format!("a setting of {class} is not supported"))?;
-    let kind = if is_ddim {
-        SchedulerKind::Ddim(training)
-    } else {
-        SchedulerKind::EulerDiscrete(training)
-    };
     if kind.schedule(1).is_err() {
         bail!("the settings of {class} make no schedule");
     }
-    let note = stands_in.then(|| {
-        format!("{class} is not there; Euler steps through the same noise take its place")
-    });
-    Ok((kind, note))
+    if matches!(sampling, Sampling::InPlace { .. }) {
+        options.notes.push(options.in_place(config, sampling));
+    }
+    Ok((kind, options.notes))
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
+/// The file's options over the defaults of its class.
+fn stated(
+    config: &Map<String, Value>,
+    class: &str,
+    defaults: &Map<String, Value>,
+) -> anyhow::Result<Map<String, Value>> {
+    // Options that the file's writer left at its class's defaults, which may have changed since.
+    let left: Vec<&str> = config
+        .get("_use_default_values")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut values = defaults.clone();
+    for (key, value) in config {
+        if let Some(known) = values.get_mut(key) {
+            match value {
+                _ if left.contains(&&**key) => {}
+                // Python takes None for false.
+                Value::Null if known.is_boolean() => *known = json!(false),
+                Value::Null => {}
+                value => known.clone_from(value),
+            }
+        } else if key == "predict_epsilon" {
+            ensure!(
+                value == &json!(true) || config.contains_key("prediction_type"),
+                "predict_epsilon of {class} is {value}; prediction_type took its place"
+            );
+        } else {
+            ensure!(
+                is_of_another_class(key),
+                "scheduler_config.json has the option {key}, which no scheduler of diffusers is known to have"
+            );
+        }
+    }
+    Ok(values)
+}
 
-    /// The configuration of Stable Diffusion 1.5.
-    fn sd15() -> Value {
-        json!({
-            "_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "beta_end": 0.012, "beta_schedule": "scaled_linear",
-            "beta_start": 0.00085, "num_train_timesteps": 1000, "set_alpha_to_one": false, "skip_prk_steps": true,
-            "steps_offset": 1, "trained_betas": null, "clip_sample": false
+/// The options of a class.
+struct Options<'a> {
+    class: &'a str,
+    values: Map<String, Value>,
+    notes: Vec<String>,
+}
+
+impl Options<'_> {
+    /// What the pipeline says, whatever the file does, where the class has the option at all.
+    fn overrule(
+        &mut self,
+        option: &str,
+        objects: fn(&Value) -> bool,
+        with: Value,
+        pipeline: Pipeline,
+    ) {
+        if let Some(value) = self.values.get_mut(option).filter(|value| objects(value)) {
+            let (class, pipeline) = (self.class, pipeline.name());
+            let note = format!("{option} of {class} is {value}; {pipeline} takes {with}");
+            self.notes.push(note);
+            *value = with;
+        }
+    }
+
+    fn refuse(&self, sampling: Sampling) -> anyhow::Result<()> {
+        let class = self.class;
+        for (option, value) in &self.values {
+            match fate(sampling, option) {
+                Some(Fate::Off) => ensure!(
+                    matches!(value, Value::Null | Value::Bool(false)),
+                    "{option} of {class} is {value}, which is not supported"
+                ),
+                Some(Fate::NotLearned) => ensure!(
+                    value.is_null()
+                        || value
+                            .as_str()
+                            .is_some_and(|kind| kind.starts_with("fixed_")),
+                    "{option} of {class} is {value}: denoisers that answer with a variance are not supported"
+                ),
+                Some(Fate::Applied | Fate::Idle | Fate::Sampler) => {}
+                None => bail!("{option} of {class} is not supported"),
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&self, sampling: Sampling) -> anyhow::Result<SchedulerKind> {
+        let training = TrainingSchedule {
+            num_train_timesteps: self.get("num_train_timesteps")?,
+            beta_start: self.get("beta_start")?,
+            beta_end: self.get("beta_end")?,
+            beta_schedule: self.get("beta_schedule")?,
+            trained_betas: self.get("trained_betas")?,
+            prediction_type: self.get("prediction_type")?,
+            timestep_spacing: self.or("timestep_spacing", json!("linspace"))?,
+            steps_offset: self.or("steps_offset", json!(0))?,
+            set_alpha_to_one: sampling == Sampling::Ddim && self.get("set_alpha_to_one")?,
+            rescale_betas_zero_snr: self.or("rescale_betas_zero_snr", json!(false))?,
+            sigmas: Sigmas {
+                spread: self.spread()?,
+                interpolation: self.or("interpolation_type", json!("linear"))?,
+                last: self.or("final_sigmas_type", json!("zero"))?,
+                min: self.or("sigma_min", Value::Null)?,
+                max: self.or("sigma_max", Value::Null)?,
+                time: self.or("timestep_type", json!("discrete"))?,
+            },
+        };
+        let mut kind = match sampling {
+            Sampling::Ddim => SchedulerKind::Ddim(training),
+            Sampling::Euler | Sampling::InPlace { .. } => SchedulerKind::EulerDiscrete(training),
+        };
+        let ends = kind.trained_sigmas();
+        if let (SchedulerKind::EulerDiscrete(training), Some((min, max))) = (&mut kind, ends)
+            && sampling == (Sampling::InPlace { whole_range: true })
+            && training.sigmas.spread != Spread::Trained
+        {
+            training.sigmas.min.get_or_insert(min);
+            training.sigmas.max.get_or_insert(max);
+        }
+        Ok(kind)
+    }
+
+    fn spread(&self) -> anyhow::Result<Spread> {
+        let mut found = Spread::Trained;
+        for (option, spread) in SPREADS {
+            if self.or::<bool>(option, json!(false))? {
+                ensure!(
+                    found == Spread::Trained,
+                    "{option} of {} is true beside another spread of noise levels",
+                    self.class
+                );
+                found = spread;
+            }
+        }
+        Ok(found)
+    }
+
+    fn get<T: DeserializeOwned>(&self, option: &str) -> anyhow::Result<T> {
+        self.or(option, Value::Null)
+    }
+
+    /// An option; `other` where the class does not have it.
+    fn or<T: DeserializeOwned>(&self, option: &str, other: Value) -> anyhow::Result<T> {
+        let value = self.values.get(option).cloned().unwrap_or(other);
+        let shown = value.to_string();
+        let shown = shown.get(..80).unwrap_or(&shown);
+        serde_json::from_value(value).with_context(|| {
+            format!(
+                "{option} of {} is {shown}, which is not supported",
+                self.class
+            )
         })
     }
 
-    #[test]
-    fn stable_diffusion_is_sampled_by_euler_steps() {
-        let (kind, note) = read(&sd15()).unwrap();
-        assert_eq!(
-            kind,
-            SchedulerKind::EulerDiscrete(TrainingSchedule::stable_diffusion())
+    /// That Euler steps take the class's place, and which of the file's options have no part in them.
+    fn in_place(&self, config: &Map<String, Value>, sampling: Sampling) -> String {
+        let left: Vec<&str> = self
+            .values
+            .keys()
+            .filter(|option| fate(sampling, option) == Some(Fate::Sampler))
+            .filter(|option| config.contains_key(*option))
+            .map(|option| &**option)
+            .collect();
+        let mut note = format!(
+            "{} is not there; Euler steps through the same noise take its place",
+            self.class
         );
-        assert!(note.unwrap().contains("PNDMScheduler"));
-    }
-
-    #[test]
-    fn ddim_and_euler_are_taken_as_they_are() {
-        let mut config = sd15();
-        config["_class_name"] = json!("DDIMScheduler");
-        let (kind, note) = read(&config).unwrap();
-        assert_eq!(
-            kind,
-            SchedulerKind::Ddim(TrainingSchedule::stable_diffusion())
-        );
-        assert_eq!(note, None);
-        config["_class_name"] = json!("EulerDiscreteScheduler");
-        config["timestep_spacing"] = json!("trailing");
-        assert!(
-            matches!(read(&config).unwrap().0, SchedulerKind::EulerDiscrete(t) if t.timestep_spacing == diffusion::scheduler::Spacing::Trailing)
-        );
-    }
-
-    #[test]
-    fn what_would_be_sampled_wrongly_is_refused() {
-        for (class, option, value) in [
-            ("DDIMScheduler", "clip_sample", json!(true)),
-            ("DDIMScheduler", "prediction_type", json!("sample")),
-            ("DDIMScheduler", "rescale_betas_zero_snr", json!(true)),
-            ("EulerDiscreteScheduler", "use_karras_sigmas", json!(true)),
-            ("EulerDiscreteScheduler", "trained_betas", json!([0.1, 0.2])),
-            ("EulerDiscreteScheduler", "num_train_timesteps", json!(-1)),
-            ("FlowMatchEulerDiscreteScheduler", "shift", json!(3.0)),
-            ("LCMScheduler", "steps_offset", json!(1)),
-        ] {
-            let mut config = sd15();
-            config["_class_name"] = json!(class);
-            config[option] = value;
-            assert!(read(&config).is_err(), "{class} {option}");
+        if !left.is_empty() {
+            note.push_str(", and its own settings have no part in them: ");
+            note.push_str(&left.join(", "));
         }
+        note
     }
 }
+
+#[cfg(test)]
+mod tests;

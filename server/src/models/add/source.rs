@@ -3,25 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use diffusion::scheduler::SchedulerKind;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::graphs::Graphs;
+use super::json::json;
+use super::pipeline::Pipeline;
 use super::tokenizer::Vocabulary;
-use super::{graphs, scheduler, tokenizer};
-
-/// Pipelines whose graphs are wired as Stable Diffusion's.
-const PIPELINES: [&str; 3] = [
-    "StableDiffusionPipeline",
-    "OnnxStableDiffusionPipeline",
-    "ORTStableDiffusionPipeline",
-];
-/// Largest JSON file that is read, in bytes.
-const MAX_JSON_BYTES: u64 = 64 << 20;
-/// Scale of the latents where the autoencoder's configuration names none: the default of diffusers' `AutoencoderKL`.
-const DEFAULT_SCALING_FACTOR: f64 = 0.18215;
+use super::{autoencoder, graphs, scheduler, tokenizer};
 
 /// Everything of the folder that a package is made of.
 pub(super) struct Source {
@@ -40,40 +30,32 @@ impl Source {
             .get("_class_name")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        ensure!(
-            PIPELINES.contains(&class),
-            "model_index.json names the pipeline {class:?}; {} can be packed",
-            PIPELINES.join(", ")
-        );
+        let pipeline = Pipeline::of(class).with_context(|| {
+            let known = Pipeline::names();
+            format!("model_index.json names the pipeline {class:?}; {known} can be packed")
+        })?;
         ensure!(
             !folder.join("transformer").is_dir() || folder.join("unet").is_dir(),
             "the denoiser is a transformer; models with a unet can be packed"
         );
-        let (scheduler, note) =
-            scheduler::read(&json(&folder.join("scheduler/scheduler_config.json"))?)?;
+        let config = json(&folder.join("scheduler/scheduler_config.json"))?;
+        let (scheduler, mut notes) = scheduler::read(&config, pipeline)?;
         let autoencoder = ["vae_decoder", "vae"]
             .map(|name| folder.join(name).join("config.json"))
             .into_iter()
             .find(|path| path.is_file());
-        let autoencoder: Value = match autoencoder {
-            Some(path) => json(&path)?,
-            None => Value::Null,
-        };
-        if let Some(shift) = autoencoder.get("shift_factor").and_then(Value::as_f64) {
-            ensure!(
-                shift == 0.0,
-                "the autoencoder shifts its latents; such models cannot be packed"
-            );
-        }
-        let scale = autoencoder.get("scaling_factor").and_then(Value::as_f64);
-        let graphs = graphs::read(folder, &autoencoder)?;
-        let vocabulary = tokenizer::read(&folder.join("tokenizer"), graphs.length)?;
+        let autoencoder: Option<Value> = autoencoder.map(|path| json(&path)).transpose()?;
+        let graphs = graphs::read(folder, autoencoder.as_ref(), pipeline, &mut notes)?;
+        let (latent_scale, note) = autoencoder::scale(autoencoder.as_ref(), pipeline)?;
+        notes.extend(note);
+        let takes = tokenizer::Takes::from(&graphs);
+        let vocabulary = tokenizer::read(&folder.join("tokenizer"), takes)?;
         Ok(Self {
             vocabulary,
             graphs,
             scheduler,
-            latent_scale: scale.unwrap_or(DEFAULT_SCALING_FACTOR) as f32,
-            notes: note.into_iter().collect(),
+            latent_scale,
+            notes,
         })
     }
 }
@@ -93,25 +75,6 @@ pub(super) fn license(folder: &Path) -> Option<String> {
         "other" => value("license_name"),
         license => Some(license.to_owned()),
     }
-}
-
-/// Reads a JSON file of bounded size.
-pub(super) fn json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let bytes = bytes(path)?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is not readable", path.display()))
-}
-
-pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let Ok(meta) = fs::metadata(path) else {
-        bail!("{} is missing", path.display());
-    };
-    ensure!(
-        meta.len() <= MAX_JSON_BYTES,
-        "{} has {} bytes, more than {MAX_JSON_BYTES}",
-        path.display(),
-        meta.len()
-    );
-    fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
 #[cfg(test)]

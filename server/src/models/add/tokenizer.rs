@@ -1,13 +1,21 @@
 //! The `tokenizer` folder.
 
+mod words;
+
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use diffusion::manifest::TokenizerSettings;
+use diffusion::tokenizer::words::with_words;
 use diffusion::tokenizer::{Tokenizer, clip};
 use serde_json::Value;
 
-use super::source::{bytes, json};
+use super::graphs::Graphs;
+use super::json::{bytes, json};
+use words::Words;
+
+/// Classes of transformers that `vocab.json` and `merges.txt` are read for.
+const CLIP_CLASSES: [&str; 2] = ["CLIPTokenizer", "CLIPTokenizerFast"];
 
 /// A `tokenizer.json` and how it is used.
 pub(super) struct Vocabulary {
@@ -15,24 +23,65 @@ pub(super) struct Vocabulary {
     pub settings: TokenizerSettings,
 }
 
-/// Reads a `tokenizer.json`, or makes one of CLIP's files; `length` is what the text encoder takes.
-pub(super) fn read(folder: &Path, length: Option<usize>) -> anyhow::Result<Vocabulary> {
-    let ready = folder.join("tokenizer.json");
-    let tokenizer = if ready.is_file() {
-        bytes(&ready)?
-    } else {
-        let merges = String::from_utf8(bytes(&folder.join("merges.txt"))?)
-            .context("merges.txt is no UTF-8")?;
-        clip::tokenizer_json(&bytes(&folder.join("vocab.json"))?, &merges)?
-    };
+/// What the text encoder takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Takes {
+    /// Tokens of a text, where the graphs say.
+    pub length: Option<usize>,
+    /// Rows of its table of embeddings, where graph or configuration say.
+    pub rows: Option<usize>,
+}
+
+impl From<&Graphs> for Takes {
+    fn from(graphs: &Graphs) -> Self {
+        Self {
+            length: graphs.length,
+            rows: graphs.rows,
+        }
+    }
+}
+
+/// Reads a `tokenizer.json`, or makes one of CLIP's files, with every word that the other files add.
+pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
     let optional = |name: &str| {
         let path = folder.join(name);
         path.is_file().then(|| json::<Value>(&path)).transpose()
     };
     let config = optional("tokenizer_config.json")?.unwrap_or_default();
     let special = optional("special_tokens_map.json")?.unwrap_or_default();
+    let added = optional("added_tokens.json")?.unwrap_or_default();
+    let words = Words::read(&config, &special, &added)?;
+    let pad_token = words.named("pad_token").unwrap_or(clip::END).to_owned();
+    let ready = folder.join("tokenizer.json");
+    let (tokenizer, words) = if ready.is_file() {
+        let tokenizer = clip::cleaning(&bytes(&ready)?)?;
+        let here: Value = json(&ready)?;
+        (tokenizer, words.beside(&here))
+    } else {
+        let class = config.get("tokenizer_class").and_then(Value::as_str);
+        ensure!(
+            class.is_none_or(|class| CLIP_CLASSES.contains(&class)),
+            "tokenizer_config.json names {class:?}; without a tokenizer.json, {} can be packed",
+            CLIP_CLASSES.join(" and ")
+        );
+        for (role, token) in [("bos_token", clip::START), ("eos_token", clip::END)] {
+            let named = words.named(role);
+            ensure!(
+                named.is_none_or(|named| named == token),
+                "{role} is {named:?}; texts of CLIP are framed by {} and {}",
+                clip::START,
+                clip::END
+            );
+        }
+        let merges = String::from_utf8(bytes(&folder.join("merges.txt"))?)
+            .context("merges.txt is no UTF-8")?;
+        let vocab = bytes(&folder.join("vocab.json"))?;
+        (clip::tokenizer_json(&vocab, &merges)?, words.all())
+    };
+    let tokenizer = with_words(&tokenizer, &words)?;
     let longest = config.get("model_max_length").and_then(Value::as_u64);
-    let length = length
+    let length = takes
+        .length
         .or(longest.and_then(|n| usize::try_from(n).ok()))
         .context(
             "neither the text encoder nor tokenizer_config.json says how many tokens there are",
@@ -41,28 +90,178 @@ pub(super) fn read(folder: &Path, length: Option<usize>) -> anyhow::Result<Vocab
         (2..=4096).contains(&length),
         "{length} tokens cannot be used"
     );
-    let pad = [&config, &special]
-        .into_iter()
-        .find_map(|file| token(file.get("pad_token")?))
-        .unwrap_or_else(|| clip::END.to_owned());
     let mut settings = TokenizerSettings {
         file: "tokenizer.json".to_owned(),
         max_length: length,
         pad_id: 0,
-        pad_token: pad,
+        pad_token,
     };
     let reader = Tokenizer::from_bytes(&tokenizer, &settings)?;
     settings.pad_id = reader
         .id(&settings.pad_token)
         .with_context(|| format!("the vocabulary has no {:?} to pad with", settings.pad_token))?;
+    if let (Some(rows), Some(largest)) = (takes.rows, reader.largest_id()) {
+        let beyond = |id: u32| usize::try_from(id).is_ok_and(|id| id >= rows);
+        if let Some(word) = words
+            .iter()
+            .find(|word| reader.id(&word.content).is_some_and(beyond))
+        {
+            let id = reader.id(&word.content).unwrap_or_default();
+            anyhow::bail!(
+                "the word {:?} has the id {id}, but the text encoder knows only the ids below {rows}: it was exported without \
+                 this word's embedding",
+                word.content
+            );
+        }
+        ensure!(
+            !beyond(largest),
+            "the vocabulary has the id {largest}, but the text encoder knows only the ids below {rows}"
+        );
+    }
     Ok(Vocabulary {
         json: tokenizer,
         settings,
     })
 }
 
-/// A token is its text, or an object with it.
-fn token(value: &Value) -> Option<String> {
-    let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
-    Some(text.to_owned())
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        files: BTreeMap<String, Value>,
+        ids: BTreeMap<String, Vec<i64>>,
+    }
+
+    const LENGTH: usize = 16;
+
+    fn folder(files: &BTreeMap<String, Value>) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let clip =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/diffusion/tests/data/clip");
+        for name in ["vocab.json", "merges.txt"] {
+            fs::copy(clip.join(name), dir.path().join(name)).unwrap();
+        }
+        for (name, content) in files {
+            fs::write(dir.path().join(name), content.to_string()).unwrap();
+        }
+        dir
+    }
+
+    fn takes(rows: Option<usize>) -> Takes {
+        Takes {
+            length: Some(LENGTH),
+            rows,
+        }
+    }
+
+    /// Folders and ids of tests/models/clip_words.py.
+    #[test]
+    fn words_of_every_file_have_the_ids_of_transformers() {
+        let cases = include_str!("../../../tests/models/clip_words.json");
+        let cases: Vec<Case> = serde_json::from_str(cases).unwrap();
+        assert!(cases.len() >= 10);
+        for case in cases {
+            let dir = folder(&case.files);
+            let vocabulary = read(dir.path(), takes(None)).unwrap();
+            let tokenizer = Tokenizer::from_bytes(&vocabulary.json, &vocabulary.settings).unwrap();
+            for (text, ids) in case.ids {
+                let ours = tokenizer.encode(&text).unwrap().ids;
+                assert_eq!(ours, ids, "{}: {text:?}", case.name);
+            }
+        }
+    }
+
+    #[test]
+    fn words_without_an_embedding_are_refused_by_name() {
+        let added = |words: &str| {
+            let words = serde_json::from_str(words).unwrap();
+            folder(&BTreeMap::from([("added_tokens.json".to_owned(), words)]))
+        };
+        let two = added(r#"{"<cat-toy>": 538, "<cat-toy>_1": 539}"#);
+        assert!(read(two.path(), takes(Some(540))).is_ok());
+        let error = read(two.path(), takes(Some(539)))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("<cat-toy>_1") && error.contains("539"),
+            "{error}"
+        );
+        // Without words of its own, too: a vocabulary of another model.
+        let none = folder(&BTreeMap::new());
+        assert!(read(none.path(), takes(Some(538))).is_ok());
+        let error = read(none.path(), takes(Some(500)))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("537"), "{error}");
+    }
+
+    #[test]
+    fn files_that_contradict_each_other_are_refused_by_name() {
+        let read = |files: &[(&str, &str)]| {
+            let files = files.iter().map(|(name, content)| {
+                ((*name).to_owned(), serde_json::from_str(content).unwrap())
+            });
+            let dir = folder(&files.collect());
+            read(dir.path(), takes(None))
+                .err()
+                .map(|e| format!("{e:#}"))
+        };
+        let config = r#"{"added_tokens_decoder": {"538": {"content": "<x>"}}}"#;
+        let refused = |files: &[(&str, &str)], word: &str| {
+            let error = read(files).unwrap();
+            assert!(error.contains(word), "{error}");
+        };
+        assert_eq!(read(&[("tokenizer_config.json", config)]), None);
+        for (added, word) in [
+            (r#"{"<x>": 539}"#, "<x>"),
+            (r#"{"<y>": 538}"#, "<y>"),
+            (r#"{"<y>": 320}"#, "<y>"),
+            (r#"{"<y>": "many"}"#, "<y>"),
+            (r#"["<y>"]"#, "added_tokens.json"),
+        ] {
+            refused(
+                &[
+                    ("tokenizer_config.json", config),
+                    ("added_tokens.json", added),
+                ],
+                word,
+            );
+        }
+        refused(
+            &[("tokenizer_config.json", r#"{"bos_token": "<s>"}"#)],
+            "<s>",
+        );
+        refused(
+            &[(
+                "tokenizer_config.json",
+                r#"{"tokenizer_class": "BertTokenizer"}"#,
+            )],
+            "BertTokenizer",
+        );
+        refused(
+            &[(
+                "tokenizer_config.json",
+                r#"{"added_tokens_decoder": {"538": {"contents": "<x>"}}}"#,
+            )],
+            "538",
+        );
+        refused(
+            &[(
+                "special_tokens_map.json",
+                r#"{"additional_special_tokens": [7]}"#,
+            )],
+            "additional_special_tokens",
+        );
+    }
 }
