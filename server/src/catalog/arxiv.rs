@@ -31,11 +31,43 @@ pub struct ArxivPaper {
     pub published: Option<String>,
 }
 
-/// Asks for papers by their identifiers, all in one request.
+/// Asks for papers by their identifiers, all in one request. arXiv refuses a request for one identifier in it that it never
+/// gave: then halves of it are asked for, until the bad one is alone.
 ///
 /// # Errors
 /// Why there is no answer.
 pub async fn papers(arxiv: &Upstream, ids: &[String]) -> Result<Vec<ArxivPaper>, Failure> {
+    let mut found = Vec::new();
+    let mut open = vec![ids];
+    while let Some(ids) = open.pop() {
+        let refused = match ask(arxiv, ids).await {
+            Ok(feed) => {
+                let refused = feed.is_refusal && feed.papers.is_empty();
+                found.extend(feed.papers);
+                refused
+            }
+            Err(failure) if failure.bad_request => true,
+            Err(failure) => return Err(failure),
+        };
+        if refused && ids.len() > 1 {
+            let (first, second) = ids.split_at(ids.len() / 2);
+            open.extend([second, first]);
+        } else if refused {
+            tracing::info!(?ids, "arXiv does not take this for an identifier");
+        }
+    }
+    Ok(found)
+}
+
+/// What a feed holds.
+#[derive(Debug, Default, PartialEq)]
+struct Feed {
+    papers: Vec<ArxivPaper>,
+    /// Whether an entry says that something is wrong with the request.
+    is_refusal: bool,
+}
+
+async fn ask(arxiv: &Upstream, ids: &[String]) -> Result<Feed, Failure> {
     let mut url = arxiv.address(&["api", "query"]);
     url.query_pairs_mut()
         .append_pair("id_list", &ids.join(","))
@@ -66,14 +98,14 @@ impl<E: std::error::Error> From<E> for Problem {
     }
 }
 
-fn read(feed: &[u8]) -> Result<Vec<ArxivPaper>, Problem> {
+fn read(feed: &[u8]) -> Result<Feed, Problem> {
     if feed.trim_ascii_start().starts_with(b"Rate exceeded") {
         return Err(Problem::Throttled);
     }
     let mut reader = NsReader::from_reader(feed);
     let mut path: Vec<&'static str> = Vec::new();
     let (mut papers, mut paper, mut text) = (Vec::new(), ArxivPaper::default(), String::new());
-    let mut is_feed = false;
+    let (mut is_feed, mut is_refusal) = (false, false);
     loop {
         match reader.read_resolved_event()? {
             (namespace, Event::Start(start)) => {
@@ -92,7 +124,10 @@ fn read(feed: &[u8]) -> Result<Vec<ArxivPaper>, Problem> {
             (_, Event::End(_)) => {
                 match path[..] {
                     ["feed", "entry"] => papers.extend(finished(std::mem::take(&mut paper))),
-                    ["feed", "entry", field] => set(&mut paper, field, &text),
+                    ["feed", "entry", field] => {
+                        is_refusal |= field == "id" && text.contains("/api/errors");
+                        set(&mut paper, field, &text);
+                    }
                     ["feed", "entry", "author", "name"] if paper.authors.len() < MAX_AUTHORS => {
                         paper.authors.extend(plain(&text, text::NAME));
                     }
@@ -108,7 +143,7 @@ fn read(feed: &[u8]) -> Result<Vec<ArxivPaper>, Problem> {
     if !is_feed || !path.is_empty() {
         return Err(Problem::Xml("it is no complete feed".to_owned()));
     }
-    Ok(papers)
+    Ok(Feed { papers, is_refusal })
 }
 
 /// The elements that are read, by their names in their namespaces; "" for others.
@@ -171,7 +206,7 @@ mod tests {
     use super::*;
 
     fn papers(feed: &str) -> Option<Vec<ArxivPaper>> {
-        read(feed.as_bytes()).ok()
+        read(feed.as_bytes()).ok().map(|feed| feed.papers)
     }
 
     /// The shape of the manual's example, with what makes it hard: line breaks, references, markup, a DOI.
@@ -217,6 +252,7 @@ mod tests {
         let error = r#"<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>http://arxiv.org/api/errors#incorrect_id_format_for_x</id>
             <title>Error</title><summary>incorrect id format for x</summary></entry></feed>"#;
         assert_eq!(papers(error), Some(Vec::new()));
+        assert!(read(error.as_bytes()).is_ok_and(|feed| feed.is_refusal));
         assert!(matches!(read(b"Rate exceeded.\n"), Err(Problem::Throttled)));
         let cut_off = r#"<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>http://arxiv.org/abs/2209.03003v1</id>"#;
         for text in [

@@ -191,7 +191,8 @@ fn take(card: &mut ModelCard, model: &HubModel) {
             .sum::<Option<u64>>()
             .filter(|_| !model.components.is_empty());
     }
-    for id in &model.papers {
+    // Answers that were kept, and snapshots in packages, may be older than this rule.
+    for id in model.papers.iter().filter(|id| !hub::is_boilerplate(id)) {
         if !card.papers.iter().any(|p| p.arxiv_id.as_ref() == Some(id)) {
             card.papers.push(protocol::PaperRecord::of_arxiv(id));
         }

@@ -5,6 +5,7 @@
 
 mod components;
 mod model;
+mod papers;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 pub use model::{HubFile, HubLicense, HubModel, files};
+pub use papers::{Citations, is_boilerplate};
 
 use super::text::{self, plain};
 use super::upstream::{Failure, Upstream};
@@ -112,6 +114,16 @@ pub async fn model_json(hub: &Upstream, owner: &str, name: &str) -> Result<Value
     let mut url = hub.address(&["api", "models", owner, name]);
     url.set_query(Some("blobs=true"));
     json(hub, &hub.get(url, JSON).await?.body)
+}
+
+/// Asks for a model's README, for what it is to be cited by.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn citations(hub: &Upstream, owner: &str, name: &str) -> Result<Citations, Failure> {
+    let url = hub.address(&[owner, name, "raw", "main", "README.md"]);
+    let answer = hub.get(url, "text/plain").await?;
+    Ok(Citations::read(&String::from_utf8_lossy(&answer.body)))
 }
 
 /// Asks for a page of text-to-image models, most downloaded first.

@@ -58,24 +58,52 @@ pub fn web_address(text: &str) -> Option<String> {
     matches!(url.scheme(), "http" | "https").then(|| url.into())
 }
 
-/// An arXiv identifier without its version, new (`2209.03003`) or old style (`hep-th/9901001`).
+/// An arXiv identifier without its version, new (`2209.03003`) or old style (`hep-th/9901001`), in the months in which arXiv
+/// gave such identifiers (<https://info.arxiv.org/help/arxiv_identifier.html>): one that was never given makes arXiv refuse
+/// those beside it.
 pub fn arxiv_id(text: &str) -> Option<&str> {
     let (id, version) = match text.rsplit_once('v') {
         Some((id, version)) if version.bytes().all(|b| b.is_ascii_digit()) => (id, version),
         _ => (text, "1"),
     };
-    let digits = |s: &str, lengths: &[usize]| {
-        lengths.contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit())
-    };
-    let known = match (id.split_once('.'), id.split_once('/')) {
-        (_, Some((archive, number))) => {
-            let class = |b: u8| b.is_ascii_alphabetic() || b == b'-' || b == b'.';
-            digits(number, &[7]) && !archive.is_empty() && archive.bytes().all(class)
-        }
-        (Some((month, number)), None) => digits(month, &[4]) && digits(number, &[4, 5]),
-        (None, None) => false,
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    let known = if let Some((archive, number)) = id.split_once('/') {
+        let class = |b: u8| b.is_ascii_alphabetic() || b == b'-' || b == b'.';
+        let name = archive.starts_with(|c: char| c.is_ascii_lowercase());
+        let given = |month: u32| (199_107..=200_703).contains(&month);
+        let running = number
+            .get(4..)
+            .is_some_and(|rest| rest.len() == 3 && rest != "000");
+        name && archive.bytes().all(class)
+            && digits(number)
+            && running
+            && month(number).is_some_and(given)
+    } else {
+        id.split_once('.').is_some_and(|(before, number)| {
+            let length = match month(before) {
+                Some(200_704..=201_412) => 4,
+                Some(201_501..=205_012) => 5,
+                _ => return false,
+            };
+            before.len() == 4
+                && number.len() == length
+                && digits(number)
+                && number.bytes().any(|b| b != b'0')
+        })
     };
     (known && !version.is_empty()).then_some(id)
+}
+
+/// Year and month of the four digits that `text` begins with, arXiv having begun in 1991.
+fn month(text: &str) -> Option<u32> {
+    let digits = text.get(..4)?;
+    let number: u32 = digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())??;
+    let (year, month) = (number / 100, number % 100);
+    let year = if year >= 91 { 1900 + year } else { 2000 + year };
+    (1..=12).contains(&month).then_some(year * 100 + month)
 }
 
 #[cfg(test)]
@@ -106,6 +134,20 @@ mod tests {
             ("2209.030", None),
             ("2209.03003&x=1", None),
             ("../../etc", None),
+            // Never given: months that are none, lengths of other years, numbers that begin at 1.
+            ("2213.00001", None),
+            ("2200.00001", None),
+            ("0703.0001", None),
+            ("1412.00001", None),
+            ("1501.0001", None),
+            ("2209.00000", None),
+            ("hep-th/0704001", None),
+            ("hep-th/9106001", None),
+            ("hep-th/9913001", None),
+            ("hep-th/9901000", None),
+            ("9901001", None),
+            ("1501.00001v12", Some("1501.00001")),
+            ("cond-mat/0703999", Some("cond-mat/0703999")),
             ("", None),
         ] {
             assert_eq!(arxiv_id(text), id, "{text}");

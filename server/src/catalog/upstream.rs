@@ -70,6 +70,8 @@ pub struct Failure {
     pub trouble: Trouble,
     /// How long the host wants to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether the host found fault with the request itself (status 400).
+    pub bad_request: bool,
 }
 
 impl Failure {
@@ -81,6 +83,7 @@ impl Failure {
                 detail: detail.into(),
             },
             retry_after: None,
+            bad_request: false,
         }
     }
 }
@@ -210,6 +213,7 @@ impl Upstream {
             Some(pause) if pause.until > now => Err(Failure {
                 trouble: pause.trouble.clone(),
                 retry_after: Some(pause.until - now),
+                bad_request: false,
             }),
             _ => Ok(()),
         }
@@ -275,6 +279,7 @@ impl Upstream {
             )
             .then(asked)
             .flatten(),
+            bad_request: status == StatusCode::BAD_REQUEST,
             ..self.fail(kind, what)
         }
     }

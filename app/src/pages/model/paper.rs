@@ -21,20 +21,25 @@ pub(super) fn Papers(papers: Vec<PaperRecord>) -> impl IntoView {
         }
         .into_any();
     }
+    let base_is_known = papers.iter().any(|paper| paper.base);
     let several = papers.len() > 1;
     papers
         .into_iter()
-        .enumerate()
-        .map(|(index, paper)| {
-            let eyebrow = match index {
-                0 if several => "Base paper",
-                0 => "Paper",
-                _ => "Further paper",
-            };
+        .map(|paper| {
+            let eyebrow = eyebrow(several && base_is_known, paper.base);
             view! { <PaperNote paper eyebrow /> }
         })
         .collect_view()
         .into_any()
+}
+
+/// What a paper is to the model; whether one of several is known to be the one that it comes from.
+fn eyebrow(base_is_known: bool, base: bool) -> &'static str {
+    match (base_is_known, base) {
+        (true, true) => "Base paper",
+        (true, false) => "Further paper",
+        (false, _) => "Paper",
+    }
 }
 
 #[component]
@@ -154,6 +159,15 @@ fn encode_path(doi: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_evidence_no_paper_is_the_base() {
+        assert_eq!(eyebrow(true, true), "Base paper");
+        assert_eq!(eyebrow(true, false), "Further paper");
+        assert_eq!(eyebrow(false, false), "Paper");
+        // The only one, even where it is known to be the base.
+        assert_eq!(eyebrow(false, true), "Paper");
+    }
 
     #[test]
     fn addresses_hold_nothing_but_the_text() {

@@ -33,6 +33,9 @@ pub struct PaperRecord {
     /// Who gave title, authors and abstract; absent: nobody yet.
     #[serde(default)]
     pub source: Option<Source>,
+    /// Whether the model is known to come from it: the package says so, or the model's own text asks to be cited by it.
+    #[serde(default)]
+    pub base: bool,
 }
 
 /// An author.
@@ -74,6 +77,7 @@ impl From<&Paper> for PaperRecord {
             abstract_text: Some(paper.abstract_text.clone()),
             authors: paper.authors.iter().map(Author::named).collect(),
             source: Some(Source::Package),
+            base: true,
             ..Self::of_arxiv(&paper.arxiv)
         }
     }

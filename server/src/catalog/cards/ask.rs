@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::arxiv::{self, ArxivPaper};
 use super::super::cache::{Cache, Known};
-use super::super::hub::{self, HubList, HubModel, HubPaper, HubQuery};
+use super::super::hub::{self, Citations, HubList, HubModel, HubPaper, HubQuery};
 use super::super::local::fill;
 use super::super::upstream::{Upstream, UpstreamOptions};
 use super::{Local, take};
@@ -26,6 +26,7 @@ struct Hosts {
     models: Cache<HubModel>,
     lists: Cache<HubList>,
     papers: Cache<HubPaper>,
+    citations: Cache<Citations>,
     feeds: Cache<Vec<ArxivPaper>>,
 }
 
@@ -52,6 +53,7 @@ impl Ask {
             models: Cache::new(dir, "models", config.ttl()),
             lists: Cache::new(dir, "lists", config.ttl()),
             papers: Cache::new(dir, "papers", config.ttl()),
+            citations: Cache::new(dir, "citations", config.ttl()),
             feeds: Cache::new(dir, "arxiv", config.ttl()),
         })))
     }
@@ -71,6 +73,7 @@ impl Ask {
         }
         card.provenance.push(provenance(Source::Hub, &known));
         self.papers(&mut card, deadline).await;
+        self.base_paper(&mut card, owner, name, deadline).await;
         card
     }
 
@@ -91,6 +94,9 @@ impl Ask {
             card.provenance.push(provenance(Source::Hub, &known));
         }
         self.papers(&mut card, now).await;
+        if let Some((owner, name)) = &local.hub_id {
+            self.base_paper(&mut card, owner, name, now).await;
+        }
         card
     }
 
@@ -168,6 +174,20 @@ impl Ask {
             card.provenance.push(together(&papers));
         }
         card.provenance.push(provenance(Source::Arxiv, &feed));
+    }
+
+    /// Finds out which of several papers the model comes from, if its README says so; without one, none is marked.
+    async fn base_paper(&self, card: &mut ModelCard, owner: &str, name: &str, deadline: Instant) {
+        if card.papers.len() < 2 || card.papers.iter().any(|paper| paper.base) {
+            return;
+        }
+        let (hosts, key) = (Arc::clone(&self.0), format!("{owner}/{name}"));
+        let (owner, name) = (owner.to_owned(), name.to_owned());
+        let fetch = || async move { hub::citations(&hosts.hub, &owner, &name).await };
+        let known = self.0.citations.get(&key, deadline, fetch).await;
+        if let Some(citations) = known.value {
+            citations.mark(&mut card.papers);
+        }
     }
 
     async fn paper(&self, id: &str, deadline: Instant) -> Known<HubPaper> {

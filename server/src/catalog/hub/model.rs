@@ -4,13 +4,11 @@ use protocol::{ComponentSize, Gated};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::text::{self, arxiv_id, plain};
-use super::components;
+use super::super::text::{self, plain};
+use super::{components, papers};
 
 /// Most tags that are read.
 const MAX_TAGS: usize = 100;
-/// Most papers that are read.
-const MAX_PAPERS: usize = 10;
 /// Tags that only repeat other members, or say nothing about the model.
 const REPEATED: [&str; 8] = [
     "arxiv:",
@@ -42,7 +40,7 @@ pub struct HubModel {
     pub tags: Vec<String>,
     /// Licence as stated.
     pub license: Option<HubLicense>,
-    /// arXiv identifiers of its papers.
+    /// arXiv identifiers of its papers, in the order of the tags, which says nothing.
     pub papers: Vec<String>,
     /// Parts and sizes, where the files' sizes were asked for.
     pub components: Vec<ComponentSize>,
@@ -80,14 +78,7 @@ impl HubModel {
         }
         let number = |name: &str| json.get(name).and_then(Value::as_u64);
         let tags: Vec<&str> = strings(json.get("tags")).collect();
-        let papers = tags.iter().filter_map(|tag| tag.strip_prefix("arxiv:"));
-        let shown = |tag: &&&str| !REPEATED.iter().any(|prefix| tag.starts_with(prefix));
-        let mut known: Vec<String> = Vec::new();
-        for id in papers.filter_map(arxiv_id).take(MAX_PAPERS) {
-            if !known.iter().any(|k| k == id) {
-                known.push(id.to_owned());
-            }
-        }
+        let shown = |tag: &&&str| !REPEATED.iter().any(|prefix| starts_with(tag, prefix));
         Some(Self {
             owner: owner.to_owned(),
             name: name.to_owned(),
@@ -104,7 +95,7 @@ impl HubModel {
             downloads: number("downloads"),
             likes: number("likes"),
             license: license(json, &tags),
-            papers: known,
+            papers: papers::tagged(&tags),
             components: components::of(&files(json)),
             tags: tags
                 .iter()
@@ -114,6 +105,11 @@ impl HubModel {
                 .collect(),
         })
     }
+}
+
+fn starts_with(tag: &str, prefix: &str) -> bool {
+    tag.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 fn license(json: &Value, tags: &[&str]) -> Option<HubLicense> {

@@ -242,3 +242,152 @@ async fn the_built_in_model_is_never_looked_up_on_the_hub_under_its_name() {
     assert_eq!(sample.headers()["content-type"], "image/png");
     assert_eq!(sample.status(), 200);
 }
+
+/// arXiv as its manual has it: one identifier that is none, and the whole request is refused, with an entry that says so.
+fn strict_arxiv(seen: &Seen, refused: &[&str], status: u16) -> Act {
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(seen.query.as_bytes())
+        .into_owned()
+        .collect();
+    let list = &query.iter().find(|(name, _)| name == "id_list").unwrap().1;
+    if let Some(bad) = list.split(',').find(|id| refused.contains(id)) {
+        let error = format!(
+            r#"<feed xmlns="http://www.w3.org/2005/Atom"><entry><id>http://arxiv.org/api/errors#incorrect_id_format_for_{bad}</id>
+               <title>Error</title><summary>incorrect id format for {bad}</summary></entry></feed>"#
+        );
+        return Act::say(status, "application/atom+xml", error);
+    }
+    let entries: String = list
+        .split(',')
+        .map(|id| {
+            format!(
+                "<entry><id>http://arxiv.org/abs/{id}v1</id><title>Title of {id}</title></entry>"
+            )
+        })
+        .collect();
+    atom(&format!(
+        r#"<feed xmlns="http://www.w3.org/2005/Atom">{entries}</feed>"#
+    ))
+}
+
+#[tokio::test]
+async fn one_bad_identifier_loses_no_other_paper() {
+    let tags = [
+        "2207.12598",
+        "2409.99999",
+        "hep-th/9901001",
+        "2112.10752v2",
+        "nonsense",
+        "2213.00001",
+        "2112.10752",
+        "2209.03003",
+    ];
+    for status in [200, 400] {
+        let (card, stand_in) = card(move |seen| match &*seen.path {
+            "/api/models/maker/model" => Act::json(200, &tagged(&tags)),
+            "/api/query" => strict_arxiv(seen, &["2409.99999"], status),
+            _ => nothing(),
+        })
+        .await;
+        let papers: Vec<(Option<&str>, Option<&str>)> = card
+            .papers
+            .iter()
+            .map(|paper| (paper.arxiv_id.as_deref(), paper.title.as_deref()))
+            .collect();
+        assert_eq!(
+            papers,
+            [
+                (Some("2207.12598"), Some("Title of 2207.12598")),
+                (Some("2409.99999"), None),
+                (Some("hep-th/9901001"), Some("Title of hep-th/9901001")),
+                (Some("2112.10752"), Some("Title of 2112.10752")),
+                (Some("2209.03003"), Some("Title of 2209.03003")),
+            ],
+            "status {status}"
+        );
+        assert_eq!(kind(&card, Source::Arxiv), None);
+        let queries = stand_in
+            .seen()
+            .iter()
+            .filter(|seen| seen.path == "/api/query")
+            .count();
+        assert!(queries <= 7, "{queries} requests to find one of five");
+    }
+}
+
+/// A host in trouble is asked once, not once for every paper.
+#[tokio::test]
+async fn a_failing_arxiv_is_not_asked_for_halves() {
+    let (card, stand_in) = card(|seen| match &*seen.path {
+        "/api/models/maker/model" => Act::json(200, &tagged(&["2207.12598", "2112.10752"])),
+        "/api/query" => Act::say(500, "text/plain", "no"),
+        _ => nothing(),
+    })
+    .await;
+    assert_eq!(
+        kind(&card, Source::Arxiv),
+        Some(TroubleKind::UpstreamFailed)
+    );
+    assert_eq!(card.papers.len(), 2);
+    let queries = stand_in
+        .seen()
+        .iter()
+        .filter(|seen| seen.path == "/api/query")
+        .count();
+    assert_eq!(queries, 1);
+}
+
+#[tokio::test]
+async fn papers_of_templates_are_no_papers_of_the_model() {
+    let (card, stand_in) = card(|seen| match &*seen.path {
+        "/api/models/maker/model" => {
+            Act::json(200, &tagged(&["1910.09700", "1810.03993v2", "2307.01952"]))
+        }
+        "/api/papers/2307.01952" => Act::json(200, &paper("2307.01952", "SDXL", "S", &["A"])),
+        _ => nothing(),
+    })
+    .await;
+    let ids: Vec<&str> = card
+        .papers
+        .iter()
+        .filter_map(|p| p.arxiv_id.as_deref())
+        .collect();
+    assert_eq!(ids, ["2307.01952"]);
+    let asked = |text: &str| {
+        let seen = stand_in.seen();
+        seen.iter()
+            .any(|seen| seen.path.contains(text) || seen.query.contains(text))
+    };
+    assert!(
+        !asked("1910.09700") && !asked("README.md"),
+        "one paper needs no telling apart"
+    );
+}
+
+/// The order of tags says nothing; the README's BibTeX does.
+#[tokio::test]
+async fn the_base_paper_is_the_one_that_the_readme_cites() {
+    let readme = "# Model\nAfter https://arxiv.org/abs/2207.12598.\n```bibtex\n@misc{p, title={SDXL}, eprint={2307.01952}}\n```\n";
+    for (readme, expected) in [
+        (Some(readme), Some("2307.01952")),
+        (Some("# Model"), None),
+        (None, None),
+    ] {
+        let (card, _) = card(move |seen| match &*seen.path {
+            "/api/models/maker/model" => Act::json(200, &tagged(&["2207.12598", "2307.01952"])),
+            "/maker/model/raw/main/README.md" => {
+                readme.map_or_else(nothing, |text| Act::say(200, "text/plain", text))
+            }
+            _ => nothing(),
+        })
+        .await;
+        let base: Vec<&str> = card
+            .papers
+            .iter()
+            .filter(|paper| paper.base)
+            .filter_map(|paper| paper.arxiv_id.as_deref())
+            .collect();
+        assert_eq!(base, Vec::from_iter(expected));
+        assert_eq!(card.papers.len(), 2);
+        assert_eq!(card.papers[0].base, expected.is_some());
+    }
+}
