@@ -95,6 +95,7 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(uploads::commit))
         .routes(routes!(images::list))
         .routes(routes!(images::show, images::change, images::delete))
+        .routes(routes!(images::report))
         .routes(routes!(images::export))
         .routes(routes!(images::thumbnail))
         .routes(routes!(images::bytes))

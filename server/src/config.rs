@@ -3,6 +3,7 @@
 mod catalog;
 mod jobs;
 mod models;
+mod pictures;
 mod serving;
 mod telemetry;
 
@@ -19,6 +20,10 @@ pub use catalog::{CatalogConfig, HubConfig};
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use models::{
     AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
+};
+pub use pictures::{
+    ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig, ReportedConfig,
+    ReportsCommand, ReportsConfig, StateFilter, TakedownConfig, TargetConfig,
 };
 pub use serving::ServingConfig;
 pub use telemetry::TelemetryConfig;
@@ -48,6 +53,10 @@ pub enum Command {
     Generate(GenerateConfig),
     /// Add, list, check and remove model packages.
     Models(ModelsConfig),
+    /// List pictures and take them down.
+    Images(ImagesConfig),
+    /// What visitors reported.
+    Reports(ReportsConfig),
 }
 
 /// Commands of `demo-hub storage`.
@@ -57,7 +66,8 @@ pub enum StorageCommand {
     Setup(StorageConfig),
     /// Try everything that the hub needs of the store.
     Check(StorageConfig),
-    /// Remove what was never committed and what nothing refers to, as the server does every hour.
+    /// Remove what was never committed, and what nothing refers to and an earlier sweep marked, as the server does
+    /// every hour.
     Sweep(SweepConfig),
 }
 
@@ -79,6 +89,10 @@ pub struct SweepConfig {
     /// Age in seconds from which an announced upload is forgotten.
     #[arg(long, env = "DEMO_HUB_OLDER_THAN_SECONDS", default_value_t = 24 * 3600)]
     pub older_than_seconds: u64,
+
+    /// Remove what nothing needs even where it is so much that the bucket seems to be restored in part only.
+    #[arg(long)]
+    pub force: bool,
 
     /// The store.
     #[command(flatten)]
@@ -139,6 +153,10 @@ pub struct ServeConfig {
     /// The ports.
     #[command(flatten)]
     pub serving: ServingConfig,
+
+    /// How long pictures stay that nobody saved.
+    #[command(flatten)]
+    pub expiry: ExpiryConfig,
 
     /// The queue.
     #[command(flatten)]

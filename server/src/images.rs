@@ -1,15 +1,22 @@
 //! Pictures: presigned upload, commit, records, gallery. Everything lives in the store; there is no database.
 
 mod announcement;
+pub mod command;
+mod commit;
 mod export;
 mod gallery;
 pub mod id;
+mod keeping;
 mod keys;
+pub mod moderation;
 mod owner;
 mod quota;
 mod records;
 mod references;
 mod removal;
+pub mod reports;
+mod save;
+mod served;
 mod sweep;
 mod thumbnail;
 mod uploads;
@@ -22,16 +29,23 @@ use protocol::{ImageRecord, Problem, ProblemCode};
 use tokio::sync::Semaphore;
 
 use crate::catalog::Catalog;
-use crate::storage::{ObjectHead, StorageError, Store};
+use crate::storage::Store;
 
 pub use export::{Entry, Room};
 pub use gallery::{DEFAULT_PAGE, MAX_PAGE};
 pub use id::ImageId;
-pub use owner::{Client, Keeping, OwnerId, new_owner, renewed, today};
+pub use keeping::{Expiries, Keeping};
+pub use owner::{Client, OwnerId, new_owner, renewed, today};
 pub use quota::UploadLimits;
-pub use sweep::{PENDING_LIFETIME, Swept};
+pub use served::Access;
+pub use sweep::{PENDING_LIFETIME, SweepError, SweepOptions, Swept};
 
+use commit::Flights;
 use quota::UploadQuota;
+use sweep::LastSweep;
+
+/// Number of the format of everything that is stored or queued; what says none is of format 1.
+pub const FORMAT: u32 = 2;
 
 /// Largest picture accepted, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 8 << 20;
@@ -49,7 +63,10 @@ pub struct Images {
     catalog: Arc<Catalog>,
     expiry: Duration,
     quota: Option<Arc<UploadQuota>>,
+    expiries: Expiries,
     decoders: Arc<Semaphore>,
+    flights: Flights,
+    last_sweep: LastSweep,
 }
 
 impl Images {
@@ -60,8 +77,18 @@ impl Images {
             catalog,
             expiry,
             quota: None,
+            expiries: Expiries::default(),
             decoders: Arc::new(Semaphore::new(DECODERS)),
+            flights: Flights::default(),
+            last_sweep: LastSweep::default(),
         }
+    }
+
+    /// Sets how long pictures stay that nobody saved.
+    #[must_use]
+    pub fn with_expiries(mut self, expiries: Expiries) -> Self {
+        self.expiries = expiries;
+        self
     }
 
     /// Limits what one client may upload.
@@ -86,75 +113,34 @@ impl Images {
     /// The record of a picture, as `asking` sees it.
     ///
     /// # Errors
-    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
+    /// [`ProblemCode::NotFound`] also where others may see it, [`ProblemCode::Withdrawn`],
+    /// [`ProblemCode::StorageUnavailable`].
     pub async fn record(&self, id: &str, asking: Option<&OwnerId>) -> Result<ImageRecord, Problem> {
         let id: ImageId = id.parse().map_err(|_| no_such_picture())?;
-        let found = self.find_record(&id).await?.ok_or_else(no_such_picture)?;
+        let found = self.find_for(&id, asking).await?;
+        let found = found.ok_or_else(no_such_picture)?;
         Ok(found.seen_by(asking))
-    }
-
-    /// What the store says of the bytes of a picture.
-    ///
-    /// # Errors
-    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
-    pub async fn stored(&self, sha256: &str) -> Result<ObjectHead, Problem> {
-        if !protocol::is_sha256_hex(sha256) {
-            return Err(no_such_picture());
-        }
-        match self.store.head(&keys::picture(sha256)).await {
-            Ok(head) => Ok(head),
-            Err(StorageError::NotFound(_)) => Err(no_such_picture()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A presigned URL of the bytes of a picture that is [stored](Self::stored); with `save_as` a browser saves it under
-    /// that name.
-    ///
-    /// # Errors
-    /// [`ProblemCode::StorageUnavailable`].
-    pub async fn presigned_url(
-        &self,
-        sha256: &str,
-        save_as: Option<&str>,
-    ) -> Result<String, Problem> {
-        let key = keys::picture(sha256);
-        let mime = protocol::PNG_MIME;
-        Ok(self.store.presign_get(&key, mime, save_as).await?)
-    }
-
-    /// The bytes of a stored picture.
-    ///
-    /// # Errors
-    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
-    pub async fn png(&self, sha256: &str) -> Result<Vec<u8>, Problem> {
-        self.read(&keys::picture(sha256), MAX_IMAGE_BYTES).await
-    }
-
-    /// The bytes of a thumbnail, by the digest of its picture.
-    ///
-    /// # Errors
-    /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
-    pub async fn thumbnail(&self, sha256: &str) -> Result<Vec<u8>, Problem> {
-        if !protocol::is_sha256_hex(sha256) {
-            return Err(no_such_picture());
-        }
-        let key = keys::thumbnail(sha256);
-        self.read(&key, MAX_THUMBNAIL_BYTES).await
-    }
-
-    async fn read(&self, key: &str, cap: u64) -> Result<Vec<u8>, Problem> {
-        match self.store.get(key, cap).await {
-            Ok(bytes) => Ok(bytes),
-            Err(StorageError::NotFound(_)) => Err(no_such_picture()),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 
 fn no_such_picture() -> Problem {
     Problem::new(ProblemCode::NotFound, "there is no picture of this address")
         .with_hint("Pictures are listed under /gallery.")
+}
+
+fn withdrawn() -> Problem {
+    Problem::new(
+        ProblemCode::Withdrawn,
+        "the operator of this hub took this picture down",
+    )
+}
+
+fn refused() -> Problem {
+    Problem::new(
+        ProblemCode::ImageRefused,
+        "the operator of this hub does not accept this picture",
+    )
+    .with_hint("Nothing was stored.")
 }
 
 fn not_owner() -> Problem {

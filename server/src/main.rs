@@ -4,7 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use server::config::{Cli, Command, JobsConfig, ServeConfig, StorageCommand, WorkerConfig};
+use server::config::{
+    Cli, Command, ImagesCommand, JobsConfig, ReportsCommand, ServeConfig, StorageCommand,
+    WorkerConfig,
+};
 use server::telemetry::{self, LogFormat, Telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +23,8 @@ fn main() -> ExitCode {
         Command::Models(config) => {
             logged().and_then(|_log| server::models::run(config, &mut std::io::stdout()))
         }
+        Command::Images(config) => logged().and_then(|_log| images(config.command)),
+        Command::Reports(config) => logged().and_then(|_log| reports(config.command)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +71,16 @@ async fn jobs(config: JobsConfig) -> anyhow::Result<()> {
 #[tokio::main]
 async fn storage(command: StorageCommand) -> anyhow::Result<()> {
     server::storage::command::run(command, &mut std::io::stdout()).await
+}
+
+#[tokio::main]
+async fn images(command: ImagesCommand) -> anyhow::Result<()> {
+    server::images::command::images(command, &mut std::io::stdout()).await
+}
+
+#[tokio::main]
+async fn reports(command: ReportsCommand) -> anyhow::Result<()> {
+    server::images::command::reports(command, &mut std::io::stdout()).await
 }
 
 #[tokio::main]

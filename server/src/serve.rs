@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Exports, Hub};
 use crate::catalog::{Cards, Catalog};
 use crate::config::{S3Config, ServeConfig};
-use crate::images::{Images, PENDING_LIFETIME};
+use crate::images::{Images, PENDING_LIFETIME, SweepError, SweepOptions};
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
 use crate::render::hosted;
@@ -25,6 +25,8 @@ use crate::web::{self, Hosts, PageData};
 
 /// Time between two sweeps of uploads that were never committed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Time to the first, which also takes over what a hub of before left.
+const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
 /// Time that open requests get, within the grace, beyond that of the jobs in hand.
 const LINGER: Duration = Duration::from_secs(5);
@@ -75,7 +77,8 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let store = Store::new(&settings)?;
     let storage_origin = store.public_origin().to_owned();
     let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())
-        .with_limits(config.upload_limits());
+        .with_limits(config.upload_limits())
+        .with_expiries(config.expiry.expiries());
     housekeeping(images.clone(), stop.clone());
 
     let (queue, own_queue) = open_queue(&config).await?;
@@ -313,12 +316,23 @@ fn housekeeping(images: Images, stop: CancellationToken) {
         if let Err(error) = images.store().support().await {
             tracing::warn!(%error, "what the picture store enforces is not known yet");
         }
+        let options = SweepOptions {
+            full: false,
+            ..SweepOptions::older_than(PENDING_LIFETIME)
+        };
+        let mut wait = FIRST_SWEEP;
         loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
+            tokio::time::sleep(wait).await;
+            wait = SWEEP_INTERVAL;
             images.forget_idle_clients();
-            match images.sweep(PENDING_LIFETIME).await {
+            match images.sweep(options).await {
                 Ok(swept) => tracing::info!(?swept, "the picture store is in order"),
-                Err(problem) => tracing::warn!(%problem, "sweeping the picture store"),
+                Err(error @ SweepError::Implausible { .. }) => {
+                    tracing::error!(%error, "the picture store was not swept");
+                }
+                Err(SweepError::Store(problem)) => {
+                    tracing::warn!(%problem, "sweeping the picture store");
+                }
             }
         }
     }));

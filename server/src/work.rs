@@ -41,7 +41,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     let endpoints = hosted::open(endpoints)?;
     let lanes = lanes::of(&catalog, &config.local(), &endpoints);
     anyhow::ensure!(!lanes.is_empty(), "no model fits this worker's memory");
-    let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY);
+    let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY)
+        .with_expiries(config.expiry.expiries());
     let queue = tokio::select! {
         queue = NatsQueue::connect(nats, Role::Worker) => queue?,
         () = stop.cancelled() => return Ok(()),

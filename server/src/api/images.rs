@@ -6,7 +6,9 @@ mod negotiate;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use protocol::{GalleryPage, GalleryQuery, ImageChange, ImageRecord, Problem, ProblemCode};
+use protocol::{
+    GalleryPage, GalleryQuery, ImageChange, ImageRecord, Problem, ProblemCode, ReportRequest,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -14,8 +16,12 @@ use super::Hub;
 use super::error::{ApiError, ApiResult, internal};
 use super::extract::{Json, Path, Query};
 use super::visitor::Visitor;
+use crate::images::Access;
 use crate::serving::representation::{self, Answer};
 use crate::storage::{GET_VALID_SECONDS, ObjectHead};
+
+/// Caching of what only its owner may read.
+const OWN_CACHING: &str = "private, no-cache";
 
 pub use export::{__path_export, Exports, export};
 pub use negotiate::record_or_page;
@@ -31,7 +37,7 @@ pub use negotiate::record_or_page;
         ("limit" = Option<u32>, Query, description = "Pictures on the page, 1 to 60; 24 unless said otherwise"),
         ("model" = Option<String>, Query, description = "Only of this model, `owner/name`"),
         ("creator" = Option<String>, Query, description = "Only of models by this creator"),
-        ("mine" = Option<bool>, Query, description = "Only the client's own, unlisted ones included"),
+        ("mine" = Option<bool>, Query, description = "Only the client's own, whoever sees them"),
     ),
     responses((status = 200, description = "A page", body = GalleryPage), ApiError)
 )]
@@ -64,7 +70,9 @@ pub async fn show(
     revalidated(&headers, &record)
 }
 
-/// Take a picture out of the gallery, or put it back; only for its owner.
+/// Say who sees a picture; only for its owner. A picture that would expire is saved by that.
+///
+/// `{"unlisted": true}` and `{"unlisted": false}` are taken too, for `unlisted` and `listed`.
 #[utoipa::path(
     patch,
     path = "/api/v1/images/{id}",
@@ -82,6 +90,31 @@ pub async fn change(
 ) -> ApiResult<axum::Json<ImageRecord>> {
     let owner = visitor.owner.as_ref();
     Ok(axum::Json(hub.images.change(&id, change, owner).await?))
+}
+
+/// Report a picture to the operator of this hub. Nothing that says who did is kept.
+///
+/// One client's reports of one picture count once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/images/{id}/reports",
+    operation_id = "reportImage",
+    tag = "images",
+    params(("id" = String, Path, description = "Id of the picture")),
+    request_body = ReportRequest,
+    responses((status = 202, description = "The operator will see it"), ApiError)
+)]
+pub async fn report(
+    State(hub): State<Hub>,
+    visitor: Visitor,
+    Path(id): Path,
+    Json(report): Json<ReportRequest>,
+) -> ApiResult<StatusCode> {
+    let (client, owner) = (visitor.key(), visitor.owner.as_ref());
+    hub.images
+        .report(&id, report, owner, &client, visitor.address())
+        .await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Delete a picture; only for its owner. The bytes go too, unless another record shows the same ones.
@@ -127,12 +160,14 @@ pub async fn bytes(
     State(hub): State<Hub>,
     method: Method,
     headers: HeaderMap,
+    visitor: Visitor,
     Path(file): Path,
     Query(save_as): Query<SaveAs>,
 ) -> ApiResult<Response> {
     let sha256 = digest_of(&file, ".png")?;
-    let found = hub.images.stored(sha256).await?;
-    let (described, length) = described(&found);
+    let asking = visitor.owner.as_ref();
+    let (found, access) = hub.images.stored(sha256, asking).await?;
+    let (described, length) = described(&found, access);
     // Ranges are the store's to give.
     match Answer::to(&Method::HEAD, &headers, &described, length) {
         // The signature of the address below covers the method, so HEAD is answered here.
@@ -140,22 +175,33 @@ pub async fn bytes(
         Answer::Whole => {
             let save_as = save_as.download.as_deref();
             let url = hub.images.presigned_url(sha256, save_as).await?;
-            let cache = format!("private, max-age={}", GET_VALID_SECONDS / 2);
-            Ok(([(header::CACHE_CONTROL, cache)], Redirect::temporary(&url)).into_response())
+            let caching = match access {
+                Access::Open => format!("private, max-age={}", GET_VALID_SECONDS / 2),
+                Access::Own => OWN_CACHING.to_owned(),
+            };
+            let headers = [
+                (header::CACHE_CONTROL, caching),
+                (header::VARY, "cookie".to_owned()),
+            ];
+            Ok((headers, Redirect::temporary(&url)).into_response())
         }
         other => Ok(other.without_content(described, length)),
     }
 }
 
 /// The headers that the store's answer has, and the length.
-fn described(found: &ObjectHead) -> (HeaderMap, u64) {
+fn described(found: &ObjectHead, access: Access) -> (HeaderMap, u64) {
     let mut headers = HeaderMap::new();
-    let cached = "private, max-age=31536000, immutable";
+    let cached = match access {
+        Access::Open => "private, max-age=31536000, immutable",
+        Access::Own => OWN_CACHING,
+    };
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(protocol::PNG_MIME),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cached));
+    headers.insert(header::VARY, HeaderValue::from_static("cookie"));
     let modified = found.modified.map(httpdate::fmt_http_date);
     for (name, value) in [
         (header::ETAG, found.etag.clone()),
@@ -185,14 +231,20 @@ fn described(found: &ObjectHead) -> (HeaderMap, u64) {
 pub async fn thumbnail(
     State(hub): State<Hub>,
     method: Method,
+    visitor: Visitor,
     headers: HeaderMap,
     Path(file): Path,
 ) -> ApiResult<Response> {
     let sha256 = digest_of(&file, ".webp")?;
-    let bytes = hub.images.thumbnail(sha256).await?;
+    let (bytes, access) = hub.images.thumbnail(sha256, visitor.owner.as_ref()).await?;
+    let caching = match access {
+        Access::Open => "public, max-age=31536000, immutable",
+        Access::Own => OWN_CACHING,
+    };
     let described = headers_of([
         (header::CONTENT_TYPE, protocol::THUMBNAIL_MIME),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::CACHE_CONTROL, caching),
+        (header::VARY, "cookie"),
         (header::ETAG, &format!("\"{sha256}\"")),
     ])?;
     Ok(representation::respond(

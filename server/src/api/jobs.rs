@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
-use protocol::{JobCreated, JobRequest, JobView, Problem, ProblemCode};
+use protocol::{JobCreated, JobRequest, JobView, Problem, ProblemCode, Visibility};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -26,11 +26,22 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize)]
 pub struct Choice {
-    #[serde(default)]
-    unlisted: bool,
+    visibility: Option<Visibility>,
+    unlisted: Option<bool>,
+}
+
+impl Choice {
+    /// Who is to see the picture, where that was asked for.
+    fn visibility(&self) -> Option<Visibility> {
+        let unlisted = self.unlisted == Some(true);
+        self.visibility.or(unlisted.then_some(Visibility::Unlisted))
+    }
 }
 
 /// Have a picture made. It belongs to the client's owner cookie, which a client without one gets.
+///
+/// Unless `visibility` says otherwise, only its owner sees the picture, and it expires unless it is saved by a PATCH of
+/// its visibility.
 ///
 /// With an `Idempotency-Key` header, repeating the request gives the same job. `resume` hands a picture over that was
 /// begun elsewhere: only the steps after `resume.step` are made.
@@ -41,7 +52,8 @@ pub struct Choice {
     tag = "jobs",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 ASCII characters, a new one for every new request"),
-        ("unlisted" = Option<bool>, Query, description = "Keep the picture out of the gallery"),
+        ("visibility" = Option<Visibility>, Query, description = "Keep the picture, for these to see"),
+        ("unlisted" = Option<bool>, Query, description = "`true` stands for `visibility=unlisted`"),
     ),
     request_body = JobRequest,
     responses(
@@ -77,7 +89,7 @@ pub async fn create(
             idempotency_key,
             keeping: Keeping {
                 owner: Some(client.owner),
-                unlisted: choice.unlisted,
+                visibility: choice.visibility(),
             },
             client: asking,
             network: Some(network),

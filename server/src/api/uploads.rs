@@ -38,7 +38,7 @@ pub async fn announce(
     Ok(response)
 }
 
-/// List an uploaded picture; only for the client that announced it.
+/// Save an uploaded picture; only for the client that announced it.
 #[utoipa::path(
     post,
     path = "/api/v1/uploads/{id}/commit",
@@ -52,6 +52,6 @@ pub async fn commit(
     visitor: Visitor,
     Path(id): Path,
 ) -> ApiResult<axum::Json<ImageRecord>> {
-    let owner = visitor.owner.as_ref();
-    Ok(axum::Json(hub.images.commit(&id, owner).await?))
+    let (owner, address) = (visitor.owner.as_ref(), visitor.address());
+    Ok(axum::Json(hub.images.commit(&id, owner, address).await?))
 }

@@ -37,6 +37,11 @@ impl FromRequestParts<Hub> for Visitor {
 }
 
 impl Visitor {
+    /// Where the request came from.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Whose requests this one counts with.
     pub fn key(&self) -> ClientKey {
         match &self.owner {

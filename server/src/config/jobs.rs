@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use onnx_gpu::AdapterChoice;
 
-use super::{Placeholder, RendererChoice, S3Config, TelemetryConfig, is_placeholder};
+use super::{ExpiryConfig, Placeholder, RendererChoice, S3Config, TelemetryConfig, is_placeholder};
 use crate::jobs::{NatsOptions, Patience};
 use crate::render::LocalOptions;
 
@@ -113,6 +113,10 @@ pub struct WorkerConfig {
     /// What operators see.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
+
+    /// How long pictures stay that nobody saved.
+    #[command(flatten)]
+    pub expiry: ExpiryConfig,
 
     /// The picture store; `--s3-bucket` is needed here.
     #[command(flatten)]

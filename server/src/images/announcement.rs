@@ -16,6 +16,16 @@ pub enum Source {
     Worker,
 }
 
+impl Source {
+    /// As recipes name it.
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Worker => "server",
+        }
+    }
+}
+
 impl Images {
     /// Checks type, size and recipe, and fills the request's defaults in.
     pub(super) fn check(
@@ -39,10 +49,7 @@ impl Images {
             )));
         }
         let recipe = &mut request.recipe;
-        let place = match source {
-            Source::Browser => "browser",
-            Source::Worker => "server",
-        };
+        let place = source.place();
         if recipe.place != place {
             return Err(malformed(format!("recipe.place must be {place:?} here")));
         }

@@ -3,7 +3,7 @@
 use futures::{StreamExt, TryStreamExt};
 use protocol::{GalleryPage, GalleryQuery, Problem, ProblemCode};
 
-use super::records::Stored;
+use super::records::{State, Stored};
 use super::{ImageId, Images, OwnerId, keys};
 
 /// Pictures on a page unless the client says otherwise.
@@ -69,12 +69,7 @@ impl Images {
         };
         let records: Vec<Option<Stored>> = futures::stream::iter(found.ids)
             .map(async |id| {
-                let record = if query.mine {
-                    self.find_record(&id).await
-                } else {
-                    self.read_record(&id, &keys::listed(&id)).await
-                };
-                match record {
+                match self.find(&id).await {
                     // One damaged record must not hide all others; it was logged.
                     Err(problem) if problem.code == ProblemCode::Internal => Ok(None),
                     other => other,
@@ -87,16 +82,31 @@ impl Images {
             items: records
                 .into_iter()
                 .flatten()
+                .filter(|stored| belongs(stored, query, asking))
                 .map(|stored| stored.seen_by(asking))
                 .collect(),
             next_cursor: found.next,
         })
     }
 
+    /// Ids of the gallery, of records of the first format too.
     async fn listed_ids(&self, cursor: Option<ImageId>, limit: usize) -> Result<Ids, Problem> {
-        let after = cursor.map(|id| keys::listed(&id));
-        let (found, more) = self.store.list(keys::GALLERY, after, limit).await?;
-        Ok(ids(&found, more))
+        let after = cursor.as_ref().map(keys::listed);
+        let after_old = cursor.as_ref().map(keys::old_listed);
+        let (new, old) = futures::future::try_join(
+            self.store.list(keys::LISTED, after, limit),
+            self.store.list(keys::OLD_LISTED, after_old, limit),
+        )
+        .await?;
+        let mut more = new.1 || old.1;
+        let mut all = ids(&new.0, false).ids;
+        all.extend(ids(&old.0, false).ids);
+        all.sort_unstable();
+        all.dedup();
+        more |= all.len() > limit;
+        all.truncate(limit);
+        let next = all.last().filter(|_| more).map(ToString::to_string);
+        Ok(Ids { ids: all, next })
     }
 
     /// Ids from the markers under `prefix`.
@@ -152,6 +162,20 @@ impl Images {
             ..ids(&found, false)
         })
     }
+}
+
+/// Whether the record itself is one of those that `query` names: a marker may be older than the record's last change.
+fn belongs(stored: &Stored, query: &GalleryQuery, asking: Option<&OwnerId>) -> bool {
+    let shown = if query.mine {
+        stored.is_of(asking) && stored.is_shown_to(asking)
+    } else {
+        stored.state == State::Listed
+    };
+    let of_model = |model: &String| stored.model() == model;
+    let of_creator = |creator: &String| keys::creator(stored.model()) == creator;
+    shown
+        && query.model.as_ref().is_none_or(of_model)
+        && query.creator.as_ref().is_none_or(of_creator)
 }
 
 fn ids(found: &[String], more: bool) -> Ids {

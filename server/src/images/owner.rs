@@ -153,17 +153,6 @@ impl TryFrom<String> for OwnerId {
     }
 }
 
-/// What is to be kept with a picture beside its recipe.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keeping {
-    /// Who may change and delete it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<OwnerId>,
-    /// Not in the gallery.
-    #[serde(default)]
-    pub unlisted: bool,
-}
-
 /// Who uploads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {

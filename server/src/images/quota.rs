@@ -13,6 +13,10 @@ use super::owner::{Client, OwnerId};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Commits for every upload that may be announced: one that fails may be tried again.
+const COMMITS_PER_UPLOAD: u32 = 2;
+/// Reports of one owner per hour.
+const REPORTS_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 /// People behind one address.
 const OWNERS_PER_ADDRESS: u32 = 4;
 /// Network prefix that one IPv6 subscriber has (RFC 6177).
@@ -31,6 +35,53 @@ pub struct UploadLimits {
 pub struct UploadQuota {
     owners: Meter<OwnerId>,
     addresses: Meter<IpAddr>,
+    commits: Counts,
+    reports: Counts,
+}
+
+/// Requests per hour of owners and addresses.
+struct Counts {
+    owners: DefaultKeyedRateLimiter<OwnerId>,
+    addresses: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl Counts {
+    fn new(per_hour: NonZeroU32) -> Self {
+        Self {
+            owners: limiter(per_hour, 1, HOUR),
+            addresses: limiter(per_hour, OWNERS_PER_ADDRESS, HOUR),
+        }
+    }
+
+    fn take(&self, owner: Option<&OwnerId>, address: IpAddr, what: &str) -> Result<(), Problem> {
+        let limited = |wait: Option<Duration>| limited(what, wait.unwrap_or(HOUR));
+        take(&self.addresses, &subscriber(address), NonZeroU32::MIN).map_err(limited)?;
+        match owner {
+            Some(owner) => take(&self.owners, owner, NonZeroU32::MIN).map_err(limited),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_idle(&self) {
+        forget_idle(&self.owners);
+        forget_idle(&self.addresses);
+    }
+}
+
+fn limiter<K: Hash + Eq + Clone>(
+    units: NonZeroU32,
+    factor: u32,
+    period: Duration,
+) -> DefaultKeyedRateLimiter<K> {
+    let units = units.saturating_mul(NonZeroU32::MIN.saturating_add(factor - 1));
+    let each = (period / units.get()).max(Duration::from_nanos(1));
+    let quota = Quota::with_period(each).unwrap_or(Quota::per_second(units));
+    RateLimiter::dashmap(quota.allow_burst(units))
+}
+
+fn forget_idle<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>) {
+    limiter.retain_recent();
+    limiter.shrink_to_fit();
 }
 
 impl UploadQuota {
@@ -39,7 +90,32 @@ impl UploadQuota {
         Self {
             owners: Meter::new(limits, 1),
             addresses: Meter::new(limits, OWNERS_PER_ADDRESS),
+            commits: Counts::new(
+                limits
+                    .per_hour
+                    .saturating_mul(NonZeroU32::MIN.saturating_add(COMMITS_PER_UPLOAD - 1)),
+            ),
+            reports: Counts::new(REPORTS_PER_HOUR),
         }
+    }
+
+    /// Counts an attempt to commit.
+    ///
+    /// # Errors
+    /// [`ProblemCode::RateLimited`] with `retry_after`.
+    pub fn take_commit(&self, owner: &OwnerId, address: IpAddr) -> Result<(), Problem> {
+        self.commits
+            .take(Some(owner), address, "commits in the last hour")
+    }
+
+    /// Counts a report.
+    ///
+    /// # Errors
+    /// [`ProblemCode::RateLimited`] with `retry_after`.
+    pub fn take_report(&self, owner: Option<&OwnerId>, address: IpAddr) -> Result<(), Problem> {
+        self.reports
+            .take(owner, address, "reports in the last hour")
+            .map_err(|problem| problem.with_hint("Thank you; the operator has your other reports."))
     }
 
     /// Counts an upload of `bytes`.
@@ -55,6 +131,8 @@ impl UploadQuota {
     pub fn forget_idle(&self) {
         self.owners.forget_idle();
         self.addresses.forget_idle();
+        self.commits.forget_idle();
+        self.reports.forget_idle();
     }
 }
 
@@ -66,12 +144,6 @@ struct Meter<K: Hash + Eq + Clone> {
 
 impl<K: Hash + Eq + Clone> Meter<K> {
     fn new(limits: UploadLimits, times: u32) -> Self {
-        let limiter = |units: NonZeroU32, factor: u32, period: Duration| {
-            let units = units.saturating_mul(NonZeroU32::MIN.saturating_add(factor - 1));
-            let each = (period / units.get()).max(Duration::from_nanos(1));
-            let quota = Quota::with_period(each).unwrap_or(Quota::per_second(units));
-            RateLimiter::dashmap(quota.allow_burst(units))
-        };
         Self {
             uploads: limiter(limits.per_hour, times, HOUR),
             kibibytes: limiter(limits.mebibytes_per_day, times * 1024, DAY),
@@ -90,10 +162,8 @@ impl<K: Hash + Eq + Clone> Meter<K> {
     }
 
     fn forget_idle(&self) {
-        for limiter in [&self.uploads, &self.kibibytes] {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-        }
+        forget_idle(&self.uploads);
+        forget_idle(&self.kibibytes);
     }
 }
 
@@ -177,6 +247,34 @@ mod tests {
         assert!((40..=43).contains(&refused.retry_after.unwrap()));
         let larger = quota.take(&client("b", "10.0.0.2"), (2 << 20) + 1);
         assert_eq!(larger.unwrap_err().retry_after, Some(24 * 3600 + 1));
+    }
+
+    #[test]
+    fn commits_are_counted_by_owner_and_by_address() {
+        let quota = quota(3, 100);
+        let address = "10.0.0.1".parse().unwrap();
+        for _ in 0..6 {
+            quota.take_commit(&OwnerId::of("a"), address).unwrap();
+        }
+        let refused = quota.take_commit(&OwnerId::of("a"), address).unwrap_err();
+        assert_eq!(refused.code, ProblemCode::RateLimited);
+        // Four people behind the address; the refused attempt counts there.
+        let taken = (0..24).filter(|n| {
+            let owner = OwnerId::of(&format!("b{n}"));
+            quota.take_commit(&owner, address).is_ok()
+        });
+        assert_eq!(taken.count(), 24 - 7);
+        let elsewhere = "10.0.0.2".parse().unwrap();
+        quota.take_commit(&OwnerId::of("b0"), elsewhere).unwrap();
+    }
+
+    #[test]
+    fn reporters_without_a_cookie_are_counted_by_address() {
+        let quota = quota(1, 1);
+        let (here, there) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let taken = (0..200).filter(|_| quota.take_report(None, here).is_ok());
+        assert_eq!(taken.count(), 80);
+        quota.take_report(None, there).unwrap();
     }
 
     #[test]

@@ -1,34 +1,45 @@
-//! From an announced upload to a listed picture.
+//! Announced uploads.
 
-use std::sync::Arc;
-
-use image::DynamicImage;
-use protocol::{
-    ImageRecord, PNG_MIME, Problem, ProblemCode, Recipe, THUMBNAIL_MIME, Thumbnail, UploadRequest,
-    UploadTicket, Visibility,
-};
+use protocol::{PNG_MIME, Problem, ProblemCode, Recipe, UploadRequest, UploadTicket};
 use serde::{Deserialize, Serialize};
 
 use super::announcement::Source;
-use super::records::Stored;
-use super::verify::{self, sha256_hex};
+use super::commit::check_length;
+use super::records::unnumbered;
+use super::verify::sha256_hex;
 use super::{
-    Client, ImageId, Images, Keeping, MAX_IMAGE_BYTES, MAX_RECORD_BYTES, OwnerId, internal, keys,
-    no_such_picture, not_owner, thumbnail,
+    Client, FORMAT, ImageId, Images, Keeping, MAX_IMAGE_BYTES, MAX_RECORD_BYTES, internal, keys,
+    refused,
 };
 use crate::storage::{Audience, ObjectClaim, StorageError};
 
 /// An announced upload as kept in the store until its commit.
-#[derive(Serialize, Deserialize)]
-struct Pending {
-    sha256: String,
-    bytes: u64,
-    recipe: Recipe,
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Pending {
+    #[serde(default = "unnumbered")]
+    pub format: u32,
+    pub sha256: String,
+    pub bytes: u64,
+    pub recipe: Recipe,
     #[serde(flatten)]
-    keeping: Keeping,
+    pub keeping: Keeping,
     /// Where the bytes are to arrive.
     #[serde(default)]
-    staged: bool,
+    pub staged: bool,
+    /// Why the bytes that arrived can never become this picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mismatch: Option<String>,
+}
+
+impl Pending {
+    /// Where the picture was made.
+    pub fn source(&self) -> Source {
+        if self.recipe.place == Source::Worker.place() {
+            Source::Worker
+        } else {
+            Source::Browser
+        }
+    }
 }
 
 impl Images {
@@ -36,7 +47,7 @@ impl Images {
     ///
     /// # Errors
     /// A problem that names what is wrong with the request; [`ProblemCode::RateLimited`];
-    /// [`ProblemCode::StorageUnavailable`].
+    /// [`ProblemCode::ImageRefused`]; [`ProblemCode::StorageUnavailable`].
     pub async fn announce(
         &self,
         request: UploadRequest,
@@ -49,25 +60,47 @@ impl Images {
         let id = ImageId::new().map_err(internal)?;
         let keeping = Keeping {
             owner: Some(client.owner.clone()),
-            unlisted: request.unlisted,
+            visibility: Some(request.visibility()),
         };
         self.announce_as(id, request, keeping, Audience::Public)
             .await
     }
 
-    async fn announce_as(
+    /// Announces an upload for whoever `keeping` says.
+    pub(super) async fn announce_as(
         &self,
         id: ImageId,
         request: UploadRequest,
         keeping: Keeping,
         audience: Audience,
     ) -> Result<UploadTicket, Problem> {
-        let support = self.store.support().await?;
+        if self.is_denied(&request.sha256).await? {
+            return Err(refused());
+        }
         self.refer(&request.sha256, &id).await?;
+        let sha256 = request.sha256.clone();
+        let announced = self
+            .announce_referred(&id, request, keeping, audience)
+            .await;
+        if announced.is_err() && self.load(&id).await?.is_none() {
+            self.store.delete(&keys::reference(&sha256, &id)).await?;
+        }
+        announced
+    }
+
+    /// As [`Self::announce_as`], of bytes that cannot vanish meanwhile.
+    async fn announce_referred(
+        &self,
+        id: &ImageId,
+        request: UploadRequest,
+        keeping: Keeping,
+        audience: Audience,
+    ) -> Result<UploadTicket, Problem> {
+        let support = self.store.support().await?;
         let already_stored = self.keep_if_sound(&request).await?;
         let staged = !support.direct() && !already_stored;
         let key = if staged {
-            keys::incoming(&id)
+            keys::incoming(id)
         } else {
             keys::picture(&request.sha256)
         };
@@ -85,14 +118,15 @@ impl Images {
             .presign_put(&claim, audience, self.expiry)
             .await?;
         let pending = Pending {
+            format: FORMAT,
             sha256: request.sha256,
             bytes: request.bytes,
             recipe: request.recipe,
             keeping,
             staged,
+            mismatch: None,
         };
-        let json = serde_json::to_vec(&pending).map_err(internal)?;
-        self.store.put_json(&keys::pending(&id), json).await?;
+        self.write_pending(id, &pending).await?;
         Ok(UploadTicket {
             id: id.to_string(),
             method: "PUT".to_owned(),
@@ -103,111 +137,29 @@ impl Images {
         })
     }
 
-    /// Verifies the stored bytes of an announced upload and lists the picture. Repeating it gives the same
-    /// record.
-    ///
-    /// # Errors
-    /// [`ProblemCode::NotFound`], [`ProblemCode::NotOwner`], [`ProblemCode::UploadMissing`],
-    /// [`ProblemCode::UploadMismatch`], [`ProblemCode::StorageUnavailable`].
-    pub async fn commit(&self, id: &str, asking: Option<&OwnerId>) -> Result<ImageRecord, Problem> {
-        let id: ImageId = id.parse().map_err(|_| no_such_upload())?;
-        if let Some(stored) = self.find_record(&id).await? {
-            return committed(stored, asking);
+    /// The announcement of an upload that is not committed.
+    pub(super) async fn pending(&self, id: &ImageId) -> Result<Option<Pending>, Problem> {
+        match self.store.get(&keys::pending(id), MAX_RECORD_BYTES).await {
+            Ok(json) => serde_json::from_slice(&json).map(Some).map_err(|error| {
+                tracing::error!(%id, %error, "announcement is damaged");
+                Problem::new(
+                    ProblemCode::Internal,
+                    "this upload's announcement is damaged",
+                )
+                .with_hint("Announce it again.")
+            }),
+            Err(StorageError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let pending: Pending = match self.store.get(&keys::pending(&id), MAX_RECORD_BYTES).await {
-            Ok(json) => serde_json::from_slice(&json).map_err(internal)?,
-            // A commit that ran beside this one may have finished in between.
-            Err(StorageError::NotFound(_)) => {
-                let stored = self.find_record(&id).await?.ok_or_else(no_such_upload)?;
-                return committed(stored, asking);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if pending.keeping.owner.is_some() && pending.keeping.owner.as_ref() != asking {
-            return Err(not_owner());
-        }
-        let picture = self.verify(&id, &pending).await?;
-        let stored = Stored {
-            record: ImageRecord {
-                id: id.to_string(),
-                url: format!("/images/{}.png", pending.sha256),
-                permalink: format!("/i/{id}"),
-                bytes: pending.bytes,
-                width: picture.width(),
-                height: picture.height(),
-                created_at: id.created_at(),
-                recipe: pending.recipe,
-                thumbnail: Some(self.store_thumbnail(&pending.sha256, picture).await?),
-                sha256: pending.sha256,
-                unlisted: pending.keeping.unlisted,
-                visibility: if pending.keeping.unlisted {
-                    Visibility::Unlisted
-                } else {
-                    Visibility::Listed
-                },
-                expires_at: None,
-                mine: false,
-            },
-            owner: pending.keeping.owner,
-        };
-        self.write_record(&id, &stored).await?;
-        self.confirm(&id, &stored).await?;
-        for key in [keys::pending(&id), keys::incoming(&id)] {
-            if key.starts_with(keys::INCOMING) && !pending.staged {
-                continue;
-            }
-            if let Err(error) = self.store.delete(&key).await {
-                tracing::warn!(%id, %error, "what is left of a finished upload stays for the next sweep");
-            }
-        }
-        tracing::info!(%id, sha256 = stored.record.sha256, bytes = stored.record.bytes, "picture saved");
-        Ok(stored.seen_by(asking))
     }
 
-    /// Takes the record back if its owner deleted the picture while this commit ran.
-    async fn confirm(&self, id: &ImageId, stored: &Stored) -> Result<(), Problem> {
-        let key = keys::picture(&stored.record.sha256);
-        if self.store.exists(&key).await? {
-            return Ok(());
-        }
-        self.store.delete(&keys::listed(id)).await?;
-        self.store.delete(&keys::unlisted(id)).await?;
-        self.delete_all(&stored.markers(id)).await?;
-        Err(no_such_upload())
-    }
-
-    /// Stores under `id` a picture that a worker made, by the same presigned PUT as a browser's. Saving twice under
-    /// one id, as two workers may that held the same job, saves one picture.
-    ///
-    /// # Errors
-    /// As [`Self::announce`] and [`Self::commit`].
-    pub async fn save(
+    pub(super) async fn write_pending(
         &self,
-        id: ImageId,
-        png: Vec<u8>,
-        recipe: Recipe,
-        keeping: Keeping,
-    ) -> Result<ImageRecord, Problem> {
-        let owner = keeping.owner.clone();
-        if let Some(stored) = self.find_record(&id).await? {
-            return Ok(stored.seen_by(owner.as_ref()));
-        }
-        let request = UploadRequest {
-            sha256: sha256_hex(&png),
-            bytes: png.len() as u64,
-            content_type: PNG_MIME.to_owned(),
-            recipe,
-            unlisted: keeping.unlisted,
-            visibility: None,
-        };
-        let request = self.check(request, Source::Worker)?;
-        let ticket = self
-            .announce_as(id, request, keeping, Audience::Internal)
-            .await?;
-        if !ticket.already_stored {
-            self.put(&ticket, png).await?;
-        }
-        self.commit(&ticket.id, owner.as_ref()).await
+        id: &ImageId,
+        pending: &Pending,
+    ) -> Result<(), Problem> {
+        let json = serde_json::to_vec(pending).map_err(internal)?;
+        Ok(self.store.put_json(&keys::pending(id), json).await?)
     }
 
     /// Whether the bytes are in place and are what their key says; damaged ones are removed.
@@ -228,141 +180,5 @@ impl Images {
         }
         check_length(bytes.len() as u64, request.bytes)?;
         Ok(true)
-    }
-
-    /// Checks the stored bytes against the announcement, puts staged ones in place, and gives the decoded picture.
-    ///
-    /// Bytes that can never become a picture under this key are deleted. Bytes that are right for the key but
-    /// not for this announcement stay: another record may show them.
-    async fn verify(&self, id: &ImageId, pending: &Pending) -> Result<DynamicImage, Problem> {
-        let key = if pending.staged {
-            keys::incoming(id)
-        } else {
-            keys::picture(&pending.sha256)
-        };
-        let bytes = match self.store.get(&key, MAX_IMAGE_BYTES).await {
-            Ok(bytes) => Arc::new(bytes),
-            Err(StorageError::NotFound(_)) => {
-                return Err(Problem::new(
-                    ProblemCode::UploadMissing,
-                    "no bytes have arrived for this upload",
-                )
-                .with_hint("Send them to the presigned URL first; if it expired, announce the upload again."));
-            }
-            Err(error @ StorageError::TooLarge { .. }) => {
-                self.store.delete(&key).await?;
-                return Err(error.into());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if sha256_hex(&bytes) != pending.sha256 {
-            self.store.delete(&key).await?;
-            return Err(mismatch(
-                "the stored bytes do not have the announced SHA-256",
-            ));
-        }
-        check_length(bytes.len() as u64, pending.bytes)?;
-        let model = self.catalog.summary(&pending.recipe.request.model);
-        let size = model.map(|model| (model.width, model.height));
-        let (recipe, to_check) = (pending.recipe.clone(), Arc::clone(&bytes));
-        let checked = self
-            .compute(move || verify::check(&to_check, size, &recipe))
-            .await?;
-        let picture = match checked {
-            Ok(picture) => picture,
-            Err(error) => {
-                if pending.staged || !error.depends_on_announcement() {
-                    self.store.delete(&key).await?;
-                }
-                return Err(mismatch(error.to_string()));
-            }
-        };
-        if pending.staged {
-            let bytes = Arc::unwrap_or_clone(bytes);
-            let key = keys::picture(&pending.sha256);
-            self.store.put(&key, bytes, PNG_MIME).await?;
-        }
-        Ok(picture)
-    }
-
-    async fn store_thumbnail(
-        &self,
-        sha256: &str,
-        picture: DynamicImage,
-    ) -> Result<Thumbnail, Problem> {
-        let encoded = self.compute(move || thumbnail::encode(&picture)).await?;
-        let encoded = encoded.map_err(internal)?;
-        let key = keys::thumbnail(sha256);
-        self.store.put(&key, encoded.webp, THUMBNAIL_MIME).await?;
-        Ok(Thumbnail {
-            url: format!("/thumbnails/{sha256}.webp"),
-            width: encoded.width,
-            height: encoded.height,
-        })
-    }
-
-    /// Runs work on pixels away from the event loop, a few at a time.
-    async fn compute<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
-        let _permit = self.decoders.acquire().await.map_err(internal)?;
-        tokio::task::spawn_blocking(work).await.map_err(internal)
-    }
-
-    async fn put(&self, ticket: &UploadTicket, png: Vec<u8>) -> Result<(), Problem> {
-        let mut request = self.store.http().put(&ticket.url);
-        for (name, value) in &ticket.headers {
-            request = request.header(name, value);
-        }
-        // The URL carries the signature: it must not reach the log.
-        let response = request
-            .body(png)
-            .send()
-            .await
-            .map_err(|e| StorageError::Unavailable {
-                operation: "presigned PUT",
-                detail: e.without_url().to_string(),
-            })?;
-        let status = response.status();
-        // 412: the same bytes arrived by another way; the commit verifies them.
-        if status.is_success() || status == http::StatusCode::PRECONDITION_FAILED {
-            return Ok(());
-        }
-        Err(StorageError::Unavailable {
-            operation: "presigned PUT",
-            detail: format!("status {status}"),
-        }
-        .into())
-    }
-}
-
-/// The answer to a commit of what is committed already.
-fn committed(stored: Stored, asking: Option<&OwnerId>) -> Result<ImageRecord, Problem> {
-    if stored.owner.is_some() && stored.owner.as_ref() != asking {
-        return Err(not_owner());
-    }
-    Ok(stored.seen_by(asking))
-}
-
-fn check_length(stored: u64, announced: u64) -> Result<(), Problem> {
-    if stored == announced {
-        return Ok(());
-    }
-    Err(mismatch(format!(
-        "{stored} bytes are stored, {announced} were announced"
-    )))
-}
-
-fn mismatch(detail: impl Into<String>) -> Problem {
-    Problem::new(ProblemCode::UploadMismatch, detail)
-        .with_hint("Nothing was listed. Make the picture again and save it once more.")
-}
-
-fn no_such_upload() -> Problem {
-    Problem {
-        detail: "there is no announced upload of this id".to_owned(),
-        hint: "POST /api/v1/uploads announces one.".to_owned(),
-        ..no_such_picture()
     }
 }

@@ -11,7 +11,7 @@ use super::setup::{self, Part};
 use super::{Store, StoreSettings};
 use crate::catalog::Catalog;
 use crate::config::{StorageCommand, StorageConfig};
-use crate::images::Images;
+use crate::images::{Images, SweepOptions};
 
 /// Runs the command and writes what it found to `out`.
 ///
@@ -61,9 +61,11 @@ pub async fn run(command: StorageCommand, out: &mut impl Write) -> anyhow::Resul
         StorageCommand::Sweep(config) => {
             let store = Store::new(&settings(&config.storage)?)?;
             let images = Images::new(store, Arc::new(Catalog::default()), Duration::from_secs(60));
-            let swept = images
-                .sweep(Duration::from_secs(config.older_than_seconds))
-                .await?;
+            let options = SweepOptions {
+                force: config.force,
+                ..SweepOptions::older_than(Duration::from_secs(config.older_than_seconds))
+            };
+            let swept = images.sweep(options).await?;
             writeln!(out, "{}", serde_json::to_string(&swept)?)?;
             Ok(())
         }

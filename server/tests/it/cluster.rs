@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use protocol::{GenerationRequest, ImageRecord, JobCreated, JobView};
+use protocol::{GenerationRequest, JobCreated, JobView};
 use reqwest::Response;
+use server::images::moderation::Seen;
 
 use crate::hub::{Hub, json, models_dir};
 use crate::nats::Nats;
@@ -186,18 +187,8 @@ impl Cluster {
         }
     }
 
-    /// Every listed picture.
-    pub async fn listed(&self) -> Vec<ImageRecord> {
-        let mut all = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let path = format!("/api/v1/images?limit=60{cursor}");
-            let page: protocol::GalleryPage = json(self.store.get(&path).await).await;
-            all.extend(page.items);
-            match page.next_cursor {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return all,
-            }
-        }
+    /// Every picture, whoever sees it.
+    pub async fn pictures(&self) -> Vec<Seen> {
+        self.store.records().await
     }
 }

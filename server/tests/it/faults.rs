@@ -45,7 +45,7 @@ async fn a_job_outlives_its_worker() {
     let view = cluster.wait(&app, &job.id, ended).await;
     assert_eq!(view.status, JobStatus::Completed, "{view:?}");
     assert_eq!(view.attempt, 2);
-    assert_eq!(cluster.listed().await.len(), 1);
+    assert_eq!(cluster.pictures().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +123,7 @@ async fn jobs_outlive_ten_seconds_without_nats() {
         let view = cluster.wait(&app, &job.id, ended).await;
         assert_eq!(view.status, JobStatus::Completed, "{view:?}");
     }
-    let mut listed: Vec<String> = cluster.listed().await.into_iter().map(|r| r.id).collect();
+    let mut listed: Vec<String> = cluster.pictures().await.into_iter().map(|r| r.id).collect();
     // The refused one may have arrived in spite of the answer, once.
     listed.retain(|id| jobs.iter().any(|job| job.id == *id));
     assert_eq!(listed.len(), 3);
@@ -152,7 +152,7 @@ async fn what_a_full_queue_accepts_it_finishes() {
         let view = cluster.wait(&apps[0], &job.id, ended).await;
         assert_eq!(view.status, JobStatus::Completed, "{view:?}");
     }
-    assert_eq!(cluster.listed().await.len(), 4);
+    assert_eq!(cluster.pictures().await.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn a_job_sent_twice_is_made_once() {
     cluster.wait(&apps[1], &jobs[0].id, ended).await;
     let after = cluster.submit(&apps[0], &quick(8)).await;
     cluster.wait(&apps[0], &after.id, ended).await;
-    assert_eq!(cluster.listed().await.len(), 2);
+    assert_eq!(cluster.pictures().await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +198,7 @@ async fn a_job_that_kills_three_workers_fails_and_others_are_made() {
     let error = view.error.unwrap();
     assert_eq!(error.code, ProblemCode::GenerationFailed);
     assert!(error.detail.contains("tried 3 times"), "{}", error.detail);
-    assert_eq!(cluster.listed().await.len(), 1);
+    assert_eq!(cluster.pictures().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +235,7 @@ async fn five_hundred_jobs_on_three_workers_end_once_each() {
         assert_eq!((view.status, view.attempt), (JobStatus::Completed, 1));
     }
     let mut listed: HashMap<String, u32> = HashMap::new();
-    for record in cluster.listed().await {
+    for record in cluster.pictures().await {
         *listed.entry(record.id).or_default() += 1;
     }
     assert_eq!(listed.len(), jobs.len());

@@ -56,14 +56,8 @@ async fn one_damaged_record_hides_no_other() {
     let hub = Hub::start().await;
     let good = hub.save(picture(1)).await;
     let damaged = hub.save(picture(2)).await;
-    let folders = hub.stop().await;
-    let record = folders.data.path().join(format!(
-        "s3/demo-hub/gallery/{}-{}.json",
-        &damaged.id[..9],
-        damaged.id
-    ));
-    std::fs::write(&record, b"{").unwrap();
-    let hub = Hub::over(folders, &[]).await;
+    let record = format!("record/{}.json", damaged.id);
+    hub.store().put_json(&record, b"{".to_vec()).await.unwrap();
     assert_eq!(hub.listed().await, vec![good]);
     let response = hub.get(&format!("/api/v1/images/{}", damaged.id)).await;
     assert_problem(response, ProblemCode::Internal).await;

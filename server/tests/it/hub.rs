@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use futures::StreamExt;
 use protocol::{
     GenerationRequest, ImageRecord, JobCreated, JobView, Problem, ProblemCode, Recipe,
     UploadRequest, UploadTicket,
@@ -13,7 +14,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use server::config::{Cli, Command, ServeConfig};
+use server::images::moderation::Seen;
 use server::images::verify::sha256_hex;
+use server::storage::{Store, StoreSettings};
 use tempfile::TempDir;
 
 pub const GLYPH: &str = "demo-hub/glyph";
@@ -172,6 +175,47 @@ impl Hub {
     pub async fn listed(&self) -> Vec<ImageRecord> {
         let page: protocol::GalleryPage = json(self.get("/api/v1/images?limit=60").await).await;
         page.items
+    }
+
+    /// The client's own pictures, whoever sees them.
+    pub async fn own(&self) -> Vec<ImageRecord> {
+        let page = self.get("/api/v1/images?mine=true&limit=60").await;
+        json::<protocol::GalleryPage>(page).await.items
+    }
+
+    /// The store that the server runs itself.
+    pub fn store(&self) -> Store {
+        let keys = server::storage::credentials::load_or_create(self.data()).unwrap();
+        Store::new(&StoreSettings {
+            endpoint: Some(self.storage_origin().to_owned()),
+            public_endpoint: None,
+            bucket: "demo-hub".into(),
+            region: "us-east-1".into(),
+            access_key_id: keys.access_key_id,
+            secret_access_key: keys.secret_access_key,
+            path_style: true,
+        })
+        .unwrap()
+    }
+
+    /// Every record in that store, whoever sees it, newest first.
+    pub async fn records(&self) -> Vec<Seen> {
+        let images = crate::stores::images(self.store());
+        images
+            .all_records()
+            .map(|seen| seen.unwrap())
+            .collect()
+            .await
+    }
+
+    pub async fn patch(&self, id: &str, change: serde_json::Value) -> Response {
+        let url = format!("{}/api/v1/images/{id}", self.url);
+        self.http.patch(url).json(&change).send().await.unwrap()
+    }
+
+    pub async fn delete(&self, id: &str) -> Response {
+        self.send(Method::DELETE, &format!("/api/v1/images/{id}"))
+            .await
     }
 
     pub async fn submit(&self, request: &GenerationRequest) -> JobCreated {

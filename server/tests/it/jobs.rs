@@ -57,7 +57,8 @@ async fn a_job_reaches_its_picture() {
     assert_eq!(last.backend.as_deref(), Some("rten (CPU)"));
     assert_eq!(*last, hub.job(&created.id).await);
 
-    let listed = hub.listed().await;
+    assert!(hub.listed().await.is_empty(), "nobody asked for that");
+    let listed = hub.own().await;
     assert_eq!(listed.len(), 1);
     let image = last.image.clone().unwrap();
     assert_eq!(
@@ -149,7 +150,7 @@ async fn a_running_job_stops_within_a_step() {
     let next = hub.submit(&request("red apple", 2)).await;
     let next = hub.wait(&next.id, |view| view.status.is_final()).await;
     assert_eq!(next.status, JobStatus::Completed);
-    assert_eq!(hub.listed().await.len(), 1);
+    assert_eq!(hub.own().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,8 +320,8 @@ async fn stopping_keeps_jobs_and_ends_open_streams_in_time() {
     );
     let hub = Hub::over(folders, &["--embedded-worker=false"]).await;
     assert!(
-        hub.listed().await.is_empty(),
-        "nothing of a stopped job is listed"
+        hub.own().await.is_empty(),
+        "nothing of a stopped job is saved"
     );
     // Neither failed nor forgotten: both wait in their order, and the attempt of the first does not count.
     for (place, id) in [&job.id, &waiting.id].into_iter().enumerate() {

@@ -62,10 +62,9 @@ fn fill(bucket: &Path, model: &ImageRecord, owner: &str) {
         };
         let mut json = serde_json::to_value(&record).unwrap();
         json["owner"] = owner.into();
-        write(
-            format!("gallery/{}-{id}.json", &id[..9]),
-            json.to_string().as_bytes(),
-        );
+        json["state"] = "listed".into();
+        write(format!("listed/{id}"), b"");
+        write(format!("record/{id}.json"), json.to_string().as_bytes());
     }
 }
 

@@ -55,14 +55,17 @@ async fn n_pictures_have_consecutive_seeds() {
         assert!(pixels(&png) == pixels(&crate::generate::run(&made).unwrap().png));
         assert!(image["url"].as_str().unwrap().starts_with(&hub.url));
     }
-    assert_eq!(hub.listed().await.len(), 3);
+    assert!(hub.listed().await.is_empty(), "nobody asked for that");
+    assert_eq!(hub.records().await.len(), 3);
 
     // The default model, and a seed of the hub's own.
     let answer = generate(&hub, &json!({"prompt": "a car", "response_format": "url"})).await;
     let answer: Value = read(answer).await;
     assert_eq!(answer["data"][0].as_object().unwrap().len(), 1);
-    let seed = hub.listed().await[0].recipe.request.seed;
-    assert!(seed.is_some());
+    let newest = format!("/api/v1/images/{}", hub.records().await[0].id);
+    let newest: protocol::ImageRecord = read(hub.get(&newest).await).await;
+    assert_eq!(newest.recipe.request.prompt, "a car");
+    assert!(newest.recipe.request.seed.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,7 +168,7 @@ async fn errors_have_openais_form() {
         assert_eq!(error["type"], "invalid_request_error");
         assert!(!error["message"].as_str().unwrap().is_empty());
     }
-    assert!(hub.listed().await.is_empty());
+    assert!(hub.records().await.is_empty());
 }
 
 /// The codes are those of <https://platform.openai.com/docs/guides/error-codes>; a client that meets
@@ -348,5 +351,5 @@ async fn a_client_that_leaves_ends_its_jobs_unless_it_can_come_back() {
     let answer: Value = read(again).await;
     assert_eq!(answer["data"].as_array().unwrap().len(), 1);
     assert_eq!(stand_in.seen().len(), 2);
-    assert_eq!(hub.listed().await.len(), 1);
+    assert_eq!(hub.records().await.len(), 1);
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use server::catalog::Catalog;
 use server::config::Secret;
-use server::images::{Images, Swept};
+use server::images::{Images, SweepOptions, Swept};
 use server::storage::{Store, StoreSettings, setup};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::hub::{Hub, models_dir};
+use crate::slow_store::SlowStore;
 
 /// A bucket, and the hubs over it.
 pub struct Bucket {
@@ -141,6 +142,10 @@ impl Bucket {
         sweep(self.store()).await
     }
 
+    pub async fn slow(&self) -> SlowStore {
+        SlowStore::before(self.settings.endpoint.as_deref().unwrap()).await
+    }
+
     /// A proxy in front of the store.
     pub async fn behind_a_switch(&self) -> Switch {
         let endpoint = self.settings.endpoint.as_deref().unwrap();
@@ -149,11 +154,21 @@ impl Bucket {
     }
 }
 
-/// Sweeps as if every announcement were old.
-pub async fn sweep(store: Store) -> Swept {
+pub fn images(store: Store) -> Images {
     let catalog = Arc::new(Catalog::open(&models_dir()).unwrap());
-    let images = Images::new(store, catalog, Duration::from_secs(60));
-    images.sweep(Duration::ZERO).await.unwrap()
+    Images::new(store, catalog, Duration::from_secs(60))
+}
+
+/// Sweeps until nothing is left to do, as if every announcement were old; what the first sweep did. What nothing
+/// explains is marked by one and removed by the next.
+pub async fn sweep(store: Store) -> Swept {
+    let images = images(store);
+    let options = SweepOptions::older_than(Duration::ZERO);
+    let first = images.sweep(options).await.unwrap();
+    for _ in 0..2 {
+        images.sweep(options).await.unwrap();
+    }
+    first
 }
 
 /// Every key in the bucket.
@@ -172,9 +187,10 @@ pub async fn keys(store: &Store) -> BTreeSet<String> {
 /// The keys of a listed picture with an owner.
 pub fn keys_of(record: &protocol::ImageRecord, owner: &str) -> Vec<String> {
     let (id, sha) = (&record.id, &record.sha256);
-    let (time, fan) = (&id[..9], &sha[..2]);
+    let fan = &sha[..2];
     vec![
-        format!("gallery/{time}-{id}.json"),
+        format!("record/{id}.json"),
+        format!("listed/{id}"),
         format!("model/demo-hub!glyph/{id}"),
         format!("creator/demo-hub/{id}"),
         format!("own/{owner}/{id}!demo-hub!glyph"),

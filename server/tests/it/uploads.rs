@@ -219,3 +219,63 @@ async fn pictures_and_announcements_survive_a_restart() {
     let second: ImageRecord = json(hub.commit(&ticket.id).await).await;
     assert_eq!(hub.listed().await, vec![second, record]);
 }
+
+/// An attacker's commits cost the hub next to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_counted_and_an_upload_is_verified_once() {
+    let bucket = crate::stores::Bucket::embedded().await;
+    let slow = bucket.slow().await;
+    let hub = bucket.hub_at(&slow.endpoint, &[]).await;
+    // Right bytes, wrong recipe: nothing can be said without decoding them.
+    let bytes = picture(25);
+    let mut request = upload_request(&bytes);
+    request.recipe.duration_ms += 1;
+    let ticket = hub.announce(&request).await;
+    hub.put(&ticket, bytes).await;
+    let read = || slow.seen("GET", "/img/");
+    let before = read();
+    let all = (0..20).map(|_| hub.commit(&ticket.id));
+    for answer in futures::future::join_all(all).await {
+        assert_problem(answer, ProblemCode::UploadMismatch).await;
+    }
+    assert_eq!(read() - before, 1, "the bytes were read once");
+
+    let good = picture(26);
+    let ticket = hub.announce(&upload_request(&good)).await;
+    hub.put(&ticket, good).await;
+    let before = read();
+    let all = (0..20).map(|_| hub.commit(&ticket.id));
+    for answer in futures::future::join_all(all).await {
+        json::<ImageRecord>(answer).await;
+    }
+    assert_eq!(read() - before, 1, "the bytes were read once");
+
+    // Nonsense is refused before the store is asked.
+    let before = slow.seen("", "");
+    for id in ["nonsense", "%2e%2e%2fgallery"] {
+        assert_problem(hub.commit(id).await, ProblemCode::NotFound).await;
+    }
+    let path = format!("/api/v1/uploads/{}/commit", ticket.id);
+    let nobody = hub
+        .with_cookie(None)
+        .send(reqwest::Method::POST, &path)
+        .await;
+    assert_problem(nobody, ProblemCode::NotOwner).await;
+    assert_eq!(slow.seen("", ""), before);
+
+    let hub = bucket
+        .hub_at(&slow.endpoint, &["--uploads-per-hour=4"])
+        .await;
+    let before = slow.seen("", "");
+    let mut limited = 0;
+    for _ in 0..80 {
+        let answer = hub.commit("0000000000000000000").await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            assert!(answer.headers().contains_key("retry-after"));
+            limited += 1;
+        }
+    }
+    assert_eq!(limited, 72);
+    let asked = slow.seen("", "") - before;
+    assert!(asked < 8 * 12, "{asked} requests to the store");
+}

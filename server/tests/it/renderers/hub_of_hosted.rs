@@ -28,7 +28,7 @@ async fn a_hosted_model_is_a_model_like_any_other() {
     let view = hub.wait(&job.id, |view| view.status.is_final()).await;
     assert_eq!(view.status, JobStatus::Completed, "{view:?}");
     assert_eq!(view.backend.as_deref(), Some("OpenAI images API (acme)"));
-    let listed = hub.listed().await;
+    let listed = hub.own().await;
     assert_eq!((listed[0].width, listed[0].height), (16, 8));
     let address = hub.get(&listed[0].url).await.headers()["location"].clone();
     let stored = hub
