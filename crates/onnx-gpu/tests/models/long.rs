@@ -397,9 +397,9 @@ fn running_sums_go_on() {
 
 #[test]
 fn orders_go_over_every_element() {
-    let n = 61_000;
+    let n = 66_001;
     let mut v = pattern(n);
-    (v[60_998], v[16_384], v[3]) = (20.0, 20.0, 30.0);
+    (v[65_999], v[16_384], v[3]) = (20.0, 20.0, 30.0);
     let graph = model(&[
         {
             let mut body: Vec<u8> = [field(1, b"x"), field(1, b"k")].concat();
@@ -417,7 +417,7 @@ fn orders_go_over_every_element() {
     let first_five = v.iter().position(|&x| x == 5.0).unwrap() as f32;
     assert_eq!(
         found[1].as_f32().unwrap(),
-        &[3.0, 16_384.0, 60_998.0, first_five]
+        &[3.0, 16_384.0, 65_999.0, first_five]
     );
 }
 
