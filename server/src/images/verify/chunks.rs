@@ -127,8 +127,11 @@ pub fn walk(bytes: &[u8]) -> Result<Parts<'_>, NotAPicture> {
     }
 }
 
-/// Type and data of the first chunk, and what follows it.
-fn chunk(bytes: &[u8]) -> Result<([u8; 4], &[u8], &[u8]), NotAPicture> {
+/// Type and data of a chunk, and what follows it.
+type Chunk<'a> = ([u8; 4], &'a [u8], &'a [u8]);
+
+/// The first chunk.
+fn chunk(bytes: &[u8]) -> Result<Chunk<'_>, NotAPicture> {
     let (length, tail) = take::<4>(bytes)?;
     let (kind, tail) = take::<4>(tail)?;
     let length = u32::from_be_bytes(length) as usize;
