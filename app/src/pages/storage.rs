@@ -112,7 +112,11 @@ fn Listing(storage: Storage, stored: Stored) -> impl IntoView {
         _ => "The browser does not tell how much room there is.".to_owned(),
     };
     let promise = match (storage.models.is_empty(), storage.persisted) {
-        (true, _) => String::new(),
+        _ if !storage.lasts => {
+            "It lets this site keep no files: a model is downloaded again with every visit."
+                .to_owned()
+        }
+        (true, _) => format!("Models are kept in the {}.", storage.kind),
         (false, persisted) => format!(
             "It {} They are in the {}.",
             if persisted {

@@ -173,8 +173,10 @@ pub struct Storage {
     pub quota: Option<u64>,
     /// Whether the browser promised not to delete them by itself.
     pub persisted: bool,
-    /// Where they are.
+    /// Where they are, or would be.
     pub kind: String,
+    /// Whether what is put there outlasts the page.
+    pub lasts: bool,
 }
 
 /// How bytes are arriving.

@@ -91,6 +91,8 @@ enum Halt {
     End(End),
     /// The browser gives no more room.
     Full,
+    /// The place for files fails, as the browser names it.
+    Unusable(String),
 }
 
 impl From<End> for Halt {
@@ -103,7 +105,7 @@ impl From<ShelfError> for Halt {
     fn from(error: ShelfError) -> Self {
         match error {
             ShelfError::Full => Self::Full,
-            ShelfError::Other(detail) => Self::End(End::Storage(detail)),
+            ShelfError::Other(detail) => Self::Unusable(detail),
         }
     }
 }
@@ -126,6 +128,11 @@ impl Download<'_> {
                 }
                 Err(Halt::End(end)) => return Err(end),
                 Err(Halt::Full) => store = self.make_room(store, &manifest).await?,
+                // The picture can be made all the same: the weights are kept elsewhere, at last in memory.
+                Err(Halt::Unusable(detail)) => match store.0.elsewhere().await {
+                    Some(place) => store = Store(place),
+                    None => return Err(End::Storage(detail)),
+                },
             }
         }
     }

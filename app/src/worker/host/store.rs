@@ -255,6 +255,7 @@ impl Store {
             quota,
             persisted,
             kind: self.0.kind().to_owned(),
+            lasts: !matches!(self.0, Shelf::Memory(_)),
         })
     }
 }

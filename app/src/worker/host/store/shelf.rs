@@ -80,9 +80,22 @@ pub(in crate::worker::host) enum Writer {
 impl Shelf {
     /// The best place that this browser has.
     pub(in crate::worker::host) async fn open() -> Self {
-        if let Ok(folder) = folder().await {
-            return Self::Folder(folder);
+        match folder().await {
+            Ok(folder) => Self::Folder(folder),
+            Err(_) => Self::cache_or_memory().await,
         }
+    }
+
+    /// The next best place, where this one turned out to be of no use; none behind main memory.
+    pub(in crate::worker::host) async fn elsewhere(&self) -> Option<Self> {
+        match self {
+            Self::Folder(_) => Some(Self::cache_or_memory().await),
+            Self::Cache(_) => Some(Self::memory()),
+            Self::Memory(_) => None,
+        }
+    }
+
+    async fn cache_or_memory() -> Self {
         match cache().await {
             Ok(cache) => Self::Cache(cache),
             Err(_) => Self::memory(),
@@ -460,23 +473,47 @@ async fn folder() -> Result<FileSystemDirectoryHandle, JsValue> {
         settle(root.get_directory_handle_with_options(NAME, &options))
             .await?
             .dyn_into()?;
-    // Some browsers have the folder but no way to write into it from a worker.
-    let probe = file(&folder, "probe", true)
-        .await
-        .map_err(|_| JsValue::NULL)?;
-    let probe = probe.ok_or(JsValue::NULL)?;
-    let handle = call(&probe, "createSyncAccessHandle", &[]).await;
-    if let Ok(handle) = handle {
-        handle.dyn_into::<FileSystemSyncAccessHandle>()?.close();
-    } else if get(&probe, "createSyncAccessHandle").is_none() {
-        return Err(JsValue::NULL);
-    }
+    // Some browsers have the folder but no way to write into it: from a worker, in a private window, or with a damaged
+    // profile. The file is this worker's alone, so a lock on it passes or is no lock.
+    let name = format!(
+        "probe-{:016x}",
+        (js_sys::Math::random() * f64::from(u32::MAX)) as u64
+    );
+    let probed = probe(&folder, &name).await;
+    // What stays of it is an empty file.
+    let _removed = settle(folder.remove_entry(&name)).await;
+    probed.map_err(|_| JsValue::NULL)?;
     Ok(folder)
+}
+
+/// Writes a byte.
+async fn probe(folder: &FileSystemDirectoryHandle, name: &str) -> Result<(), ShelfError> {
+    let file = file(folder, name, true).await?;
+    let file = file.ok_or_else(|| ShelfError::Other("the file was not made".to_owned()))?;
+    if get(&file, "createSyncAccessHandle").is_none_or(|found| found.is_undefined()) {
+        return Err(ShelfError::Other("no way to write".to_owned()));
+    }
+    let handle = access(file).await?;
+    let written = handle.write_with_buffer_source(&Uint8Array::new_with_length(1));
+    handle.close();
+    match written {
+        // Room is another question, which the visitor is asked.
+        Err(error) if !is_named(&error, "QuotaExceededError") => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 async fn cache() -> Result<Cache, JsValue> {
     let caches = scope().ok_or(JsValue::NULL)?.caches()?;
-    settle(caches.open(NAME)).await?.dyn_into()
+    let cache: Cache = settle(caches.open(NAME)).await?.dyn_into()?;
+    // Some browsers open a cache that takes nothing.
+    let name = entry("probe", 0);
+    let put = settle(cache.put_with_str(&name, &Response::new()?)).await;
+    let _removed = settle(cache.delete_with_str(&name)).await;
+    match put {
+        Err(error) if !is_named(&error, "QuotaExceededError") => Err(error),
+        _ => Ok(cache),
+    }
 }
 
 async fn file(
