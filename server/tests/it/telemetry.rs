@@ -165,16 +165,33 @@ async fn a_hub_that_worked_can_say_what_it_did() {
         value(&metrics, "demo_hub_http_requests_total", &submitted),
         1.0
     );
-    let route = ["route=\"/api/v1/jobs\""];
-    assert_eq!(
+    let model = "model=\"demo-hub/glyph\"";
+    for (name, labels) in [
+        (
+            "demo_hub_http_request_duration_seconds_count",
+            &["route=\"/api/v1/jobs\""][..],
+        ),
+        ("demo_hub_jobs_submitted_total", &[model]),
+        ("demo_hub_job_attempts_total", &[model]),
+        (
+            "demo_hub_job_attempt_ends_total",
+            &[model, "outcome=\"completed\""],
+        ),
+        ("demo_hub_job_wait_seconds_count", &[model]),
+        ("demo_hub_job_duration_seconds_count", &[model]),
+        ("demo_hub_pictures_stored_total", &["origin=\"server\""]),
+        ("demo_hub_workers", &[]),
+    ] {
+        assert_eq!(value(&metrics, name, labels), 1.0, "{name}");
+    }
+    assert!(
         value(
             &metrics,
-            "demo_hub_http_request_duration_seconds_count",
-            &route
-        ),
-        1.0
+            "demo_hub_picture_bytes_stored_total",
+            &["origin=\"server\""]
+        ) > 1_000.0
     );
-    assert_eq!(value(&metrics, "demo_hub_workers", &[]), 1.0);
+    assert_eq!(value(&metrics, "demo_hub_jobs_waiting", &[model]), 0.0);
 
     let line = find(&|line| line["target"] == "server::access" && line["status"] == 202)
         .expect("an access line");
@@ -188,6 +205,8 @@ async fn a_hub_that_worked_can_say_what_it_did() {
         line["span"]["id"].as_str().is_some_and(|id| !id.is_empty()),
         "{line}"
     );
+    let loud = find(&|line| line["level"] == "ERROR");
+    assert!(loud.is_none(), "a healthy hub logs no error: {loud:?}");
 
     // The last spans are sent when the process ends.
     crate::cluster::signal("TERM", &server.0.id().to_string());
@@ -199,9 +218,17 @@ async fn a_hub_that_worked_can_say_what_it_did() {
         .flat_map(|body| body.to_vec())
         .collect();
     let id = hex::decode(TRACE_ID).unwrap();
-    let holds = |bytes: &[u8]| sent.windows(bytes.len()).any(|window| window == bytes);
+    let holds = |bytes: &[u8]| {
+        sent.windows(bytes.len())
+            .filter(|window| *window == bytes)
+            .count()
+    };
+    for span in ["request", "job", "make", "save"] {
+        assert!(holds(span.as_bytes()) > 0, "no span {span}");
+    }
     assert!(
-        holds(b"request") && holds(&id),
-        "the page's trace goes on here"
+        holds(&id) >= 4,
+        "one trace from the page's request to the worker: {}",
+        holds(&id)
     );
 }
