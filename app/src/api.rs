@@ -20,7 +20,8 @@ pub(crate) async fn post<T: DeserializeOwned>(
     read(request.send().await.map_err(unreachable)?).await
 }
 
-/// `POST` of a JSON body that counts once however often it is sent with the same `Idempotency-Key`.
+/// `POST` of a JSON body that counts once however often it is sent with the same `Idempotency-Key`: 32 hexadecimal digits,
+/// which also name the trace that the server may keep of it (W3C Trace Context).
 pub(crate) async fn post_once<T: DeserializeOwned>(
     url: &str,
     key: &str,
@@ -28,9 +29,24 @@ pub(crate) async fn post_once<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     let request = Request::post(url)
         .header("idempotency-key", key)
+        .header(
+            "traceparent",
+            &format!("00-{key}-{}-00", key.get(..16).unwrap_or_default()),
+        )
         .json(body)
         .map_err(unreadable)?;
     read(request.send().await.map_err(unreachable)?).await
+}
+
+/// `POST` of a JSON body whose answer is not looked at.
+pub(crate) async fn post_unread(url: &str, body: &impl Serialize) -> Result<(), Problem> {
+    let request = Request::post(url).json(body).map_err(unreadable)?;
+    let response = request.send().await.map_err(unreachable)?;
+    if response.ok() {
+        Ok(())
+    } else {
+        Err(problem(response).await)
+    }
 }
 
 /// `PATCH` with a JSON body.

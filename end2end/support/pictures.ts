@@ -1,24 +1,21 @@
-import { type Page, expect } from "@playwright/test";
+import { type Page, expect, request } from "@playwright/test";
 import type { Hub } from "./hub.ts";
 import { ask, open, picture } from "./test.ts";
 
-/** Has the server make and list pictures, `count` of them with the seeds from `seed` on; one step each. */
+/** Has the server make pictures and puts them into the gallery: `count` of them with the seeds from `seed` on, one step each. */
 export async function fill(hub: Hub, count: number, seed: number): Promise<void> {
-  for (let made = 0; made < count; made += 10) {
-    const answer = await fetch(`${hub.url}/v1/images/generations`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        model: "demo-hub/glyph",
-        prompt: `blue star ${seed + made}`,
-        n: Math.min(10, count - made),
-        seed: seed + made,
-        num_inference_steps: 1,
-        response_format: "url",
-      }),
-    });
-    expect(answer.status, await answer.clone().text()).toBe(200);
+  const visitor = await request.newContext({ baseURL: hub.url });
+  for (let made = 0; made < count; made++) {
+    const data = { model: "demo-hub/glyph", prompt: `blue star ${seed + made}`, seed: seed + made, num_inference_steps: 1 };
+    const answer = await visitor.post("/api/v1/jobs", { data });
+    expect(answer.status(), await answer.text()).toBe(202);
+    const { id } = (await answer.json()) as { id: string };
+    const view = async () => ((await (await visitor.get(`/api/v1/jobs/${id}`)).json()) as { status: string }).status;
+    await expect.poll(view, { timeout: 60_000, intervals: [50] }).toBe("completed");
+    const listed = await visitor.patch(`/api/v1/images/${id}`, { data: { visibility: "listed" } });
+    expect(listed.status(), await listed.text()).toBe(200);
   }
+  await visitor.dispose();
 }
 
 /** Makes a picture in this browser on its processor, saves it and gives its permanent link. */

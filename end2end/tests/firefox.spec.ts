@@ -33,7 +33,9 @@ test("Firefox without a GPU has its picture made on the server, keeps it and fin
   await open("/");
   await page.type(part("prompt"), "red apple, flat style");
   await page.click(part("generate"));
-  await page.waitForSelector(part("permalink"), { timeout: 120_000 });
+  await page.waitForSelector(part("save"), { timeout: 120_000 });
+  await page.click(part("save"));
+  await page.waitForSelector(part("permalink"), { timeout: 60_000 });
   expect(await text("where")).toContain("on the server");
   expect(await text("where")).toMatch(/WebGPU/);
   const link = await page.$eval(part("permalink"), (element) => element.getAttribute("href"));

@@ -1,4 +1,4 @@
-import type { Page } from "@playwright/test";
+import { type APIRequestContext, type Page, request } from "@playwright/test";
 import { size } from "../support/built.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import type { Hub } from "../support/hub.ts";
@@ -11,31 +11,33 @@ const waiting = /(Next in line|pictures? ahead)/;
 
 /** Jobs of other visitors, which the server's one worker makes first. */
 class Crowd {
-  private ids: string[] = [];
+  private jobs: { visitor: APIRequestContext; url: string }[] = [];
   constructor(private readonly hub: Hub) {}
 
   async join(jobs: number, steps: number): Promise<void> {
     for (let seed = 0; seed < jobs; seed++) {
-      const answer = await fetch(`${this.hub.url}/api/v1/jobs`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ model: "demo-hub/glyph", prompt: "a crowd", seed, num_inference_steps: steps }),
-      });
-      expect(answer.status).toBe(202);
-      this.ids.push(((await answer.json()) as { id: string }).id);
+      const visitor = await request.newContext({ baseURL: this.hub.url });
+      const data = { model: "demo-hub/glyph", prompt: "a crowd", seed, num_inference_steps: steps };
+      const answer = await visitor.post("/api/v1/jobs", { data });
+      expect(answer.status(), await answer.text()).toBe(202);
+      const { id } = (await answer.json()) as { id: string };
+      this.jobs.push({ visitor, url: `/api/v1/jobs/${id}` });
     }
   }
 
   async finish(): Promise<void> {
-    for (const id of this.ids) {
-      const view = async () => (await (await fetch(`${this.hub.url}/api/v1/jobs/${id}`)).json()) as { status: string };
+    for (const { visitor, url } of this.jobs.splice(0)) {
+      const view = async () => (await (await visitor.get(url)).json()) as { status: string };
       await expect.poll(async () => (await view()).status, { timeout: 60_000 }).toBe("completed");
+      await visitor.dispose();
     }
-    this.ids = [];
   }
 
   async leave(): Promise<void> {
-    for (const id of this.ids.splice(0)) await fetch(`${this.hub.url}/api/v1/jobs/${id}`, { method: "DELETE" });
+    for (const { visitor, url } of this.jobs.splice(0)) {
+      await visitor.delete(url);
+      await visitor.dispose();
+    }
   }
 }
 
@@ -95,10 +97,10 @@ test("a job left alone is made all the same", async ({ page, hub }) => {
   const { id } = (await (await answer).json()) as { id: string };
   await expect(status(page)).toContainText(waiting);
   await page.goto("about:blank");
-  const view = async () => (await (await fetch(`${hub.url}/api/v1/jobs/${id}`)).json()) as { status: string; image?: { url: string } };
+  const view = async () => (await (await page.request.get(`/api/v1/jobs/${id}`)).json()) as { status: string; image?: { url: string } };
   await expect.poll(async () => (await view()).status, { timeout: 60_000 }).toBe("completed");
   const { image } = await view();
-  expect((await fetch(`${hub.url}${image?.url}`)).headers.get("content-type")).toBe("image/png");
+  expect((await page.request.get(image?.url ?? "")).headers()["content-type"]).toBe("image/png");
 });
 
 test("cancel in one tab ends the job in the other", async ({ page, hub, context }) => {

@@ -56,7 +56,7 @@ test("a model that was added makes one picture of a seed, in the browser and on 
 
     await page.getByTestId("policy").selectOption("prefer_server");
     await page.getByTestId("generate").click();
-    await expect(page.getByTestId("permalink")).toBeVisible({ timeout: 120_000 });
+    await expect(page.getByTestId("private-note")).toBeVisible({ timeout: 120_000 });
     await picture(page);
     const there = await pixels(page, await shown(page));
     const worst = Math.max(...there.rgb.map((value, i) => Math.abs(value - here.rgb[i])));

@@ -49,6 +49,7 @@ for (const [width, height] of [[1280, 900], [390, 844]] as const) {
       await ask(page, { prompt: "red apple, flat style", seed: 1, steps: 8, policy: "prefer_server" });
       await picture(page);
       await look("done");
+      await page.getByTestId("save").click();
       await page.getByTestId("permalink").click();
       await expect(page).toHaveURL(/\/i\//);
       await look("permalink");

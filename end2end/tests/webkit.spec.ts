@@ -33,7 +33,10 @@ test("WebKit without WebGPU has its picture made on the server, keeps it and fin
   await open("/");
   await page.findElement(part("prompt")).sendKeys("red apple, flat style");
   await page.findElement(part("generate")).click();
-  const permalink = await page.wait(until.elementLocated(part("permalink")), 120_000);
+  const save = await page.wait(until.elementLocated(part("save")), 120_000);
+  // The driver scrolls too little on a small window.
+  await page.executeScript("arguments[0].click()", save);
+  const permalink = await page.wait(until.elementLocated(part("permalink")), 60_000);
   expect(await text("where")).toContain("on the server");
   expect(await text("where")).toContain("this browser has no WebGPU");
   const link = (await permalink.getAttribute("href")) ?? "";

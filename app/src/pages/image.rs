@@ -5,6 +5,7 @@ mod again;
 mod card;
 mod owner;
 mod recipe;
+mod report;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
@@ -15,6 +16,7 @@ use self::again::Again;
 use self::card::Card;
 use self::owner::Owner;
 use self::recipe::RecipeTable;
+use self::report::Report;
 use super::fetched::fetched;
 use crate::{data, format};
 
@@ -40,6 +42,7 @@ fn Picture(record: ImageRecord) -> impl IntoView {
     let owner = record
         .mine
         .then(|| view! { <Owner record=record.clone() /> });
+    let report = (!record.mine).then(|| view! { <Report record=record.clone() /> });
     view! {
         <Card record=record.clone() />
         <main id="main" class="page picture-page">
@@ -66,6 +69,7 @@ fn Picture(record: ImageRecord) -> impl IntoView {
                 {owner}
                 <Again record=record.clone() />
                 <RecipeTable record />
+                {report}
             </article>
         </main>
     }

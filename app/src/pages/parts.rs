@@ -1,7 +1,7 @@
 //! Pieces that several pages show.
 
 use leptos::prelude::*;
-use protocol::{ImageRecord, Problem};
+use protocol::{ImageRecord, Problem, Visibility};
 
 /// Sets the HTTP status where the page is rendered on the server; nothing in the browser.
 pub(super) fn set_status(status: u16) {
@@ -89,9 +89,12 @@ pub(super) fn Tile(
     };
     let src = item.thumbnail_url().to_owned();
     let prompt = item.recipe.request.prompt;
-    let note = item
-        .unlisted
-        .then(|| view! { <span class="tile-note">"Unlisted"</span> });
+    let note = match item.visibility {
+        Visibility::Private => Some("Only you"),
+        Visibility::Unlisted => Some("Unlisted"),
+        Visibility::Listed => None,
+    }
+    .map(|note| view! { <span class="tile-note">{note}</span> });
     view! {
         <li>
             <a class="tile" href=item.permalink>

@@ -83,8 +83,17 @@ pub struct Finished {
     pub duration_ms: Option<f64>,
     /// Recipe and hash of a picture made here, for saving.
     pub made_here: Option<MadeHere>,
-    /// Permanent link, where the picture is stored already.
-    pub permalink: Option<String>,
+    /// What the server keeps of a picture that it made.
+    pub kept: Option<Kept>,
+}
+
+/// A picture that the server keeps for who asked for it, until it is saved or its time is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Id of its record.
+    pub id: String,
+    /// When it goes unless it is saved, in milliseconds since the Unix epoch; absent: never.
+    pub expires_at: Option<u64>,
 }
 
 /// What saving a picture made in the browser needs.

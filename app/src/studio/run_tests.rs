@@ -22,7 +22,7 @@ fn finished(backend: &str, adapter: &str) -> Phase {
         adapter: adapter.into(),
         duration_ms: Some(3_210.0),
         made_here: None,
-        permalink: None,
+        kept: None,
     }))
 }
 

@@ -1,14 +1,16 @@
-//! What only the owner can do: take the picture out of the gallery, and delete it.
+//! What only the owner can do: say who sees the picture, and delete it.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_navigate;
-use protocol::{ImageRecord, Problem};
+use protocol::{ImageRecord, Problem, Visibility};
+
+use crate::format;
 
 use crate::pages::ProblemNote;
 
 #[component]
 pub(super) fn Owner(record: ImageRecord) -> impl IntoView {
-    let unlisted = RwSignal::new(record.unlisted);
+    let seen_by = RwSignal::new((record.visibility, record.expires_at));
     let busy = RwSignal::new(false);
     let asking = RwSignal::new(false);
     let problem = RwSignal::new(None::<Problem>);
@@ -16,7 +18,7 @@ pub(super) fn Owner(record: ImageRecord) -> impl IntoView {
     let deleted = RwSignal::new(false);
     let act = OwnerAct {
         id,
-        unlisted,
+        seen_by,
         deleted,
         busy,
         problem,
@@ -27,26 +29,30 @@ pub(super) fn Owner(record: ImageRecord) -> impl IntoView {
             navigate("/gallery?mine=true", Default::default());
         }
     });
-    let toggle = move |_| act.list(!unlisted.get_untracked());
     view! {
         <section class="owner" aria-label="Your picture">
             <p class="note" data-testid="owner-note">
-                {move || if unlisted.get() {
-                    "You made this picture. It is unlisted: only who has the link sees it."
-                } else {
-                    "You made this picture. It is in the gallery."
-                }}
+                {move || said(seen_by.get())}
             </p>
             <div class="actions">
-                <button
-                    class="button quiet"
-                    type="button"
-                    data-testid="unlist"
-                    disabled=move || busy.get()
-                    on:click=toggle
-                >
-                    {move || if unlisted.get() { "Put it into the gallery" } else { "Take it out of the gallery" }}
-                </button>
+                {move || {
+                    choices(seen_by.get().0)
+                        .into_iter()
+                        .map(|(visibility, name, label)| {
+                            view! {
+                                <button
+                                    class="button quiet"
+                                    type="button"
+                                    data-testid=name
+                                    disabled=move || busy.get()
+                                    on:click=move |_| act.show_to(visibility)
+                                >
+                                    {label}
+                                </button>
+                            }
+                        })
+                        .collect_view()
+                }}
                 <Show
                     when=move || asking.get()
                     fallback=move || {
@@ -90,11 +96,41 @@ pub(super) fn Owner(record: ImageRecord) -> impl IntoView {
     .into_any()
 }
 
+/// Who sees the picture, and until when.
+fn said((visibility, expires_at): (Visibility, Option<u64>)) -> String {
+    let seen = match visibility {
+        Visibility::Private => "Only you see this picture.",
+        Visibility::Unlisted => {
+            "You made this picture. It is unlisted: only who has the link sees it."
+        }
+        Visibility::Listed => "You made this picture. It is in the gallery.",
+    };
+    match expires_at {
+        Some(time) => format!(
+            "{seen} It is deleted after {} unless you save it.",
+            format::date_time(time)
+        ),
+        None => seen.to_owned(),
+    }
+}
+
+/// What can be done about it: the new state, the button's name in tests and its words.
+fn choices(visibility: Visibility) -> Vec<(Visibility, &'static str, &'static str)> {
+    match visibility {
+        Visibility::Private => vec![
+            (Visibility::Listed, "publish", "Put it into the gallery"),
+            (Visibility::Unlisted, "keep", "Save it unlisted"),
+        ],
+        Visibility::Unlisted => vec![(Visibility::Listed, "publish", "Put it into the gallery")],
+        Visibility::Listed => vec![(Visibility::Unlisted, "unlist", "Take it out of the gallery")],
+    }
+}
+
 /// The owner's picture as the server has it.
 #[derive(Clone, Copy)]
 struct OwnerAct {
     id: StoredValue<String>,
-    unlisted: RwSignal<bool>,
+    seen_by: RwSignal<(Visibility, Option<u64>)>,
     deleted: RwSignal<bool>,
     busy: RwSignal<bool>,
     problem: RwSignal<Option<Problem>>,
@@ -102,17 +138,12 @@ struct OwnerAct {
 
 #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
 impl OwnerAct {
-    /// Puts the picture into the gallery or takes it out.
-    fn list(self, unlisted: bool) {
-        let visibility = if unlisted {
-            protocol::Visibility::Unlisted
-        } else {
-            protocol::Visibility::Listed
-        };
+    /// Says who sees the picture from now on; that also saves one that would expire.
+    fn show_to(self, visibility: Visibility) {
         let change = protocol::ImageChange { visibility };
         self.run(async move |url: String| {
             let record: ImageRecord = crate::api::patch(&url, &change).await?;
-            self.unlisted.try_set(record.unlisted);
+            self.seen_by.try_set((record.visibility, record.expires_at));
             Ok(())
         });
     }
@@ -145,14 +176,8 @@ impl OwnerAct {
 
 #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
 impl OwnerAct {
-    fn list(self, _unlisted: bool) {
-        let _ = (
-            self.id,
-            self.unlisted,
-            self.deleted,
-            self.busy,
-            self.problem,
-        );
+    fn show_to(self, _visibility: Visibility) {
+        let _ = (self.id, self.seen_by, self.deleted, self.busy, self.problem);
     }
 
     fn delete(self) {}

@@ -119,13 +119,11 @@ async fn with_record(mut done: Finished) -> Finished {
     if done.duration_ms.is_some() {
         return done;
     }
-    let id = done
-        .permalink
-        .as_deref()
-        .and_then(|link| link.strip_prefix("/i/"));
-    let Some(id) = id else { return done };
+    let Some(id) = done.kept.as_ref().map(|kept| kept.id.clone()) else {
+        return done;
+    };
     // Without the record the picture is shown all the same, its time as not known.
-    if let Ok(record) = api::get::<ImageRecord>(&format!("/api/v1/images/{}", encode(id))).await {
+    if let Ok(record) = api::get::<ImageRecord>(&format!("/api/v1/images/{}", encode(&id))).await {
         done.duration_ms = Some(record.recipe.duration_ms as f64);
         done.adapter = record.recipe.adapter;
     }

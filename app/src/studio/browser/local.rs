@@ -308,7 +308,7 @@ fn apply(
                         ..timings
                     },
                 }),
-                permalink: None,
+                kept: None,
             })));
         }
         RunEvent::Failed { fault } => return Err(End::Fault(fault)),

@@ -8,7 +8,7 @@ use protocol::{Decision, JobCreated, JobPreview, JobStatus, JobView, Problem, Pr
 use super::kept::{self, KeptJob};
 use super::{Cancelled, Stop, Task, time};
 use crate::api;
-use crate::studio::run::Finished;
+use crate::studio::run::{Finished, Kept};
 
 /// Without an event for this long the job is asked for.
 const SILENCE_MS: i32 = 15_000;
@@ -153,7 +153,10 @@ fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
                 adapter: String::new(),
                 duration_ms: None,
                 made_here: None,
-                permalink: Some(image.permalink),
+                kept: Some(Kept {
+                    id: view.id,
+                    expires_at: image.expires_at,
+                }),
             }));
         }
     }

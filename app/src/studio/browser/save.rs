@@ -1,18 +1,23 @@
-//! Saving a picture that was made here: ticket, presigned PUT with progress, commit.
+//! Saving a picture: one made here by ticket, presigned PUT with progress and commit; one that the server made and
+//! keeps by asking it to keep it for good.
 
 use futures::channel::oneshot;
 use js_sys::ArrayBuffer;
 use leptos::prelude::*;
-use protocol::{ImageRecord, PNG_MIME, Problem, ProblemCode, UploadRequest, UploadTicket};
+use protocol::{
+    ImageChange, ImageRecord, PNG_MIME, Problem, ProblemCode, UploadRequest, UploadTicket,
+    Visibility,
+};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{ProgressEvent, XmlHttpRequest};
 
 use super::{desk, outbox, worker::text};
 use crate::api;
+use crate::settings::encode;
 use crate::studio::Studio;
 use crate::studio::handle::Saving;
-use crate::studio::run::{MadeHere, Phase};
+use crate::studio::run::{Finished, Kept, MadeHere, Phase};
 
 /// Headers that a page may not set; the browser sends them itself with the right value.
 const SET_BY_BROWSER: [&str; 2] = ["content-length", "host"];
@@ -22,12 +27,11 @@ pub(crate) fn start(studio: Studio) {
     let busy = studio
         .saving
         .with_untracked(|s| !matches!(s, Saving::Unsaved | Saving::Failed(_)));
-    let made_here = studio.run.with_untracked(|r| match &r.phase {
-        Phase::Done(done) => done.made_here.clone(),
+    let done = studio.run.with_untracked(|r| match &r.phase {
+        Phase::Done(done) => Some(Finished::clone(done)),
         _ => None,
     });
-    let png = desk(|d| d.picture.as_ref().map(|(png, _)| png.clone()));
-    let (false, Some(made_here), Some(png)) = (busy, made_here, png) else {
+    let (false, Some(done)) = (busy, done) else {
         return;
     };
     let run = studio.run.with_untracked(|r| r.request.clone());
@@ -40,11 +44,25 @@ pub(crate) fn start(studio: Studio) {
             studio.saving.set(saving);
         }
     };
+    let unlisted = studio.unlisted.get_untracked();
+    if let Some(kept) = done.kept {
+        show(Saving::Committing);
+        spawn_local(async move {
+            show(match keep(&kept, unlisted).await {
+                Ok(permalink) => Saving::Saved(permalink),
+                Err(problem) => Saving::Failed(problem),
+            });
+        });
+        return;
+    }
+    let png = desk(|d| d.picture.as_ref().map(|(png, _)| png.clone()));
+    let (Some(made_here), Some(png)) = (done.made_here, png) else {
+        return;
+    };
     show(Saving::Uploading {
         sent: 0,
         total: u64::from(png.byte_length()),
     });
-    let unlisted = studio.unlisted.get_untracked();
     spawn_local(async move {
         let end = match save(made_here.clone(), &png, unlisted, &show).await {
             Ok(permalink) => Saving::Saved(permalink),
@@ -61,6 +79,20 @@ pub(crate) fn start(studio: Studio) {
         };
         show(end);
     });
+}
+
+/// Keeps for good what the server made, and gives its permanent link.
+async fn keep(kept: &Kept, unlisted: bool) -> Result<String, Problem> {
+    let change = ImageChange {
+        visibility: if unlisted {
+            Visibility::Unlisted
+        } else {
+            Visibility::Listed
+        },
+    };
+    let url = format!("/api/v1/images/{}", encode(&kept.id));
+    let record: ImageRecord = api::patch(&url, &change).await?;
+    Ok(record.permalink)
 }
 
 /// Saves a picture that nobody watches.

@@ -265,7 +265,7 @@ fn MoreSettings(
                 {move || settings.with(|s| match s.policy {
                     Policy::Auto => "On your GPU if it carries the model, else on the server.",
                     Policy::BrowserOnly => "Nothing leaves this browser unless you save it.",
-                    Policy::PreferServer => "The server makes, stores and lists the picture.",
+                    Policy::PreferServer => "The server makes the picture. Only you see it until you save it.",
                 })}
             </p>
         </div>

@@ -148,16 +148,32 @@ fn Actions(done: Finished) -> impl IntoView {
             )
         })
         .unwrap_or_default();
-    let stored = done.permalink;
     let permalink = move || {
-        stored.clone().or_else(|| {
-            saving.with(|s| match s {
-                Saving::Saved(link) => Some(link.clone()),
-                _ => None,
-            })
+        saving.with(|s| match s {
+            Saving::Saved(link) => Some(link.clone()),
+            _ => None,
         })
     };
-    let choice = done.made_here.as_ref().map(|_| {
+    let can_save = done.made_here.is_some() || done.kept.is_some();
+    let until = done.kept.as_ref().map(|kept| {
+        let until = kept.expires_at.map_or_else(String::new, |time| {
+            format!(
+                " The server deletes it after {} unless you save it.",
+                format::date_time(time)
+            )
+        });
+        let said = move || {
+            saving
+                .with(|s| !matches!(s, Saving::Saved(_)))
+                .then(|| format!("Only you see this picture.{until}"))
+        };
+        view! {
+            <p class="note" data-testid="private-note">
+                {said}
+            </p>
+        }
+    });
+    let choice = can_save.then(|| {
         let settled = move || saving.with(|s| !matches!(s, Saving::Unsaved | Saving::Failed(_)));
         view! {
             <label class="check">
@@ -176,7 +192,7 @@ fn Actions(done: Finished) -> impl IntoView {
         .made_here
         .as_ref()
         .map(|made| view! { <Times timings=made.timings /> });
-    let save = done.made_here.map(|_| {
+    let save = can_save.then(|| {
         let busy = move || {
             saving.with(|s| {
                 matches!(
@@ -198,7 +214,7 @@ fn Actions(done: Finished) -> impl IntoView {
                         format::size(*total)
                     )
                 }
-                Saving::Committing => "Checking…".to_owned(),
+                Saving::Committing => "Saving…".to_owned(),
                 Saving::Waiting => "Will be saved when you are online again".to_owned(),
                 Saving::Saved(_) => "Saved".to_owned(),
                 Saving::Failed(_) => "Try to save again".to_owned(),
@@ -218,7 +234,7 @@ fn Actions(done: Finished) -> impl IntoView {
     });
     view! {
         <div class="after">
-            {facts} {choice} <div class="actions">
+            {facts} {until} {choice} <div class="actions">
                 {save} {move || {
                     permalink()
                         .map(|href| {
