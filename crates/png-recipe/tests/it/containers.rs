@@ -64,9 +64,10 @@ fn thousands_of_compressed_texts_are_inflated_within_one_budget() {
         chunk[at] ^= 1;
         chunk
     };
-    let makers: [&dyn Fn(&str) -> Vec<u8>; 2] = [&|keyword| ztxt(keyword, &white), &damaged];
-    for make in makers {
-        let one_each: Vec<Vec<u8>> = keywords.iter().map(|k| make(k)).collect();
+    for one_each in [
+        keywords.map(|keyword| ztxt(keyword, &white)),
+        keywords.map(damaged),
+    ] {
         let file = png(&vec![one_each.concat(); 2_600]);
         assert_eq!(read(&file), Err(ReadError::TooLong));
     }
