@@ -106,8 +106,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
                     }
                     None => {
                         tracing::debug!(%peer, "no room for another connection");
-                        // What fits the socket's buffer is all that this client gets.
-                        let _ = stream.try_write(FULL);
+                        refuse(stream);
                     }
                 }
             }
@@ -127,6 +126,16 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     drop(listener);
     tasks.close();
     tasks.wait().await;
+}
+
+/// Tells a client that there is no room. It is not waited for: what its socket does not take, it does not get.
+fn refuse(stream: TcpStream) {
+    let told = stream
+        .into_std()
+        .and_then(|mut stream| io::Write::write_all(&mut stream, FULL));
+    if let Err(error) = told {
+        tracing::debug!(%error, "a refusal was not read");
+    }
 }
 
 /// One connection from its first byte to its last.
