@@ -97,8 +97,9 @@ def check_kubernetes(program: str, known: dict[str, set[str]]) -> int:
     assert ("Deployment", scaler["scaleTargetRef"]["name"]) in objects
     assert scaler["minReplicaCount"] == 0
     (trigger,) = scaler["triggers"]
-    needed = {"natsServerMonitoringEndpoint", "account", "stream", "consumer"}
-    assert trigger["type"] == "nats-jetstream" and needed <= trigger["metadata"].keys()
+    needed = {"url", "valueLocation", "targetValue"}
+    assert trigger["type"] == "metrics-api" and needed <= trigger["metadata"].keys()
+    assert trigger["metadata"]["url"].endswith("/api/v1/queue")
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
     return len(objects)
 

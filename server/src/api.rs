@@ -6,9 +6,11 @@ mod extract;
 mod health;
 mod images;
 mod jobs;
+mod keys;
 mod models;
 mod openai;
 mod openapi;
+mod queue;
 mod uploads;
 mod visitor;
 
@@ -25,6 +27,7 @@ use utoipa_axum::routes;
 use crate::catalog::{Cards, Catalog};
 use crate::images::Images;
 use crate::jobs::Queue;
+use crate::limits::Limits;
 use crate::serving::ClientAddresses;
 
 pub use cors::Origins;
@@ -48,6 +51,8 @@ pub struct Hub {
     pub images: Images,
     /// The jobs.
     pub queue: Arc<dyn Queue>,
+    /// What a client may have.
+    pub limits: Arc<Limits>,
     /// Origin of the hub as visitors see it, without a slash at the end.
     pub public_url: String,
     /// Whose pages may use `/v1`.
@@ -73,6 +78,7 @@ pub fn routes(hub: Hub) -> Router {
         .split_for_parts()
         .0
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn_with_state(hub.clone(), keys::check))
         .layer(middleware::from_fn_with_state(
             hub.api_origins.clone(),
             cors::allow,
@@ -99,6 +105,7 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(images::export))
         .routes(routes!(images::thumbnail))
         .routes(routes!(images::bytes))
+        .routes(routes!(queue::depth))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

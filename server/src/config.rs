@@ -2,6 +2,7 @@
 
 mod catalog;
 mod jobs;
+mod limits;
 mod models;
 mod pictures;
 mod serving;
@@ -18,6 +19,7 @@ use crate::images::UploadLimits;
 
 pub use catalog::{CatalogConfig, HubConfig};
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
+pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
     AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
 };
@@ -57,6 +59,9 @@ pub enum Command {
     Images(ImagesConfig),
     /// What visitors reported.
     Reports(ReportsConfig),
+    /// Make API keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
 }
 
 /// Commands of `demo-hub storage`.
@@ -161,6 +166,10 @@ pub struct ServeConfig {
     /// The queue.
     #[command(flatten)]
     pub queue: QueueConfig,
+
+    /// What a client may have.
+    #[command(flatten)]
+    pub limits: LimitsConfig,
 
     /// The catalogue.
     #[command(flatten)]

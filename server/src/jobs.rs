@@ -1,9 +1,12 @@
 //! Requests that run on the server: a queue, and workers that pull from it.
 
+pub mod admission;
 pub mod command;
 pub mod embedded;
 pub mod estimate;
+pub mod fair;
 pub mod format;
+pub mod key;
 pub mod nats;
 pub mod queue;
 pub mod record;
@@ -11,9 +14,10 @@ pub mod redelivery;
 pub mod worker;
 
 pub use embedded::EmbeddedQueue;
+pub use key::JobKey;
 pub use nats::{NatsOptions, NatsQueue, Patience, Role};
 pub use queue::{
-    Claim, DeadOrder, Depth, HandBack, History, JobEvent, JobEvents, Outcome, Queue, QueueStatus,
-    Submission, WorkerStatus,
+    Claim, DeadOrder, Depth, HandBack, History, Holder, JobEvent, JobEvents, Outcome, Queue,
+    QueueStatus, Submission, WorkerStatus,
 };
 pub use record::JobRecord;

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         }
         Command::Images(config) => logged().and_then(|_log| images(config.command)),
         Command::Reports(config) => logged().and_then(|_log| reports(config.command)),
+        Command::Keys(command) => server::limits::command::run(command, &mut std::io::stdout()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ use crate::config::{S3Config, ServeConfig};
 use crate::images::{Images, PENDING_LIFETIME, SweepError, SweepOptions};
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
+use crate::limits::{ApiKeys, Ledger, Limits, MemoryLedger};
 use crate::render::hosted;
 use crate::render::lanes;
 use crate::serving;
@@ -81,7 +82,8 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         .with_expiries(config.expiry.expiries());
     housekeeping(images.clone(), stop.clone());
 
-    let (queue, own_queue) = open_queue(&config).await?;
+    let (queue, own_queue, ledger) = open_queue(&config).await?;
+    let budgets = budgets(&config, &endpoints, ledger)?;
     let workers = TaskTracker::new();
     if config.embedded_worker.unwrap_or(own_queue.is_some()) {
         let id = format!("serve-{}", hex::encode(crate::random::bytes::<4>()?));
@@ -134,6 +136,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         cards,
         images,
         queue,
+        limits: Arc::new(budgets),
         public_url: public_url.clone(),
         api_origins: config.serving.api_origins.clone(),
         client_addresses: config.serving.client_addresses(),
@@ -231,18 +234,38 @@ impl Running {
     }
 }
 
-/// The queue, and once more if it is this process's own.
+/// What clients may have made here.
+fn budgets(
+    config: &ServeConfig,
+    endpoints: &[Arc<hosted::Endpoint>],
+    ledger: Arc<dyn Ledger>,
+) -> anyhow::Result<Limits> {
+    let keys = match &config.limits.api_keys {
+        Some(path) => ApiKeys::read(path).context("--api-keys")?,
+        None => ApiKeys::default(),
+    };
+    let limits = Limits::new(config.limits.pictures(), keys, ledger);
+    Ok(endpoints.iter().fold(limits, |limits, endpoint| {
+        let config = endpoint.config();
+        let models = config.models.iter().map(|model| model.id.clone());
+        limits.with_endpoint(&config.name, models, config.pictures_per_day)
+    }))
+}
+
+/// The queue, once more if it is this process's own, and what counts beside it.
 async fn open_queue(
     config: &ServeConfig,
-) -> anyhow::Result<(Arc<dyn Queue>, Option<EmbeddedQueue>)> {
+) -> anyhow::Result<(Arc<dyn Queue>, Option<EmbeddedQueue>, Arc<dyn Ledger>)> {
     if let Some(options) = config.queue.nats() {
-        let queue = NatsQueue::connect(options, Role::App).await?;
-        return Ok((Arc::new(queue), None));
+        let queue = Arc::new(NatsQueue::connect(options, Role::App).await?);
+        let counting: Arc<dyn Ledger> = queue.clone();
+        return Ok((queue, None, counting));
     }
     let capacity = usize::try_from(config.queue.queue_capacity)?;
     let file = config.data.join(queue_file::FILE);
     let queue = EmbeddedQueue::open(&file, capacity, config.queue.retention()).await?;
-    Ok((Arc::new(queue.clone()), Some(queue)))
+    let ledger = Arc::new(MemoryLedger::default());
+    Ok((Arc::new(queue.clone()), Some(queue), ledger))
 }
 
 async fn open_store(

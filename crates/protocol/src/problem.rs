@@ -41,7 +41,9 @@ pub enum ProblemCode {
     ImageRefused,
     /// The operator of this hub took the picture down.
     Withdrawn,
-    /// Too many uploads from this client; `retry_after` says when to try again.
+    /// The API key is not one that this hub knows.
+    InvalidApiKey,
+    /// More than this client may have; `limit` names what, `retry_after` says when to try again.
     RateLimited,
     /// The queue is full; `retry_after` says when to try again.
     QueueFull,
@@ -73,7 +75,7 @@ impl<'de> Deserialize<'de> for ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -90,6 +92,7 @@ impl ProblemCode {
         Self::NotOwner,
         Self::ImageRefused,
         Self::Withdrawn,
+        Self::InvalidApiKey,
         Self::RateLimited,
         Self::QueueFull,
         Self::QueueUnavailable,
@@ -124,6 +127,7 @@ impl ProblemCode {
             Self::UploadMissing | Self::Conflict => 409,
             Self::NotOwner | Self::ImageRefused => 403,
             Self::Withdrawn => 410,
+            Self::InvalidApiKey => 401,
             Self::RateLimited | Self::QueueFull => 429,
             Self::RequestRefused => 422,
             Self::QueueUnavailable | Self::StorageUnavailable | Self::EndpointUnavailable => 503,
@@ -150,7 +154,8 @@ impl ProblemCode {
             Self::NotOwner => "Not your picture",
             Self::ImageRefused => "This picture is not accepted here",
             Self::Withdrawn => "This picture was taken down",
-            Self::RateLimited => "Too many uploads",
+            Self::InvalidApiKey => "Unknown API key",
+            Self::RateLimited => "Too many requests",
             Self::QueueFull => "The server is busy",
             Self::QueueUnavailable => "The job queue does not answer",
             Self::StorageUnavailable => "The picture store does not answer",
@@ -162,6 +167,34 @@ impl ProblemCode {
             Self::Internal => "Something went wrong on the server",
         }
     }
+}
+
+/// A limit of what one client may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LimitName {
+    /// Pictures of the client that wait or are being made.
+    PicturesInFlight,
+    /// Those of all clients of its address.
+    PicturesInFlightOfAddress,
+    /// Pictures of the client that were accepted in this hour.
+    PicturesPerHour,
+    /// Those of all clients of its address.
+    PicturesPerHourOfAddress,
+    /// Pictures of the API key that were accepted today.
+    PicturesPerDay,
+    /// Pictures that were accepted today for the endpoint that runs the model.
+    EndpointPicturesPerDay,
+    /// Uploads of the client in the last hour.
+    UploadsPerHour,
+    /// Bytes that the client uploaded in the last day.
+    BytesPerDay,
+    /// Bytes that all clients uploaded in the last day.
+    BytesPerDayOfAll,
+    /// One that this version does not know.
+    #[serde(other)]
+    Other,
 }
 
 /// Body of every error answer, `application/problem+json`.
@@ -186,6 +219,9 @@ pub struct Problem {
     /// Seconds to wait before trying again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// Name of the limit that was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitName>,
     /// Member of the request that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
@@ -203,8 +239,16 @@ impl Problem {
             detail: detail.into(),
             hint: String::new(),
             retry_after: None,
+            limit: None,
             field: None,
         }
+    }
+
+    /// Names the limit that was reached.
+    #[must_use]
+    pub fn with_limit(mut self, limit: LimitName) -> Self {
+        self.limit = Some(limit);
+        self
     }
 
     /// Adds a way out.

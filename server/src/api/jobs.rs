@@ -1,5 +1,7 @@
 //! Pictures that the server makes.
 
+pub mod submit;
+
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -8,19 +10,22 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
-use protocol::{JobCreated, JobRequest, JobView, Problem, ProblemCode, Visibility};
+use protocol::{JobCreated, JobRequest, JobView, Problem, Visibility};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use super::Hub;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, Path, Query};
 use super::visitor::{Visitor, set_cookie};
 use crate::images::Keeping;
-use crate::jobs::{JobEvent, JobEvents, Submission};
+use crate::jobs::key::fingerprint;
+use crate::jobs::queue::no_such_job;
+use crate::jobs::{JobEvent, JobEvents, JobKey, Submission};
+use crate::limits::ClientKey;
 
-/// Longest `Idempotency-Key`, in bytes.
-pub(super) const MAX_KEY_BYTES: usize = 200;
+pub(super) use submit::MAX_KEY_BYTES;
+
 /// Comment lines keep proxies from closing a quiet stream.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -43,8 +48,9 @@ impl Choice {
 /// Unless `visibility` says otherwise, only its owner sees the picture, and it expires unless it is saved by a PATCH of
 /// its visibility.
 ///
-/// With an `Idempotency-Key` header, repeating the request gives the same job. `resume` hands a picture over that was
-/// begun elsewhere: only the steps after `resume.step` are made.
+/// With an `Idempotency-Key` header, repeating the request gives the same job, whatever has become of it. Keys belong to
+/// the client that sends them: the API key, else the owner cookie; who has neither is a new client. `resume` hands a
+/// picture over that was begun elsewhere: only the steps after `resume.step` are made.
 #[utoipa::path(
     post,
     path = "/api/v1/jobs",
@@ -68,11 +74,15 @@ pub async fn create(
     headers: HeaderMap,
     Json(JobRequest { request, resume }): Json<JobRequest>,
 ) -> ApiResult<Response> {
-    let idempotency_key = idempotency_key(&headers)?;
-    let told = serde_json::to_vec(&(&request, &resume)).map_err(internal)?;
-    let fingerprint = Sha256::digest(told).into();
-    let (asking, network) = (visitor.key(), visitor.network());
+    let key = submit::idempotency_key(&headers)?;
+    let fingerprint = fingerprint("/api/v1/jobs", &(&request, &resume, choice.visibility()))?;
+    let asking = visitor.asking();
     let (client, cookie) = visitor.client(&hub)?;
+    // A client that is told apart from now on has keys of its own from now on.
+    let scope = match &asking.client {
+        ClientKey::ApiKey(name) => ClientKey::ApiKey(name.clone()),
+        _ => ClientKey::Owner(client.owner.clone()),
+    };
     let mut request = hub.catalog.resolve(request)?;
     if let Some(resume) = &resume {
         hub.catalog.check_resume(&request, resume)?;
@@ -80,21 +90,28 @@ pub async fn create(
     if request.seed.is_none() {
         request.seed = Some(crate::random::seed().map_err(internal)?);
     }
-    let created = hub
-        .queue
-        .submit(Submission {
-            request,
-            resume,
-            fingerprint,
-            idempotency_key,
-            keeping: Keeping {
-                owner: Some(client.owner),
-                visibility: choice.visibility(),
-            },
-            client: asking,
-            network: Some(network),
-        })
-        .await?;
+    let submission = Submission {
+        request,
+        resume,
+        fingerprint,
+        idempotency_key: key.map(|key| JobKey::new(&scope, &key, None)),
+        keeping: Keeping {
+            owner: Some(client.owner),
+            visibility: choice.visibility(),
+        },
+        client: asking.client.clone(),
+        network: asking.network,
+        allowance: Some(hub.limits.allowance(&asking)),
+    };
+    // A task of its own, so that a client that leaves half-way leaves nothing half-done.
+    let submitting = tokio::spawn(
+        async move { submit::submit(&hub, &asking, vec![submission]).await }.in_current_span(),
+    );
+    let created = submitting
+        .await
+        .map_err(internal)??
+        .pop()
+        .ok_or_else(|| internal("the queue did not say what it took"))?;
     let location = format!("/api/v1/jobs/{}", created.id);
     let mut response = (
         StatusCode::ACCEPTED,
@@ -106,7 +123,7 @@ pub async fn create(
     Ok(response)
 }
 
-/// The state of a job.
+/// The state of a job; only for the client that asked for it.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}",
@@ -115,11 +132,12 @@ pub async fn create(
     params(("id" = String, Path, description = "Id of the job")),
     responses((status = 200, description = "Its state", body = JobView), ApiError)
 )]
-pub async fn show(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response> {
+pub async fn show(State(hub): State<Hub>, visitor: Visitor, Path(id): Path) -> ApiResult<Response> {
+    check_holder(&hub, &visitor, &id).await?;
     Ok(uncached(StatusCode::OK, hub.queue.get(&id).await?))
 }
 
-/// Stop a job.
+/// Stop a job; only for the client that asked for it.
 ///
 /// A queued job ends at once, a running one within a step; a finished one stays as it is.
 #[utoipa::path(
@@ -134,7 +152,12 @@ pub async fn show(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response>
         ApiError,
     )
 )]
-pub async fn cancel(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Response> {
+pub async fn cancel(
+    State(hub): State<Hub>,
+    visitor: Visitor,
+    Path(id): Path,
+) -> ApiResult<Response> {
+    check_holder(&hub, &visitor, &id).await?;
     let view = hub.queue.cancel(&id).await?;
     let status = if view.status.is_final() {
         StatusCode::OK
@@ -144,7 +167,7 @@ pub async fn cancel(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Respons
     Ok(uncached(status, view))
 }
 
-/// Follow a job.
+/// Follow a job; only for the client that asked for it.
 ///
 /// Server-sent events: `state` with the job's state and an id, `preview` with what the picture looks like so far. The
 /// current state comes first, unless `Last-Event-ID` names it; the final state ends the stream.
@@ -164,9 +187,11 @@ pub async fn cancel(State(hub): State<Hub>, Path(id): Path) -> ApiResult<Respons
 )]
 pub async fn events(
     State(hub): State<Hub>,
+    visitor: Visitor,
     Path(id): Path,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+    check_holder(&hub, &visitor, &id).await?;
     let seen = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
@@ -217,16 +242,13 @@ fn uncached(status: StatusCode, view: JobView) -> Response {
         .into_response()
 }
 
-pub(super) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<String>> {
-    let Some(value) = headers.get("idempotency-key") else {
-        return Ok(None);
-    };
-    match value.to_str() {
-        Ok(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(ApiError(Problem::new(
-            ProblemCode::MalformedRequest,
-            format!("Idempotency-Key is not 1 to {MAX_KEY_BYTES} ASCII characters"),
-        ))),
+/// Answers as for a job that does not exist where it is somebody else's: its prompt and its picture are theirs alone.
+async fn check_holder(hub: &Hub, visitor: &Visitor, id: &str) -> Result<(), Problem> {
+    let holder = hub.queue.holder(id).await?;
+    if visitor.may_follow(&holder) {
+        Ok(())
+    } else {
+        Err(no_such_job())
     }
 }
 

@@ -13,18 +13,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use protocol::Problem;
+use tracing::Instrument;
 
 use super::Hub;
+use super::error::internal;
+use super::jobs::submit::idempotency_key;
 use super::visitor::Visitor;
 use answer::{ErrorBody, ImagesResponse, StreamEvent};
-use error::OpenAiError;
+pub use error::OpenAiError;
 use jobs::Jobs;
 use request::{ImagesRequest, Plan};
 
 /// Make pictures, as the OpenAI images API does.
 ///
 /// Each picture is a job of its own; picture i has the seed `seed + i`. The answer comes when all are done, or, with
-/// `stream`, as server-sent events `image_generation.partial_image` and `image_generation.completed`.
+/// `stream`, as server-sent events `image_generation.partial_image` and `image_generation.completed`. All pictures are
+/// accepted or none. Those that are not yet made when the client leaves are not made, unless it sent an
+/// `Idempotency-Key`.
 #[utoipa::path(
     post,
     path = "/v1/images/generations",
@@ -47,8 +53,17 @@ pub async fn create(
 ) -> Result<Response, OpenAiError> {
     let request = ImagesRequest::parse(&super::extract::read(request).await?.0)?;
     let plan = Plan::new(request, &hub.catalog)?;
-    let key = super::jobs::idempotency_key(&headers).map_err(|error| error.0)?;
-    let jobs = Jobs::submit(&hub, &visitor, &plan, key).await?;
+    let key = idempotency_key(&headers)?;
+    // A task of its own, so that a client that leaves half-way leaves nothing half-done: what it began is taken in whole,
+    // and cancelled with the answer that nobody waits for.
+    let submitting = tokio::spawn(
+        async move {
+            let jobs = Jobs::submit(&hub, &visitor, &plan, key).await?;
+            Ok::<_, Problem>((jobs, plan))
+        }
+        .in_current_span(),
+    );
+    let (jobs, plan) = submitting.await.map_err(internal)??;
     if plan.stream {
         return Ok(stream::respond(jobs, plan));
     }

@@ -30,7 +30,7 @@ pub struct QueueConfig {
     pub ack_wait_seconds: u32,
 
     /// Jobs that may wait or be made; one more is refused with status 429.
-    #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "DEMO_HUB_QUEUE_CAPACITY", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub queue_capacity: u32,
 
     /// Seconds that a job can still be asked for after its end.

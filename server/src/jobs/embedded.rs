@@ -9,6 +9,7 @@ mod file;
 mod journal;
 mod state;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,9 +22,11 @@ use tokio::sync::{Notify, broadcast};
 use self::claim::EmbeddedClaim;
 use self::journal::{Journal, Written};
 use self::state::{Job, State};
+use super::admission::admit;
+use super::key::JobKey;
 use super::queue::{
-    Claim, Depth, JobEvent, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, key_reused,
-    new_id, no_such_job, queue_full,
+    Claim, Depth, Holder, JobEvent, JobEvents, Queue, QueueStatus, Submission, WorkerStatus,
+    key_reused, new_id, no_such_job,
 };
 use super::record::{Claimed, JobRecord};
 use super::redelivery::now_ms;
@@ -141,6 +144,75 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Puts jobs into the line, all or none, and sends them to the disk.
+    fn take_in(
+        self: &Arc<Self>,
+        submissions: Vec<Submission>,
+    ) -> Result<(Vec<JobCreated>, Vec<Written>), Problem> {
+        let mut state = self.lock();
+        state.forget_old(self, now_ms());
+        let known = submissions
+            .iter()
+            .map(|submission| match &submission.idempotency_key {
+                Some(key) => state.known_key(key, &submission.fingerprint),
+                None => Ok(None),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let new = known.iter().filter(|known| known.is_none()).count();
+        if let (Some(first), true) = (submissions.first(), new > 0) {
+            if state.is_closed() {
+                return Err(stopping());
+            }
+            let standing = state.standing(&first.client, first.network.as_ref());
+            admit(new, self.capacity, standing, first.allowance).map_err(|refusal| {
+                refusal.problem(state.load(&first.request.model).retry_after())
+            })?;
+        }
+        let mut ids = (0..new)
+            .map(|_| new_id())
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
+        let (mut created, mut written, mut entered) = (Vec::new(), Vec::new(), Vec::new());
+        for (submission, known) in submissions.into_iter().zip(known) {
+            match known {
+                Some((job, on_disk)) => {
+                    if !on_disk {
+                        written.push(state.keep(self, &job.id, |_| {}));
+                    }
+                    created.push(job);
+                }
+                None => {
+                    let Some(id) = ids.next() else { continue };
+                    created.push(JobCreated {
+                        id: id.clone(),
+                        seed: submission.request.seed.unwrap_or_default(),
+                    });
+                    state.enter_new(id.clone(), submission);
+                    entered.push(id);
+                }
+            }
+        }
+        // In one change, so that a crash leaves all or none.
+        let entries = entered.iter().flat_map(|id| state.entries(id)).collect();
+        let shared = Arc::clone(self);
+        let then = move |on_disk| {
+            let mut state = shared.lock();
+            for id in &entered {
+                if on_disk {
+                    state.entered(id);
+                } else {
+                    state.take_back(&shared, id);
+                }
+            }
+            drop(state);
+            shared.work.notify_waiters();
+        };
+        written.push(self.journal.write(entries, Box::new(then)));
+        Ok((created, written))
+    }
+}
+
 enum Taken {
     Job(Box<EmbeddedClaim>, Written),
     /// None; the next one is due after that time, if one waits for its time.
@@ -151,76 +223,44 @@ enum Taken {
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
-    async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem> {
-        let Submission {
-            request,
-            resume,
-            fingerprint,
-            idempotency_key: key,
-            keeping,
-            client,
-            network,
-        } = submission;
-        let (created, written) = {
-            let mut state = self.0.lock();
-            let now = now_ms();
-            state.forget_old(&self.0, now);
-            if let Some(job) = key.as_ref().and_then(|key| state.job_of_key(key)) {
-                if job.fingerprint != fingerprint {
-                    return Err(key_reused());
-                }
-                let id = job.record.view.id.clone();
-                let created = JobCreated {
-                    seed: job.record.view.request.seed.unwrap_or_default(),
-                    id: id.clone(),
-                };
-                if job.is_entered() {
-                    return Ok(created);
-                }
-                // It is still on its way to the disk.
-                (created, state.keep(&self.0, &id, |_| {}))
-            } else {
-                if state.is_closed() {
-                    return Err(stopping());
-                }
-                let jobs = state.unfinished();
-                if jobs >= self.0.capacity {
-                    return Err(queue_full(jobs, state.load(&request.model).retry_after()));
-                }
-                let id = new_id()?;
-                let created = JobCreated {
-                    id: id.clone(),
-                    seed: request.seed.unwrap_or_default(),
-                };
-                let record = JobRecord {
-                    client,
-                    network,
-                    trace: traces::current(),
-                    ..JobRecord::new(id.clone(), request, keeping, resume)
-                };
-                submitted(&record);
-                state.enter(record, fingerprint, key);
-                let shared = Arc::clone(&self.0);
-                let entered = id.clone();
-                let written = state.keep(&self.0, &id, move |written| {
-                    let mut state = shared.lock();
-                    if written {
-                        state.entered(&entered);
-                    } else {
-                        state.take_back(&shared, &entered);
-                    }
-                    drop(state);
-                    shared.work.notify_waiters();
-                });
-                (created, written)
+    async fn submit_all(&self, submissions: Vec<Submission>) -> Result<Vec<JobCreated>, Problem> {
+        let (created, written) = self.0.take_in(submissions)?;
+        // All were sent to the disk before the first one is waited for.
+        for written in written {
+            if !written.done().await {
+                return Err(unwritten());
             }
-        };
+        }
         // The submission that this one repeats may have failed meanwhile.
-        if written.done().await && self.0.lock().job(&created.id).is_some() {
+        let state = self.0.lock();
+        if created.iter().all(|job| state.job(&job.id).is_some()) {
             Ok(created)
         } else {
             Err(unwritten())
         }
+    }
+
+    async fn known(
+        &self,
+        key: &JobKey,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<JobCreated>, Problem> {
+        // One that is still on its way to the disk is not known yet.
+        let known = self.0.lock().known_key(key, fingerprint)?;
+        Ok(known.filter(|(_, entered)| *entered).map(|(job, _)| job))
+    }
+
+    async fn unfinished(&self) -> Result<HashMap<String, usize>, Problem> {
+        let mut unfinished = HashMap::new();
+        for record in self.0.lock().unfinished() {
+            let model = record.view.request.model.clone();
+            *unfinished.entry(model).or_default() += 1;
+        }
+        Ok(unfinished)
+    }
+
+    async fn holder(&self, id: &str) -> Result<Holder, Problem> {
+        Ok(self.0.lock().known(id)?.record.holder())
     }
 
     async fn get(&self, id: &str) -> Result<JobView, Problem> {
@@ -329,6 +369,50 @@ impl Queue for EmbeddedQueue {
 impl State {
     fn known(&self, id: &str) -> Result<&Job, Problem> {
         self.job(id).ok_or_else(no_such_job)
+    }
+
+    /// Puts a job that was admitted into the line.
+    fn enter_new(&mut self, id: String, submission: Submission) {
+        let Submission {
+            request,
+            resume,
+            fingerprint,
+            idempotency_key,
+            keeping,
+            client,
+            network,
+            ..
+        } = submission;
+        let turn = self.turn(&request.model, &client, network.as_ref());
+        let record = JobRecord {
+            client,
+            network,
+            turn: Some(turn),
+            trace: traces::current(),
+            ..JobRecord::new(id, request, keeping, resume)
+        };
+        submitted(&record);
+        let key = idempotency_key.map(|key| key.as_str().to_owned());
+        self.enter(record, fingerprint, key);
+    }
+
+    /// The job that a key stands for, and whether it is on the disk.
+    fn known_key(
+        &self,
+        key: &JobKey,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<(JobCreated, bool)>, Problem> {
+        let Some(job) = self.job_of_key(key.as_str()) else {
+            return Ok(None);
+        };
+        if job.fingerprint != *fingerprint {
+            return Err(key_reused());
+        }
+        let created = JobCreated {
+            id: job.record.view.id.clone(),
+            seed: job.record.view.request.seed.unwrap_or_default(),
+        };
+        Ok(Some((created, job.is_entered())))
     }
 
     /// Sends the job's state, or its absence, to the disk; `then` is called from there, without this state's lock.

@@ -1,17 +1,19 @@
 //! The queue over NATS JetStream: any number of app replicas and workers on any number of machines.
 //!
-//! `PREFIX-queue` is a work-queue stream with one message per unfinished job on `PREFIX.queue.CLASS.ID`; a
-//! full stream refuses new messages. The state of a job lies in the key-value bucket `PREFIX-jobs` and changes
+//! `PREFIX-queue` is a work-queue stream with one message per unfinished job on a subject that tells whose turn it
+//! is ([`orders`]); a full stream refuses new messages. The state of a job lies in the key-value bucket `PREFIX-jobs` and changes
 //! by compare-and-set alone, so that every job ends once whoever believes to hold it. `PREFIX.events.ID`,
-//! `PREFIX.cancel.ID` and `PREFIX.workers` are core subjects: what they carry speeds things up and may be lost.
+//! `PREFIX.cancel.ID`, `PREFIX.arrived` and `PREFIX.workers` are core subjects: what they carry speeds things up and may be lost.
 //! `PREFIX-dead` is a stream of the messages that no worker could read.
 
 mod claim;
 mod connect;
 mod dead;
 mod events;
+mod ledger;
 mod lines;
 mod order;
+mod orders;
 mod pull;
 mod records;
 mod refresh;
@@ -27,11 +29,15 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, kv, stream::Stream};
 use async_trait::async_trait;
 use protocol::{JobCreated, JobStatus, JobView, Problem, ProblemCode};
+use tokio::sync::Notify;
 
 use self::lines::Lines;
+use self::orders::Lane;
 use self::workers::Workers;
+use super::key::JobKey;
 use super::queue::{
-    Claim, DeadOrder, Depth, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job,
+    Claim, DeadOrder, Depth, Holder, JobEvents, Queue, QueueStatus, Submission, WorkerStatus,
+    no_such_job,
 };
 use super::record::JobRecord;
 use super::redelivery::now_ms;
@@ -50,14 +56,19 @@ struct Shared {
     jobs: kv::Store,
     keys: kv::Store,
     durations: kv::Store,
-    consumers: tokio::sync::Mutex<HashMap<String, PullConsumer>>,
+    counts: Option<kv::Store>,
+    consumers: tokio::sync::Mutex<HashMap<(String, Lane), PullConsumer>>,
+    /// Held while jobs are counted and taken in, so that no two submissions to this process find the same room.
+    submitting: tokio::sync::Mutex<()>,
+    /// Wakes workers that wait here.
+    arrived: Notify,
     lines: Lines,
     workers: Workers,
 }
 
 impl Shared {
-    fn order_subject(&self, model: &str, id: &str) -> String {
-        format!("{}.queue.{}.{id}", self.options.prefix, class(model))
+    fn arrived_subject(&self) -> String {
+        format!("{}.arrived", self.options.prefix)
     }
 
     fn events_subject(&self, id: &str) -> String {
@@ -114,8 +125,32 @@ impl NatsQueue {
 
 #[async_trait]
 impl Queue for NatsQueue {
-    async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem> {
-        self.0.submit(submission).await
+    async fn submit_all(&self, submissions: Vec<Submission>) -> Result<Vec<JobCreated>, Problem> {
+        self.0.submit_all(submissions).await
+    }
+
+    async fn known(
+        &self,
+        key: &JobKey,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<JobCreated>, Problem> {
+        self.0.connected()?;
+        self.0.known(key, fingerprint).await
+    }
+
+    async fn unfinished(&self) -> Result<HashMap<String, usize>, Problem> {
+        self.0.connected()?;
+        let mut unfinished = HashMap::new();
+        for order in self.0.orders(None).await? {
+            *unfinished.entry(model_of(&order.class)).or_default() += 1;
+        }
+        Ok(unfinished)
+    }
+
+    async fn holder(&self, id: &str) -> Result<Holder, Problem> {
+        self.0.connected()?;
+        let (record, _) = self.0.load_or_restore(id).await?.ok_or_else(no_such_job)?;
+        Ok(record.holder())
     }
 
     async fn get(&self, id: &str) -> Result<JobView, Problem> {
@@ -206,6 +241,28 @@ pub fn class(model: &str) -> String {
     token
 }
 
+/// The model of a [`class`].
+fn model_of(class: &str) -> String {
+    let mut bytes = Vec::with_capacity(class.len());
+    let mut rest = class.as_bytes();
+    while let [first, after @ ..] = rest {
+        let mut byte = [0];
+        match after {
+            [high, low, after @ ..]
+                if *first == b'=' && hex::decode_to_slice([*high, *low], &mut byte).is_ok() =>
+            {
+                bytes.push(byte[0]);
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn unavailable(operation: &'static str, error: &dyn std::fmt::Display) -> Problem {
     tracing::warn!(operation, %error, "NATS");
     let mut problem = Problem::new(
@@ -227,12 +284,15 @@ fn broken(error: impl std::fmt::Display) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::class;
+    use super::{class, model_of};
 
     #[test]
     fn classes_are_single_tokens_and_differ() {
         assert_eq!(class("demo-hub/glyph"), "demo-hub=2Fglyph");
         assert_eq!(class("a/b.c"), "a=2Fb=2Ec");
         assert_ne!(class("a/b"), class("a=2Fb"));
+        for model in ["demo-hub/glyph", "a/b.c", "a=2Fb", "a/ä", "=", "a="] {
+            assert_eq!(model_of(&class(model)), model);
+        }
     }
 }

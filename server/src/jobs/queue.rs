@@ -1,5 +1,6 @@
 //! What API and workers ask of a queue.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +12,10 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::key::JobKey;
 use super::record::JobRecord;
-use crate::images::Keeping;
-use crate::limits::{ClientKey, Network};
+use crate::images::{Keeping, OwnerId};
+use crate::limits::{Allowance, ClientKey, Network};
 
 /// What happens to a job: its current state first, then every later one and the previews; ends after the final
 /// state. A slow reader misses states in between, never the last one.
@@ -40,16 +42,27 @@ pub struct Submission {
     pub request: GenerationRequest,
     /// What is done of it already; checked except against the package.
     pub resume: Option<Resume>,
-    /// SHA-256 of the request as the client sent it, before a seed was drawn.
+    /// Of the request as the client sent it; see [`super::key::fingerprint`].
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`: the same key gives the same job.
-    pub idempotency_key: Option<String>,
+    pub idempotency_key: Option<JobKey>,
     /// Whose picture it will be, and whether it will be listed.
     pub keeping: Keeping,
     /// Whose turn it takes.
     pub client: ClientKey,
     /// Where the client is; absent: not known.
     pub network: Option<Network>,
+    /// How many unfinished jobs the client and its network may have; absent: as many as there is room for.
+    pub allowance: Option<Allowance>,
+}
+
+/// Whose a job is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Whose the picture will be.
+    pub owner: Option<OwnerId>,
+    /// Who asked for it.
+    pub client: ClientKey,
 }
 
 /// How a job ended.
@@ -168,8 +181,43 @@ pub trait Queue: Send + Sync {
     /// Takes a job in.
     ///
     /// # Errors
-    /// [`ProblemCode::QueueFull`] with `retry_after`; [`ProblemCode::IdempotencyKeyReused`].
-    async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem>;
+    /// As [`Self::submit_all`].
+    async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem> {
+        let created = self.submit_all(vec![submission]).await?;
+        created.into_iter().next().ok_or_else(|| {
+            Problem::new(ProblemCode::Internal, "the queue did not say what it took")
+        })
+    }
+
+    /// Takes the jobs of one request of one client in, all or none; they differ in seed and key alone, and the seeds
+    /// follow one another. Those whose keys are known are not made again.
+    ///
+    /// # Errors
+    /// [`ProblemCode::QueueFull`] and [`ProblemCode::RateLimited`] with `retry_after`;
+    /// [`ProblemCode::IdempotencyKeyReused`].
+    async fn submit_all(&self, submissions: Vec<Submission>) -> Result<Vec<JobCreated>, Problem>;
+
+    /// The job that a key stands for, if it stands for one.
+    ///
+    /// # Errors
+    /// [`ProblemCode::IdempotencyKeyReused`] where the request was another one.
+    async fn known(
+        &self,
+        key: &JobKey,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<JobCreated>, Problem>;
+
+    /// Unfinished jobs by model; a model without any may be left out.
+    ///
+    /// # Errors
+    /// Only [`ProblemCode::QueueUnavailable`].
+    async fn unfinished(&self) -> Result<HashMap<String, usize>, Problem>;
+
+    /// Whose a job is.
+    ///
+    /// # Errors
+    /// [`ProblemCode::NotFound`].
+    async fn holder(&self, id: &str) -> Result<Holder, Problem>;
 
     /// State of a job.
     ///
@@ -267,7 +315,7 @@ pub trait Claim: Send + Sync {
 }
 
 /// There is no such job.
-pub(super) fn no_such_job() -> Problem {
+pub(crate) fn no_such_job() -> Problem {
     Problem::new(ProblemCode::NotFound, "there is no job of this id")
         .with_hint("Jobs are forgotten some time after their end; their pictures are not.")
 }

@@ -8,7 +8,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::format;
-use super::queue::{HandBack, Outcome};
+use super::queue::{HandBack, Holder, Outcome};
 use super::redelivery;
 use crate::images::Keeping;
 use crate::limits::{ClientKey, Network};
@@ -45,6 +45,9 @@ pub struct JobRecord {
         deserialize_with = "format::or_default"
     )]
     pub network: Option<Network>,
+    /// See [`super::fair`]; absent in records of older versions, whose turn is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u64>,
     /// What was done before the job came here; forgotten when the job ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
@@ -135,6 +138,7 @@ impl JobRecord {
             keeping,
             client: ClientKey::Unknown,
             network: None,
+            turn: None,
             resume,
             cancel_requested: false,
             claim: 0,
@@ -144,6 +148,14 @@ impl JobRecord {
             ended_at: None,
             trace: None,
             key: None,
+        }
+    }
+
+    /// Whose the job is.
+    pub fn holder(&self) -> Holder {
+        Holder {
+            owner: self.keeping.owner.clone(),
+            client: self.client.clone(),
         }
     }
 

@@ -8,7 +8,7 @@ use protocol::{GenerationRequest, JobCreated, JobView};
 use reqwest::Response;
 use server::images::moderation::Seen;
 
-use crate::hub::{Hub, json, models_dir};
+use crate::hub::{Hub, OWNER, json, models_dir};
 use crate::nats::Nats;
 
 /// Longest wait for anything, on a machine that does other things too.
@@ -70,6 +70,11 @@ impl Cluster {
             nats: Nats::start(),
             store,
             http: reqwest::Client::builder()
+                .default_headers(
+                    [(reqwest::header::COOKIE, OWNER.parse().unwrap())]
+                        .into_iter()
+                        .collect(),
+                )
                 .timeout(PATIENCE)
                 .build()
                 .unwrap(),
@@ -92,6 +97,9 @@ impl Cluster {
             .args(["--s3-bucket=demo-hub", "--renderer=cpu"])
             .args(["--s3-access-key-id", &self.keys.0])
             .args(&self.options)
+            // One client does all here.
+            .env("DEMO_HUB_PICTURES_IN_FLIGHT", "10000")
+            .env("DEMO_HUB_PICTURES_PER_HOUR", "1000000")
             .env("DEMO_HUB_S3_SECRET_ACCESS_KEY", &self.keys.1)
             .env(
                 "RUST_LOG",

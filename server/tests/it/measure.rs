@@ -58,6 +58,7 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
             keeping: server::images::Keeping::default(),
             client: server::limits::ClientKey::Unknown,
             network: None,
+            allowance: None,
         };
         let started = Instant::now();
         let id = app.submit(submission).await.unwrap().id;

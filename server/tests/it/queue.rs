@@ -9,7 +9,8 @@ use protocol::{ImageRef, JobPreview, JobStatus, Problem, ProblemCode, Progress};
 use server::images::Keeping;
 use server::jobs::embedded::FILE;
 use server::jobs::{
-    Claim, EmbeddedQueue, HandBack, JobEvent, Outcome, Queue, Role, Submission, WorkerStatus,
+    Claim, EmbeddedQueue, HandBack, JobEvent, JobKey, Outcome, Queue, Role, Submission,
+    WorkerStatus,
 };
 use server::limits::ClientKey;
 
@@ -19,20 +20,20 @@ use crate::hub::{GLYPH, request};
 use crate::nats::Nats;
 
 const WAIT: Duration = Duration::from_secs(8);
-const RETENTION: Duration = Duration::from_secs(60);
+pub const RETENTION: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(1);
 
 /// A queue as two app replicas and a worker see it.
 pub struct Kit {
-    app: Arc<dyn Queue>,
-    other: Arc<dyn Queue>,
-    worker: Arc<dyn Queue>,
+    pub app: Arc<dyn Queue>,
+    pub other: Arc<dyn Queue>,
+    pub worker: Arc<dyn Queue>,
     _nats: Option<Nats>,
     _folder: Option<TempDir>,
 }
 
 impl Kit {
-    async fn embedded(capacity: usize, retention: Duration) -> Self {
+    pub async fn embedded(capacity: usize, retention: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
         let queue = EmbeddedQueue::open(&file, capacity, retention).await;
@@ -46,7 +47,7 @@ impl Kit {
         }
     }
 
-    async fn nats(capacity: usize, retention: Duration) -> Self {
+    pub async fn nats(capacity: usize, retention: Duration) -> Self {
         let nats = Nats::start();
         let queue = async |role| Arc::new(nats.queue_of("test", capacity, retention, role).await);
         Self {
@@ -106,10 +107,11 @@ pub fn submission(prompt: &str, key: Option<&str>) -> Submission {
         request,
         resume: None,
         fingerprint: [prompt.len() as u8; 32],
-        idempotency_key: key.map(str::to_owned),
+        idempotency_key: key.map(|key| JobKey::new(&ClientKey::Unknown, key, None)),
         keeping: Keeping::default(),
         client: ClientKey::Unknown,
         network: None,
+        allowance: None,
     }
 }
 

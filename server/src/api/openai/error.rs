@@ -49,7 +49,9 @@ impl OpenAiError {
         let code = match (self.code, problem.code) {
             (Some(code), _) => code.to_owned(),
             (None, ProblemCode::UnknownModel) => "model_not_found".to_owned(),
-            (None, ProblemCode::QueueFull) => "rate_limit_exceeded".to_owned(),
+            (None, ProblemCode::QueueFull | ProblemCode::RateLimited) => {
+                "rate_limit_exceeded".to_owned()
+            }
             (None, code) => code.name(),
         };
         let message = if problem.hint.is_empty() {

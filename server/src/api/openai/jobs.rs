@@ -9,9 +9,10 @@ use protocol::{ImageRecord, JobStatus, JobView, Problem, ProblemCode};
 use super::answer::Image;
 use super::request::{Plan, ResponseFormat};
 use crate::api::Hub;
+use crate::api::jobs::submit::submit;
 use crate::api::visitor::Visitor;
 use crate::images::Keeping;
-use crate::jobs::{JobEvent, Submission};
+use crate::jobs::{JobEvent, JobKey, Submission};
 
 /// Submitted jobs. Dropped before [`Self::keep`], as when the client leaves, they are cancelled: nobody else knows
 /// of them. A client that gave an `Idempotency-Key` may come back for them, so they stay.
@@ -31,27 +32,28 @@ impl Jobs {
         plan: &Plan,
         key: Option<String>,
     ) -> Result<Self, Problem> {
-        let mut jobs = Self {
+        let asking = visitor.asking();
+        let submissions = (0..)
+            .zip(&plan.requests)
+            .map(|(number, request)| Submission {
+                request: request.clone(),
+                resume: None,
+                fingerprint: plan.fingerprint,
+                idempotency_key: key
+                    .as_deref()
+                    .map(|key| JobKey::new(&asking.client, key, Some(number))),
+                // Whoever has the link sees the picture: clients fetch it without their key.
+                keeping: Keeping::default(),
+                client: asking.client.clone(),
+                network: asking.network,
+                allowance: Some(hub.limits.allowance(&asking)),
+            });
+        let created = submit(hub, &asking, submissions.collect()).await?;
+        Ok(Self {
             hub: hub.clone(),
-            ids: Vec::new(),
+            ids: created.into_iter().map(|job| job.id).collect(),
             abandon: key.is_none(),
-        };
-        for (i, request) in plan.requests.iter().enumerate() {
-            let created = hub
-                .queue
-                .submit(Submission {
-                    request: request.clone(),
-                    resume: None,
-                    fingerprint: plan.fingerprint,
-                    idempotency_key: key.as_ref().map(|key| format!("{key}#{i}")),
-                    keeping: Keeping::default(),
-                    client: visitor.key(),
-                    network: Some(visitor.network()),
-                })
-                .await?;
-            jobs.ids.push(created.id);
-        }
-        Ok(jobs)
+        })
     }
 
     /// Waits for all pictures.

@@ -2,12 +2,12 @@
 
 use protocol::{GenerationRequest, MAX_SEED, Problem, ProblemCode};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::error::OpenAiError;
 use super::members::Members;
 use crate::catalog::Catalog;
+use crate::jobs::key::fingerprint;
 
 /// Most pictures of one request.
 const MAX_PICTURES: u32 = 10;
@@ -107,7 +107,7 @@ impl ImagesRequest {
 pub struct Plan {
     /// One per picture, resolved, with seeds.
     pub requests: Vec<GenerationRequest>,
-    /// SHA-256 of the request as the client sent it, before seeds were drawn.
+    /// Of the request as the client sent it, before seeds were drawn.
     pub fingerprint: [u8; 32],
     /// What the answer holds.
     pub format: Option<ResponseFormat>,
@@ -122,7 +122,7 @@ pub struct Plan {
 impl Plan {
     /// Checks a request.
     pub fn new(body: ImagesRequest, catalog: &Catalog) -> Result<Self, OpenAiError> {
-        let sent = serde_json::to_vec(&body).map_err(|error| internal(&error))?;
+        let fingerprint = fingerprint("/v1/images/generations", &body)?;
         let n = body.n.unwrap_or(1);
         if !(1..=MAX_PICTURES).contains(&n) {
             let detail = format!("n is {n}; 1 to {MAX_PICTURES} are accepted");
@@ -168,7 +168,7 @@ impl Plan {
             .map_or((0, 0), |model| (model.width, model.height));
         let plan = Self {
             requests,
-            fingerprint: Sha256::digest(sent).into(),
+            fingerprint,
             format: body.response_format,
             stream: body.stream.unwrap_or(false),
             partial_images,

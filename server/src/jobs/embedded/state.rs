@@ -7,12 +7,15 @@ use diffusion::Cancel;
 use protocol::{JobPreview, JobStatus, JobView};
 use tokio::sync::{broadcast, watch};
 
+use super::super::admission::Standing;
 use super::super::estimate::{Durations, Load};
+use super::super::fair::{self, Place};
 use super::super::format::FORMAT;
 use super::super::queue::{Depth, HandBack, Outcome, WORKER_GONE, WorkerStatus};
 use super::super::record::{Claimed, JobRecord, Occasion};
 use super::super::redelivery::now_ms;
 use super::file::{Contents, Entry, Kept};
+use crate::limits::{ClientKey, Network};
 
 /// Finished jobs kept at most, however young.
 const MAX_FINISHED: usize = 10_000;
@@ -23,8 +26,10 @@ const PREVIEWS: usize = 4;
 #[derive(Default)]
 pub struct State {
     jobs: HashMap<String, Job>,
-    /// Ids by place: lower ones are older.
-    line: BTreeMap<u64, String>,
+    /// Ids by turn and place: lower places are older.
+    line: BTreeMap<(u64, u64), String>,
+    /// The highest turn of a started job, by model.
+    turns: HashMap<String, u64>,
     next_place: u64,
     running: usize,
     /// When they ended, in milliseconds since the Unix epoch; oldest first.
@@ -62,6 +67,11 @@ impl Job {
             cancel: Cancel::default(),
             previews: broadcast::Sender::new(PREVIEWS),
         }
+    }
+
+    /// Where it stands in line.
+    fn slot(&self) -> (u64, u64) {
+        (self.record.turn.unwrap_or_default(), self.place)
     }
 
     /// Whether its submission is on the disk.
@@ -108,11 +118,15 @@ impl State {
                 orphaned.push(id.clone());
             }
             self.next_place = self.next_place.max(place + 1);
+            let turn = record.turn.unwrap_or_default();
+            if record.claim > 0 {
+                self.started(&record.view.request.model, turn);
+            }
             if record.view.status.is_final() {
                 let ended_at = record.ended_at.unwrap_or(now);
                 self.finished.push_back((ended_at, id.clone()));
             } else {
-                self.line.insert(place, id.clone());
+                self.line.insert((turn, place), id.clone());
             }
             if let Some(key) = &key {
                 self.keys.insert(key.clone(), id.clone());
@@ -144,9 +158,43 @@ impl State {
         self.line.len()
     }
 
-    /// Jobs that wait or are being made.
-    pub fn unfinished(&self) -> usize {
-        self.line.len() + self.running
+    /// Records of jobs that wait or are being made.
+    pub fn unfinished(&self) -> impl Iterator<Item = &JobRecord> {
+        let records = self.jobs.values().map(|job| &job.record);
+        records.filter(|record| !record.view.status.is_final())
+    }
+
+    /// Unfinished jobs, those of a client and of its network.
+    pub fn standing(&self, client: &ClientKey, network: Option<&Network>) -> Standing {
+        let mut standing = Standing::default();
+        for record in self.unfinished() {
+            standing.all += 1;
+            standing.client += usize::from(record.client == *client);
+            let near = network.is_some() && record.network.as_ref() == network;
+            standing.network += usize::from(near);
+        }
+        standing
+    }
+
+    /// The turn of a new job.
+    pub fn turn(&self, model: &str, client: &ClientKey, network: Option<&Network>) -> u64 {
+        let of_model = |record: &&JobRecord| record.view.request.model == model;
+        let places: Vec<_> = self
+            .unfinished()
+            .filter(of_model)
+            .map(|record| Place {
+                client: &record.client,
+                network: record.network.as_ref(),
+                turn: record.turn.unwrap_or_default(),
+            })
+            .collect();
+        let now = self.turns.get(model).copied().unwrap_or_default();
+        fair::turn(now, &places, &client, network.as_ref())
+    }
+
+    fn started(&mut self, model: &str, turn: u64) {
+        let last = self.turns.entry(model.to_owned()).or_default();
+        *last = turn.max(*last);
     }
 
     /// Hands no more jobs out.
@@ -169,7 +217,7 @@ impl State {
         self.closed
     }
 
-    /// Adds a job at the end of the line; it is not handed out before [`Self::entered`].
+    /// Adds a job to the line; it is not handed out before [`Self::entered`].
     pub fn enter(&mut self, record: JobRecord, fingerprint: [u8; 32], key: Option<String>) {
         let id = record.view.id.clone();
         let place = self.next_place;
@@ -178,8 +226,8 @@ impl State {
             self.keys.insert(key.clone(), id.clone());
         }
         let job = Job::new(record, fingerprint, key, place);
-        self.jobs.insert(id.clone(), job);
-        self.line.insert(place, id);
+        self.line.insert(job.slot(), id.clone());
+        self.jobs.insert(id, job);
         self.show_line();
     }
 
@@ -195,7 +243,7 @@ impl State {
         let Some(job) = self.jobs.remove(id) else {
             return;
         };
-        self.line.remove(&job.place);
+        self.line.remove(&job.slot());
         if let Some(key) = job.key
             && self.keys.get(&key).is_some_and(|of| of == id)
         {
@@ -254,8 +302,11 @@ impl State {
         job.cancel = Cancel::default();
         match claimed {
             Claimed::Run => {
-                self.line.remove(&job.place);
+                self.line.remove(&job.slot());
                 self.running += 1;
+                let turn = job.record.turn.unwrap_or_default();
+                let model = job.record.view.request.model.clone();
+                self.started(&model, turn);
             }
             Claimed::Ended => self.ended(id),
             Claimed::NotYet(_) => {}
@@ -307,7 +358,7 @@ impl State {
         }
         self.running = self.running.saturating_sub(1);
         if job.record.view.status == JobStatus::Queued {
-            self.line.insert(job.place, id.to_owned());
+            self.line.insert(job.slot(), id.to_owned());
             self.show(id);
         } else {
             self.ended(id);
@@ -334,7 +385,7 @@ impl State {
 
     fn ended(&mut self, id: &str) {
         if let Some(job) = self.jobs.get(id) {
-            self.line.remove(&job.place);
+            self.line.remove(&job.slot());
             let ended_at = job.record.ended_at.unwrap_or_default();
             self.finished.push_back((ended_at, id.to_owned()));
         }
@@ -446,33 +497,39 @@ impl State {
 
     /// Publishes positions that have changed.
     fn show_line(&mut self) {
-        let mut ahead = 0;
+        let mut lines: HashMap<String, usize> = HashMap::new();
         for id in self.line.values() {
             let Some(job) = self.jobs.get_mut(id) else {
                 continue;
             };
+            let line = lines.entry(job.record.view.request.model.clone());
+            let line = line.or_default();
+            let ahead = *line;
             let shown = job.shown.borrow().1.queue_position;
             let changed = shown != u32::try_from(ahead).ok();
             if changed {
                 job.record.number += 1;
             }
-            let before = ahead;
             if job.record.view.postponed.is_none() {
-                ahead += 1;
+                *line += 1;
             }
             if changed {
-                self.publish(id, Some(before));
+                self.publish(id, Some(ahead));
             }
         }
     }
 
-    /// Jobs before a waiting one; those that wait for their time stand in nobody's way.
+    /// Jobs of its model before a waiting one; those that wait for their time stand in nobody's way.
     fn ahead(&self, id: &str) -> Option<usize> {
-        let place = self.jobs.get(id)?.place;
-        self.line.get(&place)?;
-        let before = self.line.range(..place).filter(|(_, other)| {
+        let own = self.jobs.get(id)?;
+        let slot = own.slot();
+        self.line.get(&slot)?;
+        let model = &own.record.view.request.model;
+        let before = self.line.range(..slot).filter(|(_, other)| {
             let job = self.jobs.get(*other);
-            job.is_some_and(|job| job.record.view.postponed.is_none())
+            job.is_some_and(|job| {
+                job.record.view.request.model == *model && job.record.view.postponed.is_none()
+            })
         });
         Some(before.count())
     }

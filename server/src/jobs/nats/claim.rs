@@ -195,6 +195,8 @@ impl Claim for NatsClaim {
                     let wait = record.wait(now_ms());
                     let wait = (!wait.is_zero()).then_some(wait);
                     self.acknowledge(AckKind::Nak(wait)).await;
+                    let arrived = self.queue.arrived_subject();
+                    self.queue.publish(arrived, Vec::new()).await;
                     // The process may end now.
                     if let Err(error) = self.queue.client.flush().await {
                         tracing::debug!(%error, id = self.id, "goes back when its time is up");

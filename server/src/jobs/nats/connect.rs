@@ -9,6 +9,8 @@ use async_nats::ConnectOptions;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, kv};
 
+use tokio::sync::Notify;
+
 use super::super::redelivery::Backoff;
 use super::lines::Lines;
 use super::workers::Workers;
@@ -22,6 +24,19 @@ const START: Duration = Duration::from_secs(60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// How long the durations of a model that nobody uses are kept.
 const DURATIONS_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long counts of what clients used are kept: longer than the day that they are for.
+const COUNTS_AGE: Duration = Duration::from_secs(25 * 3600);
+
+/// Stream and buckets.
+struct Found {
+    queue: Stream,
+    jobs: kv::Store,
+    keys: kv::Store,
+    durations: kv::Store,
+    /// Workers do without; an app of before there were counts does not make it.
+    counts: Option<kv::Store>,
+}
 
 /// How to use a NATS server.
 #[derive(Clone, Debug)]
@@ -95,21 +110,25 @@ impl NatsQueue {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
-        let (queue, [jobs, keys, durations]) = tokio::time::timeout(START, setup)
+        let found = tokio::time::timeout(START, setup)
             .await
             .context("the queue could not be set up in NATS; is JetStream enabled there?")?;
         let shared = Arc::new(Shared {
             client,
             context,
-            queue,
-            jobs,
-            keys,
-            durations,
+            queue: found.queue,
+            jobs: found.jobs,
+            keys: found.keys,
+            durations: found.durations,
+            counts: found.counts,
             consumers: tokio::sync::Mutex::new(HashMap::new()),
+            submitting: tokio::sync::Mutex::new(()),
+            arrived: Notify::new(),
             lines: Lines::default(),
             workers: Workers::default(),
             options,
         });
+        shared.watch_arrivals().await?;
         shared.watch_workers().await?;
         if role == Role::App {
             shared.keep_refreshing();
@@ -142,19 +161,17 @@ fn stream_name(options: &NatsOptions) -> String {
     format!("{}-queue", options.prefix)
 }
 
-fn buckets(options: &NatsOptions) -> [(String, Duration); 3] {
+fn buckets(options: &NatsOptions) -> [(String, Duration); 4] {
     let name = |what: &str| format!("{}-{what}", options.prefix);
     [
         (name("jobs"), options.retention),
         (name("keys"), options.retention),
         (name("durations"), DURATIONS_AGE),
+        (name("counts"), COUNTS_AGE),
     ]
 }
 
-async fn create(
-    context: &jetstream::Context,
-    options: &NatsOptions,
-) -> anyhow::Result<(Stream, [kv::Store; 3])> {
+async fn create(context: &jetstream::Context, options: &NatsOptions) -> anyhow::Result<Found> {
     let name = stream_name(options);
     let config = Config {
         name: name.clone(),
@@ -198,15 +215,13 @@ fn bucket_config(bucket: &str, max_age: Duration, num_replicas: usize) -> Config
     }
 }
 
-async fn find(
-    context: &jetstream::Context,
-    options: &NatsOptions,
-) -> anyhow::Result<(Stream, [kv::Store; 3])> {
-    let [jobs, keys, durations] = buckets(options).map(|(name, _)| name);
-    let stores = [
-        context.get_key_value(jobs).await?,
-        context.get_key_value(keys).await?,
-        context.get_key_value(durations).await?,
-    ];
-    Ok((context.get_stream(stream_name(options)).await?, stores))
+async fn find(context: &jetstream::Context, options: &NatsOptions) -> anyhow::Result<Found> {
+    let [jobs, keys, durations, counts] = buckets(options).map(|(name, _)| name);
+    Ok(Found {
+        queue: context.get_stream(stream_name(options)).await?,
+        jobs: context.get_key_value(jobs).await?,
+        keys: context.get_key_value(keys).await?,
+        durations: context.get_key_value(durations).await?,
+        counts: context.get_key_value(counts).await.ok(),
+    })
 }

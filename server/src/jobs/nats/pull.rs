@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
-use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use protocol::Problem;
+use tokio::time::{Instant, timeout_at};
 
 use super::super::queue::Claim;
 use super::super::record::Claimed;
@@ -16,19 +16,30 @@ use super::super::redelivery::now_ms;
 use super::claim::NatsClaim;
 use super::dead::nak;
 use super::order::Order;
+use super::orders::{self, Lane};
 use super::records::Found;
 use super::{Shared, class, unavailable};
 
+/// How often a worker that waits looks again: an order that was given back, or whose worker died, tells nobody.
+const POLL: Duration = Duration::from_secs(1);
+/// Orders of one lane in a row with nothing to do that are passed over before the next lane is looked at.
+const PASSED_OVER: usize = 8;
+
+/// How long a request for what is there stays with the server: where two workers ask for the last one at once, it would
+/// keep the second request for the next order to come (NATS 2.9).
+const FETCH: Duration = Duration::from_millis(100);
+
 impl Shared {
-    /// The consumer of a model's jobs.
-    pub async fn consumer(&self, model: &str) -> Result<PullConsumer, Problem> {
+    /// The consumer of a lane of a model's orders.
+    pub async fn consumer(&self, model: &str, lane: Lane) -> Result<PullConsumer, Problem> {
+        let key = (class(model), lane);
         let mut consumers = self.consumers.lock().await;
-        if let Some(consumer) = consumers.get(model) {
+        if let Some(consumer) = consumers.get(&key) {
             return Ok(consumer.clone());
         }
         let config = Config {
-            durable_name: Some(format!("worker-{}", class(model))),
-            filter_subject: self.order_subject(model, "*"),
+            durable_name: Some(lane.consumer(&key.0)),
+            filter_subject: orders::filter(&self.options.prefix, &key.0, lane),
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.options.ack_wait,
             // Attempts are counted in the record: a draining worker's does not count, and a job that was tried
@@ -42,8 +53,21 @@ impl Shared {
             .create_consumer(config)
             .await
             .map_err(|e| unavailable("creating a consumer", &e))?;
-        consumers.insert(model.to_owned(), consumer.clone());
+        consumers.insert(key, consumer.clone());
         Ok(consumer)
+    }
+
+    /// Wakes workers of this process when an order arrives, for as long as the queue is used.
+    pub async fn watch_arrivals(self: &Arc<Self>) -> anyhow::Result<()> {
+        let mut arrivals = self.client.subscribe(self.arrived_subject()).await?;
+        let queue = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while arrivals.next().await.is_some() {
+                let Some(queue) = queue.upgrade() else { return };
+                queue.arrived.notify_waiters();
+            }
+        });
+        Ok(())
     }
 }
 
@@ -53,64 +77,51 @@ pub async fn pull(
     wait: Duration,
 ) -> Result<Option<Box<dyn Claim>>, Problem> {
     queue.connected()?;
-    let mut consumers = Vec::new();
-    for model in models {
-        consumers.push(queue.consumer(model).await?);
+    let deadline = Instant::now() + wait;
+    loop {
+        // Registered before the look, so that an order that comes right after it wakes this call.
+        let mut woken = std::pin::pin!(queue.arrived.notified());
+        woken.as_mut().enable();
+        for model in models {
+            if let Some(claim) = next(queue, model).await? {
+                return Ok(Some(claim));
+            }
+        }
+        let look = deadline.min(Instant::now() + POLL);
+        if timeout_at(look, woken).await.is_err() && Instant::now() >= deadline {
+            return Ok(None);
+        }
     }
-    if consumers.len() > 1 {
-        for consumer in &consumers {
-            if let Some(message) = fetch(consumer, None).await?
-                && let Some(claim) = take(queue, message).await?
-            {
+}
+
+/// The job of a model whose turn it is. Orders that others are at are not handed out, so that lanes are tried one after
+/// the other.
+async fn next(queue: &Arc<Shared>, model: &str) -> Result<Option<Box<dyn Claim>>, Problem> {
+    let mut lanes = Vec::new();
+    for order in queue.orders(Some(model)).await? {
+        if !lanes.contains(&order.lane) {
+            lanes.push(order.lane);
+        }
+    }
+    for lane in lanes {
+        let consumer = queue.consumer(model, lane).await?;
+        for _ in 0..PASSED_OVER {
+            let Some(message) = fetch(&consumer).await? else {
+                break;
+            };
+            if let Some(claim) = take(queue, message).await? {
                 return Ok(Some(claim));
             }
         }
     }
-    let mut fetches: FuturesUnordered<_> = consumers
-        .into_iter()
-        .map(|consumer| async move { fetch(&consumer, Some(wait)).await })
-        .collect();
-    let mut message = None;
-    while message.is_none() {
-        match fetches.next().await {
-            Some(fetched) => message = fetched?,
-            None => return Ok(None),
-        }
-    }
-    if !fetches.is_empty() {
-        // What the other requests still bring goes back at once.
-        tokio::spawn(async move {
-            while let Some(fetched) = fetches.next().await {
-                if let Ok(Some(message)) = fetched
-                    && let Err(error) = message.ack_with(AckKind::Nak(None)).await
-                {
-                    tracing::debug!(%error, "a job too many goes back when its time is up");
-                }
-            }
-        });
-    }
-    match message {
-        Some(message) => take(queue, message).await,
-        None => Ok(None),
-    }
+    Ok(None)
 }
 
-/// One message; `wait` of `None` takes only what is there.
-async fn fetch(
-    consumer: &PullConsumer,
-    wait: Option<Duration>,
-) -> Result<Option<Message>, Problem> {
+/// A message, if one is there.
+async fn fetch(consumer: &PullConsumer) -> Result<Option<Message>, Problem> {
     let failed = |e: &dyn std::fmt::Display| unavailable("pulling a job", e);
-    let messages = match wait {
-        Some(wait) => {
-            let batch = consumer.batch().max_messages(1).expires(wait);
-            batch.messages().await.map_err(|e| failed(&e))?
-        }
-        None => {
-            let batch = consumer.fetch().max_messages(1);
-            batch.messages().await.map_err(|e| failed(&e))?
-        }
-    };
+    let batch = consumer.fetch().max_messages(1).expires(FETCH);
+    let messages = batch.messages().await.map_err(|e| failed(&e))?;
     let mut messages = std::pin::pin!(messages);
     match messages.next().await {
         Some(message) => message.map(Some).map_err(|e| failed(&e)),
@@ -137,7 +148,7 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
     let held = match queue.look(&id).await? {
         Found::Held(held) => *held,
         // It waited for longer than states are kept.
-        Found::Missing => queue.restore(order).await?,
+        Found::Missing => queue.restore(order, &message.subject).await?,
         Found::Unreadable(unreadable) => {
             queue.leave_or_set_aside(&message, &unreadable).await;
             return Ok(None);
@@ -158,6 +169,9 @@ async fn take(queue: &Arc<Shared>, message: Message) -> Result<Option<Box<dyn Cl
     };
     if changed {
         queue.tell_state(&held.0).await;
+    }
+    if let (Claimed::Run, Some(turn)) = (claimed, held.0.turn) {
+        queue.note_turn(&held.0.view.request.model, turn).await;
     }
     match claimed {
         Claimed::Run => Ok(Some(Box::new(NatsClaim::new(

@@ -13,7 +13,9 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use protocol::Problem;
 
 use super::super::queue::no_such_job;
+use super::super::record::JobRecord;
 use super::order::Order;
+use super::orders;
 use super::records::{Held, is_job_id};
 use super::{Shared, broken, unavailable};
 
@@ -40,7 +42,7 @@ impl Shared {
 
     /// Writes again what belongs to unfinished jobs and was last written `age` ago.
     async fn refresh(&self, age: Duration) -> Result<(), Problem> {
-        for id in self.unfinished().await? {
+        for id in self.orders(None).await?.into_iter().map(|order| order.id) {
             let Some((record, revision)) = self.load_or_restore(&id).await? else {
                 continue;
             };
@@ -76,23 +78,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Ids of the jobs that have an order.
-    async fn unfinished(&self) -> Result<Vec<String>, Problem> {
-        use futures::TryStreamExt;
-        let listing = |e: &dyn std::fmt::Display| unavailable("listing the queue", e);
-        let all = format!("{}.queue.>", self.options.prefix);
-        let subjects = self.queue.info_with_subjects(all).await;
-        let subjects: Vec<(String, usize)> = subjects
-            .map_err(|e| listing(&e))?
-            .try_collect()
-            .await
-            .map_err(|e| listing(&e))?;
-        let ids = subjects
-            .into_iter()
-            .filter_map(|(subject, _)| subject.rsplit('.').next().map(str::to_owned));
-        Ok(ids.filter(|id| is_job_id(id)).collect())
-    }
-
     /// A job's state, made anew where it was forgotten although the job waits.
     pub async fn load_or_restore(&self, id: &str) -> Result<Option<Held>, Problem> {
         if let Some(held) = self.load(id).await? {
@@ -101,7 +86,11 @@ impl Shared {
         if !is_job_id(id) {
             return Ok(None);
         }
-        let subject = format!("{}.queue.*.{id}", self.options.prefix);
+        let orders = self.orders(None).await?;
+        let Some(subject) = orders.into_iter().find(|order| order.id == id) else {
+            return Ok(None);
+        };
+        let subject = subject.subject;
         let order = match self.queue.get_last_raw_message_by_subject(&subject).await {
             Ok(message) => Order::read(&message.payload).map_err(broken)?,
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
@@ -112,12 +101,15 @@ impl Shared {
         if order.id != id {
             return Ok(None);
         }
-        self.restore(order).await.map(Some)
+        self.restore(order, &subject).await.map(Some)
     }
 
-    /// The state of a job that has none, from its order.
-    pub async fn restore(&self, order: Order) -> Result<Held, Problem> {
-        let record = order.into_record();
+    /// The state of a job that has none, from its order, which lies on `subject`.
+    pub async fn restore(&self, order: Order, subject: &str) -> Result<Held, Problem> {
+        let record = JobRecord {
+            turn: orders::turn(&self.options.prefix, subject),
+            ..order.into_record()
+        };
         let json = serde_json::to_vec(&record).map_err(broken)?;
         match self.jobs.create(&record.view.id, json.into()).await {
             Ok(revision) => Ok((record, revision)),

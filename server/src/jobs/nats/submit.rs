@@ -9,13 +9,16 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::jetstream::{self, ErrorCode};
 use protocol::{JobCreated, JobStatus, Problem};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::super::admission::{Standing, admit};
+use super::super::fair::{self, Place};
 use super::super::format::{self, FORMAT};
+use super::super::key::JobKey;
 use super::super::queue::{Submission, key_reused, new_id, queue_full};
 use super::super::record::JobRecord;
 use super::order::Order;
-use super::{Shared, broken, unavailable};
+use super::orders::{self, Lane, Listed};
+use super::{Shared, broken, class, unavailable};
 use crate::telemetry::metrics::submitted;
 use crate::telemetry::traces;
 
@@ -29,6 +32,14 @@ struct KeyEntry {
     fingerprint: String,
 }
 
+/// A job that is to be taken in.
+struct Entering {
+    entry: KeyEntry,
+    /// Its key, if it has one, was not known.
+    fresh: bool,
+    submission: Submission,
+}
+
 /// What became of a message.
 enum Sent {
     Stored,
@@ -38,100 +49,233 @@ enum Sent {
 }
 
 impl Shared {
-    pub async fn submit(&self, submission: Submission) -> Result<JobCreated, Problem> {
+    pub async fn submit_all(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<JobCreated>, Problem> {
         self.connected()?;
-        let Submission {
-            mut request,
-            resume,
-            fingerprint,
-            idempotency_key,
-            keeping,
-            client,
-            network,
-        } = submission;
-        let entry = KeyEntry {
-            format: FORMAT,
-            id: new_id()?,
-            seed: request.seed.unwrap_or_default(),
-            fingerprint: hex::encode(fingerprint),
-        };
-        let key = idempotency_key.map(|key| hex::encode(Sha256::digest(key)));
-        let (entry, fresh) = match &key {
-            None => (entry, true),
-            Some(key) => self.reserve(key, entry).await?,
-        };
-        let created = JobCreated {
-            id: entry.id,
-            seed: entry.seed,
-        };
-        request.seed = Some(created.seed);
-        let record = JobRecord {
-            client,
-            network,
-            key: key.clone(),
-            trace: traces::current(),
-            ..JobRecord::new(created.id.clone(), request, keeping, resume)
-        };
-        // What starts workers when there are none counts this consumer's messages, so it cannot wait for the first.
-        self.consumer(&record.view.request.model).await?;
-        match self.enter(&record, fresh).await {
-            Ok(Sent::Stored) => {
-                submitted(&record);
-                Ok(created)
+        let _one_at_a_time = self.submitting.lock().await;
+        let mut entering = Vec::new();
+        for submission in submissions {
+            match self.reserve(submission).await {
+                Ok(reserved) => entering.push(reserved),
+                Err(problem) => {
+                    self.forget(&entering).await;
+                    return Err(problem);
+                }
             }
-            Ok(Sent::Repeated) => Ok(created),
-            Ok(Sent::Full) => {
-                self.forget(&created.id, key.as_deref()).await;
-                let load = self.line(&record.view.request.model).await?.load;
-                Err(queue_full(self.options.capacity, load.retry_after()))
+        }
+        // Seeds follow one another: those of a request that was interrupted go on from what it had entered.
+        let known = entering.iter().position(|job| !job.fresh);
+        if let Some((place, known)) = known.and_then(|i| Some((i as u64, entering.get(i)?))) {
+            let first = known.entry.seed.saturating_sub(place);
+            for (i, job) in (0..).zip(&mut entering) {
+                if job.fresh {
+                    job.entry.seed = first + i;
+                }
             }
-            Err(problem) => Err(problem),
+        }
+        match self.enter_all(&entering).await {
+            Ok(()) => {
+                self.publish(self.arrived_subject(), Vec::new()).await;
+                Ok(entering
+                    .into_iter()
+                    .map(|job| JobCreated {
+                        id: job.entry.id,
+                        seed: job.entry.seed,
+                    })
+                    .collect())
+            }
+            Err(problem) => {
+                if problem.status == 429 {
+                    self.forget(&entering).await;
+                }
+                Err(problem)
+            }
         }
     }
 
-    /// Binds a key to a new job, or finds the job that it is bound to.
-    async fn reserve(&self, key: &str, entry: KeyEntry) -> Result<(KeyEntry, bool), Problem> {
+    /// The job that a key stands for. One whose submission was interrupted is put into the queue now.
+    pub async fn known(
+        &self,
+        key: &JobKey,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<JobCreated>, Problem> {
+        let Some(known) = self.entry(key).await? else {
+            return Ok(None);
+        };
+        if known.fingerprint != hex::encode(fingerprint) {
+            return Err(key_reused());
+        }
+        let Some((record, _)) = self.load(&known.id).await? else {
+            return Ok(None);
+        };
+        if record.view.status == JobStatus::Queued
+            && let Sent::Full = self.send(&record).await?
+        {
+            return Err(self.full(&record.view.request.model).await?);
+        }
+        Ok(Some(JobCreated {
+            id: known.id,
+            seed: record.view.request.seed.unwrap_or(known.seed),
+        }))
+    }
+
+    /// Binds the submission's key to a new job, or finds the job that it is bound to.
+    async fn reserve(&self, submission: Submission) -> Result<Entering, Problem> {
+        let entry = KeyEntry {
+            format: FORMAT,
+            id: new_id()?,
+            seed: submission.request.seed.unwrap_or_default(),
+            fingerprint: hex::encode(submission.fingerprint),
+        };
+        let fresh = |entry, submission| Entering {
+            entry,
+            fresh: true,
+            submission,
+        };
+        let Some(key) = &submission.idempotency_key else {
+            return Ok(fresh(entry, submission));
+        };
         let json = serde_json::to_vec(&entry).map_err(broken)?;
-        match self.keys.create(key, json.into()).await {
-            Ok(_) => return Ok((entry, true)),
+        match self.keys.create(key.as_str(), json.into()).await {
+            Ok(_) => return Ok(fresh(entry, submission)),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
             Err(error) => return Err(unavailable("writing an idempotency key", &error)),
         }
         let known = self
-            .keys
-            .get(key)
-            .await
-            .map_err(|e| unavailable("reading an idempotency key", &e))?
+            .entry(key)
+            .await?
             .ok_or_else(|| unavailable("reading an idempotency key", &"it has just expired"))?;
-        let known: KeyEntry = format::read(&known).map_err(broken)?;
         if known.fingerprint != entry.fingerprint {
             return Err(key_reused());
         }
-        Ok((known, false))
+        Ok(Entering {
+            entry: known,
+            fresh: false,
+            submission,
+        })
+    }
+
+    async fn entry(&self, key: &JobKey) -> Result<Option<KeyEntry>, Problem> {
+        let known = self
+            .keys
+            .get(key.as_str())
+            .await
+            .map_err(|e| unavailable("reading an idempotency key", &e))?;
+        known
+            .filter(|json| !json.is_empty())
+            .map(|json| format::read(&json).map_err(broken))
+            .transpose()
+    }
+
+    /// Writes states and messages, after a look whether there is room for all.
+    async fn enter_all(&self, entering: &[Entering]) -> Result<(), Problem> {
+        let Some(first) = entering.first() else {
+            return Ok(());
+        };
+        let Submission {
+            client,
+            network,
+            allowance,
+            request,
+            ..
+        } = &first.submission;
+        let model = &request.model;
+        let fresh = entering.iter().filter(|job| job.fresh).count();
+        let orders = self.orders(None).await?;
+        let (client, network) = (client.token(), network.map(|network| network.token()));
+        if fresh > 0 {
+            let near = |order: &&Listed| network.is_some() && order.place.network == network;
+            let standing = Standing {
+                all: orders.len(),
+                client: orders
+                    .iter()
+                    .filter(|order| order.place.client == client)
+                    .count(),
+                network: orders.iter().filter(near).count(),
+            };
+            if let Err(refusal) = admit(fresh, self.options.capacity, standing, *allowance) {
+                let load = self.line(model).await?.load;
+                return Err(refusal.problem(load.retry_after()));
+            }
+        }
+        let now = self.last_turn(model).await?;
+        let class = class(model);
+        let mut places: Vec<Place<String, String>> = orders
+            .into_iter()
+            .filter(|order| order.class == class && order.lane != Lane::Old)
+            .map(|order| order.place)
+            .collect();
+        for job in entering {
+            let turn = fair::turn(now, &places, &client, network.as_ref());
+            places.push(Place {
+                client: client.clone(),
+                network: network.clone(),
+                turn,
+            });
+            let submission = &job.submission;
+            let mut request = submission.request.clone();
+            request.seed = Some(job.entry.seed);
+            let record = JobRecord {
+                client: submission.client.clone(),
+                network: submission.network,
+                turn: Some(turn),
+                trace: traces::current(),
+                key: submission
+                    .idempotency_key
+                    .as_ref()
+                    .map(|key| key.as_str().to_owned()),
+                ..JobRecord::new(
+                    job.entry.id.clone(),
+                    request,
+                    submission.keeping.clone(),
+                    submission.resume.clone(),
+                )
+            };
+            match self.enter(&record, job.fresh).await? {
+                Sent::Stored => submitted(&record),
+                Sent::Repeated => {}
+                Sent::Full => return Err(self.full(model).await?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn full(&self, model: &str) -> Result<Problem, Problem> {
+        let load = self.line(model).await?.load;
+        Ok(queue_full(self.options.capacity, load.retry_after()))
     }
 
     /// Writes state and message; both may be there already, where this repeats an interrupted submission.
     async fn enter(&self, record: &JobRecord, fresh: bool) -> Result<Sent, Problem> {
         let id = &record.view.id;
-        if !fresh
-            && let Some((known, _)) = self.load(id).await?
-            && known.view.status != JobStatus::Queued
-        {
-            return Ok(Sent::Repeated);
+        let mut known = if fresh { None } else { self.load(id).await? };
+        if known.is_none() {
+            let json = serde_json::to_vec(record).map_err(broken)?;
+            match self.jobs.create(id, json.into()).await {
+                Ok(_) => return self.send(record).await,
+                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                    known = self.load(id).await?;
+                }
+                Err(error) => return Err(unavailable("writing a job", &error)),
+            }
         }
-        let json = serde_json::to_vec(record).map_err(broken)?;
-        match self.jobs.create(id, json.into()).await {
-            Ok(_) => {}
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
-            Err(error) => return Err(unavailable("writing a job", &error)),
+        match known {
+            Some((known, _)) if known.view.status == JobStatus::Queued => self.send(&known).await,
+            Some(_) => Ok(Sent::Repeated),
+            None => self.send(record).await,
         }
-        let request = &record.view.request;
+    }
+
+    /// Writes the message of a job.
+    async fn send(&self, record: &JobRecord) -> Result<Sent, Problem> {
         let order = serde_json::to_vec(&Order::from(record)).map_err(broken)?;
-        let message = PublishMessage::build().payload(order.into()).message_id(id);
-        let sent = self
-            .context
-            .send_publish(self.order_subject(&request.model, id), message)
-            .await;
+        let message = PublishMessage::build()
+            .payload(order.into())
+            .message_id(&record.view.id);
+        let subject = orders::subject(&self.options.prefix, record);
+        let sent = self.context.send_publish(subject, message).await;
         let acknowledged = match sent {
             Ok(acknowledgement) => acknowledgement.await,
             Err(error) => Err(error),
@@ -142,20 +286,31 @@ impl Shared {
         }
     }
 
-    async fn forget(&self, id: &str, key: Option<&str>) {
-        if let Err(error) = self.jobs.purge(id).await {
-            tracing::warn!(%error, id, "a refused job stays until it expires");
-        }
-        if let Some(key) = key
-            && let Err(error) = self.keys.purge(key).await
-        {
-            tracing::warn!(%error, id, "the key of a refused job stays until it expires");
+    /// Takes back what was written of a request that was refused.
+    async fn forget(&self, entering: &[Entering]) {
+        for job in entering.iter().filter(|job| job.fresh) {
+            let id = &job.entry.id;
+            match self.load(id).await {
+                Ok(Some((record, _))) => {
+                    self.remove_order(&record).await;
+                    if let Err(error) = self.jobs.purge(id).await {
+                        tracing::warn!(%error, id, "a refused job stays until it expires");
+                    }
+                }
+                Ok(None) => {}
+                Err(problem) => tracing::warn!(%problem, id, "a refused job stays"),
+            }
+            if let Some(key) = &job.submission.idempotency_key
+                && let Err(error) = self.keys.purge(key.as_str()).await
+            {
+                tracing::warn!(%error, id, "the key of a refused job stays until it expires");
+            }
         }
     }
 
     /// Removes the message of a job that ended before a worker took it.
     pub async fn remove_order(&self, record: &JobRecord) {
-        let subject = self.order_subject(&record.view.request.model, &record.view.id);
+        let subject = orders::subject(&self.options.prefix, record);
         // Not by a purge of the subject, which may move the consumer past messages that nobody has seen (NATS 2.9).
         let removed = async {
             let message = self.queue.get_last_raw_message_by_subject(&subject).await;

@@ -1,6 +1,7 @@
 //! The list of hosted endpoints: a TOML file, or the TOML itself in the environment.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use anyhow::{Context, ensure};
 use protocol::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary};
@@ -73,6 +74,9 @@ pub struct EndpointConfig {
     /// for endpoints where that costs nothing that matters.
     #[serde(default)]
     pub idempotent: bool,
+    /// Pictures that are accepted for it in a day; absent: no limit.
+    #[serde(default)]
+    pub pictures_per_day: Option<NonZeroU32>,
     /// Failures in a row after which the endpoint is left alone for a while.
     #[serde(default = "breaker_failures")]
     pub breaker_failures: u32,
