@@ -223,7 +223,8 @@ async fn a_worker_asked_to_stop_hands_its_job_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_jobs_on_three_workers_end_once_each() {
     const JOBS: u64 = 500;
-    let cluster = Cluster::start(&["--queue-capacity=600"]).await;
+    // One client may have three quarters of it.
+    let cluster = Cluster::start(&["--queue-capacity=700"]).await;
     let apps = [cluster.app(), cluster.app()];
     let _workers: Vec<Process> = (0..3).map(|_| cluster.worker(&[])).collect();
     let mut jobs: Vec<JobCreated> = Vec::new();

@@ -285,7 +285,9 @@ async fn a_cancelled_job_whose_worker_died_is_not_made(kit: Kit) {
     kit.app.cancel(&id).await.unwrap();
     drop(claim);
     let last = kit.submit("b").await;
-    assert_eq!(kit.pull().await.id(), last);
+    let claim = kit.pull().await;
+    assert_eq!(claim.id(), last);
+    assert!(claim.finish(completed()).await.unwrap());
     let ended = async {
         while kit.status(&id).await != JobStatus::Cancelled {
             assert!(pull_at_once(&*kit.worker).await.is_none());
