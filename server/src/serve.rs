@@ -278,8 +278,7 @@ async fn open_store(
     }
     let keys = credentials::load_or_create(&config.data)?;
     let limits = config.serving.limits();
-    let root = config.data.join("s3");
-    let store = embedded::start(&root, s3.s3_listen, &keys, limits, stop).await?;
+    let store = embedded::start(&config.data, s3.s3_listen, &keys, limits, stop).await?;
     let settings = StoreSettings {
         endpoint: Some(format!("http://{}", reachable(store.addr))),
         public_endpoint: s3.s3_public_endpoint.clone(),

@@ -5,11 +5,9 @@ pub mod command;
 mod conditional;
 pub mod credentials;
 pub mod embedded;
-mod ordered;
 mod presign;
 mod probe;
 pub mod setup;
-mod verifying;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

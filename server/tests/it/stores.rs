@@ -44,18 +44,23 @@ impl Drop for Host {
 impl Bucket {
     pub async fn embedded() -> Self {
         let hub = Hub::start().await;
-        let keys = server::storage::credentials::load_or_create(hub.data()).unwrap();
-        let settings = StoreSettings {
-            access_key_id: keys.access_key_id,
-            secret_access_key: keys.secret_access_key,
-            ..settings(hub.storage_origin().to_owned(), "demo-hub")
-        };
+        let settings = Self::of(&hub);
         Self {
-            name: "s3s-fs",
+            name: "embedded",
             settings,
             _host: Host::Embedded {
                 _hub: Box::new(hub),
             },
+        }
+    }
+
+    /// How to reach the embedded store of a hub.
+    pub fn of(hub: &Hub) -> StoreSettings {
+        let keys = server::storage::credentials::load_or_create(hub.data()).unwrap();
+        StoreSettings {
+            access_key_id: keys.access_key_id,
+            secret_access_key: keys.secret_access_key,
+            ..settings(hub.storage_origin().to_owned(), "demo-hub")
         }
     }
 

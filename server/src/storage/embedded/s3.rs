@@ -1,0 +1,459 @@
+//! The S3 operations that the hub and tools for backups use, on one bucket.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use s3s::dto::{
+    Bucket, Checksum, CommonPrefix, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
+    DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, EncodingType, Error,
+    GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput,
+    HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+    ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
+    PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, TimestampFormat,
+};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
+
+use super::BUCKET;
+use super::entry::{Entry, Headers};
+use super::error::{Failure, Mismatch};
+use super::incoming::Announced;
+use super::list::Query;
+use super::objects::Objects;
+use super::writer::Conditions;
+
+/// Most keys of one list, and of one deletion.
+const MAX_KEYS: usize = 1000;
+/// Seconds after which a sender to a full disk may try again.
+const FULL_RETRY_SECONDS: u16 = 60;
+
+/// What is written in its percent form where a list is asked for that way.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub objects: Objects,
+}
+
+impl From<Failure> for S3Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Precondition => s3_error!(PreconditionFailed),
+            Failure::Missing => s3_error!(NoSuchKey),
+            Failure::Mismatch(Mismatch::TooLarge) => s3_error!(EntityTooLarge),
+            Failure::Mismatch(Mismatch::Length) => s3_error!(IncompleteBody),
+            Failure::Mismatch(mismatch @ Mismatch::Checksum) => {
+                Self::with_message(S3ErrorCode::BadDigest, mismatch.to_string())
+            }
+            Failure::Mismatch(mismatch @ Mismatch::MalformedChecksum) => {
+                Self::with_message(S3ErrorCode::InvalidDigest, mismatch.to_string())
+            }
+            Failure::Full => {
+                tracing::warn!("an object was refused: the disk of the picture store is full");
+                let mut error = Self::with_message(
+                    S3ErrorCode::Custom("StorageFull".into()),
+                    "the disk of this store is full",
+                );
+                error.set_status_code(http::StatusCode::INSUFFICIENT_STORAGE);
+                let retry = http::HeaderValue::from(FULL_RETRY_SECONDS);
+                error.set_headers([(http::header::RETRY_AFTER, retry)].into_iter().collect());
+                error
+            }
+            Failure::Broken(reason) => {
+                tracing::error!(reason, "the picture store failed");
+                s3_error!(ServiceUnavailable, "the store's disk failed")
+            }
+        }
+    }
+}
+
+fn check_bucket(bucket: &str) -> S3Result<()> {
+    if bucket == BUCKET {
+        return Ok(());
+    }
+    Err(s3_error!(NoSuchBucket))
+}
+
+fn e_tag(entry: &Entry) -> ETag {
+    ETag::Strong(entry.md5.clone())
+}
+
+fn modified(entry: &Entry) -> Timestamp {
+    entry.modified().into()
+}
+
+fn length(bytes: u64) -> Option<i64> {
+    i64::try_from(bytes).ok()
+}
+
+/// RFC 9110, 13.2.2.
+struct ReadConditions {
+    if_match: Option<ETagCondition>,
+    if_unmodified_since: Option<Timestamp>,
+    if_none_match: Option<ETagCondition>,
+    if_modified_since: Option<Timestamp>,
+}
+
+impl ReadConditions {
+    fn check(&self, entry: &Entry) -> S3Result<()> {
+        // Times in headers have whole seconds.
+        let seconds = entry.modified_at / 1000 * 1000;
+        let modified = super::entry::at(seconds);
+        let later_than = |time: &Timestamp| modified > to_system(time);
+        let is = |condition: &ETagCondition, strong: bool| match condition {
+            ETagCondition::Any => true,
+            ETagCondition::ETag(tag) if strong => tag.as_strong() == Some(&entry.md5),
+            ETagCondition::ETag(tag) => tag.value() == entry.md5,
+        };
+        match (&self.if_match, &self.if_unmodified_since) {
+            (Some(wanted), _) if !is(wanted, true) => return Err(s3_error!(PreconditionFailed)),
+            (None, Some(time)) if later_than(time) => return Err(s3_error!(PreconditionFailed)),
+            _ => {}
+        }
+        let unchanged = match (&self.if_none_match, &self.if_modified_since) {
+            (Some(known), _) => is(known, false),
+            (None, Some(time)) => !later_than(time),
+            (None, None) => false,
+        };
+        if !unchanged {
+            return Ok(());
+        }
+        let mut error = s3_error!(NotModified);
+        let tag = http::HeaderValue::try_from(format!("\"{}\"", entry.md5));
+        error.set_headers(
+            tag.into_iter()
+                .map(|tag| (http::header::ETAG, tag))
+                .collect(),
+        );
+        Err(error)
+    }
+}
+
+/// A header's time; one that cannot be told is the oldest.
+fn to_system(time: &Timestamp) -> SystemTime {
+    let mut text = Vec::new();
+    let written = time.format(TimestampFormat::EpochSeconds, &mut text);
+    let text = written.ok().and_then(|()| String::from_utf8(text).ok());
+    let seconds = text.and_then(|text| text.split('.').next()?.parse().ok());
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unwrap_or(0))
+}
+
+fn trailing(headers: Option<TrailingHeaders>) -> Checksum {
+    let Some(headers) = headers.and_then(|headers| headers.take()) else {
+        return Checksum::default();
+    };
+    let text = |name: &str| {
+        let value = headers.get(format!("x-amz-checksum-{name}"))?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    Checksum {
+        checksum_crc32: text("crc32"),
+        checksum_crc32c: text("crc32c"),
+        checksum_crc64nvme: text("crc64nvme"),
+        checksum_sha1: text("sha1"),
+        checksum_sha256: text("sha256"),
+        ..Checksum::default()
+    }
+}
+
+/// Keys go into XML, which has no place for control characters.
+fn check_key(key: &str) -> S3Result<()> {
+    if key.chars().any(char::is_control) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "keys have no control characters here"
+        ));
+    }
+    Ok(())
+}
+
+#[async_trait::async_trait]
+impl S3 for Service {
+    async fn put_object(
+        &self,
+        req: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        check_key(&input.key)?;
+        let announced = Announced {
+            bytes: input.content_length.and_then(|n| u64::try_from(n).ok()),
+            md5: input.content_md5,
+            checksums: Checksum {
+                checksum_crc32: input.checksum_crc32,
+                checksum_crc32c: input.checksum_crc32c,
+                checksum_crc64nvme: input.checksum_crc64nvme,
+                checksum_sha1: input.checksum_sha1,
+                checksum_sha256: input.checksum_sha256,
+                ..Checksum::default()
+            },
+        };
+        let headers = Headers {
+            content_type: input.content_type,
+            content_encoding: input.content_encoding,
+            content_disposition: input.content_disposition,
+            content_language: input.content_language,
+            cache_control: input.cache_control,
+            metadata: input.metadata.unwrap_or_default(),
+        };
+        let conditions = Conditions {
+            if_match: input.if_match,
+            if_none_match: input.if_none_match,
+        };
+        let body = input.body.unwrap_or_else(|| s3s::Body::empty().into());
+        let trailing = || trailing(req.trailing_headers);
+        let put = self
+            .objects
+            .put(input.key, headers, announced, conditions, body, trailing);
+        let entry = put.await?;
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(e_tag(&entry)),
+            checksum_sha256: entry.sha256,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object(
+        &self,
+        req: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let found = self.objects.read(input.key).await?;
+        let (entry, content) = found.ok_or_else(|| s3_error!(NoSuchKey))?;
+        let conditions = ReadConditions {
+            if_match: input.if_match,
+            if_unmodified_since: input.if_unmodified_since,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+        };
+        conditions.check(&entry)?;
+        let range = match &input.range {
+            Some(range) => range.check(entry.bytes)?,
+            None => 0..entry.bytes,
+        };
+        let content_range = input
+            .range
+            .map(|_| format!("bytes {}-{}/{}", range.start, range.end - 1, entry.bytes));
+        let whole = range == (0..entry.bytes);
+        Ok(S3Response::new(GetObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: length(range.end - range.start),
+            content_range,
+            body: Some(StreamingBlob::wrap(content.part(range))),
+            e_tag: Some(e_tag(&entry)),
+            last_modified: Some(modified(&entry)),
+            checksum_sha256: entry.sha256.filter(|_| whole),
+            content_type: entry.headers.content_type,
+            content_encoding: entry.headers.content_encoding,
+            content_disposition: entry.headers.content_disposition,
+            content_language: entry.headers.content_language,
+            cache_control: entry.headers.cache_control,
+            metadata: Some(entry.headers.metadata).filter(|metadata| !metadata.is_empty()),
+            ..Default::default()
+        }))
+    }
+
+    async fn head_object(
+        &self,
+        req: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let found = self.objects.find_sound(input.key).await?;
+        let entry = found.ok_or_else(|| s3_error!(NoSuchKey))?;
+        let conditions = ReadConditions {
+            if_match: input.if_match,
+            if_unmodified_since: input.if_unmodified_since,
+            if_none_match: input.if_none_match,
+            if_modified_since: input.if_modified_since,
+        };
+        conditions.check(&entry)?;
+        Ok(S3Response::new(HeadObjectOutput {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: length(entry.bytes),
+            e_tag: Some(e_tag(&entry)),
+            last_modified: Some(modified(&entry)),
+            checksum_sha256: entry.sha256,
+            content_type: entry.headers.content_type,
+            content_encoding: entry.headers.content_encoding,
+            content_disposition: entry.headers.content_disposition,
+            content_language: entry.headers.content_language,
+            cache_control: entry.headers.cache_control,
+            metadata: Some(entry.headers.metadata).filter(|metadata| !metadata.is_empty()),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        req: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let conditions = Conditions {
+            if_match: input.if_match,
+            if_none_match: None,
+        };
+        self.objects.delete(input.key, conditions).await?;
+        Ok(S3Response::new(DeleteObjectOutput::default()))
+    }
+
+    async fn delete_objects(
+        &self,
+        req: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let quiet = input.delete.quiet.unwrap_or(false);
+        if input.delete.objects.len() > MAX_KEYS {
+            return Err(s3_error!(MalformedXML));
+        }
+        let deletions = input.delete.objects.into_iter().map(|object| async move {
+            let conditions = Conditions {
+                if_match: object.e_tag.map(ETagCondition::ETag),
+                if_none_match: None,
+            };
+            let done = self.objects.delete(object.key.clone(), conditions).await;
+            (object.key, done)
+        });
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+        for (key, done) in futures::future::join_all(deletions).await {
+            match done.map_err(S3Error::from) {
+                Ok(()) => deleted.push(DeletedObject {
+                    key: Some(key),
+                    ..Default::default()
+                }),
+                Err(error) => errors.push(Error {
+                    key: Some(key),
+                    code: Some(error.code().as_str().to_owned()),
+                    message: error.message().map(str::to_owned),
+                    version_id: None,
+                }),
+            }
+        }
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted: Some(deleted).filter(|_| !quiet),
+            errors: Some(errors),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        req: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = req.input;
+        check_bucket(&input.bucket)?;
+        let token = match &input.continuation_token {
+            Some(token) => {
+                let text = URL_SAFE_NO_PAD.decode(token).ok();
+                let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+                Some(text.ok_or_else(|| {
+                    s3_error!(InvalidArgument, "the continuation token is not from here")
+                })?)
+            }
+            None => None,
+        };
+        let wanted = input
+            .max_keys
+            .map_or(MAX_KEYS, |n| usize::try_from(n).unwrap_or(0));
+        let query = Query {
+            prefix: input.prefix.clone().unwrap_or_default(),
+            after: token.or_else(|| input.start_after.clone()),
+            delimiter: input.delimiter.clone(),
+            limit: wanted.min(MAX_KEYS),
+        };
+        let listing = self.objects.list(query).await?;
+        let as_url = input
+            .encoding_type
+            .as_ref()
+            .is_some_and(|kind| kind.as_str() == EncodingType::URL);
+        let show = |text: String| {
+            if as_url {
+                utf8_percent_encode(&text, ENCODED).to_string()
+            } else {
+                text
+            }
+        };
+        let contents: Vec<Object> = listing
+            .objects
+            .into_iter()
+            .map(|(key, entry)| Object {
+                key: Some(show(key)),
+                size: length(entry.bytes),
+                e_tag: Some(e_tag(&entry)),
+                last_modified: Some(modified(&entry)),
+                storage_class: Some(ObjectStorageClass::from_static(
+                    ObjectStorageClass::STANDARD,
+                )),
+                ..Default::default()
+            })
+            .collect();
+        let groups: Vec<CommonPrefix> = listing
+            .groups
+            .into_iter()
+            .map(|group| CommonPrefix {
+                prefix: Some(show(group)),
+            })
+            .collect();
+        Ok(S3Response::new(ListObjectsV2Output {
+            key_count: i32::try_from(contents.len() + groups.len()).ok(),
+            max_keys: i32::try_from(wanted.min(MAX_KEYS)).ok(),
+            is_truncated: Some(listing.next.is_some()),
+            next_continuation_token: listing.next.map(|next| URL_SAFE_NO_PAD.encode(next)),
+            contents: Some(contents),
+            common_prefixes: Some(groups),
+            name: Some(input.bucket),
+            prefix: input.prefix.map(show),
+            delimiter: input.delimiter.map(show),
+            start_after: input.start_after.map(show),
+            continuation_token: input.continuation_token,
+            encoding_type: input.encoding_type,
+            ..Default::default()
+        }))
+    }
+
+    async fn head_bucket(
+        &self,
+        req: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        check_bucket(&req.input.bucket)?;
+        // The index answers.
+        let query = Query {
+            limit: 1,
+            ..Query::default()
+        };
+        self.objects.list(query).await?;
+        Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    async fn get_bucket_location(
+        &self,
+        req: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        check_bucket(&req.input.bucket)?;
+        Ok(S3Response::new(GetBucketLocationOutput::default()))
+    }
+
+    async fn list_buckets(
+        &self,
+        _: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        Ok(S3Response::new(ListBucketsOutput {
+            buckets: Some(vec![Bucket {
+                name: Some(BUCKET.to_owned()),
+                creation_date: Some(SystemTime::UNIX_EPOCH.into()),
+                bucket_region: None,
+            }]),
+            ..Default::default()
+        }))
+    }
+}
