@@ -68,7 +68,7 @@ export class Hub {
     const deadline = Date.now() + 60_000;
     for (;;) {
       if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${this.log}`);
-      const ready = await fetch(`${this.url}/readyz`).then((r) => r.ok, () => false);
+      const ready = await fetch(`${this.url}/readyz`).then(async (r) => (await r.json()).status === "ready").catch(() => false);
       if (ready) return;
       if (Date.now() > deadline) throw new Error(`the server is not ready after 60 s:\n${this.log}`);
       await new Promise((done) => setTimeout(done, 100));

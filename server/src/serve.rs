@@ -75,7 +75,10 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let stop = CancellationToken::new();
     let stop_store = CancellationToken::new();
     let (settings, embedded) = open_store(&config, stop_store.clone()).await?;
-    let store = Store::new(&settings)?;
+    let mut store = Store::new(&settings)?;
+    if let Some(embedded) = &embedded {
+        store = store.with_disk(embedded.room.clone());
+    }
     let storage_origin = store.public_origin().to_owned();
     let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())
         .with_limits(config.upload_limits())

@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod embedded;
 mod presign;
 mod probe;
+mod room;
 pub mod setup;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use protocol::{Problem, ProblemCode};
 use tokio::sync::OnceCell;
 
 use crate::config::Secret;
+use room::Room;
 
 pub use conditional::{Condition, ETag, Put};
 pub use presign::{Audience, GET_VALID_SECONDS, ObjectClaim, Presigned};
@@ -68,6 +70,12 @@ pub enum StorageError {
         /// The cap.
         cap: u64,
     },
+    /// The store has no room left; reading goes on.
+    #[error("{operation} failed: the store is full")]
+    Full {
+        /// S3 operation.
+        operation: &'static str,
+    },
     /// The store did not answer, or answered with an error.
     #[error("{operation} failed: {detail}")]
     Unavailable {
@@ -76,6 +84,16 @@ pub enum StorageError {
         /// Error text without URLs or keys.
         detail: String,
     },
+}
+
+impl StorageError {
+    /// What a presigned request's status means that is no success.
+    pub fn of_status(operation: &'static str, status: http::StatusCode) -> Self {
+        if room::is_full(Some(status.as_u16()), None) {
+            return Self::Full { operation };
+        }
+        unavailable(operation, format!("status {status}"))
+    }
 }
 
 impl From<StorageError> for Problem {
@@ -88,6 +106,16 @@ impl From<StorageError> for Problem {
                 ProblemCode::UploadMismatch,
                 format!("the stored object has {bytes} bytes; at most {cap} are accepted"),
             ),
+            error @ StorageError::Full { .. } => {
+                tracing::warn!(%error, "picture store");
+                let mut problem = Self::new(
+                    ProblemCode::StorageFull,
+                    "the picture store has no room for it",
+                )
+                .with_hint("Download the picture to keep it, or try again later; what is saved stays saved.");
+                problem.retry_after = Some(60);
+                problem
+            }
             error @ StorageError::Unavailable { .. } => {
                 tracing::error!(%error, "picture store");
                 let mut problem = Self::new(
@@ -114,6 +142,7 @@ pub struct Store {
     public_origin: String,
     support: Arc<OnceCell<Support>>,
     http: reqwest::Client,
+    room: Arc<Room>,
 }
 
 /// An object in a list.
@@ -164,7 +193,15 @@ impl Store {
                 .connect_timeout(Duration::from_secs(2))
                 .timeout(Duration::from_secs(30))
                 .build()?,
+            room: Arc::default(),
         })
+    }
+
+    /// Asks the disk of the store that this process runs itself, rather than the store, whether there is room.
+    #[must_use]
+    pub fn with_disk(mut self, disk: embedded::Room) -> Self {
+        self.room = Arc::new(Room::of_disk(disk));
+        self
     }
 
     /// For presigned requests of the server's own.
@@ -279,7 +316,8 @@ impl Store {
     /// [`StorageError::Unavailable`].
     pub async fn put(&self, key: &str, bytes: Vec<u8>, content_type: &str) -> Result<()> {
         let put = self.put_request(key, bytes, content_type);
-        put.send().await.map_err(|e| failed("PutObject", &e))?;
+        let put = put.send().await.map_err(|e| failed("PutObject", &e));
+        self.room.note(put)?;
         Ok(())
     }
 
@@ -408,10 +446,17 @@ fn unavailable(operation: &'static str, detail: impl std::fmt::Display) -> Stora
 }
 
 /// The error's code and message without the request, whose URL may be signed.
-fn failed<E, R>(operation: &'static str, error: &SdkError<E, R>) -> StorageError
+fn failed<E>(
+    operation: &'static str,
+    error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
+) -> StorageError
 where
     E: ProvideErrorMetadata,
 {
+    let status = error.raw_response().map(|r| r.status().as_u16());
+    if room::is_full(status, error.code()) {
+        return StorageError::Full { operation };
+    }
     let kind = match error {
         SdkError::ConstructionFailure(_) => "the request could not be built",
         SdkError::TimeoutError(_) => "time-out",

@@ -51,6 +51,8 @@ pub enum ProblemCode {
     QueueUnavailable,
     /// The picture store does not answer.
     StorageUnavailable,
+    /// The picture store has no room left; what is stored can be read. `retry_after` says when to try again.
+    StorageFull,
     /// The endpoint that runs the model is away or busy.
     EndpointUnavailable,
     /// The endpoint that runs the model refused the request.
@@ -75,7 +77,7 @@ impl<'de> Deserialize<'de> for ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -97,6 +99,7 @@ impl ProblemCode {
         Self::QueueFull,
         Self::QueueUnavailable,
         Self::StorageUnavailable,
+        Self::StorageFull,
         Self::EndpointUnavailable,
         Self::RequestRefused,
         Self::GenerationFailed,
@@ -132,6 +135,7 @@ impl ProblemCode {
             Self::RequestRefused => 422,
             Self::QueueUnavailable | Self::StorageUnavailable | Self::EndpointUnavailable => 503,
             Self::GenerationFailed | Self::Internal => 500,
+            Self::StorageFull => 507,
         }
     }
 
@@ -159,6 +163,7 @@ impl ProblemCode {
             Self::QueueFull => "The server is busy",
             Self::QueueUnavailable => "The job queue does not answer",
             Self::StorageUnavailable => "The picture store does not answer",
+            Self::StorageFull => "The picture store is full",
             Self::EndpointUnavailable => "The model's endpoint is away",
             Self::RequestRefused => "The model's endpoint refused the request",
             Self::GenerationFailed => "The picture could not be made",

@@ -1,28 +1,56 @@
 //! For load balancers and supervisors.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use std::net::SocketAddr;
-
 use axum::Json;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use protocol::{Problem, ProblemCode};
+use serde::{Deserialize, Serialize};
 
-use super::{Hub, not_found};
+use super::{ApiError, Hub, not_found};
 use crate::telemetry::exposition;
 
 /// Longest wait for the store.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Whether requests should be sent here.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    /// All of it works.
+    Ready,
+    /// Pages and models are served; some of the parts are away.
+    Degraded,
+    /// Nothing should be sent here.
+    NotReady,
+}
+
 /// What is ready.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Readiness {
+    status: Status,
+    /// Pictures can be read.
     storage: bool,
+    /// Pictures can be stored: not so on a full disk.
+    storing: bool,
+    /// Jobs are taken.
     queue: bool,
+    /// Somebody makes pictures of jobs.
     worker: bool,
+    /// Models that run here.
     models: usize,
+}
+
+/// Parts that the asking side cannot do without.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Required {
+    /// Parts without which the answer is 503, separated by commas: `storage`, `storing`, `queue`, `worker`.
+    #[serde(default)]
+    require: String,
 }
 
 /// The process runs.
@@ -37,36 +65,77 @@ pub async fn alive() -> &'static str {
     "ok"
 }
 
-/// The server can do its work.
+/// Requests may be sent here. Parts that are away are named; they make it 503 only where they are required.
 #[utoipa::path(
     get,
     path = "/readyz",
     operation_id = "isReady",
     tag = "operations",
+    params(Required),
     responses(
-        (status = 200, description = "Ready", body = Readiness),
-        (status = 503, description = "Something is missing", body = Readiness),
+        (status = 200, description = "Ready, or degraded", body = Readiness),
+        (status = 422, description = "A required part is unknown", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Stopping, without a model, or without a required part", body = Readiness),
     )
 )]
-pub async fn ready(State(hub): State<Hub>) -> (StatusCode, Json<Readiness>) {
-    let storage = tokio::time::timeout(STORE_TIMEOUT, hub.images.store().check()).await;
-    if let Ok(Err(error)) = &storage {
-        tracing::warn!(%error, "not ready");
+pub async fn ready(State(hub): State<Hub>, Query(required): Query<Required>) -> Response {
+    let mut readiness = look(&hub).await;
+    let mut missing = false;
+    for part in required.require.split(',').filter(|part| !part.is_empty()) {
+        missing |= !match part {
+            "storage" => readiness.storage,
+            "storing" => readiness.storing,
+            "queue" => readiness.queue,
+            "worker" => readiness.worker,
+            _ => return unknown_part().into_response(),
+        };
     }
-    let queue = hub.queue.status().await;
-    let readiness = Readiness {
-        storage: matches!(storage, Ok(Ok(()))),
+    if missing || readiness.models == 0 || hub.stopping.is_cancelled() {
+        readiness.status = Status::NotReady;
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)).into_response();
+    }
+    Json(readiness).into_response()
+}
+
+async fn look(hub: &Hub) -> Readiness {
+    let store = hub.images.store();
+    let storage = async {
+        let storage = tokio::time::timeout(STORE_TIMEOUT, store.check()).await;
+        if let Ok(Err(error)) = &storage {
+            tracing::warn!(%error, "the picture store is away");
+        }
+        let storage = matches!(storage, Ok(Ok(())));
+        let storing = storage
+            && tokio::time::timeout(STORE_TIMEOUT, store.can_store())
+                .await
+                .unwrap_or(false);
+        (storage, storing)
+    };
+    let ((storage, storing), queue) = tokio::join!(storage, hub.queue.status());
+    let worker = queue.workers > 0;
+    let whole = storage && storing && queue.reachable && (worker || queue.workers_optional);
+    Readiness {
+        status: if whole {
+            Status::Ready
+        } else {
+            Status::Degraded
+        },
+        storage,
+        storing,
         queue: queue.reachable,
-        worker: queue.workers > 0,
+        worker,
         models: hub.catalog.summaries().len(),
-    };
-    let worked = readiness.worker || queue.workers_optional;
-    let status = if readiness.storage && readiness.queue && worked && readiness.models > 0 {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (status, Json(readiness))
+    }
+}
+
+fn unknown_part() -> ApiError {
+    let mut problem = Problem::new(
+        ProblemCode::OutOfRange,
+        "`require` names a part that there is not",
+    )
+    .with_hint("The parts are storage, storing, queue and worker.");
+    problem.field = Some("require".into());
+    ApiError(problem)
 }
 
 /// Headers that only a proxy adds: what comes with one is not of this machine.

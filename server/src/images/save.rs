@@ -65,10 +65,6 @@ impl Images {
         if status.is_success() || status == http::StatusCode::PRECONDITION_FAILED {
             return Ok(());
         }
-        Err(StorageError::Unavailable {
-            operation: "presigned PUT",
-            detail: format!("status {status}"),
-        }
-        .into())
+        Err(StorageError::of_status("presigned PUT", status).into())
     }
 }

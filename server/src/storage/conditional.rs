@@ -76,8 +76,19 @@ impl Store {
     /// tell themselves apart put something of their own into the bytes.
     ///
     /// # Errors
-    /// [`StorageError::Unavailable`]: whether the object was written is unknown.
+    /// [`StorageError::Unavailable`]: whether the object was written is unknown. [`StorageError::Full`]: it was not.
     pub async fn put_if(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        content_type: &str,
+        condition: &Condition,
+    ) -> Result<Put> {
+        let put = self.put_if_holds(key, bytes, content_type, condition).await;
+        self.room.note(put)
+    }
+
+    async fn put_if_holds(
         &self,
         key: &str,
         bytes: Vec<u8>,

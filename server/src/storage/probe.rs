@@ -9,7 +9,7 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use sha2::{Digest, Sha256};
 
 use super::conditional::is_conflict;
-use super::{Audience, ObjectClaim, Result, Store, failed, unavailable};
+use super::{Audience, ObjectClaim, Result, StorageError, Store, failed, unavailable};
 
 /// Prefix of the objects that the probe writes and deletes.
 pub const PREFIX: &str = "probe/";
@@ -172,10 +172,7 @@ impl Store {
             .map_err(|e| unavailable("probe", e.without_url()))?;
         let status = answer.status();
         if status.is_server_error() && status != http::StatusCode::NOT_IMPLEMENTED {
-            return Err(unavailable(
-                "probe",
-                format!("a presigned PUT gives {status}"),
-            ));
+            return Err(StorageError::of_status("probe", status));
         }
         Ok(status)
     }

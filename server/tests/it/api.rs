@@ -50,6 +50,6 @@ async fn answers_carry_ids_and_policies() {
     let ready: serde_json::Value = ready.json().await.unwrap();
     assert_eq!(
         ready,
-        serde_json::json!({"storage": true, "queue": true, "worker": true, "models": 1})
+        serde_json::json!({"status": "ready", "storage": true, "storing": true, "queue": true, "worker": true, "models": 1})
     );
 }

@@ -1,11 +1,12 @@
 //! Writes that happen only where nobody else wrote in between.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::Response;
 use server::storage::{Condition, ETag, Put, Store, StoreSettings};
 
@@ -101,22 +102,30 @@ async fn another_store_obeys_conditions() {
 }
 
 /// Passes requests on to moto, which does not check signatures.
-struct Meddler {
+pub struct Meddler {
     to: String,
     http: reqwest::Client,
     /// Takes the conditions out, as a store does that does not know them.
     deaf: bool,
     /// Conditional writes whose answers are lost from now on.
     losing: AtomicUsize,
+    /// Takes no objects, as a store does whose disk is full.
+    full: AtomicBool,
 }
 
 impl Meddler {
-    async fn start(moto: &Bucket, deaf: bool) -> (Arc<Self>, StoreSettings) {
+    /// Fills the disk, or makes room on it.
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    pub async fn start(moto: &Bucket, deaf: bool) -> (Arc<Self>, StoreSettings) {
         let meddler = Arc::new(Self {
             to: moto.settings().endpoint.clone().unwrap(),
             http: reqwest::Client::new(),
             deaf,
             losing: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let settings = StoreSettings {
@@ -133,6 +142,12 @@ impl Meddler {
 
 async fn pass(State(meddler): State<Arc<Meddler>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
+    if parts.method == Method::PUT && meddler.full.load(Ordering::SeqCst) {
+        // As MinIO answers.
+        let said = "<Error><Code>XMinioStorageFull</Code><Message>no space</Message></Error>";
+        let answer = Response::builder().status(507);
+        return answer.body(Body::from(said)).unwrap();
+    }
     let conditional = ["if-match", "if-none-match"].map(|name| {
         let there = parts.headers.contains_key(name);
         if meddler.deaf {

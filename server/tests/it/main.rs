@@ -11,6 +11,7 @@ mod embedded;
 mod faults;
 mod first_format;
 mod formats;
+mod full_disk;
 mod gallery;
 mod gate;
 mod generate;

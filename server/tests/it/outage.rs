@@ -34,13 +34,29 @@ async fn everything_says_so(hub: &Hub) {
         assert_problem(hub.get(path).await, ProblemCode::StorageUnavailable).await;
         assert!(before.elapsed() < PATIENCE, "{path}");
     }
+    // What needs no store stays in service, and is served.
     let ready = hub.get("/readyz").await;
-    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.status(), StatusCode::OK);
+    let ready: serde_json::Value = ready.json().await.unwrap();
+    assert_eq!(ready["status"], "degraded");
     assert_eq!(
-        ready.json::<serde_json::Value>().await.unwrap()["storage"],
-        false
+        (&ready["storage"], &ready["storing"]),
+        (&false.into(), &false.into())
     );
-    assert_eq!(hub.get("/healthz").await.status(), StatusCode::OK);
+    let required = hub.get("/readyz?require=storage").await;
+    assert_eq!(required.status(), StatusCode::SERVICE_UNAVAILABLE);
+    for path in [
+        "/healthz",
+        "/",
+        "/models",
+        "/storage",
+        "/api/v1/models",
+        "/api/docs",
+    ] {
+        let before = Instant::now();
+        assert_eq!(hub.get(path).await.status(), StatusCode::OK, "{path}");
+        assert!(before.elapsed() < PATIENCE, "{path}");
+    }
 }
 
 /// A port that nobody listens on.

@@ -80,10 +80,10 @@ fn report(end: Result<(), JsValue>) {
 
 /// Whether the same picture may be saved later.
 pub(super) fn may_pass(problem: &Problem) -> bool {
-    use ProblemCode::{Internal, RateLimited, StorageUnavailable, UploadMissing};
+    use ProblemCode::{Internal, RateLimited, StorageFull, StorageUnavailable, UploadMissing};
     matches!(
         problem.code,
-        Internal | RateLimited | StorageUnavailable | UploadMissing
+        Internal | RateLimited | StorageFull | StorageUnavailable | UploadMissing
     )
 }
 

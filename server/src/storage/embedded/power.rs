@@ -1,5 +1,7 @@
 //! A disk whose power can be cut: what was not synced by then is lost, or arrives in part and out of order.
 
+#![allow(clippy::unwrap_used)]
+
 mod cut;
 mod full;
 

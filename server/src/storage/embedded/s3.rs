@@ -457,3 +457,29 @@ impl S3 for Service {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn failures_have_statuses_that_clients_understand() {
+        for (failure, status) in [
+            (Failure::Full, 507),
+            (Failure::Precondition, 412),
+            (Failure::Missing, 404),
+            (Failure::Broken("x".into()), 503),
+            (Failure::Mismatch(Mismatch::TooLarge), 400),
+            (Failure::Mismatch(Mismatch::Length), 400),
+            (Failure::Mismatch(Mismatch::Checksum), 400),
+            (Failure::Mismatch(Mismatch::MalformedChecksum), 400),
+        ] {
+            let said = failure.to_string();
+            let full = matches!(failure, Failure::Full);
+            let answer = S3Error::from(failure).to_http_response().unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{said}");
+            assert_eq!(answer.headers().contains_key("retry-after"), full, "{said}");
+        }
+    }
+}
