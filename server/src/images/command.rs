@@ -224,7 +224,7 @@ async fn own_store(
     stop: &CancellationToken,
 ) -> anyhow::Result<(StoreSettings, Option<embedded::Embedded>)> {
     anyhow::ensure!(
-        data.join("s3").is_dir(),
+        embedded::is_in(data),
         "there is no store in {} (--data); --s3-bucket names another",
         data.display()
     );
@@ -244,14 +244,7 @@ async fn own_store(
     }
     // No server runs on it.
     let local = (std::net::Ipv4Addr::LOCALHOST, 0).into();
-    let embedded = embedded::start(
-        &data.join("s3"),
-        local,
-        &keys,
-        Limits::default(),
-        stop.clone(),
-    )
-    .await?;
+    let embedded = embedded::start(data, local, &keys, Limits::default(), stop.clone()).await?;
     Ok((
         settings(format!("http://{}", embedded.addr)),
         Some(embedded),

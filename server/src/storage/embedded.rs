@@ -58,6 +58,13 @@ pub struct Embedded {
     pub task: JoinHandle<()>,
 }
 
+/// Whether the data folder holds a store, of this version or of an earlier one.
+pub fn is_in(data: &Path) -> bool {
+    [FOLDER, OLD_FOLDER]
+        .iter()
+        .any(|name| data.join(name).is_dir())
+}
+
 /// Starts the store in the data folder, which is created where it is missing.
 ///
 /// # Errors
