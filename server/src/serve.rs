@@ -29,8 +29,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// Time to the first, which also takes over what a hub of before left.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
-/// Time that open requests get, within the grace, beyond that of the jobs in hand.
-const LINGER: Duration = Duration::from_secs(5);
 /// Time in which a worker whose job is not finished hands it back.
 const HANDING_BACK: Duration = Duration::from_secs(2);
 
@@ -183,7 +181,7 @@ impl Running {
     ///
     /// 1. No connection is accepted, event streams end, and workers take no more jobs.
     /// 2. The jobs in hand get the grace time to finish, storing included; then they go back into the queue, where the
-    ///    attempt does not count. Open requests get the same time beside them, and a moment more where no job is in hand.
+    ///    attempt does not count. Open requests get the same time beside them, clients that do not read a moment of it.
     /// 3. The queue is closed. What waits in it stays for the next start.
     /// 4. The store ends, since until then a picture may have been on its way there.
     ///
@@ -196,32 +194,18 @@ impl Running {
         }
         let deadline = tokio::time::Instant::now() + self.grace;
         let abort = self.web.abort_handle();
-        let worked = CancellationToken::new();
-        let workers = async {
-            let workers = self.workers.wait();
-            if tokio::time::timeout_at(deadline + HANDING_BACK, workers)
-                .await
-                .is_err()
-            {
-                tracing::warn!("a worker was left behind");
-            }
-            worked.cancel();
-        };
-        let web = async {
-            let lingered = async {
-                worked.cancelled().await;
-                tokio::time::sleep(LINGER).await;
-            };
-            tokio::select! {
-                ended = self.web => return ended,
-                () = lingered => {}
-                () = tokio::time::sleep_until(deadline) => {}
-            }
+        // A client that does not take its answer is not waited for: the server leaves it after a moment.
+        let web = tokio::time::timeout_at(deadline, self.web);
+        let workers = tokio::time::timeout_at(deadline + HANDING_BACK, self.workers.wait());
+        let (web, workers) = tokio::join!(web, workers);
+        if workers.is_err() {
+            tracing::warn!("a worker was left behind");
+        }
+        let web = web.unwrap_or_else(|_| {
             tracing::warn!("open requests were cut off");
             abort.abort();
             Ok(())
-        };
-        let ((), web) = tokio::join!(workers, web);
+        });
         if let Some(queue) = &self.own_queue {
             queue.close().await;
         }

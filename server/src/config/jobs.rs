@@ -59,6 +59,8 @@ pub struct JobsConfig {
 pub enum JobsCommand {
     /// List what was queued, could not be read by any worker and was set aside.
     Dead(DeadConfig),
+    /// Put what was set aside in NATS back into the queue, for workers that can read it by now.
+    Retry(QueueConfig),
 }
 
 /// Options of `demo-hub jobs dead`.

@@ -20,6 +20,7 @@ use protocol::{JobCreated, JobView, Problem, ProblemCode};
 use tokio::sync::{Notify, broadcast};
 
 use self::claim::EmbeddedClaim;
+use self::file::Contents;
 use self::journal::{Journal, Written};
 use self::state::{Job, State};
 use super::admission::admit;
@@ -63,6 +64,10 @@ impl EmbeddedQueue {
         let (journal, contents) = tokio::task::spawn_blocking(move || Journal::open(&path))
             .await
             .context("opening the job queue")??;
+        Ok(Self::over(journal, contents, capacity, retention))
+    }
+
+    fn over(journal: Journal, contents: Contents, capacity: usize, retention: Duration) -> Self {
         if contents.dead > 0 {
             tracing::error!(
                 jobs = contents.dead,
@@ -88,7 +93,7 @@ impl EmbeddedQueue {
                 tracing::info!(waiting, orphaned, "jobs of before the start go on");
             }
         }
-        Ok(Self(shared))
+        Self(shared)
     }
 
     /// Hands no more jobs out; what waits stays for the next start, as does what is still submitted.
@@ -450,3 +455,6 @@ fn unwritten() -> Problem {
     problem.retry_after = Some(5);
     problem
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,14 @@ impl NatsQueue {
     pub async fn dead(&self) -> Result<Vec<DeadOrder>, Problem> {
         self.0.dead().await
     }
+
+    /// Puts them back into the queue; how many.
+    ///
+    /// # Errors
+    /// [`ProblemCode::QueueUnavailable`]; what was put back before stays so.
+    pub async fn retry_dead(&self) -> Result<usize, Problem> {
+        self.0.retry_dead().await
+    }
 }
 
 #[async_trait]

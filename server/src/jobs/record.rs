@@ -223,7 +223,7 @@ impl JobRecord {
     }
 
     /// Puts the job back into the queue, to be tried again after a while where there was a problem, or ends it where it
-    /// was tried often enough. `false`: the claim is lost.
+    /// was tried often enough or the while would be too long. `false`: the claim is lost.
     pub fn hand_back(&mut self, claim: u64, reason: HandBack, occasion: Occasion) -> bool {
         if !self.is_held(claim) {
             return false;
@@ -251,7 +251,14 @@ impl JobRecord {
             self.returns += 1;
             self.last_failure = Some(problem.clone());
         }
+        let too_long = |asked: u32| asked > redelivery::LONGEST_ASKED;
         if self.end_if_over(occasion.now) {
+            return true;
+        }
+        if let Some(problem) = &problem
+            && problem.retry_after.is_some_and(too_long)
+        {
+            self.end(Outcome::Failed(problem.clone()), occasion.now);
             return true;
         }
         self.view.status = JobStatus::Queued;

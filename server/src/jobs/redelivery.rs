@@ -7,8 +7,8 @@ const JOB: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(300),
 };
-/// Longest pause that a problem can ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(900);
+/// Longest pause that a problem can ask for, in seconds; a job is not kept waiting for longer.
+pub const LONGEST_ASKED: u32 = 900;
 
 /// Exponential back-off with jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub fn delay(time: u32, retry_after: Option<u32>, spread: f64) -> Duration {
     match retry_after {
         // Those that were sent away together need not come back together.
         Some(seconds) => {
-            Duration::from_secs(seconds.into()).min(LONGEST_ASKED)
+            Duration::from_secs(seconds.min(LONGEST_ASKED).into())
                 + Duration::from_secs(1).mul_f64(spread)
         }
         None => JOB.pause(time, spread),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use protocol::{JobStatus, JobView};
+use protocol::{JobStatus, JobView, Problem, ProblemCode};
 use serde_json::{Value, json};
 use server::images::ImageId;
 use server::jobs::{NatsQueue, Queue, Role};
@@ -166,6 +166,25 @@ async fn what_cannot_be_read_is_left_to_others_and_then_set_aside() {
         .unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains(&id) && said.contains("1 set aside"), "{said}");
+
+    // A worker that can read it is there, or, here, the order was mended.
+    let mended = first(&id).to_string();
+    let deleted = dead.delete_message(1).await.unwrap();
+    assert!(deleted);
+    let subject = format!("test.dead.demo-hub=2Fglyph.{id}");
+    let put = bed.context.publish(subject, mended.into()).await.unwrap();
+    put.await.unwrap();
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_demo-hub"))
+        .args(["jobs", "retry", "--nats-prefix=test", "--nats-url"])
+        .arg(bed.nats.url())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("1 put back"), "{said}");
+    let claim = pull(&bed.worker).await.expect("the job");
+    assert_eq!(claim.id(), id);
+    assert!(claim.finish(completed()).await.unwrap());
+    assert_eq!(bed.messages("test-dead").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,4 +222,30 @@ async fn messages_that_are_no_jobs_are_set_aside_and_jobs_flow() {
     bed.nothing_comes_until(async || bed.messages("test-queue").await == 0)
         .await;
     assert_eq!(bed.messages("test-dead").await, count);
+}
+
+/// The worker died between the state and the `nak`, so that the message comes when its `ack_wait` is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postponed_job_whose_message_comes_early_keeps_its_time() {
+    let bed = Bed::start().await;
+    let id = bed.app.submit(submission("a", None)).await.unwrap().id;
+    let claim = pull(&bed.worker).await.unwrap();
+    let jobs = bed.context.get_key_value("test-jobs").await.unwrap();
+    let state = jobs.get(&id).await.unwrap().unwrap();
+    let mut state: Value = serde_json::from_slice(&state).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let until = now.unwrap() + Duration::from_millis(3_500);
+    let reason = Problem::new(ProblemCode::EndpointUnavailable, "busy");
+    state["view"]["status"] = json!("queued");
+    state["view"]["postponed"] = json!({ "until": until.as_millis() as u64, "reason": reason });
+    bed.put_state(&id, &state).await;
+    let due = tokio::time::Instant::now() + Duration::from_millis(3_400);
+    drop(claim);
+    while tokio::time::Instant::now() + Duration::from_millis(300) < due {
+        assert!(pull_at_once(&bed.worker).await.is_none());
+    }
+    assert_eq!(bed.get(&id).await.status, JobStatus::Queued);
+    let claim = pull(&bed.worker).await.expect("the job");
+    assert!(tokio::time::Instant::now() >= due);
+    assert_eq!(claim.id(), id);
 }

@@ -21,6 +21,7 @@ use super::super::format::{self, FORMAT, Unreadable};
 use super::super::queue::DeadOrder;
 use super::super::record::JobRecord;
 use super::super::redelivery::now_ms;
+use super::journal::Disk;
 
 const JOBS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("jobs");
 const DURATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("durations");
@@ -130,12 +131,10 @@ impl QueueFile {
             })
         })
     }
+}
 
-    /// Writes values, or removes what has none; on the disk when this returns.
-    ///
-    /// # Errors
-    /// The database's; nothing has changed then.
-    pub fn write(&mut self, entries: &BTreeMap<Entry, Option<Vec<u8>>>) -> Result<(), redb::Error> {
+impl Disk for QueueFile {
+    fn write(&mut self, entries: &BTreeMap<Entry, Option<Vec<u8>>>) -> Result<(), redb::Error> {
         if entries.is_empty() {
             return Ok(());
         }

@@ -17,6 +17,15 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Called in the journal's thread with whether the change is on the disk.
 pub type Done = Box<dyn FnOnce(bool) + Send>;
 
+/// Where a journal writes to.
+pub trait Disk: Send {
+    /// Writes values, or removes what has none; they outlive the process when this returns.
+    ///
+    /// # Errors
+    /// Nothing has changed then.
+    fn write(&mut self, entries: &BTreeMap<Entry, Option<Vec<u8>>>) -> Result<(), redb::Error>;
+}
+
 /// The changes on their way to the file.
 pub struct Journal {
     changes: mpsc::Sender<Message>,
@@ -50,22 +59,29 @@ impl Journal {
     /// [`OpenError`].
     pub fn open(path: &Path) -> Result<(Self, Contents), OpenError> {
         let (file, contents) = QueueFile::open(path)?;
+        let journal = Self::start(Box::new(file)).map_err(|source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok((journal, contents))
+    }
+
+    /// Starts the thread that writes to `disk`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(disk: Box<dyn Disk>) -> std::io::Result<Self> {
         let (changes, messages) = mpsc::channel();
         let healthy = Arc::new(AtomicBool::new(true));
         let health = Health(Arc::clone(&healthy));
         let thread = std::thread::Builder::new()
             .name("job queue".to_owned())
-            .spawn(move || write(file, &messages, &health))
-            .map_err(|source| OpenError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
-        let journal = Self {
+            .spawn(move || write(disk, &messages, &health))?;
+        Ok(Self {
             changes,
             thread: Mutex::new(Some(thread)),
             healthy,
-        };
-        Ok((journal, contents))
+        })
     }
 
     /// Writes values, or removes what has none, all or nothing and in the order of the calls; then calls `then`.
@@ -108,7 +124,7 @@ impl Drop for Health {
     }
 }
 
-fn write(mut file: QueueFile, messages: &mpsc::Receiver<Message>, health: &Health) {
+fn write(mut disk: Box<dyn Disk>, messages: &mpsc::Receiver<Message>, health: &Health) {
     let mut pending: BTreeMap<Entry, Option<Vec<u8>>> = BTreeMap::new();
     let mut open = true;
     while open {
@@ -139,7 +155,7 @@ fn write(mut file: QueueFile, messages: &mpsc::Receiver<Message>, health: &Healt
                 Message::Close => open = false,
             }
         }
-        let written = match file.write(&pending) {
+        let written = match disk.write(&pending) {
             Ok(()) => {
                 pending.clear();
                 true

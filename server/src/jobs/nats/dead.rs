@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{AckKind, Message};
-use protocol::{Problem, ProblemCode};
+use protocol::{JobStatus, Problem, ProblemCode};
 
 use super::super::format::Unreadable;
 use super::super::queue::{DeadOrder, Outcome};
@@ -148,6 +148,45 @@ impl Shared {
             });
         }
         Ok(dead)
+    }
+}
+
+impl Shared {
+    /// Puts what was set aside back into the queue; how many.
+    pub async fn retry_dead(&self) -> Result<usize, Problem> {
+        let failed = |e: &dyn std::fmt::Display| unavailable("putting orders back", e);
+        let Ok(mut stream) = self.context.get_stream(self.dead_stream()).await else {
+            return Ok(0);
+        };
+        let state = stream.info().await.map_err(|e| failed(&e))?.state.clone();
+        let kept = format!("{}.dead.", self.options.prefix);
+        let mut count = 0;
+        for sequence in state.first_sequence..=state.last_sequence {
+            let Ok(message) = stream.get_raw_message(sequence).await else {
+                continue;
+            };
+            let Some(place) = message.subject.strip_prefix(&kept) else {
+                continue;
+            };
+            // Its state says that it failed; without one it is made anew from the order.
+            let id = place.rsplit('.').next().unwrap_or_default();
+            if let Found::Held(held) = self.look(id).await?
+                && held.0.view.status == JobStatus::Failed
+            {
+                self.jobs.purge(id).await.map_err(|e| failed(&e))?;
+            }
+            let subject = format!("{}.queue.{place}", self.options.prefix);
+            let sent = self.context.publish(subject, message.payload).await;
+            sent.map_err(|e| failed(&e))?
+                .await
+                .map_err(|e| failed(&e))?;
+            stream
+                .delete_message(sequence)
+                .await
+                .map_err(|e| failed(&e))?;
+            count += 1;
+        }
+        Ok(count)
     }
 }
 

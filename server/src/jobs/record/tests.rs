@@ -232,6 +232,15 @@ fn what_was_refused_comes_back_when_asked_for_and_costs_no_attempt() {
 }
 
 #[test]
+fn a_job_is_not_kept_waiting_until_tomorrow() {
+    let mut job = record();
+    job.claim(NOW);
+    assert!(job.hand_back(1, busy(Some(86_400)), alone(NOW)));
+    assert_eq!(job.view.status, JobStatus::Failed);
+    assert_eq!(job.view.error.unwrap().retry_after, Some(86_400));
+}
+
+#[test]
 fn faults_of_one_worker_do_not_fail_a_job_that_others_could_take() {
     let mut job = record();
     let mut now = NOW;
