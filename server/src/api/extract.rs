@@ -182,20 +182,20 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use axum::http::HeaderValue;
-    use protocol::GenerationRequest;
+    use protocol::ReportRequest;
 
     #[test]
     fn the_member_that_is_wrong_is_named() {
         for (body, field) in [
-            (r#"{"model": "m", "prompt": 5}"#, Some("prompt")),
-            (r#"{"model": "m"}"#, Some("prompt")),
-            (r#"{"model": "m", "prompt": "x", "n": 2}"#, Some("n")),
-            (r#"{"model": "m", "prompt": "x", "seed": -1}"#, Some("seed")),
+            (r#"{"reason": "spam", "comment": 5}"#, Some("comment")),
+            (r#"{"comment": "x"}"#, Some("reason")),
+            (r#"{"reason": "spam", "n": 2}"#, Some("n")),
+            (r#"{"reason": -1}"#, Some("reason")),
             ("{", None),
             ("[", None),
-            (r#"{"model": "m", "prompt": "x"} x"#, None),
+            (r#"{"reason": "spam"} x"#, None),
         ] {
-            let problem = parse::<GenerationRequest>(body.as_bytes()).unwrap_err();
+            let problem = parse::<ReportRequest>(body.as_bytes()).unwrap_err();
             assert_eq!(problem.code, ProblemCode::MalformedRequest);
             assert_eq!(
                 problem.field.as_deref(),
