@@ -16,7 +16,19 @@ const KILLS: usize = 6;
 const SEED: u64 = 11;
 /// Submissions at the same time.
 const CLIENTS: usize = 4;
-const OPTIONS: [&str; 2] = ["--queue-capacity=10000", "--job-retention-seconds=3600"];
+const OPTIONS: [&str; 4] = [
+    "--queue-capacity=10000",
+    "--job-retention-seconds=3600",
+    "--pictures-in-flight=10000",
+    "--pictures-per-hour=1000000",
+];
+
+/// Whose jobs they are.
+fn owner() -> Client {
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("cookie", OWNER.parse().unwrap());
+    Client::builder().default_headers(headers).build().unwrap()
+}
 
 fn quick(seed: u64) -> GenerationRequest {
     GenerationRequest {
@@ -46,9 +58,7 @@ async fn job(http: &Client, url: &str, id: &str) -> JobView {
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_the_server_loses_no_accepted_job_and_makes_none_twice() {
     let folders = Folders::new();
-    let mut headers = reqwest::header::HeaderMap::new();
-    headers.insert("cookie", OWNER.parse().unwrap());
-    let http = Client::builder().default_headers(headers).build().unwrap();
+    let http = owner();
     let mut server = Server::with(&folders, false, &OPTIONS);
     let url = Arc::new(RwLock::new(server.url.clone()));
     let seeds = Arc::new(std::sync::Mutex::new(0..JOBS));
@@ -134,7 +144,7 @@ async fn killing_the_server_loses_no_accepted_job_and_makes_none_twice() {
 async fn a_full_disk_refuses_jobs_and_loses_none() {
     use base64::Engine;
     let folders = Folders::new();
-    let http = Client::new();
+    let http = owner();
     let server = Server::limited(&folders, 4 << 20, &OPTIONS);
     let mut job = serde_json::to_value(GenerationRequest {
         num_inference_steps: Some(8),
