@@ -3,6 +3,7 @@
 pub mod check;
 pub mod command;
 mod conditional;
+mod counted;
 pub mod credentials;
 pub mod embedded;
 mod presign;
@@ -410,6 +411,7 @@ fn client(settings: &StoreSettings, endpoint: Option<&str>) -> Client {
         .region(Region::new(settings.region.clone()))
         .credentials_provider(credentials)
         .force_path_style(settings.path_style)
+        .interceptor(counted::Counted)
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(RetryConfig::standard().with_max_attempts(2))

@@ -117,7 +117,7 @@ pub mod names {
     pub const UPSTREAM_REQUESTS: &str = "demo_hub_upstream_requests_total";
     /// Seconds that they took, by host.
     pub const UPSTREAM_SECONDS: &str = "demo_hub_upstream_request_duration_seconds";
-    /// Requests to the picture store by operation and outcome.
+    /// Requests to the picture store by method and outcome.
     pub const STORE_REQUESTS: &str = "demo_hub_store_requests_total";
 }
 
