@@ -4,8 +4,12 @@ use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use redb::{Builder, Database, DatabaseError};
+
+/// How long a store that is open elsewhere is waited for: what is stopping lets go of it a moment later.
+const HANDED_OVER: Duration = Duration::from_secs(5);
 
 /// A file that is being written.
 pub trait NewFile: Write + Send {
@@ -119,7 +123,15 @@ impl Disk for RealDisk {
     }
 
     fn database(&self, options: &mut Builder, path: &Path) -> Result<Database, DatabaseError> {
-        let database = options.create(path)?;
+        let deadline = Instant::now() + HANDED_OVER;
+        let database = loop {
+            match options.create(path) {
+                Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                opened => break opened?,
+            }
+        };
         if let Some(folder) = path.parent() {
             self.sync_dir(folder)?;
         }
