@@ -65,7 +65,11 @@ pub async fn read(request: Request) -> Result<JsonBytes, Problem> {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
+        // `?` is a member whose name could not be read.
+        let path = match error.path().to_string() {
+            path if path == "?" => ".".to_owned(),
+            path => path,
+        };
         let reason = error.inner().to_string();
         let mut problem = if path == "." {
             malformed(&reason)
