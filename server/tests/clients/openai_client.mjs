@@ -55,7 +55,7 @@ async function refused(kind, code, param, change) {
   });
 }
 await refused(NotFoundError, "model_not_found", "model", { model: "gpt-image-1" });
-await refused(BadRequestError, "out_of_range", "size", { size: "1024x1024" });
+await refused(BadRequestError, "invalid_value", "size", { size: "1024x1024" });
 await refused(BadRequestError, "out_of_range", "n", { n: 0 });
 await refused(BadRequestError, "empty_prompt", "prompt", { prompt: "" });
 console.log(`openai ${VERSION} (Node): ${events.length} partial pictures, all as published`);

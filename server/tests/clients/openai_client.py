@@ -82,16 +82,16 @@ def main(hub: str) -> None:
 
     refused(openai.NotFoundError, "model_not_found", "model", model="dall-e-3")
     refused(openai.BadRequestError, "empty_prompt", "prompt", prompt=" ")
-    refused(openai.BadRequestError, "out_of_range", "size", size="1024x1024")
+    refused(openai.BadRequestError, "invalid_value", "size", size="1024x1024")
     refused(openai.BadRequestError, "out_of_range", "n", n=11)
-    refused(openai.BadRequestError, "out_of_range", "background", background="transparent")
+    refused(openai.BadRequestError, "invalid_value", "background", background="transparent")
     refused(
         openai.BadRequestError,
         "out_of_range",
         "num_inference_steps",
         extra_body={"num_inference_steps": 1_000},
     )
-    refused(openai.BadRequestError, "malformed_request", None, extra_body={"colour": "red"})
+    refused(openai.BadRequestError, "unknown_parameter", "colour", extra_body={"colour": "red"})
     print(f"openai {openai.__version__} (Python): {len(partial)} partial pictures, all as published")
 
 
