@@ -16,7 +16,7 @@ test("a picture is its owner's to unlist and delete", async ({ page, hub, browse
     expect(await listed("/gallery?mine=true")).toBe(1);
     await open(page, link);
     await expect(page.locator('meta[name="robots"]')).toHaveAttribute("content", "noindex");
-    await page.getByTestId("unlist").click();
+    await page.getByTestId("publish").click();
     await expect(page.getByTestId("owner-note")).toContainText("It is in the gallery");
     expect(await listed("/gallery")).toBe(1);
   });

@@ -50,6 +50,7 @@ pub struct Readiness {
 pub struct Required {
     /// Parts without which the answer is 503, separated by commas: `storage`, `storing`, `queue`, `worker`.
     #[serde(default)]
+    #[param(pattern = r"^((storage|storing|queue|worker)(,(storage|storing|queue|worker))*)?$")]
     require: String,
 }
 
