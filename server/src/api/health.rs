@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use protocol::{Problem, ProblemCode};
 use serde::{Deserialize, Serialize};
 
+use super::extract::Query;
 use super::{ApiError, Hub, not_found};
 use crate::telemetry::exposition;
 
@@ -75,6 +76,7 @@ pub async fn alive() -> &'static str {
     params(Required),
     responses(
         (status = 200, description = "Ready, or degraded", body = Readiness),
+        (status = 400, description = "The query cannot be read", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A required part is unknown", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Stopping, without a model, or without a required part", body = Readiness),
     )
