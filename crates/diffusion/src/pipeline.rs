@@ -20,7 +20,7 @@ use crate::noise::randn;
 use crate::package::Package;
 use crate::picture::Picture;
 use crate::tensor::Tensor;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{TextSettings, Tokenizer};
 use crate::yielding::yield_now;
 
 /// A package loaded onto an engine, ready to make pictures one at a time.
@@ -400,7 +400,7 @@ async fn tokenizer(package: &mut Package) -> Result<Tokenizer> {
     let settings = package.manifest.tokenizer.clone();
     let tokenizer = {
         let json = whole(&*package.files, &settings.file).await?;
-        Tokenizer::from_bytes(&json, &settings)?
+        Tokenizer::from_bytes(&json, &TextSettings::from(&settings))?
     };
     package.files.forget(&settings.file);
     Ok(tokenizer)

@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use diffusion::manifest::TokenizerSettings;
 use diffusion::tokenizer::words::{Word, with_words};
-use diffusion::tokenizer::{Tokenizer, clip};
+use diffusion::tokenizer::{TextSettings, Tokenizer, clip};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,12 +26,7 @@ fn json() -> Vec<u8> {
 }
 
 fn tokenizer(json: &[u8], max_length: usize) -> Tokenizer {
-    let settings = TokenizerSettings {
-        file: "tokenizer.json".into(),
-        max_length,
-        pad_id: 537,
-        pad_token: clip::END.into(),
-    };
+    let settings = TextSettings::fixed("tokenizer.json", max_length, 537);
     Tokenizer::from_bytes(json, &settings).unwrap()
 }
 
@@ -117,12 +111,7 @@ fn words_have_the_ids_that_they_are_given() {
 fn a_file_that_contradicts_its_vocabulary_is_refused() {
     let mut file: Value = serde_json::from_slice(&json()).unwrap();
     file["added_tokens"][0]["id"] = 12.into();
-    let settings = TokenizerSettings {
-        file: "tokenizer.json".into(),
-        max_length: 8,
-        pad_id: 537,
-        pad_token: clip::END.into(),
-    };
+    let settings = TextSettings::fixed("tokenizer.json", 8, 537);
     let error = Tokenizer::from_bytes(file.to_string().as_bytes(), &settings)
         .err()
         .unwrap();

@@ -1,15 +1,15 @@
 //! The tokenizer against the Python library's ids (`data/golden.py`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use diffusion::manifest::{Manifest, TokenizerSettings};
-use diffusion::tokenizer::Tokenizer;
+use diffusion::manifest::Manifest;
+use diffusion::tokenizer::{TextSettings, Tokenizer};
 use diffusion::{ErrorKind, Package};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/glyph");
 
-fn settings() -> TokenizerSettings {
+fn settings() -> TextSettings {
     let json = std::fs::read(format!("{PACKAGE}/manifest.json")).unwrap();
-    Manifest::parse(&json).unwrap().tokenizer
+    TextSettings::from(&Manifest::parse(&json).unwrap().tokenizer)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use diffusion::manifest::TokenizerSettings;
 use diffusion::tokenizer::words::with_words;
-use diffusion::tokenizer::{Tokenizer, clip};
+use diffusion::tokenizer::{TextSettings, Tokenizer, clip};
 use serde_json::Value;
 
 use super::graphs::Graphs;
@@ -96,7 +96,7 @@ pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
         pad_id: 0,
         pad_token,
     };
-    let reader = Tokenizer::from_bytes(&tokenizer, &settings)?;
+    let reader = Tokenizer::from_bytes(&tokenizer, &TextSettings::from(&settings))?;
     settings.pad_id = reader
         .id(&settings.pad_token)
         .with_context(|| format!("the vocabulary has no {:?} to pad with", settings.pad_token))?;
@@ -172,7 +172,8 @@ mod tests {
         for case in cases {
             let dir = folder(&case.files);
             let vocabulary = read(dir.path(), takes(None)).unwrap();
-            let tokenizer = Tokenizer::from_bytes(&vocabulary.json, &vocabulary.settings).unwrap();
+            let settings = TextSettings::from(&vocabulary.settings);
+            let tokenizer = Tokenizer::from_bytes(&vocabulary.json, &settings).unwrap();
             for (text, ids) in case.ids {
                 let ours = tokenizer.encode(&text).unwrap().ids;
                 assert_eq!(ours, ids, "{}: {text:?}", case.name);
