@@ -15,6 +15,19 @@ use crate::workspace::Workspace;
 
 const SCRIPT: &str = "bench/fixtures/export_sd_fixture.py";
 const ARCHITECTURES_SCRIPT: &str = "bench/fixtures/export_architectures.py";
+const REQUIREMENTS: &str = "bench/fixtures/requirements.txt";
+const FAMILIES_SCRIPT: &str = "bench/fixtures/export_families.py";
+/// Modules of [`FAMILIES_SCRIPT`]; by name, for Python leaves files of its own beside them.
+const FAMILIES_MODULES: [&str; 8] = [
+    "__init__",
+    "cases",
+    "draws",
+    "networks",
+    "onnx_folder",
+    "pipelines",
+    "replay",
+    "vocabulary",
+];
 
 /// The graphs of a set.
 pub const GRAPHS: [Graph; 3] = [
@@ -120,13 +133,53 @@ impl Graph {
 
 /// The folder with a folder for each of [`SETS`]; exports them if that was not done yet.
 pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
-    let sources = [
-        SCRIPT,
-        ARCHITECTURES_SCRIPT,
-        "bench/fixtures/requirements.txt",
-    ];
-    let version = hash_tree(&workspace.root, &sources, &[])?;
-    let folder = workspace.cache.join("fixtures").join(&version[..16]);
+    let sources = [SCRIPT, ARCHITECTURES_SCRIPT, REQUIREMENTS];
+    made(workspace, "", &sources, |python, unfinished| {
+        for (name, arguments) in SETS {
+            step(&format!("fixtures: export the set `{name}`"), || {
+                run(Command::new(python)
+                    .arg(workspace.root.join(SCRIPT))
+                    .arg(unfinished.join(name))
+                    .args(arguments))
+            })?;
+        }
+        step("fixtures: export the architectures", || {
+            run(Command::new(python)
+                .arg(workspace.root.join(ARCHITECTURES_SCRIPT))
+                .arg(unfinished.join(ARCHITECTURES))
+                .args(["--ways", WAYS])
+                .env("HF_HUB_OFFLINE", "1"))
+        })
+    })
+}
+
+/// The folder with tiny pipelines of every family and what diffusers makes with them; exports them if that was not done yet.
+pub fn families(workspace: &Workspace) -> Result<PathBuf> {
+    let modules = FAMILIES_MODULES.map(|name| format!("bench/fixtures/families/{name}.py"));
+    let mut sources = vec![FAMILIES_SCRIPT, REQUIREMENTS];
+    sources.extend(modules.iter().map(String::as_str));
+    made(workspace, "families-", &sources, |python, unfinished| {
+        step("fixtures: export the families", || {
+            run(Command::new(python)
+                .arg(workspace.root.join(FAMILIES_SCRIPT))
+                .arg(unfinished)
+                .env("HF_HUB_OFFLINE", "1")
+                .env("OMP_NUM_THREADS", "1")
+                .env("PYTHONDONTWRITEBYTECODE", "1"))
+        })
+    })
+}
+
+/// The folder that `make` fills with the Python environment, given the interpreter; once for every state of the sources.
+fn made(
+    workspace: &Workspace,
+    prefix: &str,
+    sources: &[&str],
+    make: impl FnOnce(&Path, &Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let version = hash_tree(&workspace.root, sources, &[])?;
+    let name = format!("{prefix}{}", &version[..16]);
+    let folder = workspace.cache.join("fixtures").join(name);
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -141,22 +194,7 @@ pub fn ensure(workspace: &Workspace) -> Result<PathBuf> {
         fs::remove_dir_all(&unfinished)
             .with_context(|| format!("removing {}", unfinished.display()))?;
     }
-    let python = Environment { workspace }.python();
-    for (name, arguments) in SETS {
-        step(&format!("fixtures: export the set `{name}`"), || {
-            run(Command::new(&python)
-                .arg(workspace.root.join(SCRIPT))
-                .arg(unfinished.join(name))
-                .args(arguments))
-        })?;
-    }
-    step("fixtures: export the architectures", || {
-        run(Command::new(&python)
-            .arg(workspace.root.join(ARCHITECTURES_SCRIPT))
-            .arg(unfinished.join(ARCHITECTURES))
-            .args(["--ways", WAYS])
-            .env("HF_HUB_OFFLINE", "1"))
-    })?;
+    make(&Environment { workspace }.python(), &unfinished)?;
     fs::rename(&unfinished, &folder).context("putting the fixtures in place")?;
     Ok(folder)
 }
@@ -180,6 +218,19 @@ mod tests {
                 "y=s/a/out/y.npy"
             ]
         );
+    }
+
+    #[test]
+    fn a_change_to_any_module_makes_the_families_anew() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench/fixtures/families");
+        let mut found: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "py"))
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        found.sort();
+        assert_eq!(found, FAMILIES_MODULES);
     }
 
     #[test]
