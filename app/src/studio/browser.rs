@@ -424,7 +424,8 @@ fn is_online() -> bool {
 
 /// The latents as the server takes them; a picture too large for that begins anew there.
 fn hand_over(state: &StateAfter) -> Option<Resume> {
-    let resume = Resume::new(state.step, state.shape, &state.latents()?);
+    let registers = state.registers()?;
+    let resume = Resume::new(state.step, state.shape, &state.latents()?, &registers);
     resume.read(u32::MAX).is_ok().then_some(resume)
 }
 

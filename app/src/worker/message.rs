@@ -94,26 +94,43 @@ pub struct StateAfter {
     pub shape: [u32; 3],
     /// 32-bit floats, little-endian, in base64.
     latents: String,
+    /// What the scheduler keeps beside the latents, each like them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    registers: Vec<String>,
 }
 
 impl StateAfter {
-    /// Writes latents `[c, h, w]`.
-    pub fn new(step: u32, shape: [u32; 3], latents: &[f32]) -> Self {
-        let bytes: Vec<u8> = latents.iter().flat_map(|x| x.to_le_bytes()).collect();
+    /// Writes latents `[c, h, w]` and registers of that shape.
+    pub fn new(step: u32, shape: [u32; 3], latents: &[f32], registers: &[Vec<f32>]) -> Self {
         Self {
             step,
             shape,
-            latents: STANDARD.encode(bytes),
+            latents: written(latents),
+            registers: registers.iter().map(|values| written(values)).collect(),
         }
     }
 
     /// The latents; nothing where the text is damaged.
     pub fn latents(&self) -> Option<Vec<f32>> {
-        let bytes = STANDARD.decode(&self.latents).ok()?;
-        let (floats, rest) = bytes.as_chunks::<4>();
-        rest.is_empty()
-            .then(|| floats.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        read(&self.latents)
     }
+
+    /// The registers; nothing where a text is damaged.
+    pub fn registers(&self) -> Option<Vec<Vec<f32>>> {
+        self.registers.iter().map(|text| read(text)).collect()
+    }
+}
+
+fn written(values: &[f32]) -> String {
+    let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    STANDARD.encode(bytes)
+}
+
+fn read(text: &str) -> Option<Vec<f32>> {
+    let bytes = STANDARD.decode(text).ok()?;
+    let (floats, rest) = bytes.as_chunks::<4>();
+    rest.is_empty()
+        .then(|| floats.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 
 /// What the worker tells the page.
@@ -303,8 +320,12 @@ mod tests {
     #[test]
     fn states_keep_every_bit() {
         let latents = [1.0, -0.1, f32::MIN_POSITIVE, 1e-42];
-        let state = StateAfter::new(3, [1, 2, 2], &latents);
+        let registers = [latents.map(|x| -x).to_vec(), vec![0.1; 4]];
+        let state = StateAfter::new(3, [1, 2, 2], &latents, &registers);
         assert_eq!(state.latents().unwrap(), latents);
+        let text = serde_json::to_string(&state).unwrap();
+        let sent: StateAfter = serde_json::from_str(&text).unwrap();
+        assert_eq!(sent.registers().unwrap(), registers);
         let mut damaged = state;
         damaged.latents.truncate(6);
         assert_eq!(damaged.latents(), None);

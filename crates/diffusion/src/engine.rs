@@ -9,7 +9,7 @@ mod value;
 
 use async_trait::async_trait;
 
-pub use step::{Answer, Combination, HostStepper, Stepper};
+pub use step::{Answer, Form, HostStepper, MAX_VALUES, Operand, Stepper, Term};
 pub use value::Value;
 
 use crate::error::Result;

@@ -2,6 +2,7 @@
 
 mod decode;
 mod parts;
+mod steps;
 mod tiles;
 mod wired;
 
@@ -10,18 +11,22 @@ use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
 use self::decode::Tiling;
 use self::parts::Parts;
 pub use self::parts::Residency;
+pub use self::steps::Checkpoint;
+use self::steps::{Course, Steps};
 pub use self::tiles::tile_sides;
 use crate::cancel::Cancel;
-use crate::engine::{Combination, Engine, Model, Stepper, Value};
+use crate::engine::{Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::whole;
 use crate::manifest::{Manifest, Port};
-use crate::noise::randn;
 use crate::package::Package;
 use crate::picture::Picture;
-use crate::tensor::Tensor;
+use crate::scheduler::{Evaluation, Wanted};
 use crate::tokenizer::{TextSettings, Tokenizer};
 use crate::yielding::yield_now;
+
+/// Latents that a token of a transformer stands for.
+const LATENTS_PER_TOKEN: usize = 4;
 
 /// A package loaded onto an engine, ready to make pictures one at a time.
 pub struct Pipeline {
@@ -43,15 +48,6 @@ pub struct Step {
     pub preview: Option<Picture>,
     /// The state after the step, where [`RunOptions::checkpoints`] asks for it.
     pub checkpoint: Option<Checkpoint>,
-}
-
-/// The state between two steps: with the request, everything that the rest of the picture depends on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint {
-    /// Steps done.
-    pub step: u32,
-    /// Latents `[c, h, w]`, row-major.
-    pub latents: Vec<f32>,
 }
 
 /// What a run does besides the picture.
@@ -204,22 +200,29 @@ impl Pipeline {
         cancel: &Cancel,
     ) -> Result<Picture> {
         let (seed, steps, guidance_scale) = self.settings(request)?;
-        let [c, h, w] = self.manifest.latents;
-        let schedule = self
+        let [_, h, w] = self.manifest.latents;
+        let wanted = Wanted {
+            steps,
+            image_tokens: (h * w / LATENTS_PER_TOKEN) as u32,
+        };
+        let program = self
             .manifest
             .scheduler
-            .schedule(steps)
+            .program(wanted)
             .map_err(|e| Error::new(ErrorKind::InvalidRequest, e.to_string()))?;
-        let (first, start) = match options.resume {
+        let course = Course {
+            program: &program,
+            stepper: &*self.stepper,
+            seed,
+            guidance_scale,
+            shape: self.manifest.latents,
+        };
+        let first = match &options.resume {
             Some(checkpoint) => {
-                self.check_checkpoint(&checkpoint, steps)?;
-                (checkpoint.step, checkpoint.latents)
+                course.check(checkpoint)?;
+                checkpoint.step
             }
-            None => {
-                let noise = randn(seed, 0, c * h * w);
-                let scaled = noise.into_iter().map(|x| x * schedule.initial_scale);
-                (0, scaled.collect())
-            }
+            None => 0,
         };
         cancel.check()?;
         let conditioning = if first < steps {
@@ -229,57 +232,36 @@ impl Pipeline {
         } else {
             None
         };
-        let mut latents = self
-            .stepper
-            .upload(Tensor::f32(&[2, c, h, w], start.repeat(2))?)
-            .await?;
+        let mut run = Steps::begin(course, options.resume).await?;
         if let Some(conditioning) = conditioning {
-            let denoiser = self
-                .parts
-                .denoiser(&self.manifest.components.denoiser)
-                .await?;
+            let component = &self.manifest.components.denoiser;
+            let denoiser = self.parts.denoiser(component).await?;
             pause(cancel).await?;
-            for (index, step) in (0..).zip(&schedule.steps).skip(first as usize) {
-                let answered = wired::denoise(
+            let denoise = async |latents: &Value, evaluation: &Evaluation| {
+                wired::denoise(
                     &self.manifest,
                     &*denoiser,
                     &*self.stepper,
-                    &latents,
-                    step,
+                    latents,
+                    evaluation,
                     &conditioning,
                 )
-                .await?;
-                let combine = |keep, gain| {
-                    let combination = Combination {
-                        keep,
-                        gain,
-                        guidance_scale,
-                    };
-                    self.stepper
-                        .combine(&latents, answered.as_answer(), combination)
-                };
-                let next = combine(step.keep, step.gain).await?;
-                let done = index + 1;
+                .await
+            };
+            while run.done() < steps {
+                let done = run.done() + 1;
                 let decoded = preview_due(done, steps, options.decoded_previews);
                 let mapped = options.latent_previews && done < steps;
-                let preview = if (decoded || mapped) && !cancel.is_cancelled() {
-                    let (keep, gain) = step.denoised;
-                    let denoised = combine(keep, gain).await?;
-                    if decoded {
-                        Some(self.decode(&denoised, options.decode_tile, cancel).await?)
-                    } else {
-                        self.map_to_rgb(&denoised).await?
+                let denoised = run.step(&denoise, decoded || mapped, cancel).await?;
+                let preview = match denoised.filter(|_| !cancel.is_cancelled()) {
+                    Some(latents) if decoded => {
+                        Some(self.decode(&latents, options.decode_tile, cancel).await?)
                     }
-                } else {
-                    None
+                    Some(latents) => self.map_to_rgb(latents).await?,
+                    None => None,
                 };
-                latents = next;
                 let checkpoint = if options.checkpoints {
-                    let first = self.stepper.first(&latents).await?;
-                    Some(Checkpoint {
-                        step: done,
-                        latents: first.into_tensor().await?.into_f32()?,
-                    })
+                    Some(run.checkpoint().await?)
                 } else {
                     None
                 };
@@ -294,34 +276,15 @@ impl Pipeline {
                 pause(cancel).await?;
             }
         }
-        self.decode(&latents, options.decode_tile, cancel).await
+        self.decode(run.latents(), options.decode_tile, cancel)
+            .await
     }
 
-    fn check_checkpoint(&self, checkpoint: &Checkpoint, steps: u32) -> Result<()> {
-        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
-        let Checkpoint { step, latents } = checkpoint;
-        let wanted: usize = self.manifest.latents.iter().product();
-        if !(1..=steps).contains(step) {
-            return invalid(format!("step {step} of {steps} is none to go on from"));
-        }
-        if latents.len() != wanted {
-            return invalid(format!(
-                "{} latents were given, the package has {wanted}",
-                latents.len()
-            ));
-        }
-        match latents.iter().find(|x| !x.is_finite()) {
-            Some(bad) => invalid(format!("a latent is {bad}")),
-            None => Ok(()),
-        }
-    }
-
-    async fn map_to_rgb(&self, latents: &Value) -> Result<Option<Picture>> {
+    async fn map_to_rgb(&self, latents: Value) -> Result<Option<Picture>> {
         let Some(map) = &self.manifest.latent_rgb else {
             return Ok(None);
         };
-        let first = self.stepper.first(latents).await?;
-        let latents = first.into_tensor().await?.into_f32()?;
+        let latents = latents.into_tensor().await?.into_f32()?;
         let [_, h, w] = self.manifest.latents;
         map.picture(&latents, w, h).map(Some)
     }

@@ -1,11 +1,12 @@
 //! How the denoiser's answers are turned into steps.
 //!
-//! Every scheduler here is linear: a step takes the latents `x` and the guided answer `m` to `keep x + gain m`. A [`Schedule`]
-//! is the list of these numbers for a count of steps, so that the arithmetic of a step is the same kernel for all of them.
+//! A scheduler gives a [`Program`]: sums of latents, answers, noise and kept registers, whose shares are known before the
+//! first step, so that the arithmetic of a step is the same kernel for all of them.
 
-mod ddim;
-mod euler;
 mod flow;
+mod levels;
+pub mod program;
+pub mod samplers;
 pub mod sigmas;
 mod training;
 
@@ -13,6 +14,8 @@ use protocol::RequestError;
 use serde::{Deserialize, Serialize};
 
 pub use flow::FlowMatchEuler;
+pub use program::{Evaluation, Program, Register, Sum};
+pub use samplers::{FlowSampler, Sampler};
 pub use sigmas::Sigmas;
 pub use training::{BetaSchedule, Prediction, Spacing, TrainingSchedule};
 
@@ -26,17 +29,41 @@ pub enum SchedulerKind {
     Ddim(TrainingSchedule),
     /// Euler steps through the probability flow in σ (Karras et al., arXiv:2206.00364, algorithm 2 without churn).
     EulerDiscrete(TrainingSchedule),
+    /// Any sampler of a model that was trained with noise of growing β.
+    Diffusion {
+        /// How the steps are taken.
+        sampler: Sampler,
+        /// The noise of the training.
+        training: TrainingSchedule,
+    },
+    /// Any sampler of a model that learned a flow or a consistency.
+    Flow(FlowSampler),
+}
+
+/// What a program is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Steps, at least one.
+    pub steps: u32,
+    /// Places of the picture that a transformer attends to, which some flows are shifted by.
+    pub image_tokens: u32,
 }
 
 impl SchedulerKind {
     /// σ of the training's first and last timestep, where noise is added to pictures.
     pub fn trained_sigmas(&self) -> Option<(f64, f64)> {
+        let (_, training) = self.diffusion()?;
+        let sigmas = levels::trained(training);
+        sigmas.first().copied().zip(sigmas.last().copied())
+    }
+
+    /// Sampler and training, where the model was trained with noise of growing β.
+    pub fn diffusion(&self) -> Option<(Sampler, &TrainingSchedule)> {
         match self {
-            Self::FlowMatchEuler => None,
-            Self::Ddim(training) | Self::EulerDiscrete(training) => {
-                let sigmas = euler::trained(training);
-                sigmas.first().copied().zip(sigmas.last().copied())
-            }
+            Self::Ddim(training) => Some((Sampler::Ddim { eta: 0.0 }, training)),
+            Self::EulerDiscrete(training) => Some((Sampler::Euler, training)),
+            Self::Diffusion { sampler, training } => Some((*sampler, training)),
+            Self::FlowMatchEuler | Self::Flow(_) => None,
         }
     }
 
@@ -46,59 +73,35 @@ impl SchedulerKind {
             Self::FlowMatchEuler => "flow-match-euler",
             Self::Ddim(_) => "ddim",
             Self::EulerDiscrete(_) => "euler-discrete",
+            Self::Diffusion { .. } => "diffusion",
+            Self::Flow(_) => "flow",
         }
     }
 
-    /// The steps of a picture.
+    /// The work of a picture.
     ///
     /// # Errors
     /// [`RequestError::OutOfRange`] when the training had fewer steps.
-    pub fn schedule(&self, num_inference_steps: u32) -> Result<Schedule, RequestError> {
-        let steps = num_inference_steps.max(1);
+    pub fn program(&self, wanted: Wanted) -> Result<Program, RequestError> {
+        let steps = wanted.steps.max(1);
         match self {
-            Self::FlowMatchEuler => Ok(flow::schedule(steps)),
-            Self::Ddim(training) => Ok(ddim::schedule(training.checked(steps)?, steps)),
-            Self::EulerDiscrete(training) => Ok(euler::schedule(training.checked(steps)?, steps)),
+            Self::FlowMatchEuler => Ok(flow::program(steps)),
+            Self::Flow(sampler) => Ok(sampler.program(steps)),
+            Self::Ddim(training) => Sampler::Ddim { eta: 0.0 }.program(training, steps),
+            Self::EulerDiscrete(training) => Sampler::Euler.program(training, steps),
+            Self::Diffusion { sampler, training } => sampler.program(training, steps),
         }
     }
 
-    /// What a manifest says that no schedule can be made of.
+    /// What a manifest says that no program can be made of.
     pub fn fault(&self) -> Option<&'static str> {
-        match self {
-            Self::FlowMatchEuler => None,
-            Self::Ddim(training) => {
-                let from_noise_alone = training.rescale_betas_zero_snr
-                    && training.prediction_type == Prediction::Epsilon;
-                let divides = "rescale_betas_zero_snr leaves nothing to tell the picture from where the denoiser answers with epsilon";
-                training.fault().or(from_noise_alone.then_some(divides))
-            }
-            Self::EulerDiscrete(training) => training.fault(),
-        }
+        let (sampler, training) = self.diffusion()?;
+        let from_noise_alone = matches!(sampler, Sampler::Ddim { .. })
+            && training.rescale_betas_zero_snr
+            && training.prediction_type == Prediction::Epsilon;
+        let divides = "rescale_betas_zero_snr leaves nothing to tell the picture from where the denoiser answers with epsilon";
+        training.fault().or(from_noise_alone.then_some(divides))
     }
-}
-
-/// The steps of a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Schedule {
-    /// What the noise of variance 1 is multiplied with at first.
-    pub initial_scale: f32,
-    /// The steps, from noise to picture.
-    pub steps: Vec<ScheduledStep>,
-}
-
-/// One step: the latents `x` become `keep x + gain m`, where `m` is the guided answer to `input_scale x` at `timestep`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScheduledStep {
-    /// What the denoiser is told of the time.
-    pub timestep: f32,
-    /// What the latents are multiplied with on their way into the denoiser.
-    pub input_scale: f32,
-    /// Share of the latents.
-    pub keep: f32,
-    /// Share of the answer.
-    pub gain: f32,
-    /// `keep` and `gain` that give the picture as the denoiser expects it from here.
-    pub denoised: (f32, f32),
 }
 
 /// Classifier-free guidance (Ho & Salimans, arXiv:2207.12598): `u + scale (c - u)` of a conditional answer `c`
@@ -165,15 +168,19 @@ mod tests {
                         if !in_sigma && timestep_spacing == Spacing::Linspace {
                             continue;
                         }
-                        let schedule = kind.schedule(steps).unwrap();
-                        assert_eq!(schedule.steps.len(), steps as usize);
-                        let start = alpha(&training, schedule.steps[0].timestep);
+                        let wanted = Wanted {
+                            steps,
+                            image_tokens: 0,
+                        };
+                        let program = kind.program(wanted).unwrap();
+                        assert_eq!(program.steps.len(), steps as usize);
+                        let start = alpha(&training, program.steps[0][0].timestep);
                         let mut x = if in_sigma {
                             data + (1.0 / start - 1.0).sqrt() * noise
                         } else {
                             start.sqrt() * data + (1.0 - start).sqrt() * noise
                         };
-                        for step in &schedule.steps {
+                        for step in program.evaluations() {
                             let a = alpha(&training, step.timestep);
                             let answer = match prediction_type {
                                 Prediction::Epsilon => noise,
@@ -182,10 +189,14 @@ mod tests {
                                 }
                                 Prediction::Sample => data,
                             };
-                            let seen = f64::from(step.denoised.0) * x
-                                + f64::from(step.denoised.1) * answer;
+                            let value = |register| match register {
+                                Register::Latents => x,
+                                Register::Answer => answer,
+                                _ => f64::NAN,
+                            };
+                            let seen = step.denoised.at(value);
                             assert!((seen - data).abs() < 2e-4, "{kind:?} {step:?}: {seen}");
-                            x = f64::from(step.keep) * x + f64::from(step.gain) * answer;
+                            x = step.latents.at(value);
                         }
                         assert!((x - data).abs() < 2e-4, "{kind:?} {steps}: {x}");
                     }

@@ -51,7 +51,8 @@ fn every_checkpoint_ends_in_the_same_picture_without_a_step_done_twice() {
     assert_eq!(states.len(), 4);
     for state in states {
         let from = state.step;
-        let rounded = Resume::new(from, [16, 8, 8], &state.latents);
+        assert_eq!(state.registers, [[0.0; 0]; 0]);
+        let rounded = Resume::new(from, [16, 8, 8], &state.latents, &state.registers);
         let exact = RunOptions {
             resume: Some(state),
             ..RunOptions::default()
@@ -60,11 +61,11 @@ fn every_checkpoint_ends_in_the_same_picture_without_a_step_done_twice() {
         assert_eq!(picture, whole, "from step {from}");
         assert_eq!(steps, (from + 1..=STEPS).collect::<Vec<_>>());
 
-        let latents = rounded.read(STEPS).unwrap();
         let halved = RunOptions {
             resume: Some(Checkpoint {
                 step: from,
-                latents,
+                latents: rounded.read(STEPS).unwrap().latents,
+                registers: Vec::new(),
             }),
             ..RunOptions::default()
         };
@@ -78,14 +79,19 @@ fn every_checkpoint_ends_in_the_same_picture_without_a_step_done_twice() {
 #[test]
 fn checkpoints_that_do_not_fit_are_refused() {
     let pipeline = block_on(Pipeline::load(package(), &CpuEngine::new())).unwrap();
-    for (step, latents) in [
-        (0, vec![0.0; 1024]),
-        (STEPS + 1, vec![0.0; 1024]),
-        (1, vec![0.0; 1023]),
-        (1, vec![f32::NAN; 1024]),
+    for (step, latents, registers) in [
+        (0, vec![0.0; 1024], vec![]),
+        (STEPS + 1, vec![0.0; 1024], vec![]),
+        (1, vec![0.0; 1023], vec![]),
+        (1, vec![f32::NAN; 1024], vec![]),
+        (1, vec![0.0; 1024], vec![vec![0.0; 1024]]),
     ] {
         let options = RunOptions {
-            resume: Some(Checkpoint { step, latents }),
+            resume: Some(Checkpoint {
+                step,
+                latents,
+                registers,
+            }),
             ..RunOptions::default()
         };
         let (asked, cancel) = (request(), Cancel::default());

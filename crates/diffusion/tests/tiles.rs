@@ -164,6 +164,7 @@ fn cancel_takes_effect_within_a_tile() {
         resume: Some(Checkpoint {
             step: package::STEPS,
             latents: latents(),
+            registers: Vec::new(),
         }),
         ..RunOptions::default()
     };

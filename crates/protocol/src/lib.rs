@@ -29,7 +29,7 @@ pub use image::{
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};
 pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork, Paper, Work};
 pub use problem::{LimitName, Problem, ProblemCode};
-pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError};
+pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError, ResumedState};
 pub use verdict::{
     BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, may_suit_processor, not_available,
     processor_seconds, verdict,

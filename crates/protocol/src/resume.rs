@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::generation::GenerationRequest;
 use crate::strict;
 
-/// Most latents that a hand-over carries: 4 channels of 128 × 128, a picture of 1024 × 1024 pixels.
+/// Most numbers that a hand-over carries, latents and registers together: 4 channels of 128 × 128, a picture of 1024 × 1024
+/// pixels without registers, or one of 512 × 512 with three.
 pub const MAX_RESUME_LATENTS: usize = 4 * 128 * 128;
 
 /// Body of `POST /api/v1/jobs`: a request, and where it was begun elsewhere what is done of it.
@@ -29,7 +30,16 @@ impl<'de> Deserialize<'de> for JobRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = serde_json::Map::deserialize(deserializer)?;
         let resume = match fields.remove("resume") {
-            Some(value) => strict::from_value(&value).map_err(D::Error::custom)?,
+            Some(mut value) => {
+                let registers = value.get("registers").and_then(|value| value.as_array());
+                // Not written where there are none, so the strict reader would not know them.
+                if registers.is_some_and(Vec::is_empty)
+                    && let Some(members) = value.as_object_mut()
+                {
+                    members.remove("registers");
+                }
+                strict::from_value(&value).map_err(D::Error::custom)?
+            }
             None => None,
         };
         let fields = serde_json::Value::Object(fields);
@@ -48,6 +58,18 @@ pub struct Resume {
     pub shape: [u32; 3],
     /// The latents: 16-bit floats, little-endian, row-major, in base64.
     pub latents: String,
+    /// What the scheduler keeps beside the latents, each like them; absent where it keeps nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registers: Vec<String>,
+}
+
+/// The numbers of a [`Resume`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResumedState {
+    /// The latents, row-major.
+    pub latents: Vec<f32>,
+    /// The registers, as many numbers each.
+    pub registers: Vec<Vec<f32>>,
 }
 
 /// Why a [`Resume`] is refused.
@@ -64,33 +86,37 @@ pub enum ResumeError {
     /// The shape is empty or too large.
     #[error("resume.shape is {0:?}; 1 to {MAX_RESUME_LATENTS} latents are accepted")]
     Shape([u32; 3]),
+    /// There are too many registers for the shape.
+    #[error(
+        "resume.registers are {0}; latents and registers together are {MAX_RESUME_LATENTS} numbers at most"
+    )]
+    Registers(usize),
     /// The text is not base64 of as many 16-bit floats.
-    #[error("resume.latents is not base64 of {0} 16-bit floats")]
+    #[error("resume.latents or a register is not base64 of {0} 16-bit floats")]
     Latents(usize),
     /// A latent is infinite or no number.
-    #[error("a latent of resume.latents is not finite")]
+    #[error("a number of resume.latents or resume.registers is not finite")]
     NotFinite,
 }
 
 impl Resume {
-    /// Writes latents `[c, h, w]`; values beyond the range of 16-bit floats become infinite, which readers refuse.
-    pub fn new(step: u32, shape: [u32; 3], latents: &[f32]) -> Self {
-        let bytes: Vec<u8> = latents
-            .iter()
-            .flat_map(|&x| f16::from_f32(x).to_le_bytes())
-            .collect();
+    /// Writes latents `[c, h, w]` and registers of that shape; values beyond the range of 16-bit floats become infinite,
+    /// which readers refuse.
+    pub fn new(step: u32, shape: [u32; 3], latents: &[f32], registers: &[Vec<f32>]) -> Self {
         Self {
             step,
             shape,
-            latents: STANDARD.encode(bytes),
+            latents: written(latents),
+            registers: registers.iter().map(|values| written(values)).collect(),
         }
     }
 
-    /// Checks everything that can be checked without the package, for a request of `steps` steps; gives the latents.
+    /// Checks everything that can be checked without the package, for a request of `steps` steps; gives the
+    /// numbers.
     ///
     /// # Errors
     /// The first [`ResumeError`] found. Nothing is allocated for a size beyond [`MAX_RESUME_LATENTS`].
-    pub fn read(&self, steps: u32) -> Result<Vec<f32>, ResumeError> {
+    pub fn read(&self, steps: u32) -> Result<ResumedState, ResumeError> {
         if !(1..=steps).contains(&self.step) {
             return Err(ResumeError::Step {
                 step: self.step,
@@ -103,25 +129,40 @@ impl Resume {
             .try_fold(1usize, |n, &d| n.checked_mul(d as usize))
             .filter(|n| (1..=MAX_RESUME_LATENTS).contains(n))
             .ok_or(ResumeError::Shape(self.shape))?;
-        if self.latents.len() != (count * 2).div_ceil(3) * 4 {
-            return Err(ResumeError::Latents(count));
+        let registers = self.registers.len();
+        if registers >= MAX_RESUME_LATENTS || (1 + registers) * count > MAX_RESUME_LATENTS {
+            return Err(ResumeError::Registers(registers));
         }
-        let bytes = STANDARD
-            .decode(&self.latents)
-            .ok()
-            .filter(|bytes| bytes.len() == count * 2)
-            .ok_or(ResumeError::Latents(count))?;
-        let latents: Vec<f32> = bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|pair| f16::from_le_bytes(*pair).to_f32())
-            .collect();
-        if latents.iter().any(|x| !x.is_finite()) {
-            return Err(ResumeError::NotFinite);
-        }
-        Ok(latents)
+        let registers = self.registers.iter().map(|text| read(text, count));
+        Ok(ResumedState {
+            latents: read(&self.latents, count)?,
+            registers: registers.collect::<Result<_, _>>()?,
+        })
     }
+}
+
+fn written(values: &[f32]) -> String {
+    let halves = values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes());
+    STANDARD.encode(halves.collect::<Vec<u8>>())
+}
+
+fn read(text: &str, count: usize) -> Result<Vec<f32>, ResumeError> {
+    if text.len() != (count * 2).div_ceil(3) * 4 {
+        return Err(ResumeError::Latents(count));
+    }
+    let bytes = STANDARD
+        .decode(text)
+        .ok()
+        .filter(|bytes| bytes.len() == count * 2)
+        .ok_or(ResumeError::Latents(count))?;
+    let pairs = bytes.as_chunks::<2>().0.iter();
+    let values: Vec<f32> = pairs
+        .map(|pair| f16::from_le_bytes(*pair).to_f32())
+        .collect();
+    if values.iter().any(|x| !x.is_finite()) {
+        return Err(ResumeError::NotFinite);
+    }
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -131,7 +172,7 @@ mod tests {
     use serde_json::json;
 
     fn resume() -> Resume {
-        Resume::new(3, [1, 2, 2], &[1.0, -0.5, 0.0, 1.0 / 3.0])
+        Resume::new(3, [1, 2, 2], &[1.0, -0.5, 0.0, 1.0 / 3.0], &[])
     }
 
     /// IEEE 754 binary16: 1 is 0x3c00, -0.5 is 0xb800, 1/3 rounds to 0x3555.
@@ -139,7 +180,7 @@ mod tests {
     fn latents_are_little_endian_halves() {
         let bytes = [0x00, 0x3c, 0x00, 0xb8, 0x00, 0x00, 0x55, 0x35];
         assert_eq!(resume().latents, STANDARD.encode(bytes));
-        let read = resume().read(8).unwrap();
+        let read = resume().read(8).unwrap().latents;
         assert_eq!(read[..3], [1.0, -0.5, 0.0]);
         assert!((read[3] - 1.0 / 3.0).abs() < 2f32.powi(-13));
     }
@@ -182,6 +223,41 @@ mod tests {
                 refused(&|r| r.latents.clone_from(&text)),
                 ResumeError::NotFinite
             );
+        }
+    }
+
+    #[test]
+    fn registers_are_as_many_numbers_as_the_latents_and_bounded_with_them() {
+        let with = |registers: &[Vec<f32>]| Resume::new(3, [1, 2, 2], &[0.5; 4], registers);
+        let registers = [vec![1.0, 2.0, 3.0, 4.0], vec![-1.0; 4]];
+        let state = with(&registers).read(8).unwrap();
+        assert_eq!(
+            (state.latents, &state.registers[..]),
+            (vec![0.5; 4], &registers[..])
+        );
+        for (refused, error) in [
+            (with(&[vec![1.0; 3]]), ResumeError::Latents(4)),
+            (
+                with(&[vec![1.0; 4], vec![f32::INFINITY; 4]]),
+                ResumeError::NotFinite,
+            ),
+            (
+                with(&vec![vec![]; MAX_RESUME_LATENTS / 4]),
+                ResumeError::Registers(MAX_RESUME_LATENTS / 4),
+            ),
+        ] {
+            assert_eq!(refused.read(8), Err(error));
+        }
+        let large = Resume::new(1, [4, 64, 64], &[0.0; 16384], &vec![vec![0.0; 16384]; 4]);
+        assert_eq!(large.read(8), Err(ResumeError::Registers(4)));
+        let body =
+            |resume: serde_json::Value| json!({ "model": "m/m", "prompt": "x", "resume": resume });
+        for (registers, kept) in [(json!([]), 0), (json!([resume().latents]), 1)] {
+            let mut value = serde_json::to_value(resume()).unwrap();
+            assert!(value.get("registers").is_none());
+            value["registers"] = registers;
+            let job: JobRequest = serde_json::from_value(body(value)).unwrap();
+            assert_eq!(job.resume.unwrap().registers.len(), kept);
         }
     }
 

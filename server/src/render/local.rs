@@ -141,10 +141,11 @@ fn checkpoint(
         )));
     }
     let steps = request.num_inference_steps.unwrap_or_default();
-    let latents = resume.read(steps).map_err(|e| invalid(e.to_string()))?;
+    let state = resume.read(steps).map_err(|e| invalid(e.to_string()))?;
     Ok(Checkpoint {
         step: resume.step,
-        latents,
+        latents: state.latents,
+        registers: state.registers,
     })
 }
 

@@ -27,7 +27,8 @@ fn resume(step: u32) -> Resume {
     asked.num_inference_steps = Some(8);
     let run = pipeline.run(&asked, options, &mut on_step, &cancel);
     assert!(futures::executor::block_on(run).unwrap_err().is_cancelled());
-    Resume::new(step, [16, 8, 8], &found.unwrap().latents)
+    let state = found.unwrap();
+    Resume::new(step, [16, 8, 8], &state.latents, &state.registers)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +82,7 @@ async fn a_picture_begun_elsewhere_is_finished_without_repeating_a_step() {
 #[tokio::test]
 async fn hostile_hand_overs_are_named() {
     let hub = Hub::start().await;
-    let good = Resume::new(3, [16, 8, 8], &[0.0; 1024]);
+    let good = Resume::new(3, [16, 8, 8], &[0.0; 1024], &[]);
     let body = |resume: serde_json::Value| json!({ "model": "demo-hub/glyph", "prompt": "x", "num_inference_steps": 8, "resume": resume });
     let change = |key: &str, value: serde_json::Value| {
         let mut resume = serde_json::to_value(&good).unwrap();
@@ -103,7 +104,7 @@ async fn hostile_hand_overs_are_named() {
         let answer = hub.post("/api/v1/jobs", &body).await;
         assert_problem(answer, code).await;
     }
-    let fits = Resume::new(8, [16, 8, 8], &[0.0; 1024]);
+    let fits = Resume::new(8, [16, 8, 8], &[0.0; 1024], &[]);
     let answer = hub
         .post("/api/v1/jobs", &body(serde_json::to_value(fits).unwrap()))
         .await;

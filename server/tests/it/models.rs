@@ -353,8 +353,12 @@ async fn old_exports_are_packed_as_their_pipeline_takes_them() {
         );
         let manifest = fs::read(package.join("manifest.json")).unwrap();
         let manifest = diffusion::Manifest::parse(&manifest).unwrap();
-        let steps = manifest.scheduler.schedule(20).unwrap().steps;
-        let timesteps: Vec<f32> = steps.iter().map(|step| step.timestep).collect();
+        let wanted = diffusion::scheduler::Wanted {
+            steps: 20,
+            image_tokens: 0,
+        };
+        let program = manifest.scheduler.program(wanted).unwrap();
+        let timesteps: Vec<f32> = program.evaluations().map(|e| e.timestep).collect();
         let expected: Vec<f32> = (0..20).rev().map(|i| (i * 50 + 1) as f32).collect();
         assert_eq!(timesteps, expected, "{class}");
     }

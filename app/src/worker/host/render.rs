@@ -182,7 +182,7 @@ async fn generate(
             preview: step.preview.as_ref().and_then(data_url),
             state: step
                 .checkpoint
-                .map(|state| StateAfter::new(state.step, shape, &state.latents)),
+                .map(|state| StateAfter::new(state.step, shape, &state.latents, &state.registers)),
         });
     };
     let options = RunOptions {
@@ -221,12 +221,11 @@ fn heap_bytes() -> u64 {
 }
 
 fn checkpoint(state: &StateAfter) -> Result<Checkpoint, End> {
-    let latents = state
-        .latents()
-        .ok_or_else(|| End::Engine("the state to go on from is damaged".to_owned()))?;
+    let damaged = || End::Engine("the state to go on from is damaged".to_owned());
     Ok(Checkpoint {
         step: state.step,
-        latents,
+        latents: state.latents().ok_or_else(damaged)?,
+        registers: state.registers().ok_or_else(damaged)?,
     })
 }
 

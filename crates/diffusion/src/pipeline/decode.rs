@@ -18,7 +18,7 @@ pub(super) struct Tiling {
     pub sparing: bool,
 }
 
-/// Decodes the first copy of `latents`, in tiles if `tiling` asks for it or if the engine's device does not offer what
+/// Decodes `latents`, in tiles if `tiling` asks for it or if the engine's device does not offer what
 /// the decoder needs for the whole picture. Before each tile `cancel` is looked at.
 pub(super) async fn decode(
     manifest: &Manifest,
@@ -33,8 +33,9 @@ pub(super) async fn decode(
         return Err(Error::package("the decoder has no ports"));
     };
     let ports = Ports { input, output };
-    let latents = stepper.scale(latents, 1.0 / manifest.latent_scale).await?;
-    let latents = stepper.first(&latents).await?;
+    let latents = stepper
+        .scale(latents, 1.0 / manifest.latent_scale, 1)
+        .await?;
     let size = manifest.image;
     if let Some(tiles) = choose(manifest, decoder, input, tiling)? {
         let latents = latents.into_tensor().await?.into_f32()?;

@@ -4,7 +4,7 @@ use super::run;
 use crate::engine::{Answer, Model, Stepper, Value};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Port, PortType, Wiring};
-use crate::scheduler::ScheduledStep;
+use crate::scheduler::Evaluation;
 use crate::tensor::Tensor;
 use crate::tokenizer::Tokens;
 
@@ -26,12 +26,11 @@ pub(super) enum Answered {
 }
 
 impl Answered {
-    pub(super) fn as_answer(&self) -> Answer<'_> {
+    pub(super) fn as_answer(&self, guidance_scale: f32) -> Answer<'_> {
         match self {
-            Self::Both(both) => Answer::Both(both),
-            Self::Each(prompt, negative) => {
-                Answer::Each(prompt, negative.as_ref().unwrap_or(prompt))
-            }
+            Self::Both(both) => Answer::Both(both, guidance_scale),
+            Self::Each(prompt, Some(negative)) => Answer::Each(prompt, negative, guidance_scale),
+            Self::Each(prompt, None) => Answer::One(prompt),
         }
     }
 }
@@ -84,13 +83,13 @@ pub(super) async fn encode(
     })
 }
 
-/// Runs the denoiser on `latents` `[2, C, H, W]`, both copies equal.
+/// Runs the denoiser on `latents` `[1, C, H, W]`.
 pub(super) async fn denoise(
     manifest: &Manifest,
     denoiser: &dyn Model,
     stepper: &dyn Stepper,
     latents: &Value,
-    step: &ScheduledStep,
+    evaluation: &Evaluation,
     conditioning: &Conditioning,
 ) -> Result<Answered> {
     let component = &manifest.components.denoiser;
@@ -98,12 +97,18 @@ pub(super) async fn denoise(
         .outputs
         .first()
         .ok_or_else(|| Error::package("the denoiser has no output"))?;
-    let latents = stepper.scale(latents, step.input_scale).await?;
+    let copies = match conditioning {
+        Conditioning::Paired { .. } => 2,
+        Conditioning::Each { .. } => 1,
+    };
+    let latents = stepper
+        .scale(latents, evaluation.input_scale, copies)
+        .await?;
     match conditioning {
         Conditioning::Paired { text, mask } => {
             let inputs = vec![
                 ("latents", latents),
-                ("t", Tensor::f32(&[2], vec![step.timestep; 2])?.into()),
+                ("t", Tensor::f32(&[2], vec![evaluation.timestep; 2])?.into()),
                 ("text", text.clone()),
                 ("text_mask", mask.clone()),
             ];
@@ -113,9 +118,8 @@ pub(super) async fn denoise(
             let [sample, timestep, states] = &component.inputs[..] else {
                 return Err(Error::package("the denoiser does not have three inputs"));
             };
-            let latents = stepper.first(&latents).await?;
             let answer = |text: &Value| {
-                let inputs = time(timestep, step.timestep).map(|time| {
+                let inputs = time(timestep, evaluation.timestep).map(|time| {
                     vec![
                         (&*sample.name, latents.clone()),
                         (&*timestep.name, time.into()),

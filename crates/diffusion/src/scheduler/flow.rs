@@ -1,20 +1,18 @@
 //! Rectified flow.
 
-use super::{Schedule, ScheduledStep};
+use super::program::{Evaluation, Program, Register, Sum};
 
-pub(super) fn schedule(steps: u32) -> Schedule {
+pub(super) fn program(steps: u32) -> Program {
     let flow = FlowMatchEuler::new(steps);
-    let step = |index| ScheduledStep {
-        timestep: flow.timestep(index),
-        input_scale: 1.0,
-        keep: 1.0,
-        gain: flow.dt(index),
-        denoised: (1.0, flow.dt_to_data(index)),
+    let (x, velocity) = (Sum::of(Register::Latents), Sum::of(Register::Answer));
+    let step = |index| {
+        Evaluation::new(
+            f64::from(flow.timestep(index)),
+            x + velocity * f64::from(flow.dt(index)),
+            x + velocity * f64::from(flow.dt_to_data(index)),
+        )
     };
-    Schedule {
-        initial_scale: 1.0,
-        steps: (0..steps).map(step).collect(),
-    }
+    Program::of_single(1.0, (0..steps).map(step))
 }
 
 /// Euler integration of a rectified flow (Liu, Gong, Liu, arXiv:2209.03003) from noise at t = 1 to data at

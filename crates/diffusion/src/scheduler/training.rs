@@ -218,6 +218,12 @@ impl TrainingSchedule {
         }
     }
 
+    /// The timesteps of any spacing, rounded to whole ones.
+    pub(super) fn rounded_timesteps(&self, steps: u32) -> Vec<f64> {
+        self.whole_timesteps(steps)
+            .unwrap_or_else(|| self.linspace(steps).map(f64::round_ties_even).collect())
+    }
+
     /// Evenly from the last timestep to the first.
     pub(super) fn linspace(&self, steps: u32) -> impl Iterator<Item = f64> {
         let last = f64::from(self.num_train_timesteps - 1);

@@ -102,6 +102,7 @@ pub fn decode(pipeline: &Pipeline, latents: Vec<f32>, tile: Option<usize>) -> Re
         resume: Some(Checkpoint {
             step: pipeline.manifest().defaults.num_inference_steps,
             latents,
+            registers: Vec::new(),
         }),
         decode_tile: tile,
         ..RunOptions::default()

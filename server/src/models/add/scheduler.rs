@@ -4,7 +4,7 @@ mod options;
 
 use anyhow::{Context, bail, ensure};
 use diffusion::scheduler::sigmas::{Sigmas, Spread};
-use diffusion::scheduler::{SchedulerKind, TrainingSchedule};
+use diffusion::scheduler::{SchedulerKind, TrainingSchedule, Wanted};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,11 @@ pub(super) fn read(
     if let Some(fault) = kind.fault() {
         bail!("the settings of {class} make no schedule: {fault}");
     }
-    if kind.schedule(1).is_err() {
+    let one = Wanted {
+        steps: 1,
+        image_tokens: 1,
+    };
+    if kind.program(one).is_err() {
         bail!("the settings of {class} make no schedule");
     }
     if matches!(sampling, Sampling::InPlace { .. }) {

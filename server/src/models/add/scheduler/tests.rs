@@ -26,10 +26,7 @@ fn read_as(config: &Value, pipeline: Pipeline) -> anyhow::Result<(SchedulerKind,
 }
 
 fn training(kind: &SchedulerKind) -> &TrainingSchedule {
-    match kind {
-        SchedulerKind::Ddim(training) | SchedulerKind::EulerDiscrete(training) => training,
-        SchedulerKind::FlowMatchEuler => unreachable!(),
-    }
+    kind.diffusion().unwrap().1
 }
 
 #[test]

@@ -1,0 +1,252 @@
+//! The steps of a picture: a scheduler's program over registers on the engine's device.
+
+use super::{pause, wired};
+use crate::cancel::Cancel;
+use crate::engine::{Form, Operand, Stepper, Term, Value};
+use crate::error::{Error, ErrorKind, Result};
+use crate::noise::randn;
+use crate::scheduler::program::{Evaluation, KEPT, Program, Register, Sum};
+use crate::tensor::Tensor;
+
+/// The state between two steps: with the request, everything that the rest of the picture depends on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: u32,
+    /// Latents `[c, h, w]`, row-major.
+    pub latents: Vec<f32>,
+    /// What the scheduler keeps beside the latents, as many values each: the registers of [`Program::kept_before`] in their
+    /// order. Most schedulers keep none.
+    pub registers: Vec<Vec<f32>>,
+}
+
+/// What the steps of a picture go by.
+#[derive(Clone, Copy)]
+pub(super) struct Course<'p> {
+    pub program: &'p Program,
+    pub stepper: &'p dyn Stepper,
+    pub seed: u64,
+    pub guidance_scale: f32,
+    /// Channels, height and width of the latents.
+    pub shape: [usize; 3],
+}
+
+impl Course<'_> {
+    /// Refuses a checkpoint from which the course cannot go on.
+    pub fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
+        let steps = self.program.steps.len();
+        let step = checkpoint.step as usize;
+        if !(1..=steps).contains(&step) {
+            return invalid(format!("step {step} of {steps} is none to go on from"));
+        }
+        let wanted: usize = self.shape.iter().product();
+        let kept = self.program.kept_before(step).len();
+        let given = checkpoint.registers.len();
+        if given != kept {
+            return invalid(format!(
+                "the scheduler keeps {kept} registers beside the latents after step {step}; {given} were given"
+            ));
+        }
+        for values in [&checkpoint.latents]
+            .into_iter()
+            .chain(&checkpoint.registers)
+        {
+            if values.len() != wanted {
+                let given = values.len();
+                return invalid(format!(
+                    "{given} latents were given, the package has {wanted}"
+                ));
+            }
+            if let Some(bad) = values.iter().find(|x| !x.is_finite()) {
+                return invalid(format!("a latent is {bad}"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn upload(&self, values: Vec<f32>) -> Result<Value> {
+        let [c, h, w] = self.shape;
+        let tensor = Tensor::f32(&[1, c, h, w], values)?;
+        self.stepper.upload(tensor).await
+    }
+
+    fn noise(&self, draw: u32) -> Vec<f32> {
+        randn(self.seed, draw, self.shape.iter().product())
+    }
+}
+
+/// A picture between two steps.
+pub(super) struct Steps<'p> {
+    course: Course<'p>,
+    done: u32,
+    /// Evaluations of the steps done.
+    evaluated: u32,
+    latents: Value,
+    kept: [Option<Value>; KEPT],
+}
+
+impl<'p> Steps<'p> {
+    /// From noise, or from a checkpoint.
+    pub async fn begin(course: Course<'p>, resume: Option<Checkpoint>) -> Result<Self> {
+        let mut kept = [const { None }; KEPT];
+        let Some(checkpoint) = resume else {
+            let scale = course.program.initial_scale;
+            let start = course.noise(0).into_iter().map(|x| x * scale).collect();
+            return Ok(Self {
+                latents: course.upload(start).await?,
+                course,
+                done: 0,
+                evaluated: 0,
+                kept,
+            });
+        };
+        course.check(&checkpoint)?;
+        let step = checkpoint.step as usize;
+        let registers = course.program.kept_before(step);
+        for (register, values) in registers.into_iter().zip(checkpoint.registers) {
+            if let Some(place) = kept.get_mut(register) {
+                *place = Some(course.upload(values).await?);
+            }
+        }
+        let done = course.program.steps.iter().take(step);
+        Ok(Self {
+            latents: course.upload(checkpoint.latents).await?,
+            course,
+            done: checkpoint.step,
+            evaluated: done.map(|step| step.len() as u32).sum(),
+            kept,
+        })
+    }
+
+    /// Steps done.
+    pub fn done(&self) -> u32 {
+        self.done
+    }
+
+    /// The latents after the last step.
+    pub fn latents(&self) -> &Value {
+        &self.latents
+    }
+
+    /// Takes a step. With `picture` it gives the picture that the last answer says, as latents.
+    pub async fn step<F>(
+        &mut self,
+        denoise: F,
+        picture: bool,
+        cancel: &Cancel,
+    ) -> Result<Option<Value>>
+    where
+        F: AsyncFn(&Value, &Evaluation) -> Result<wired::Answered>,
+    {
+        let course = self.course;
+        let Some(evaluations) = course.program.steps.get(self.done as usize) else {
+            return Err(Error::engine("a step after the last one"));
+        };
+        let mut denoised = None;
+        for (index, evaluation) in evaluations.iter().enumerate() {
+            if index > 0 {
+                pause(cancel).await?;
+            }
+            let answered = denoise(&self.latents, evaluation).await?;
+            self.evaluated += 1;
+            let noise = if evaluation.draws() {
+                Some(course.upload(course.noise(self.evaluated)).await?)
+            } else {
+                None
+            };
+            let mut values = Values {
+                course,
+                latents: &self.latents,
+                answer: Operand::Answer(answered.as_answer(course.guidance_scale)),
+                noise,
+                clamped: None,
+                kept: &self.kept,
+            };
+            if let Some((sum, limit)) = &evaluation.clamped {
+                values.clamped = Some(values.sum(sum, Some(*limit)).await?);
+            }
+            if picture && index + 1 == evaluations.len() {
+                denoised = Some(values.sum(&evaluation.denoised, None).await?);
+            }
+            let next = values.sum(&evaluation.latents, None).await?;
+            let mut kept = self.kept.clone();
+            for (register, sum) in &evaluation.kept {
+                if let Some(place) = kept.get_mut(*register) {
+                    *place = Some(values.sum(sum, None).await?);
+                }
+            }
+            self.latents = next;
+            self.kept = kept;
+        }
+        self.done += 1;
+        Ok(denoised)
+    }
+
+    /// Reads back what the rest of the picture depends on.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        let read = async |value: Value| value.into_tensor().await?.into_f32();
+        let mut registers = Vec::new();
+        for register in self.course.program.kept_before(self.done as usize) {
+            let value = self.kept.get(register).cloned().flatten();
+            registers.push(read(value.ok_or_else(|| unwritten(register))?).await?);
+        }
+        Ok(Checkpoint {
+            step: self.done,
+            latents: read(self.latents.clone()).await?,
+            registers,
+        })
+    }
+}
+
+fn unwritten(register: usize) -> Error {
+    Error::engine(format!(
+        "the scheduler reads register {register} before it is written"
+    ))
+}
+
+/// The registers while an evaluation's sums are written.
+struct Values<'v> {
+    course: Course<'v>,
+    latents: &'v Value,
+    answer: Operand<'v>,
+    noise: Option<Value>,
+    clamped: Option<Value>,
+    kept: &'v [Option<Value>; KEPT],
+}
+
+impl Values<'_> {
+    fn operand(&self, register: Register) -> Result<Operand<'_>> {
+        let value = match register {
+            Register::Latents => Some(self.latents),
+            Register::Answer => return Ok(self.answer),
+            Register::Noise => self.noise.as_ref(),
+            Register::Clamped => self.clamped.as_ref(),
+            Register::Kept(index) => {
+                let value = self.kept.get(index).and_then(Option::as_ref);
+                return value.map(Operand::Value).ok_or_else(|| unwritten(index));
+            }
+        };
+        value
+            .map(Operand::Value)
+            .ok_or_else(|| Error::engine(format!("the scheduler reads {register:?} of nothing")))
+    }
+
+    async fn sum(&self, sum: &Sum, limit: Option<f64>) -> Result<Value> {
+        let mut terms: Vec<Term<'_>> = sum
+            .terms()
+            .map(|(register, share)| Ok((share as f32, self.operand(register)?)))
+            .collect::<Result<_>>()?;
+        if terms.is_empty() {
+            terms.push((0.0, Operand::Value(self.latents)));
+        }
+        if let ([(1.0, Operand::Value(value))], None) = (&terms[..], limit) {
+            return Ok((*value).clone());
+        }
+        let form = Form {
+            limit: limit.map(|x| x as f32),
+            ..Form::default()
+        };
+        self.course.stepper.linear(&terms, form).await
+    }
+}

@@ -1,0 +1,180 @@
+//! Samplers of diffusion models, by their formulas; each has the shares that diffusers' class of the same name has.
+
+mod consistency;
+mod ddim;
+mod ddpm;
+mod dpm;
+mod euler;
+mod flow;
+mod heun;
+mod lambda;
+mod lms;
+mod pndm;
+mod scm;
+mod unipc;
+
+use protocol::RequestError;
+use serde::{Deserialize, Serialize};
+
+use super::program::{Program, Register, Sum};
+use super::training::{Prediction, TrainingSchedule};
+pub use ddpm::Variance;
+pub use dpm::{Algorithm, Dpm, Solver};
+pub use flow::{Flow, Shift};
+pub use unipc::{UniPc, Weight};
+
+/// A sampler with its own settings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampler {
+    /// Euler steps in σ (Karras et al., arXiv:2206.00364, algorithm 2 without churn).
+    Euler,
+    /// Euler steps to a lower level of noise, and noise back up to the next one (k-diffusion's `euler_ancestral`).
+    EulerAncestral,
+    /// Denoising diffusion probabilistic models (Ho, Jain, Abbeel, arXiv:2006.11239).
+    Ddpm(Variance),
+    /// Pseudo linear multistep (Liu et al., arXiv:2202.09778), without Runge-Kutta steps first.
+    Pndm,
+    /// Linear multistep of order 4 in σ (k-diffusion's `lms`).
+    Lms,
+    /// Second order steps in σ (Karras et al., arXiv:2206.00364, algorithm 1 without churn).
+    Heun,
+    /// DPM-Solver++ (Lu et al., arXiv:2211.01095), over several steps.
+    DpmMultistep(Dpm),
+    /// A predictor and its correction, see [`UniPc`].
+    UniPc(UniPc),
+    /// Denoising diffusion implicit models (Song, Meng, Ermon, arXiv:2010.02502) with this share of DDPM's noise.
+    Ddim {
+        /// η, from 0 to 1.
+        eta: f64,
+    },
+    /// Latent consistency models (Luo et al., arXiv:2310.04378).
+    Lcm {
+        /// Steps of the distillation, of which a picture takes some.
+        original_inference_steps: u32,
+        /// How fast the boundary condition is left.
+        timestep_scaling: f64,
+    },
+    /// Trajectory consistency (Zheng et al., arXiv:2402.19159).
+    Tcd {
+        /// Steps of the distillation, of which a picture takes some.
+        original_inference_steps: u32,
+        /// How much noise is added anew, from 0 to 1.
+        eta: f64,
+    },
+}
+
+/// A sampler of models that learned a flow or a consistency of their own, without β.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowSampler {
+    /// Euler steps.
+    Euler(Flow),
+    /// To the picture, and noise back up to the next level.
+    Stochastic(Flow),
+    /// Second order steps.
+    Heun(Flow),
+    /// Trigonometric consistency (Lu & Song, arXiv:2410.11081); the latents have the deviation `sigma_data`.
+    Scm {
+        /// Deviation of latents and noise.
+        sigma_data: f64,
+    },
+}
+
+impl FlowSampler {
+    /// The program of a picture in `steps` steps.
+    pub fn program(&self, steps: u32) -> Program {
+        let steps = steps.max(1);
+        match self {
+            Self::Euler(flow) => flow::euler(flow, false, steps),
+            Self::Stochastic(flow) => flow::euler(flow, true, steps),
+            Self::Heun(flow) => flow::heun(flow, steps),
+            Self::Scm { sigma_data } => scm::program(*sigma_data, steps),
+        }
+    }
+}
+
+impl Sampler {
+    /// The program of a picture in `steps` steps.
+    ///
+    /// # Errors
+    /// [`RequestError::OutOfRange`] when the training had fewer steps.
+    pub fn program(
+        &self,
+        training: &TrainingSchedule,
+        steps: u32,
+    ) -> Result<Program, RequestError> {
+        let steps = steps.max(1);
+        let training = training.checked(steps)?;
+        let distilled = |original: u32| {
+            let most = original.min(training.num_train_timesteps);
+            if (1..=most).contains(&steps) && original <= training.num_train_timesteps {
+                return Ok(original);
+            }
+            Err(RequestError::OutOfRange {
+                field: "num_inference_steps",
+                value: steps.to_string(),
+                min: "1".to_owned(),
+                max: most.to_string(),
+            })
+        };
+        Ok(match *self {
+            Self::Euler => euler::program(training, false, steps),
+            Self::EulerAncestral => euler::program(training, true, steps),
+            Self::Ddpm(variance) => ddpm::program(training, variance, steps),
+            Self::Pndm => pndm::program(training, steps),
+            Self::Lms => lms::program(training, steps),
+            Self::Heun => heun::program(training, steps),
+            Self::DpmMultistep(dpm) => dpm::program(training, dpm, steps),
+            Self::UniPc(solver) => unipc::program(training, solver, steps),
+            Self::Ddim { eta } => ddim::program(training, eta, steps),
+            Self::Lcm {
+                original_inference_steps,
+                timestep_scaling,
+            } => {
+                let original = distilled(original_inference_steps)?;
+                consistency::lcm(training, original, timestep_scaling, steps)
+            }
+            Self::Tcd {
+                original_inference_steps,
+                eta,
+            } => consistency::tcd(training, distilled(original_inference_steps)?, eta, steps),
+        })
+    }
+}
+
+const LATENTS: Register = Register::Latents;
+const ANSWER: Register = Register::Answer;
+
+/// The picture that an answer says, where the latents are `√ᾱ x₀ + √(1-ᾱ) ε`.
+fn picture_of_alpha(training: &TrainingSchedule, alpha: f64) -> Sum {
+    let (x, m) = (Sum::of(LATENTS), Sum::of(ANSWER));
+    let (signal, noise) = (alpha.sqrt(), (1.0 - alpha).sqrt());
+    match training.prediction_type {
+        Prediction::Epsilon => (x - m * noise) / signal,
+        Prediction::VPrediction => x * signal - m * noise,
+        Prediction::Sample => m,
+    }
+}
+
+/// The noise that an answer says, where the latents are `√ᾱ x₀ + √(1-ᾱ) ε`.
+fn noise_of_alpha(training: &TrainingSchedule, alpha: f64) -> Sum {
+    let (x, m) = (Sum::of(LATENTS), Sum::of(ANSWER));
+    let (signal, noise) = (alpha.sqrt(), (1.0 - alpha).sqrt());
+    match training.prediction_type {
+        Prediction::Epsilon => m,
+        Prediction::VPrediction => m * signal + x * noise,
+        Prediction::Sample => (x - m * signal) / noise,
+    }
+}
+
+/// The picture that an answer says, where the latents are `x₀ + σ ε`.
+fn picture_of_sigma(training: &TrainingSchedule, sigma: f64) -> Sum {
+    let (x, m) = (Sum::of(LATENTS), Sum::of(ANSWER));
+    let whole = sigma * sigma + 1.0;
+    match training.prediction_type {
+        Prediction::Epsilon => x - m * sigma,
+        Prediction::VPrediction => x / whole - m * (sigma / whole.sqrt()),
+        Prediction::Sample => m,
+    }
+}

@@ -1,0 +1,44 @@
+//! Ancestral steps of the training's own process.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::program::{Evaluation, Program, Register, Sum};
+use super::super::training::TrainingSchedule;
+use super::{LATENTS, picture_of_alpha};
+
+/// Least variance.
+const LEAST: f64 = 1e-20;
+
+/// How much noise a step adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variance {
+    /// That of the posterior where the data are one point.
+    FixedSmall,
+    /// β.
+    FixedLarge,
+}
+
+pub(super) fn program(training: &TrainingSchedule, variance: Variance, steps: u32) -> Program {
+    let alphas = training.alphas_cumprod();
+    let timesteps = training.rounded_timesteps(steps);
+    let evaluation = |(index, &timestep): (usize, &f64)| {
+        let bar = alphas[timestep as usize];
+        let before = timesteps
+            .get(index + 1)
+            .map_or(1.0, |&next| alphas[next as usize]);
+        let alpha = bar / before;
+        let beta = 1.0 - alpha;
+        let picture = picture_of_alpha(training, bar);
+        let mean = picture * (before.sqrt() * beta / (1.0 - bar))
+            + Sum::of(LATENTS) * (alpha.sqrt() * (1.0 - before) / (1.0 - bar));
+        let variance = match variance {
+            Variance::FixedSmall => ((1.0 - before) / (1.0 - bar) * beta).max(LEAST),
+            Variance::FixedLarge => beta,
+        };
+        let drawn = if timestep > 0.0 { variance.sqrt() } else { 0.0 };
+        let latents = mean + Sum::of(Register::Noise) * drawn;
+        Evaluation::new(timestep, latents, picture)
+    };
+    Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
+}

@@ -1,0 +1,35 @@
+//! Second order steps in σ, two evaluations each but the last: register 0 is the first derivative, 1 the sample before it.
+
+use super::super::levels::{Levels, levels};
+use super::super::program::{Evaluation, Program, Register, Sum};
+use super::super::training::TrainingSchedule;
+use super::{LATENTS, picture_of_sigma};
+
+pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
+    let Levels {
+        timesteps,
+        sigmas,
+        initial_scale,
+    } = levels(training, steps);
+    let scale = |sigma: f64| 1.0 / (sigma * sigma + 1.0).sqrt();
+    let x = Sum::of(LATENTS);
+    let step = |(index, &timestep): (usize, &f64)| {
+        let (sigma, next) = (sigmas[index], sigmas[index + 1]);
+        let to = next - sigma;
+        let picture = picture_of_sigma(training, sigma);
+        let derivative = (x - picture) / sigma;
+        let first = Evaluation::new(timestep, x + derivative * to, picture).scaled(scale(sigma));
+        let Some(&timestep) = timesteps.get(index + 1) else {
+            return vec![first];
+        };
+        let picture = picture_of_sigma(training, next);
+        let mean = (Sum::of(Register::Kept(0)) + (x - picture) / next) / 2.0;
+        let latents = Sum::of(Register::Kept(1)) + mean * to;
+        let second = Evaluation::new(timestep, latents, picture).scaled(scale(next));
+        vec![first.keeping(vec![(0, derivative), (1, x)]), second]
+    };
+    Program {
+        initial_scale: initial_scale as f32,
+        steps: timesteps.iter().enumerate().map(step).collect(),
+    }
+}
