@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::images::UploadLimits;
+use crate::images::{StorageLimits, UploadLimits};
 
 pub use catalog::{CatalogConfig, HubConfig};
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
@@ -24,8 +24,8 @@ pub use models::{
     AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
 };
 pub use pictures::{
-    ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig, ReportedConfig,
-    ReportsCommand, ReportsConfig, StateFilter, TakedownConfig, TargetConfig,
+    BudgetConfig, ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig,
+    ReportedConfig, ReportsCommand, ReportsConfig, StateFilter, TakedownConfig, TargetConfig,
 };
 pub use serving::ServingConfig;
 pub use telemetry::TelemetryConfig;
@@ -151,6 +151,10 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_UPLOAD_MEBIBYTES_PER_DAY", default_value_t = NonZeroU32::new(256).unwrap_or(NonZeroU32::MIN))]
     pub upload_mebibytes_per_day: NonZeroU32,
 
+    /// Mebibytes that may be stored within a day for all clients; default: no limit.
+    #[arg(long, env = "DEMO_HUB_STORED_MEBIBYTES_PER_DAY")]
+    pub stored_mebibytes_per_day: Option<NonZeroU32>,
+
     /// Seconds that the job in hand and open requests get to finish when the server is asked to stop.
     #[arg(long, env = "DEMO_HUB_SHUTDOWN_GRACE_SECONDS", default_value_t = 10)]
     pub shutdown_grace_seconds: u64,
@@ -162,6 +166,10 @@ pub struct ServeConfig {
     /// How long pictures stay that nobody saved.
     #[command(flatten)]
     pub expiry: ExpiryConfig,
+
+    /// What may be stored in all.
+    #[command(flatten)]
+    pub budget: BudgetConfig,
 
     /// The queue.
     #[command(flatten)]
@@ -329,6 +337,11 @@ impl ServeConfig {
             per_hour: self.uploads_per_hour,
             mebibytes_per_day: self.upload_mebibytes_per_day,
         }
+    }
+
+    /// How much may be stored for all clients.
+    pub fn storage_limits(&self) -> StorageLimits {
+        StorageLimits::of_mebibytes(self.budget.stored_mebibytes, self.stored_mebibytes_per_day)
     }
 
     /// How long presigned URLs are valid.

@@ -1,6 +1,7 @@
 //! Pictures: presigned upload, commit, records, gallery. Everything lives in the store; there is no database.
 
 mod announcement;
+mod budget;
 pub mod command;
 mod commit;
 mod export;
@@ -31,6 +32,7 @@ use tokio::sync::Semaphore;
 use crate::catalog::Catalog;
 use crate::storage::Store;
 
+pub use budget::StorageLimits;
 pub use export::{Entry, Room};
 pub use gallery::{DEFAULT_PAGE, MAX_PAGE};
 pub use id::ImageId;
@@ -40,6 +42,7 @@ pub use quota::UploadLimits;
 pub use served::Access;
 pub use sweep::{PENDING_LIFETIME, SweepError, SweepOptions, Swept};
 
+use budget::Holdings;
 use commit::Flights;
 use quota::UploadQuota;
 use sweep::LastSweep;
@@ -63,6 +66,7 @@ pub struct Images {
     catalog: Arc<Catalog>,
     expiry: Duration,
     quota: Option<Arc<UploadQuota>>,
+    holdings: Arc<Holdings>,
     expiries: Expiries,
     decoders: Arc<Semaphore>,
     flights: Flights,
@@ -77,6 +81,7 @@ impl Images {
             catalog,
             expiry,
             quota: None,
+            holdings: Arc::default(),
             expiries: Expiries::default(),
             decoders: Arc::new(Semaphore::new(DECODERS)),
             flights: Flights::default(),
@@ -95,6 +100,13 @@ impl Images {
     #[must_use]
     pub fn with_limits(mut self, limits: UploadLimits) -> Self {
         self.quota = Some(Arc::new(UploadQuota::new(limits)));
+        self
+    }
+
+    /// Limits what is stored for all clients.
+    #[must_use]
+    pub fn with_storage_limits(mut self, limits: StorageLimits) -> Self {
+        self.holdings = Arc::new(Holdings::new(limits));
         self
     }
 

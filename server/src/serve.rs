@@ -80,6 +80,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let storage_origin = store.public_origin().to_owned();
     let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())
         .with_limits(config.upload_limits())
+        .with_storage_limits(config.storage_limits())
         .with_expiries(config.expiry.expiries());
     housekeeping(images.clone(), stop.clone());
 
@@ -325,6 +326,7 @@ fn housekeeping(images: Images, stop: CancellationToken) {
         if let Err(error) = images.store().support().await {
             tracing::warn!(%error, "what the picture store enforces is not known yet");
         }
+        count(&images).await;
         let options = SweepOptions {
             full: false,
             ..SweepOptions::older_than(PENDING_LIFETIME)
@@ -343,6 +345,13 @@ fn housekeeping(images: Images, stop: CancellationToken) {
                     tracing::warn!(%problem, "sweeping the picture store");
                 }
             }
+            count(&images).await;
         }
     }));
+}
+
+async fn count(images: &Images) {
+    if let Err(problem) = images.count_stored().await {
+        tracing::warn!(%problem, "what is stored was not counted");
+    }
 }

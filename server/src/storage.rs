@@ -153,6 +153,8 @@ pub struct Listed {
     pub key: String,
     /// Milliseconds since the Unix epoch; 0 where the store does not say.
     pub modified_at: u64,
+    /// Length; 0 where the store does not say.
+    pub bytes: u64,
 }
 
 /// What a reader of an object is told of it.
@@ -378,6 +380,7 @@ impl Store {
             Some(Listed {
                 key: object.key?,
                 modified_at: modified.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0),
+                bytes: object.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
             })
         });
         Ok((listed.collect(), more))

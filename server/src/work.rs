@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::config::WorkerConfig;
-use crate::images::Images;
+use crate::images::{Images, StorageLimits};
 use crate::jobs::worker::{RendererFactory, Worker, WorkerOptions};
 use crate::jobs::{NatsQueue, Queue, Role};
 use crate::render::{LocalOptions, LocalRenderer, hosted, lanes};
@@ -42,7 +42,11 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     let lanes = lanes::of(&catalog, &config.local(), &endpoints);
     anyhow::ensure!(!lanes.is_empty(), "no model fits this worker's memory");
     let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY)
-        .with_expiries(config.expiry.expiries());
+        .with_expiries(config.expiry.expiries())
+        .with_storage_limits(StorageLimits::of_mebibytes(
+            config.budget.stored_mebibytes,
+            None,
+        ));
     let queue = tokio::select! {
         queue = NatsQueue::connect(nats, Role::Worker) => queue?,
         () = stop.cancelled() => return Ok(()),

@@ -174,7 +174,7 @@ impl ProblemCode {
     }
 }
 
-/// A limit of what one client may have.
+/// A limit that was reached: of what one client, one address, or all of them may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -191,15 +191,45 @@ pub enum LimitName {
     PicturesPerDay,
     /// Pictures that were accepted today for the endpoint that runs the model.
     EndpointPicturesPerDay,
+    /// Places of the queue, for all clients.
+    QueueCapacity,
     /// Uploads of the client in the last hour.
     UploadsPerHour,
+    /// Those of all clients of its address.
+    UploadsPerHourOfAddress,
     /// Bytes that the client uploaded in the last day.
     BytesPerDay,
-    /// Bytes that all clients uploaded in the last day.
+    /// Those of all clients of its address.
+    BytesPerDayOfAddress,
+    /// Bytes that were stored for all clients in the last day.
     BytesPerDayOfAll,
+    /// Bytes that are stored for all clients, whenever they came.
+    BytesInAll,
+    /// Attempts of the client in the last hour to save an upload.
+    CommitsPerHour,
+    /// Those of all clients of its address.
+    CommitsPerHourOfAddress,
+    /// Reports of the client in the last hour.
+    ReportsPerHour,
+    /// Those of all clients of its address.
+    ReportsPerHourOfAddress,
+    /// Reports that wait for the operator.
+    OpenReports,
+    /// Exports of the client that are being sent.
+    ExportsAtOnce,
+    /// Those of all clients of its address.
+    ExportsAtOnceOfAddress,
     /// One that this version does not know.
     #[serde(other)]
     Other,
+}
+
+impl LimitName {
+    /// The name as it is written in JSON.
+    pub fn name(self) -> String {
+        let json = serde_json::to_value(self).unwrap_or_default();
+        json.as_str().unwrap_or_default().to_owned()
+    }
 }
 
 /// Body of every error answer, `application/problem+json`.

@@ -8,6 +8,8 @@ use protocol::{Problem, ProblemCode};
 use utoipa::IntoResponses;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
+use crate::telemetry::access::Refused;
+
 /// A problem as a response.
 #[derive(Clone, Debug)]
 pub struct ApiError(pub Problem);
@@ -48,6 +50,9 @@ impl IntoResponse for ApiError {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limit) = problem.limit {
+            response.extensions_mut().insert(Refused(limit));
         }
         response
     }

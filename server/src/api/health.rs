@@ -35,7 +35,7 @@ pub struct Readiness {
     status: Status,
     /// Pictures can be read.
     storage: bool,
-    /// Pictures can be stored: not so on a full disk.
+    /// Pictures can be stored: not so on a full disk, or where all have what all may have.
     storing: bool,
     /// Jobs are taken.
     queue: bool,
@@ -109,6 +109,7 @@ async fn look(hub: &Hub) -> Readiness {
         }
         let storage = matches!(storage, Ok(Ok(())));
         let storing = storage
+            && !hub.images.is_full()
             && tokio::time::timeout(STORE_TIMEOUT, store.can_store())
                 .await
                 .unwrap_or(false);

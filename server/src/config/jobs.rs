@@ -6,7 +6,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use onnx_gpu::AdapterChoice;
 
-use super::{ExpiryConfig, Placeholder, RendererChoice, S3Config, TelemetryConfig, is_placeholder};
+use super::{
+    BudgetConfig, ExpiryConfig, Placeholder, RendererChoice, S3Config, TelemetryConfig,
+    is_placeholder,
+};
 use crate::jobs::{NatsOptions, Patience};
 use crate::render::LocalOptions;
 
@@ -119,6 +122,10 @@ pub struct WorkerConfig {
     /// How long pictures stay that nobody saved.
     #[command(flatten)]
     pub expiry: ExpiryConfig,
+
+    /// What may be stored in all.
+    #[command(flatten)]
+    pub budget: BudgetConfig,
 
     /// The picture store; `--s3-bucket` is needed here.
     #[command(flatten)]

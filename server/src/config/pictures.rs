@@ -1,5 +1,6 @@
 //! Options of pictures: how long they stay, and what the operator does with them.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,15 @@ impl ExpiryConfig {
             ownerless: hours(self.ownerless_hours),
         }
     }
+}
+
+/// What may be stored for all clients.
+#[derive(Args, Clone, Debug)]
+pub struct BudgetConfig {
+    /// Mebibytes of pictures that are stored for all clients; the same for every server and worker of a hub. Default: as
+    /// many as the store takes.
+    #[arg(long, env = "DEMO_HUB_STORED_MEBIBYTES")]
+    pub stored_mebibytes: Option<NonZeroU32>,
 }
 
 /// Which store an operator's command works on.

@@ -105,7 +105,7 @@ impl Images {
             height: picture.height(),
             created_at: id.created_at(),
             recipe: pending.recipe,
-            thumbnail: Some(self.store_thumbnail(&pending.sha256, picture).await?),
+            thumbnail: Some(self.store_thumbnail(id, &pending.sha256, picture).await?),
             sha256: pending.sha256,
             owner: pending.keeping.owner,
             expires_at,
@@ -126,6 +126,7 @@ impl Images {
         if let Err(error) = self.forget_upload(id).await {
             tracing::warn!(%id, %error, "what is left of a finished upload stays for the next sweep");
         }
+        self.holdings.settled(id);
         metrics::stored(source.place(), stored.bytes);
         tracing::info!(%id, sha256 = stored.sha256, bytes = stored.bytes, "picture saved");
         Ok(stored.seen_by(asking))
@@ -163,13 +164,13 @@ impl Images {
                 .with_hint("Send them to the presigned URL first; if it expired, announce the upload again."));
             }
             Err(error @ StorageError::TooLarge { .. }) => {
-                self.store.delete(&key).await?;
+                self.delete_bytes(&key).await?;
                 return Err(error.into());
             }
             Err(error) => return Err(error.into()),
         };
         if sha256_hex(&bytes) != pending.sha256 {
-            self.store.delete(&key).await?;
+            self.delete_bytes(&key).await?;
             return Err(mismatch(
                 "the stored bytes do not have the announced SHA-256",
             ));
@@ -192,7 +193,7 @@ impl Images {
                 };
                 self.write_pending(id, &refused).await?;
                 if pending.staged || !error.depends_on_announcement() {
-                    self.store.delete(&key).await?;
+                    self.delete_bytes(&key).await?;
                 }
                 return Err(mismatch(why));
             }
@@ -207,11 +208,13 @@ impl Images {
 
     async fn store_thumbnail(
         &self,
+        id: &ImageId,
         sha256: &str,
         picture: DynamicImage,
     ) -> Result<Thumbnail, Problem> {
         let encoded = self.compute(move || thumbnail::encode(&picture)).await?;
         let encoded = encoded.map_err(internal)?;
+        self.holdings.grows(id, encoded.webp.len() as u64);
         let key = keys::thumbnail(sha256);
         self.store.put(&key, encoded.webp, THUMBNAIL_MIME).await?;
         Ok(Thumbnail {

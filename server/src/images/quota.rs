@@ -1,15 +1,16 @@
 //! How much a client may upload.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use protocol::{Problem, ProblemCode};
+use protocol::{LimitName, Problem, ProblemCode};
 
 use super::owner::{Client, OwnerId};
+use crate::limits::Network;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -19,8 +20,34 @@ const COMMITS_PER_UPLOAD: u32 = 2;
 const REPORTS_PER_HOUR: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 /// People behind one address.
 const OWNERS_PER_ADDRESS: u32 = 4;
-/// Network prefix that one IPv6 subscriber has (RFC 6177).
-const IPV6_PREFIX_BITS: u32 = 64;
+
+/// What is counted, as a refusal says it, and its limits' names.
+struct Counted {
+    what: &'static str,
+    of_owner: LimitName,
+    of_address: LimitName,
+}
+
+const UPLOADS: Counted = Counted {
+    what: "uploads in the last hour",
+    of_owner: LimitName::UploadsPerHour,
+    of_address: LimitName::UploadsPerHourOfAddress,
+};
+const BYTES: Counted = Counted {
+    what: "bytes in the last day",
+    of_owner: LimitName::BytesPerDay,
+    of_address: LimitName::BytesPerDayOfAddress,
+};
+const COMMITS: Counted = Counted {
+    what: "commits in the last hour",
+    of_owner: LimitName::CommitsPerHour,
+    of_address: LimitName::CommitsPerHourOfAddress,
+};
+const REPORTS: Counted = Counted {
+    what: "reports in the last hour",
+    of_owner: LimitName::ReportsPerHour,
+    of_address: LimitName::ReportsPerHourOfAddress,
+};
 
 /// Limits of one owner; an address has four times as much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,38 +60,52 @@ pub struct UploadLimits {
 
 /// What clients have used, in this process.
 pub struct UploadQuota {
-    owners: Meter<OwnerId>,
-    addresses: Meter<IpAddr>,
-    commits: Counts,
-    reports: Counts,
+    uploads: Meter,
+    kibibytes: Meter,
+    commits: Meter,
+    reports: Meter,
 }
 
-/// Requests per hour of owners and addresses.
-struct Counts {
+/// What owners and their networks used of one thing.
+struct Meter {
+    counted: Counted,
+    period: Duration,
     owners: DefaultKeyedRateLimiter<OwnerId>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
+    networks: DefaultKeyedRateLimiter<Network>,
 }
 
-impl Counts {
-    fn new(per_hour: NonZeroU32) -> Self {
+impl Meter {
+    /// `units` in a `period` for an owner.
+    fn new(counted: Counted, units: NonZeroU32, period: Duration) -> Self {
         Self {
-            owners: limiter(per_hour, 1, HOUR),
-            addresses: limiter(per_hour, OWNERS_PER_ADDRESS, HOUR),
+            counted,
+            period,
+            owners: limiter(units, 1, period),
+            networks: limiter(units, OWNERS_PER_ADDRESS, period),
         }
     }
 
-    fn take(&self, owner: Option<&OwnerId>, address: IpAddr, what: &str) -> Result<(), Problem> {
-        let limited = |wait: Option<Duration>| limited(what, wait.unwrap_or(HOUR));
-        take(&self.addresses, &subscriber(address), NonZeroU32::MIN).map_err(limited)?;
+    fn take(
+        &self,
+        owner: Option<&OwnerId>,
+        network: Network,
+        units: NonZeroU32,
+    ) -> Result<(), Problem> {
+        let limited = |name: LimitName| {
+            move |wait: Option<Duration>| {
+                limited(self.counted.what, wait.unwrap_or(self.period)).with_limit(name)
+            }
+        };
+        take(&self.networks, &network, units).map_err(limited(self.counted.of_address))?;
         match owner {
-            Some(owner) => take(&self.owners, owner, NonZeroU32::MIN).map_err(limited),
+            Some(owner) => take(&self.owners, owner, units).map_err(limited(self.counted.of_owner)),
             None => Ok(()),
         }
     }
 
     fn forget_idle(&self) {
         forget_idle(&self.owners);
-        forget_idle(&self.addresses);
+        forget_idle(&self.networks);
     }
 }
 
@@ -87,83 +128,57 @@ fn forget_idle<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>) {
 impl UploadQuota {
     /// Nothing used yet.
     pub fn new(limits: UploadLimits) -> Self {
+        let times = |units: NonZeroU32, factor: u32| {
+            units.saturating_mul(NonZeroU32::MIN.saturating_add(factor - 1))
+        };
+        let commits = times(limits.per_hour, COMMITS_PER_UPLOAD);
+        let kibibytes = times(limits.mebibytes_per_day, 1024);
         Self {
-            owners: Meter::new(limits, 1),
-            addresses: Meter::new(limits, OWNERS_PER_ADDRESS),
-            commits: Counts::new(
-                limits
-                    .per_hour
-                    .saturating_mul(NonZeroU32::MIN.saturating_add(COMMITS_PER_UPLOAD - 1)),
-            ),
-            reports: Counts::new(REPORTS_PER_HOUR),
+            uploads: Meter::new(UPLOADS, limits.per_hour, HOUR),
+            kibibytes: Meter::new(BYTES, kibibytes, DAY),
+            commits: Meter::new(COMMITS, commits, HOUR),
+            reports: Meter::new(REPORTS, REPORTS_PER_HOUR, HOUR),
         }
     }
 
     /// Counts an attempt to commit.
     ///
     /// # Errors
-    /// [`ProblemCode::RateLimited`] with `retry_after`.
+    /// [`ProblemCode::RateLimited`] with the limit's name and `retry_after`.
     pub fn take_commit(&self, owner: &OwnerId, address: IpAddr) -> Result<(), Problem> {
         self.commits
-            .take(Some(owner), address, "commits in the last hour")
+            .take(Some(owner), address.into(), NonZeroU32::MIN)
     }
 
     /// Counts a report.
     ///
     /// # Errors
-    /// [`ProblemCode::RateLimited`] with `retry_after`.
+    /// [`ProblemCode::RateLimited`] with the limit's name and `retry_after`.
     pub fn take_report(&self, owner: Option<&OwnerId>, address: IpAddr) -> Result<(), Problem> {
         self.reports
-            .take(owner, address, "reports in the last hour")
+            .take(owner, address.into(), NonZeroU32::MIN)
             .map_err(|problem| problem.with_hint("Thank you; the operator has your other reports."))
     }
 
     /// Counts an upload of `bytes`.
     ///
     /// # Errors
-    /// [`ProblemCode::RateLimited`] with `retry_after`.
+    /// [`ProblemCode::RateLimited`] with the limit's name and `retry_after`.
     pub fn take(&self, client: &Client, bytes: u64) -> Result<(), Problem> {
-        self.addresses.take(&subscriber(client.address), bytes)?;
-        self.owners.take(&client.owner, bytes)
-    }
-
-    /// Forgets clients whose quota is whole again.
-    pub fn forget_idle(&self) {
-        self.owners.forget_idle();
-        self.addresses.forget_idle();
-        self.commits.forget_idle();
-        self.reports.forget_idle();
-    }
-}
-
-/// Uploads and bytes of each client.
-struct Meter<K: Hash + Eq + Clone> {
-    uploads: DefaultKeyedRateLimiter<K>,
-    kibibytes: DefaultKeyedRateLimiter<K>,
-}
-
-impl<K: Hash + Eq + Clone> Meter<K> {
-    fn new(limits: UploadLimits, times: u32) -> Self {
-        Self {
-            uploads: limiter(limits.per_hour, times, HOUR),
-            kibibytes: limiter(limits.mebibytes_per_day, times * 1024, DAY),
-        }
-    }
-
-    fn take(&self, key: &K, bytes: u64) -> Result<(), Problem> {
-        take(&self.uploads, key, NonZeroU32::MIN)
-            .map_err(|wait| limited("uploads in the last hour", wait.unwrap_or(HOUR)))?;
+        let (owner, network) = (Some(&client.owner), client.address.into());
+        self.uploads.take(owner, network, NonZeroU32::MIN)?;
         let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         match NonZeroU32::new(kibibytes) {
-            Some(count) => take(&self.kibibytes, key, count)
-                .map_err(|wait| limited("bytes in the last day", wait.unwrap_or(DAY))),
+            Some(units) => self.kibibytes.take(owner, network, units),
             None => Ok(()),
         }
     }
 
-    fn forget_idle(&self) {
-        forget_idle(&self.uploads);
-        forget_idle(&self.kibibytes);
+    /// Forgets clients whose quota is whole again.
+    pub fn forget_idle(&self) {
+        for meter in [&self.uploads, &self.kibibytes, &self.commits, &self.reports] {
+            meter.forget_idle();
+        }
     }
 }
 
@@ -177,17 +192,6 @@ fn take<K: Hash + Eq + Clone>(
         Ok(Ok(())) => Ok(()),
         Ok(Err(until)) => Err(Some(until.wait_time_from(limiter.clock().now()))),
         Err(_) => Err(None),
-    }
-}
-
-/// One IPv6 subscriber has a whole network.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX << (128 - IPV6_PREFIX_BITS);
-            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
-        }
-        v4 => v4,
     }
 }
 
@@ -232,6 +236,7 @@ mod tests {
         }
         let refused = quota.take(&a, 1).unwrap_err();
         assert_eq!(refused.code, ProblemCode::RateLimited);
+        assert_eq!(refused.limit, Some(LimitName::UploadsPerHour));
         assert!((1..=1201).contains(&refused.retry_after.unwrap()));
         quota.take(&b, 1).unwrap();
     }
@@ -243,6 +248,7 @@ mod tests {
         quota.take(&a, 2 << 20).unwrap();
         let refused = quota.take(&a, 1024).unwrap_err();
         assert_eq!(refused.code, ProblemCode::RateLimited);
+        assert_eq!(refused.limit, Some(LimitName::BytesPerDay));
         // 1 KiB of 2 MiB a day.
         assert!((40..=43).contains(&refused.retry_after.unwrap()));
         let larger = quota.take(&client("b", "10.0.0.2"), (2 << 20) + 1);
@@ -258,12 +264,15 @@ mod tests {
         }
         let refused = quota.take_commit(&OwnerId::of("a"), address).unwrap_err();
         assert_eq!(refused.code, ProblemCode::RateLimited);
+        assert_eq!(refused.limit, Some(LimitName::CommitsPerHour));
         // Four people behind the address; the refused attempt counts there.
         let taken = (0..24).filter(|n| {
             let owner = OwnerId::of(&format!("b{n}"));
             quota.take_commit(&owner, address).is_ok()
         });
         assert_eq!(taken.count(), 24 - 7);
+        let refused = quota.take_commit(&OwnerId::of("c"), address).unwrap_err();
+        assert_eq!(refused.limit, Some(LimitName::CommitsPerHourOfAddress));
         let elsewhere = "10.0.0.2".parse().unwrap();
         quota.take_commit(&OwnerId::of("b0"), elsewhere).unwrap();
     }
@@ -274,6 +283,8 @@ mod tests {
         let (here, there) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let taken = (0..200).filter(|_| quota.take_report(None, here).is_ok());
         assert_eq!(taken.count(), 80);
+        let refused = quota.take_report(None, here).unwrap_err();
+        assert_eq!(refused.limit, Some(LimitName::ReportsPerHourOfAddress));
         quota.take_report(None, there).unwrap();
     }
 
@@ -283,7 +294,7 @@ mod tests {
         quota.take(&client("a", "10.0.0.1"), 1).unwrap();
         std::thread::sleep(Duration::from_millis(200));
         quota.forget_idle();
-        assert!(quota.owners.uploads.is_empty() && quota.owners.kibibytes.is_empty());
+        assert!(quota.uploads.owners.is_empty() && quota.kibibytes.owners.is_empty());
     }
 
     #[test]
@@ -295,7 +306,8 @@ mod tests {
                 .unwrap();
         }
         for address in ["2001:db8::1", "2001:db8::ffff"] {
-            assert!(quota.take(&client("new", address), 1).is_err());
+            let refused = quota.take(&client("new", address), 1).unwrap_err();
+            assert_eq!(refused.limit, Some(LimitName::UploadsPerHourOfAddress));
         }
         quota.take(&client("new", "2001:db8:0:1::1"), 1).unwrap();
     }

@@ -84,6 +84,7 @@ impl Images {
             }
             self.store.delete(&key).await?;
         }
+        self.holdings.shrank();
         Ok(true)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use protocol::{MAX_REPORT_COMMENT, Problem, ProblemCode, ReportReason, ReportRequest};
+use protocol::{LimitName, MAX_REPORT_COMMENT, Problem, ProblemCode, ReportReason, ReportRequest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -109,7 +109,8 @@ impl Images {
                 "the queue of reports is full: `demo-hub reports list` shows it"
             );
             let mut problem =
-                Problem::new(ProblemCode::RateLimited, "the queue of reports is full");
+                Problem::new(ProblemCode::RateLimited, "the queue of reports is full")
+                    .with_limit(LimitName::OpenReports);
             problem.retry_after = Some(FULL_RETRY);
             return Err(problem);
         }

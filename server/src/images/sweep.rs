@@ -23,6 +23,7 @@ use std::time::Duration;
 use protocol::Problem;
 
 use self::inventory::Inventory;
+pub use self::pages::Pages;
 use super::references::{REMOVAL_LIFETIME, now};
 use super::{Images, keys};
 use crate::storage::PROBE_PREFIX;

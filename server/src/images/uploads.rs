@@ -47,7 +47,7 @@ impl Images {
     ///
     /// # Errors
     /// A problem that names what is wrong with the request; [`ProblemCode::RateLimited`];
-    /// [`ProblemCode::ImageRefused`]; [`ProblemCode::StorageUnavailable`].
+    /// [`ProblemCode::ImageRefused`]; [`ProblemCode::StorageFull`]; [`ProblemCode::StorageUnavailable`].
     pub async fn announce(
         &self,
         request: UploadRequest,
@@ -82,6 +82,9 @@ impl Images {
         let announced = self
             .announce_referred(&id, request, keeping, audience)
             .await;
+        if announced.is_err() {
+            self.holdings.forget(&id);
+        }
         if announced.is_err() && self.load(&id).await?.is_none() {
             self.store.delete(&keys::reference(&sha256, &id)).await?;
         }
@@ -98,6 +101,10 @@ impl Images {
     ) -> Result<UploadTicket, Problem> {
         let support = self.store.support().await?;
         let already_stored = self.keep_if_sound(&request).await?;
+        if !already_stored {
+            let valid = self.expiry;
+            self.take_room(id, request.bytes, audience, valid).await?;
+        }
         let staged = !support.direct() && !already_stored;
         let key = if staged {
             keys::incoming(id)
@@ -169,16 +176,23 @@ impl Images {
             Ok(bytes) => bytes,
             Err(StorageError::NotFound(_)) => return Ok(false),
             Err(StorageError::TooLarge { .. }) => {
-                self.store.delete(&key).await?;
+                self.delete_bytes(&key).await?;
                 return Ok(false);
             }
             Err(error) => return Err(error.into()),
         };
         if sha256_hex(&bytes) != request.sha256 {
-            self.store.delete(&key).await?;
+            self.delete_bytes(&key).await?;
             return Ok(false);
         }
         check_length(bytes.len() as u64, request.bytes)?;
         Ok(true)
+    }
+
+    /// Deletes bytes that can never become a picture.
+    pub(super) async fn delete_bytes(&self, key: &str) -> Result<(), StorageError> {
+        self.store.delete(key).await?;
+        self.holdings.shrank();
+        Ok(())
     }
 }

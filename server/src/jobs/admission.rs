@@ -184,5 +184,6 @@ mod tests {
         }
         .problem(3);
         assert_eq!(full.code, ProblemCode::QueueFull);
+        assert_eq!(full.limit, Some(LimitName::QueueCapacity));
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use diffusion::Cancel;
 use futures::stream::BoxStream;
 use protocol::{
-    GenerationRequest, ImageRef, JobCreated, JobPreview, JobView, Problem, ProblemCode, Progress,
-    Resume,
+    GenerationRequest, ImageRef, JobCreated, JobPreview, JobView, LimitName, Problem, ProblemCode,
+    Progress, Resume,
 };
 use serde::{Deserialize, Serialize};
 
@@ -335,7 +335,8 @@ pub(super) fn queue_full(jobs: usize, retry_after: u32) -> Problem {
         ProblemCode::QueueFull,
         format!("{jobs} pictures are waiting or being made already"),
     )
-    .with_hint("Try again in a moment, or make the picture in your browser.");
+    .with_hint("Try again in a moment, or make the picture in your browser.")
+    .with_limit(LimitName::QueueCapacity);
     problem.retry_after = Some(retry_after);
     problem
 }

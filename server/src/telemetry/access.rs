@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use metrics::{counter, gauge, histogram};
+use protocol::LimitName;
 use tracing::Span;
 
 use super::metrics::names;
@@ -19,6 +20,10 @@ use super::metrics::names;
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// Label of what no route matches: files of the client, and addresses that do not exist.
 const OTHER: &str = "(file)";
+
+/// The limit that a response refuses for, as an extension of it.
+#[derive(Clone, Copy)]
+pub struct Refused(pub LimitName);
 
 /// Middleware: measures the request and logs it once the response's body has ended or was given up.
 pub async fn record(request: Request, next: Next) -> Response {
@@ -88,8 +93,10 @@ impl Line {
         }
         histogram!(names::HTTP_SECONDS, "method" => self.method, "route" => self.route.clone())
             .record(self.begun.elapsed().as_secs_f64());
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            counter!(names::REFUSED, "route" => self.route.clone()).increment(1);
+        let limit = response.extensions().get::<Refused>();
+        if status == StatusCode::TOO_MANY_REQUESTS || limit.is_some() {
+            let limit = limit.map_or_else(|| "other".to_owned(), |limit| limit.0.name());
+            counter!(names::REFUSED, "route" => self.route.clone(), "limit" => limit).increment(1);
         }
         self.span.record("status", status.as_u16());
     }

@@ -111,7 +111,13 @@ pub mod names {
     pub const PICTURES: &str = "demo_hub_pictures_stored_total";
     /// Their bytes.
     pub const PICTURE_BYTES: &str = "demo_hub_picture_bytes_stored_total";
-    /// Requests refused by a limit, by its problem code.
+    /// Bytes of pictures and thumbnails in the store, as this process knows it.
+    pub const STORED_BYTES: &str = "demo_hub_store_bytes";
+    /// Those that came in the last day.
+    pub const STORED_BYTES_OF_DAY: &str = "demo_hub_store_bytes_of_day";
+    /// Limits of the two, by the limit's name; absent where there is none.
+    pub const STORED_BYTES_LIMIT: &str = "demo_hub_store_bytes_limit";
+    /// Requests refused by a limit, by route and the limit's name.
     pub const REFUSED: &str = "demo_hub_requests_refused_total";
     /// Requests to other hosts by host and outcome.
     pub const UPSTREAM_REQUESTS: &str = "demo_hub_upstream_requests_total";
@@ -142,6 +148,21 @@ fn describe() {
     describe_counter!(JOB_ENDS, "Ends of attempts by outcome and problem code");
     describe_counter!(PICTURES, "Pictures stored");
     describe_counter!(PICTURE_BYTES, Unit::Bytes, "Bytes of pictures stored");
+    describe_gauge!(
+        STORED_BYTES,
+        Unit::Bytes,
+        "Bytes of pictures and thumbnails in the store"
+    );
+    describe_gauge!(
+        STORED_BYTES_OF_DAY,
+        Unit::Bytes,
+        "Of these, what came in the last day"
+    );
+    describe_gauge!(
+        STORED_BYTES_LIMIT,
+        Unit::Bytes,
+        "What may be stored, by the limit's name"
+    );
     describe_counter!(REFUSED, "Requests that a limit refused");
     describe_counter!(UPSTREAM_REQUESTS, "Requests to other hosts");
     describe_histogram!(

@@ -31,7 +31,7 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// has become of them, and costs nothing.
 ///
 /// # Errors
-/// As [`crate::limits::Limits::take`] and [`crate::jobs::Queue::submit_all`].
+/// As [`crate::images::Images::check_room`], [`crate::limits::Limits::take`] and [`crate::jobs::Queue::submit_all`].
 pub async fn submit(
     hub: &Hub,
     asking: &Asking,
@@ -44,6 +44,12 @@ pub async fn submit(
         return Ok(Vec::new());
     };
     let pictures = u32::try_from(submissions.len()).unwrap_or(u32::MAX);
+    if let Some(model) = hub.catalog.summary(&first.request.model) {
+        // Three bytes a pixel: a picture that is no smaller than it was drawn.
+        let pixels = u64::from(model.width) * u64::from(model.height);
+        let bytes = pixels.saturating_mul(3).saturating_mul(pictures.into());
+        hub.images.check_room(bytes).await?;
+    }
     let taken = hub
         .limits
         .take(asking, &first.request.model, pictures)

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use protocol::{Problem, ProblemCode};
 
 use super::answer::{ErrorBody, ErrorDetail};
+use crate::telemetry::access::Refused;
 
 /// A problem that is answered in OpenAI's form.
 #[derive(Debug)]
@@ -100,6 +101,9 @@ impl IntoResponse for OpenAiError {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.problem.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limit) = self.problem.limit {
+            response.extensions_mut().insert(Refused(limit));
         }
         response
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::{Problem, ProblemCode};
+use protocol::{LimitName, Problem, ProblemCode};
 
 use crate::images::{OwnerId, Room};
 use crate::limits::Network;
@@ -59,11 +59,13 @@ impl Exports {
     pub fn begin(&self, owner: &OwnerId, network: Network) -> Result<Running, Problem> {
         let mut now = self.0.now();
         if now.owners.contains(owner) {
-            return Err(refused("your pictures are being exported already"));
+            let detail = "your pictures are being exported already";
+            return Err(refused(detail, LimitName::ExportsAtOnce));
         }
         let running = now.networks.entry(network).or_default();
         if *running >= PER_NETWORK {
-            return Err(refused("too many exports are being sent to your network"));
+            let detail = "too many exports are being sent to your network";
+            return Err(refused(detail, LimitName::ExportsAtOnceOfAddress));
         }
         *running += 1;
         now.owners.insert(owner.clone());
@@ -94,9 +96,10 @@ impl Drop for Running {
     }
 }
 
-fn refused(detail: &str) -> Problem {
+fn refused(detail: &str, limit: LimitName) -> Problem {
     let mut problem = Problem::new(ProblemCode::RateLimited, detail)
-        .with_hint("Wait until it has arrived, or cancel it.");
+        .with_hint("Wait until it has arrived, or cancel it.")
+        .with_limit(limit);
     problem.retry_after = Some(AGAIN);
     problem
 }
@@ -114,10 +117,12 @@ mod tests {
         let first = exports.begin(&owner(0), network(1)).unwrap();
         let again = exports.begin(&owner(0), network(2)).err().unwrap();
         assert_eq!(again.code, ProblemCode::RateLimited);
+        assert_eq!(again.limit, Some(LimitName::ExportsAtOnce));
         let others: Vec<_> = (1..4)
             .map(|n| exports.begin(&owner(n), network(1)).unwrap())
             .collect();
-        assert!(exports.begin(&owner(4), network(1)).is_err());
+        let fifth = exports.begin(&owner(4), network(1)).err().unwrap();
+        assert_eq!(fifth.limit, Some(LimitName::ExportsAtOnceOfAddress));
         assert!(exports.begin(&owner(4), network(2)).is_ok());
         drop(first);
         drop(exports.begin(&owner(0), network(1)).unwrap());
