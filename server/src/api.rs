@@ -19,12 +19,12 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::Router;
 use axum::middleware;
-use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::catalog::{Cards, Catalog};
+use crate::grace::Grace;
 use crate::images::Images;
 use crate::jobs::Queue;
 use crate::limits::Limits;
@@ -61,8 +61,8 @@ pub struct Hub {
     pub client_addresses: ClientAddresses,
     /// Exports that are being sent.
     pub exports: Exports,
-    /// Cancelled when the server stops: open event streams end.
-    pub stopping: CancellationToken,
+    /// Begins when the server stops: streams of jobs' events end, what waits for a picture has this time.
+    pub stopping: Arc<Grace>,
 }
 
 impl Hub {

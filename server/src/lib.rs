@@ -4,6 +4,7 @@ pub mod api;
 pub mod catalog;
 pub mod config;
 pub mod generate;
+pub mod grace;
 pub mod images;
 pub mod jobs;
 pub mod limits;

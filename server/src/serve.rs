@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Exports, Hub};
 use crate::catalog::{Cards, Catalog};
 use crate::config::{S3Config, ServeConfig};
+use crate::grace::Grace;
 use crate::images::{Images, PENDING_LIFETIME, SweepError, SweepOptions};
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
@@ -29,7 +30,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// Time to the first, which also takes over what a hub of before left.
 const FIRST_SWEEP: Duration = Duration::from_secs(60);
 
-/// Time in which a worker whose job is not finished hands it back.
+/// Time in which a worker whose job is not finished hands it back, and who waits for it is told.
 const HANDING_BACK: Duration = Duration::from_secs(2);
 
 /// A running server.
@@ -143,7 +144,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         api_origins: config.serving.api_origins.clone(),
         client_addresses: config.serving.client_addresses(),
         exports: Exports::default(),
-        stopping: stop.clone(),
+        stopping: Arc::new(Grace::new(stop.clone(), config.grace())),
     };
     let context = SsrContext {
         data: Arc::new(PageData(hub.clone())),
@@ -182,7 +183,8 @@ impl Running {
     ///
     /// 1. No connection is accepted, event streams end, and workers take no more jobs.
     /// 2. The jobs in hand get the grace time to finish, storing included; then they go back into the queue, where the
-    ///    attempt does not count. Open requests get the same time beside them, clients that do not read a moment of it.
+    ///    attempt does not count. Open requests get the same time beside them, and then a moment in which those that
+    ///    wait for such a job are answered; clients that do not read get a moment of it.
     /// 3. The queue is closed. What waits in it stays for the next start.
     /// 4. The store ends, since until then a picture may have been on its way there.
     ///
@@ -196,7 +198,7 @@ impl Running {
         let deadline = tokio::time::Instant::now() + self.grace;
         let abort = self.web.abort_handle();
         // A client that does not take its answer is not waited for: the server leaves it after a moment.
-        let web = tokio::time::timeout_at(deadline, self.web);
+        let web = tokio::time::timeout_at(deadline + HANDING_BACK, self.web);
         let workers = tokio::time::timeout_at(deadline + HANDING_BACK, self.workers.wait());
         let (web, workers) = tokio::join!(web, workers);
         if workers.is_err() {

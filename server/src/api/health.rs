@@ -93,7 +93,7 @@ pub async fn ready(State(hub): State<Hub>, Query(required): Query<Required>) -> 
             _ => return unknown_part().into_response(),
         };
     }
-    if missing || readiness.models == 0 || hub.stopping.is_cancelled() {
+    if missing || readiness.models == 0 || hub.stopping.has_begun() {
         readiness.status = Status::NotReady;
         return (StatusCode::SERVICE_UNAVAILABLE, Json(readiness)).into_response();
     }

@@ -197,7 +197,7 @@ pub async fn events(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse().ok());
     let stream = event_stream(hub.queue.events(&id).await?, seen)
-        .take_until(hub.stopping.clone().cancelled_owned());
+        .take_until(hub.stopping.clone().begun_owned());
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

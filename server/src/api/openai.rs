@@ -3,6 +3,7 @@
 
 mod answer;
 mod error;
+mod followed;
 mod jobs;
 mod members;
 mod request;

@@ -362,6 +362,10 @@ impl Queue for EmbeddedQueue {
         models.iter().map(|model| state.depth(model)).collect()
     }
 
+    fn goes_on(&self) -> bool {
+        false
+    }
+
     async fn status(&self) -> QueueStatus {
         QueueStatus {
             reachable: self.0.journal.is_healthy(),

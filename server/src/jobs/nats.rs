@@ -225,6 +225,10 @@ impl Queue for NatsQueue {
         depths
     }
 
+    fn goes_on(&self) -> bool {
+        true
+    }
+
     async fn status(&self) -> QueueStatus {
         let reachable = self.0.connected().is_ok() && self.0.queue.get_info().await.is_ok();
         QueueStatus {

@@ -258,6 +258,9 @@ pub trait Queue: Send + Sync {
 
     /// How the queue is.
     async fn status(&self) -> QueueStatus;
+
+    /// Whether others make what waits here while this process stops.
+    fn goes_on(&self) -> bool;
 }
 
 /// Time between two signs of life of a worker.

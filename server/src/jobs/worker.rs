@@ -1,6 +1,5 @@
 //! A worker: takes one job at a time from the queue, has it made and stores the picture.
 
-mod grace;
 mod health;
 mod making;
 mod measure;
@@ -15,12 +14,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use self::grace::Grace;
 use self::health::Health;
 use self::thread::RenderThread;
 use self::turns::Turns;
 use super::queue::{Claim, HEARTBEAT, HandBack, Outcome, Queue, WorkerStatus};
 use super::redelivery::Backoff;
+use crate::grace::Grace;
 use crate::images::Images;
 use crate::render::Renderer;
 

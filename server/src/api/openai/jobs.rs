@@ -2,17 +2,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures::StreamExt;
 use futures::future::try_join_all;
 use protocol::{ImageRecord, JobStatus, JobView, Problem, ProblemCode};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use super::answer::Image;
+use super::followed::{Followed, News};
 use super::request::{Plan, ResponseFormat};
 use crate::api::Hub;
 use crate::api::jobs::submit::submit;
 use crate::api::visitor::Visitor;
 use crate::images::Keeping;
-use crate::jobs::{JobEvent, JobKey, Submission};
+use crate::jobs::{JobKey, Submission};
 
 /// Submitted jobs. Dropped before [`Self::keep`], as when the client leaves, they are cancelled: nobody else knows
 /// of them. A client that gave an `Idempotency-Key` may come back for them, so they stay.
@@ -60,59 +62,55 @@ impl Jobs {
     pub async fn wait(mut self, format: Option<ResponseFormat>) -> Result<Vec<Image>, Problem> {
         let hub = &self.hub;
         let images = try_join_all(self.ids.iter().map(|id| async move {
-            let view = finished(hub, id).await?;
-            image(hub, &view, format).await
+            let mut followed = Followed::new(hub, id).await?;
+            loop {
+                if let News::Ended(view) = followed.next().await? {
+                    return image(hub, &view, format).await;
+                }
+            }
         }))
-        .await?;
-        self.keep();
-        Ok(images)
+        .await;
+        match &images {
+            Ok(_) => self.keep(),
+            // Before the answer: a server that stops has no time after it.
+            Err(_) => self.give_up().await,
+        }
+        images
     }
 
     /// They have ended.
     pub fn keep(&mut self) {
         self.abandon = false;
     }
+
+    /// Cancels those that nobody can come back for; those that have ended stay as they are.
+    pub async fn give_up(&mut self) {
+        if let Some(Err(error)) = futures::future::OptionFuture::from(self.cancelling()).await {
+            tracing::error!(%error, "abandoned jobs were not cancelled");
+        }
+    }
+
+    /// A task of its own, which goes on when the client leaves meanwhile.
+    fn cancelling(&mut self) -> Option<JoinHandle<()>> {
+        if !std::mem::take(&mut self.abandon) {
+            return None;
+        }
+        let (queue, ids) = (self.hub.queue.clone(), std::mem::take(&mut self.ids));
+        let runtime = Handle::try_current().ok()?;
+        Some(runtime.spawn(async move {
+            for id in ids {
+                if let Err(problem) = queue.cancel(&id).await {
+                    tracing::warn!(id, %problem, "an abandoned job was not cancelled");
+                }
+            }
+        }))
+    }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if !self.abandon {
-            return;
-        }
-        let (queue, ids) = (self.hub.queue.clone(), std::mem::take(&mut self.ids));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                for id in ids {
-                    if let Err(problem) = queue.cancel(&id).await {
-                        tracing::warn!(id, %problem, "an abandoned job was not cancelled");
-                    }
-                }
-            });
-        }
+        drop(self.cancelling());
     }
-}
-
-/// The final state of a job.
-async fn finished(hub: &Hub, id: &str) -> Result<JobView, Problem> {
-    let events = hub.queue.events(id).await?;
-    let stopping = hub.stopping.clone().cancelled_owned();
-    let mut events = std::pin::pin!(events.take_until(stopping));
-    while let Some(event) = events.next().await {
-        if let JobEvent::State { view, .. } = event
-            && view.status.is_final()
-        {
-            return Ok(*view);
-        }
-    }
-    let view = hub.queue.get(id).await?;
-    if view.status.is_final() {
-        return Ok(view);
-    }
-    Err(Problem::new(
-        ProblemCode::QueueUnavailable,
-        "the server stops before the picture is finished",
-    )
-    .with_hint("Send the request again."))
 }
 
 /// The record and bytes of a completed job.

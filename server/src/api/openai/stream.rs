@@ -10,27 +10,25 @@ use protocol::{JobPreview, Problem};
 
 use super::answer::{StreamEvent, Usage};
 use super::error::OpenAiError;
+use super::followed::{Followed, News};
 use super::jobs::{self, Jobs};
 use super::request::Plan;
 use super::unix_seconds;
 use crate::api::Hub;
-use crate::jobs::{JobEvent, JobEvents};
 
 /// What one job's events become.
 struct Follower {
+    followed: Followed,
     hub: Hub,
-    events: JobEvents,
     size: String,
     partial_images: u32,
     sent: u32,
     ended: bool,
 }
 
-/// Streams the pictures of `jobs`.
+/// Streams the pictures of `jobs`. While the server stops, those that are being made are waited for.
 pub fn respond(jobs: Jobs, plan: Plan) -> Response {
-    let ended = jobs.hub.stopping.clone().cancelled_owned();
-    let events = all(jobs, plan).take_until(ended);
-    Sse::new(events)
+    Sse::new(all(jobs, plan))
         .keep_alive(KeepAlive::new().interval(crate::api::jobs::KEEP_ALIVE))
         .into_response()
 }
@@ -39,11 +37,11 @@ fn all(jobs: Jobs, plan: Plan) -> impl Stream<Item = Result<Event, Infallible>> 
     let begin = async move {
         let mut followers: Vec<BoxStream<'static, Event>> = Vec::new();
         for id in &jobs.ids {
-            match jobs.hub.queue.events(id).await {
-                Ok(events) => followers.push(
+            match Followed::new(&jobs.hub, id).await {
+                Ok(followed) => followers.push(
                     Follower {
+                        followed,
                         hub: jobs.hub.clone(),
-                        events,
                         size: plan.size(),
                         partial_images: plan.partial_images,
                         sent: 0,
@@ -54,10 +52,11 @@ fn all(jobs: Jobs, plan: Plan) -> impl Stream<Item = Result<Event, Infallible>> 
                 Err(problem) => followers.push(stream::iter(error(problem)).boxed()),
             }
         }
-        // Held until the last event, so that a client that leaves earlier ends the jobs.
+        // Held until the last event, so that a client that leaves earlier ends the jobs. Those that are not finished
+        // by then were given up.
         let last = stream::once(async move {
             let mut jobs = jobs;
-            jobs.keep();
+            jobs.give_up().await;
         })
         .filter_map(|()| async { None });
         stream::select_all(followers).chain(last)
@@ -76,16 +75,19 @@ impl Follower {
 
     async fn next(&mut self) -> Option<Event> {
         while !self.ended {
-            let event = match self.events.next().await? {
-                JobEvent::Preview(preview) => self.partial(&preview),
-                JobEvent::State { view, .. } if view.status.is_final() => {
+            let event = match self.followed.next().await {
+                Ok(News::Preview(preview)) => self.partial(&preview),
+                Ok(News::Ended(view)) => {
                     self.ended = true;
                     match jobs::picture(&self.hub, &view).await {
                         Ok((_, base64)) => self.event("image_generation.completed", base64, None),
                         Err(problem) => error(problem),
                     }
                 }
-                JobEvent::State { .. } => None,
+                Err(problem) => {
+                    self.ended = true;
+                    error(problem)
+                }
             };
             if event.is_some() {
                 return event;

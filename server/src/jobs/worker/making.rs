@@ -5,9 +5,9 @@ use std::time::Duration;
 use protocol::{JobPreview, Problem, ProblemCode, Progress};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::grace::Grace;
 use super::thread::Told;
 use super::{Made, Worker};
+use crate::grace::Grace;
 use crate::jobs::queue::{Claim, HEARTBEAT, HandBack, Outcome, WorkerStatus};
 use crate::render::{Blame, RenderError, Rendered};
 

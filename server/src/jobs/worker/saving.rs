@@ -5,8 +5,8 @@ use std::time::Duration;
 use protocol::{ImageRecord, ImageRef, Problem, ProblemCode};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::grace::Grace;
 use super::{Made, Worker};
+use crate::grace::Grace;
 use crate::images::ImageId;
 use crate::jobs::queue::{Claim, HandBack, Outcome, WorkerStatus};
 use crate::jobs::redelivery::Backoff;

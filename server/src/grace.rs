@@ -1,12 +1,12 @@
-//! The time that the job in hand has left once the worker is asked to stop.
+//! The time that what is in hand has left once the process is asked to stop.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Begins when the token is cancelled.
+/// A time that begins when the token is cancelled.
 pub struct Grace {
     stop: CancellationToken,
     time: Duration,
@@ -14,6 +14,7 @@ pub struct Grace {
 }
 
 impl Grace {
+    /// `time` from the moment that `stop` is cancelled.
     pub fn new(stop: CancellationToken, time: Duration) -> Self {
         Self {
             stop,
@@ -22,15 +23,20 @@ impl Grace {
         }
     }
 
-    /// Whether the worker was asked to stop.
+    /// Whether the process was asked to stop.
     pub fn has_begun(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Resolves when the worker is asked to stop.
+    /// Resolves when the process is asked to stop.
     pub async fn begun(&self) {
         self.stop.cancelled().await;
         self.until.get_or_init(|| Instant::now() + self.time);
+    }
+
+    /// As [`Self::begun`], of whoever outlives the borrow.
+    pub async fn begun_owned(self: Arc<Self>) {
+        self.begun().await;
     }
 
     /// Resolves when the time is up.
