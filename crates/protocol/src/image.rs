@@ -81,7 +81,7 @@ pub struct UploadRequest {
     /// Media type; only [`PNG_MIME`] is accepted.
     pub content_type: String,
     /// How the picture was made. A PNG is listed only if the recipe inside it is the same.
-    #[serde(deserialize_with = "crate::strict::read")]
+    #[serde(deserialize_with = "crate::strict::recipe")]
     pub recipe: Recipe,
     /// Keep the picture out of the gallery: only who has its permalink sees it. `visibility` says the same, and more.
     #[serde(default)]

@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use half::f16;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::generation::GenerationRequest;
@@ -25,26 +24,34 @@ pub struct JobRequest {
     pub resume: Option<Resume>,
 }
 
-/// By hand: `flatten` would accept unknown fields.
+/// By hand: `flatten` would accept unknown members, and could not say which one is wrong.
 impl<'de> Deserialize<'de> for JobRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut fields = serde_json::Map::deserialize(deserializer)?;
-        let resume = match fields.remove("resume") {
-            Some(mut value) => {
-                let registers = value.get("registers").and_then(|value| value.as_array());
-                // Not written where there are none, so the strict reader would not know them.
-                if registers.is_some_and(Vec::is_empty)
-                    && let Some(members) = value.as_object_mut()
-                {
-                    members.remove("registers");
-                }
-                strict::from_value(&value).map_err(D::Error::custom)?
-            }
-            None => None,
-        };
-        let fields = serde_json::Value::Object(fields);
-        let request = strict::from_value(&fields).map_err(D::Error::custom)?;
-        Ok(Self { request, resume })
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Body {
+            model: String,
+            prompt: String,
+            #[serde(default)]
+            negative_prompt: String,
+            seed: Option<u64>,
+            num_inference_steps: Option<u32>,
+            guidance_scale: Option<f32>,
+            #[serde(default, deserialize_with = "strict::resume")]
+            resume: Option<Resume>,
+        }
+        let body = Body::deserialize(strict::Object(deserializer))?;
+        Ok(Self {
+            request: GenerationRequest {
+                model: body.model,
+                prompt: body.prompt,
+                negative_prompt: body.negative_prompt,
+                seed: body.seed,
+                num_inference_steps: body.num_inference_steps,
+                guidance_scale: body.guidance_scale,
+            },
+            resume: body.resume,
+        })
     }
 }
 

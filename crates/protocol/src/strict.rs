@@ -1,43 +1,93 @@
 //! Strict reading where the public API takes a body; what is stored or queued is read tolerantly, so that an older
 //! version can read what a newer one wrote.
+//!
+//! The types here list the members of those that they stand for once more, and the build fails where they differ.
+//! Reading goes member by member, so that whoever reads can say which one is wrong, at any depth.
 
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 
-/// Reads a `T` and refuses members that it does not have, at any depth. `T` must write every member that it reads.
-///
-/// # Errors
-/// Those of `T`, and the path of the first unknown member.
-pub fn read<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned + Serialize,
-{
-    from_value(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
-}
+use crate::generation::GenerationRequest;
+use crate::image::Recipe;
+use crate::resume::Resume;
 
-/// As [`read`], of a value that is read already.
-///
-/// # Errors
-/// As [`read`].
-pub fn from_value<T: DeserializeOwned + Serialize>(value: &Value) -> Result<T, String> {
-    let read = T::deserialize(value).map_err(|e| e.to_string())?;
-    let known = serde_json::to_value(&read).map_err(|e| e.to_string())?;
-    match unknown_member(value, &known) {
-        Some(path) => Err(format!("unknown field `{path}`")),
-        None => Ok(read),
+/// Reads types from objects alone; they would also take a list of their members' values.
+pub struct Object<D>(pub D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Object<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
-fn unknown_member(value: &Value, known: &Value) -> Option<String> {
-    let (Value::Object(members), Value::Object(known)) = (value, known) else {
-        return None;
-    };
-    members
-        .iter()
-        .find_map(|(name, member)| match known.get(name) {
-            None => Some(name.chars().take(80).collect()),
-            Some(known) => unknown_member(member, known).map(|inner| format!("{name}.{inner}")),
-        })
+#[derive(Deserialize)]
+#[serde(remote = "GenerationRequest", deny_unknown_fields)]
+struct StrictRequest {
+    model: String,
+    prompt: String,
+    #[serde(default)]
+    negative_prompt: String,
+    #[serde(default)]
+    seed: Option<u64>,
+    #[serde(default)]
+    num_inference_steps: Option<u32>,
+    #[serde(default)]
+    guidance_scale: Option<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Recipe", deny_unknown_fields)]
+struct StrictRecipe {
+    #[serde(deserialize_with = "request")]
+    request: GenerationRequest,
+    weights_digest: String,
+    scheduler: String,
+    backend: String,
+    adapter: String,
+    place: String,
+    duration_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Resume", deny_unknown_fields)]
+struct StrictResume {
+    step: u32,
+    shape: [u32; 3],
+    latents: String,
+    #[serde(default)]
+    registers: Vec<String>,
+}
+
+fn request<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GenerationRequest, D::Error> {
+    StrictRequest::deserialize(Object(deserializer))
+}
+
+/// A recipe that has no member which is not known.
+///
+/// # Errors
+/// Those of `deserializer`.
+pub fn recipe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
+    StrictRecipe::deserialize(Object(deserializer))
+}
+
+/// As [`recipe`], of a state between two steps, or none.
+///
+/// # Errors
+/// Those of `deserializer`.
+pub fn resume<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Resume>, D::Error> {
+    struct Given(Resume);
+    impl<'de> Deserialize<'de> for Given {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            StrictResume::deserialize(Object(deserializer)).map(Self)
+        }
+    }
+    let resume = Option::<Given>::deserialize(deserializer)?;
+    Ok(resume.map(|resume| resume.0))
 }

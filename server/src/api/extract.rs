@@ -1,5 +1,7 @@
 //! Extractors whose rejections are problems.
 
+mod reading;
+
 use std::error::Error;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -13,9 +15,6 @@ use serde::de::DeserializeOwned;
 use super::MAX_BODY_BYTES;
 use super::error::ApiError;
 use crate::serving::BodyTimedOut;
-
-/// Most characters of a detail that may quote the request.
-const MAX_DETAIL: usize = 300;
 
 /// Largest body of a route, in bytes, as an extension; [`MAX_BODY_BYTES`] where there is none.
 #[derive(Clone, Copy)]
@@ -33,7 +32,7 @@ where
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let JsonBytes(bytes) = read(request).await?;
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(reading::json(&bytes)?))
     }
 }
 
@@ -62,45 +61,6 @@ pub async fn read(request: Request) -> Result<JsonBytes, Problem> {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        // `?` is a member whose name could not be read.
-        let path = match error.path().to_string() {
-            path if path == "?" => ".".to_owned(),
-            path => path,
-        };
-        let reason = error.inner().to_string();
-        let mut problem = if path == "." {
-            malformed(&reason)
-        } else {
-            malformed(&format!("{path}: {reason}"))
-        };
-        problem.field = member(&path, &reason).map(Into::into);
-        problem
-    })?;
-    json.end().map_err(|error| malformed(&error.to_string()))?;
-    Ok(value)
-}
-
-/// The member of the body that is wrong: the one in which reading stopped, or the one that serde says is missing or
-/// not known.
-fn member(path: &str, reason: &str) -> Option<String> {
-    if path != "." {
-        return Some(path.to_owned());
-    }
-    ["missing field `", "unknown field `", "duplicate field `"]
-        .iter()
-        .find_map(|start| reason.strip_prefix(start)?.split('`').next())
-        .map(|name| name.chars().take(40).collect())
-}
-
-fn malformed(reason: &str) -> Problem {
-    // It may quote the body.
-    let detail: String = reason.chars().take(MAX_DETAIL).collect();
-    Problem::new(ProblemCode::MalformedRequest, detail)
-}
-
 fn too_large() -> Problem {
     Problem::new(
         ProblemCode::BodyTooLarge,
@@ -121,7 +81,7 @@ fn unread(error: &(dyn Error + 'static)) -> Problem {
         )
         .with_hint("Send the request again.");
     }
-    malformed("the body broke off")
+    Problem::new(ProblemCode::MalformedRequest, "the body broke off")
 }
 
 fn is_due_to<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
@@ -156,11 +116,8 @@ where
 {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match axum::extract::Query::from_request_parts(parts, state).await {
-            Ok(axum::extract::Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(ApiError(malformed(&rejection.body_text()))),
-        }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(reading::query(parts.uri.query().unwrap_or_default())?))
     }
 }
 
@@ -186,29 +143,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use axum::http::HeaderValue;
-    use protocol::ReportRequest;
-
-    #[test]
-    fn the_member_that_is_wrong_is_named() {
-        for (body, field) in [
-            (r#"{"reason": "spam", "comment": 5}"#, Some("comment")),
-            (r#"{"comment": "x"}"#, Some("reason")),
-            (r#"{"reason": "spam", "n": 2}"#, Some("n")),
-            (r#"{"reason": -1}"#, Some("reason")),
-            ("{", None),
-            ("[", None),
-            (r#"{"reason": "spam"} x"#, None),
-        ] {
-            let problem = parse::<ReportRequest>(body.as_bytes()).unwrap_err();
-            assert_eq!(problem.code, ProblemCode::MalformedRequest);
-            assert_eq!(
-                problem.field.as_deref(),
-                field,
-                "{body}: {}",
-                problem.detail
-            );
-        }
-    }
 
     #[test]
     fn json_is_marked_as_such() {
