@@ -79,11 +79,15 @@ fn run() -> Result<()> {
         Command::Bench(bench::Bench::Engine(args)) => bench::engine(&workspace, &args),
         Command::Bench(bench::Bench::Jobs(args)) => bench::jobs(&workspace, &args),
         Command::Fuzz(args) => fuzz::fuzz(&workspace, &args),
-        Command::Fixtures => [
-            fixtures::ensure(&workspace)?,
-            fixtures::families(&workspace)?,
-        ]
-        .iter()
-        .try_for_each(|folder| Ok(println!("{}", folder.display()))),
+        Command::Fixtures => {
+            let folders = [
+                fixtures::ensure(&workspace)?,
+                fixtures::families(&workspace)?,
+            ];
+            for folder in folders {
+                println!("{}", folder.display());
+            }
+            Ok(())
+        }
     }
 }
