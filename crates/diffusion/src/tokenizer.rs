@@ -1,13 +1,16 @@
 //! Text to token ids.
 
+mod beside;
 mod clean;
 pub mod clip;
+mod folder;
 mod settings;
 pub mod words;
 
 use serde_json::Value;
 use tokenizers::{Encoding, PostProcessor, TruncationDirection};
 
+pub use self::folder::{Beside, Folder, from_clip_files, from_ready_file};
 pub use self::settings::{
     Blank, Cleaning, Emphasis, Keep, NegativeSettings, PadTo, Padding, Side, TextSettings,
 };

@@ -20,7 +20,11 @@ MERGES = ["a p", "ap p", "l e</w>", "app le</w>", "r e", "re d</w>", "c a", "ca 
           "i n", "in g</w>", "p h", "ph o", "t o</w>", "pho to</w>", "o f</w>", "' s</w>", "1 2", "Ã ©", "Ã ©</w>", "a n</w>"]
 PROMPTS = ["", "a photo of an apple", "Red  Apple,\n  the dog's cat!", "café CAFÉ 北京 🍎", "12 1234 x12y", "don't I'll we've",
            "<|startoftext|> apple <|endoftext|> dog", "under_score-dash...dots", "a\u0301pple e\u0301", "\t \u00a0 cat",
-           "word " * 100]
+           "word " * 100,
+           # Nothing in these is cleaned, so OpenAI's ids and those of transformers are the same.
+           "Pneumonoultramicroscopicsilicovolcanoconiosis" * 3, "AnImATed MiXeD CaSe İĞ ẞ ΣΑΣ", "日本語の猫 한국어 ภาษาไทย हिन्दी", "a\u0300\u0316\u0301pple Z\u0351\u0321algo",
+           "👩\u200d👩\u200d👧 🇩🇪 👍🏽 ❤\ufe0f", "مرحبا \u200fcat\u200e", "x² ½ ٣٤ Ⅷ ①", "soft\u00adhyphen zero\u200bwidth \u2060join", "$100 #tag @name a/b\\c ^_^ ~*~",
+           "'S 'LL ''s can't've", "\u00a0\u2003\u2028 dog\u205f\u1680cat"]
 
 # Text as phones, word processors, web pages and terminals give it.
 WRITTEN = ["a dog's bowl", "a dog\u2019s bowl", "the \u201cred\u201d apple", "\u2018the\u2019 \u201acat\u201b \u201edog\u201f \u02bc12",
@@ -55,7 +59,7 @@ def main():
     tokenizer = CLIPTokenizer.from_pretrained(out)
     cases = []
     for prompt in PROMPTS:
-        encoded = tokenizer(prompt, padding="max_length", max_length=20, truncation=True)
+        encoded = tokenizer(prompt, padding="max_length", max_length=60, truncation=True)
         cases.append({"text": prompt, "ids": encoded["input_ids"], "mask": encoded["attention_mask"]})
     (out / "tokens.json").write_text(json.dumps(cases, ensure_ascii=False))
     ids = [{"text": t, "ids": tokenizer(cleaned(t))["input_ids"]} for t in WRITTEN]

@@ -1,21 +1,16 @@
 //! The `tokenizer` folder.
 
-mod words;
-
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use diffusion::manifest::TokenizerSettings;
-use diffusion::tokenizer::words::with_words;
-use diffusion::tokenizer::{TextSettings, Tokenizer, clip};
+use diffusion::tokenizer::{
+    Beside, Folder, TextSettings, Tokenizer, clip, from_clip_files, from_ready_file,
+};
 use serde_json::Value;
 
 use super::graphs::Graphs;
 use super::json::{bytes, json};
-use words::Words;
-
-/// Classes of transformers that `vocab.json` and `merges.txt` are read for.
-const CLIP_CLASSES: [&str; 2] = ["CLIPTokenizer", "CLIPTokenizerFast"];
 
 /// A `tokenizer.json` and how it is used.
 pub(super) struct Vocabulary {
@@ -45,47 +40,31 @@ impl From<&Graphs> for Takes {
 pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
     let optional = |name: &str| {
         let path = folder.join(name);
-        path.is_file().then(|| json::<Value>(&path)).transpose()
+        let value = path.is_file().then(|| json::<Value>(&path)).transpose();
+        anyhow::Ok(value?.unwrap_or_default())
     };
-    let config = optional("tokenizer_config.json")?.unwrap_or_default();
-    let special = optional("special_tokens_map.json")?.unwrap_or_default();
-    let added = optional("added_tokens.json")?.unwrap_or_default();
-    let words = Words::read(&config, &special, &added)?;
-    let pad_token = words.named("pad_token").unwrap_or(clip::END).to_owned();
+    let beside = Beside {
+        config: optional("tokenizer_config.json")?,
+        special: optional("special_tokens_map.json")?,
+        added: optional("added_tokens.json")?,
+    };
     let ready = folder.join("tokenizer.json");
-    let (tokenizer, words) = if ready.is_file() {
-        let tokenizer = clip::cleaning(&bytes(&ready)?)?;
-        let here: Value = json(&ready)?;
-        (tokenizer, words.beside(&here))
+    let Folder {
+        json: tokenizer,
+        pad_token,
+        longest,
+        words,
+    } = if ready.is_file() {
+        from_ready_file(&bytes(&ready)?, &beside)?
     } else {
-        let class = config.get("tokenizer_class").and_then(Value::as_str);
-        ensure!(
-            class.is_none_or(|class| CLIP_CLASSES.contains(&class)),
-            "tokenizer_config.json names {class:?}; without a tokenizer.json, {} can be packed",
-            CLIP_CLASSES.join(" and ")
-        );
-        for (role, token) in [("bos_token", clip::START), ("eos_token", clip::END)] {
-            let named = words.named(role);
-            ensure!(
-                named.is_none_or(|named| named == token),
-                "{role} is {named:?}; texts of CLIP are framed by {} and {}",
-                clip::START,
-                clip::END
-            );
-        }
+        beside.require_clip()?;
         let merges = String::from_utf8(bytes(&folder.join("merges.txt"))?)
             .context("merges.txt is no UTF-8")?;
-        let vocab = bytes(&folder.join("vocab.json"))?;
-        (clip::tokenizer_json(&vocab, &merges)?, words.all())
+        from_clip_files(&bytes(&folder.join("vocab.json"))?, &merges, &beside)?
     };
-    let tokenizer = with_words(&tokenizer, &words)?;
-    let longest = config.get("model_max_length").and_then(Value::as_u64);
-    let length = takes
-        .length
-        .or(longest.and_then(|n| usize::try_from(n).ok()))
-        .context(
-            "neither the text encoder nor tokenizer_config.json says how many tokens there are",
-        )?;
+    let length = takes.length.or(longest).context(
+        "neither the text encoder nor tokenizer_config.json says how many tokens there are",
+    )?;
     ensure!(
         (2..=4096).contains(&length),
         "{length} tokens cannot be used"
@@ -94,7 +73,7 @@ pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
         file: "tokenizer.json".to_owned(),
         max_length: length,
         pad_id: 0,
-        pad_token,
+        pad_token: pad_token.unwrap_or_else(|| clip::END.to_owned()),
     };
     let reader = Tokenizer::from_bytes(&tokenizer, &TextSettings::from(&settings))?;
     settings.pad_id = reader

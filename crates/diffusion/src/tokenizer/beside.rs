@@ -1,8 +1,9 @@
 //! Special and learned words in the files beside a vocabulary, read as transformers does.
 
-use anyhow::{Context, bail};
-use diffusion::tokenizer::words::Word;
 use serde_json::Value;
+
+use super::words::Word;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Roles that a special token can have.
 const ROLES: [&str; 7] = [
@@ -32,7 +33,7 @@ impl Words {
     ///
     /// The table `added_tokens_decoder` of the first comes before the other two files, which are older; without it,
     /// `special_tokens_map.json` comes first.
-    pub fn read(config: &Value, special: &Value, added: &Value) -> anyhow::Result<Self> {
+    pub fn read(config: &Value, special: &Value, added: &Value) -> Result<Self> {
         let table = config
             .get("added_tokens_decoder")
             .filter(|table| !table.is_null());
@@ -48,7 +49,8 @@ impl Words {
         let mut roles = Vec::new();
         for role in ROLES {
             if let Some(value) = stated(role) {
-                let word = token(value).with_context(|| format!("{role} is {value}, no token"))?;
+                let word =
+                    token(value).ok_or_else(|| fail(format!("{role} is {value}, no token")))?;
                 roles.push((
                     role,
                     Word {
@@ -67,9 +69,9 @@ impl Words {
                     continue;
                 };
                 let counts = std::ptr::eq(file, config) || list == LISTS[1];
-                for value in members(value).with_context(|| format!("{list} is no list"))? {
-                    let word =
-                        token(value).with_context(|| format!("{list} has {value}, no token"))?;
+                for value in members(list, value)? {
+                    let word = token(value)
+                        .ok_or_else(|| fail(format!("{list} has {value}, no token")))?;
                     let word = Word {
                         special: true,
                         ..word
@@ -83,15 +85,17 @@ impl Words {
         if let Some(table) = table {
             let table = table
                 .as_object()
-                .context("added_tokens_decoder is no table")?;
+                .ok_or_else(|| fail("added_tokens_decoder is no table".to_owned()))?;
             for (id, value) in table {
                 let word = token(value).filter(|_| value.is_object());
-                let word = word.with_context(|| {
-                    format!("added_tokens_decoder has {value} for {id}, no token")
+                let word = word.ok_or_else(|| {
+                    fail(format!(
+                        "added_tokens_decoder has {value} for {id}, no token"
+                    ))
                 })?;
                 let id = id
                     .parse()
-                    .with_context(|| format!("{id:?} in added_tokens_decoder is no id"))?;
+                    .map_err(|_| fail(format!("{id:?} in added_tokens_decoder is no id")))?;
                 stated.push(Word {
                     id: Some(id),
                     ..word
@@ -101,11 +105,11 @@ impl Words {
         if !added.is_null() {
             let table = added
                 .as_object()
-                .context("added_tokens.json is no table of words and ids")?;
+                .ok_or_else(|| fail("added_tokens.json is no table of words and ids".to_owned()))?;
             for (content, id) in table {
                 let id = id.as_u64().and_then(|id| u32::try_from(id).ok());
                 let id =
-                    id.with_context(|| format!("added_tokens.json gives {content:?} no id"))?;
+                    id.ok_or_else(|| fail(format!("added_tokens.json gives {content:?} no id")))?;
                 let mut same = stated
                     .iter()
                     .filter(|word: &&Word| word.content == *content);
@@ -136,19 +140,19 @@ impl Words {
     }
 
     /// All of them, each once: what a file gives an id comes before what is only named.
-    pub fn all(self) -> Vec<Word> {
-        let mut words = self.stated;
-        let named = self.roles.into_iter().map(|(_, word)| word);
-        for word in named.chain(self.further) {
+    pub fn all(&self) -> Vec<Word> {
+        let mut words = self.stated.clone();
+        let named = self.roles.iter().map(|(_, word)| word);
+        for word in named.chain(&self.further) {
             if words.iter().all(|known| known.content != word.content) {
-                words.push(word);
+                words.push(word.clone());
             }
         }
         words
     }
 
     /// Those that are new beside a `tokenizer.json`, whose own words keep their properties unless a file gives them an id.
-    pub fn beside(self, tokenizer: &Value) -> Vec<Word> {
+    pub fn beside(&self, tokenizer: &Value) -> Vec<Word> {
         let list = tokenizer.get("added_tokens").and_then(Value::as_array);
         let known: Vec<&str> = list
             .into_iter()
@@ -180,10 +184,14 @@ fn token(value: &Value) -> Option<Word> {
 }
 
 /// The tokens of a list, or of a table of names and tokens.
-fn members(value: &Value) -> anyhow::Result<Vec<&Value>> {
+fn members<'a>(list: &str, value: &'a Value) -> Result<Vec<&'a Value>> {
     match value {
         Value::Array(list) => Ok(list.iter().collect()),
         Value::Object(table) => Ok(table.values().collect()),
-        other => bail!("it is {other}"),
+        other => Err(fail(format!("{list} is no list: it is {other}"))),
     }
+}
+
+fn fail(detail: String) -> Error {
+    Error::new(ErrorKind::Tokenizer, detail)
 }
