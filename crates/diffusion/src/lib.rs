@@ -12,6 +12,7 @@ pub mod picture;
 pub mod pipeline;
 pub mod png;
 pub mod preview;
+pub mod prompt;
 pub mod scheduler;
 pub mod tensor;
 pub mod tokenizer;
