@@ -84,10 +84,10 @@ mod tests {
                 request: GenerationRequest {
                     model: "a/b".into(),
                     prompt: "p".into(),
-                    negative_prompt: String::new(),
                     seed: Some(1),
                     num_inference_steps: Some(steps),
                     guidance_scale: None,
+                    ..GenerationRequest::default()
                 },
                 weights_digest: String::new(),
                 scheduler: String::new(),

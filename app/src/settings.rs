@@ -80,11 +80,8 @@ impl Settings {
         let request = GenerationRequest {
             model: self.model.clone(),
             prompt: self.prompt.clone(),
-            negative_prompt: if model.negative_prompt {
-                self.negative_prompt.clone()
-            } else {
-                String::new()
-            },
+            negative_prompt: Some(self.negative_prompt.clone())
+                .filter(|text| model.negative_prompt && !text.is_empty()),
             seed: Some(seed),
             num_inference_steps: Some(number(
                 &self.steps,
@@ -92,6 +89,7 @@ impl Settings {
                 "a whole number",
             )?),
             guidance_scale: Some(number(&self.guidance, "The guidance", "a number")?),
+            ..GenerationRequest::default()
         };
         Ok((model.clone(), request.resolve(model)?))
     }
@@ -143,7 +141,11 @@ pub fn link(request: &GenerationRequest) -> String {
         ("guidance", request.guidance_scale.map(|v| v.to_string())),
         (
             "negative_prompt",
-            (!request.negative_prompt.is_empty()).then(|| encode(&request.negative_prompt)),
+            request
+                .negative_prompt
+                .as_deref()
+                .filter(|text| !text.is_empty())
+                .map(encode),
         ),
     ];
     for (name, value) in numbers {
@@ -187,6 +189,8 @@ pub(crate) mod tests {
                 download_bytes: 0,
                 width: 64,
                 height: 64,
+                sizes: None,
+                samplers: Vec::new(),
                 negative_prompt: true,
                 limits: ModelLimits {
                     min_steps: 1,
@@ -225,10 +229,13 @@ pub(crate) mod tests {
         let mut settings = Settings::from_query(&models, |_| None);
         settings.prompt = "a cat".into();
         settings.negative_prompt = "dog".into();
-        assert_eq!(settings.request(&models, 1).unwrap().1.negative_prompt, "");
+        assert_eq!(
+            settings.request(&models, 1).unwrap().1.negative_prompt,
+            None
+        );
         settings.model = models[1].id.clone();
         let (_, request) = settings.request(&models, 1).unwrap();
-        assert_eq!(request.negative_prompt, "dog");
+        assert_eq!(request.negative_prompt.as_deref(), Some("dog"));
     }
 
     #[test]
@@ -318,10 +325,11 @@ pub(crate) mod tests {
         let request = GenerationRequest {
             model: "demo-hub/glyph".into(),
             prompt: "émoji & <b>".into(),
-            negative_prompt: "blue".into(),
+            negative_prompt: Some("blue".into()),
             seed: Some(1),
             num_inference_steps: Some(8),
             guidance_scale: Some(3.0),
+            ..GenerationRequest::default()
         };
         assert_eq!(
             link(&request),

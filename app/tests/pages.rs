@@ -35,10 +35,11 @@ fn record(id: &str) -> ImageRecord {
             request: GenerationRequest {
                 model: "demo-hub/glyph".into(),
                 prompt: PROMPT.into(),
-                negative_prompt: "blue".into(),
+                negative_prompt: Some("blue".into()),
                 seed: Some(7),
                 num_inference_steps: Some(8),
                 guidance_scale: Some(3.5),
+                ..GenerationRequest::default()
             },
             weights_digest: "cd".repeat(32),
             scheduler: "flow-match-euler".into(),
@@ -77,6 +78,8 @@ impl HubData for Fixed {
             download_bytes: 74_500_000,
             width: 64,
             height: 64,
+            sizes: None,
+            samplers: Vec::new(),
             negative_prompt: true,
             limits: ModelLimits {
                 min_steps: 1,

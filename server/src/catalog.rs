@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use diffusion::manifest::MAX_MANIFEST_BYTES;
-use diffusion::{FileEntry, Manifest, package};
+use diffusion::manifest::{ImageSize, Latents, MAX_MANIFEST_BYTES};
+use diffusion::{Manifest, package};
 use protocol::{
     ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError, Resume,
 };
@@ -38,8 +38,8 @@ pub struct CatalogEntry {
     pub dir: PathBuf,
     /// Name of that folder, which is the package's place under `/models/`.
     pub slug: String,
-    /// Channels, height and width of its latents.
-    pub latents: [usize; 3],
+    /// Its latents.
+    pub latents: Latents,
     /// SHA-256 (hex) of every file by name, the manifest and a sample picture included.
     pub digests: HashMap<String, String>,
     /// What is known beside the manifest.
@@ -172,10 +172,16 @@ impl Catalog {
                 "this model runs on an endpoint that cannot go on from latents".to_owned(),
             ));
         };
-        if resume.shape.map(|n| n as usize) != entry.latents {
+        let summary = &entry.summary;
+        let size = ImageSize {
+            width: request.width.unwrap_or(summary.width),
+            height: request.height.unwrap_or(summary.height),
+        };
+        let latents = entry.latents.shape(size);
+        if resume.shape.map(|n| n as usize) != latents {
             return Err(bad_resume(format!(
-                "resume.shape is {:?}; this model's latents are {:?}",
-                resume.shape, entry.latents
+                "resume.shape is {:?}; the latents of this picture are {latents:?}",
+                resume.shape
             )));
         }
         Ok(())
@@ -203,13 +209,17 @@ fn read(dir: &Path, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
     let mut digests = HashMap::from([(MANIFEST.to_owned(), manifest.digest().to_owned())]);
     let mut components = Vec::new();
     for file in manifest.files() {
-        let bytes = verify_file(dir, file)?;
-        let component = manifest
-            .components()
-            .into_iter()
-            .find(|(_, c)| c.file == file.name);
-        if let Some((name, _)) = component {
-            components.push(local::component(name, &bytes));
+        package::verify_in(dir, file)?;
+        let mut graphs = manifest.graphs.iter();
+        if let Some((name, graph)) = graphs.find(|(_, graph)| graph.file == file.name) {
+            let bytes = std::fs::read(dir.join(&file.name))?;
+            let external = graph.external.values();
+            let beside = manifest
+                .files()
+                .filter(|file| external.clone().any(|name| *name == file.name))
+                .map(|file| file.bytes)
+                .sum();
+            components.push(local::component(name, &bytes, beside));
         }
         digests.insert(file.name.clone(), file.sha256.clone());
     }
@@ -254,16 +264,6 @@ pub(crate) fn is_package(dir: &Path) -> bool {
 /// When it is missing or too large.
 pub fn read_manifest(dir: &Path) -> anyhow::Result<Vec<u8>> {
     read_capped(&dir.join(MANIFEST), MAX_MANIFEST_BYTES as u64)
-}
-
-/// The bytes of a file of the package in `dir`, checked.
-///
-/// # Errors
-/// When it is missing, or not what the manifest lists.
-pub fn verify_file(dir: &Path, file: &FileEntry) -> anyhow::Result<Vec<u8>> {
-    let bytes = read_capped(&dir.join(&file.name), file.bytes)?;
-    package::verify(file, &bytes)?;
-    Ok(bytes)
 }
 
 /// Reads a file of at most `cap` bytes.

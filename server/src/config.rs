@@ -236,8 +236,20 @@ pub struct GenerateConfig {
     pub prompt: String,
 
     /// What it should not show, where the model takes that.
-    #[arg(long, env = "DEMO_HUB_NEGATIVE_PROMPT", default_value = "")]
-    pub negative_prompt: String,
+    #[arg(long, env = "DEMO_HUB_NEGATIVE_PROMPT")]
+    pub negative_prompt: Option<String>,
+
+    /// Width of the picture in pixels; default: the model's.
+    #[arg(long, env = "DEMO_HUB_WIDTH")]
+    pub width: Option<u32>,
+
+    /// Height of the picture in pixels; default: the model's.
+    #[arg(long, env = "DEMO_HUB_HEIGHT")]
+    pub height: Option<u32>,
+
+    /// Another sampler than the model's own, by the name of A1111 or the class of diffusers.
+    #[arg(long, env = "DEMO_HUB_SAMPLER")]
+    pub sampler: Option<String>,
 
     /// Package id; default: the first package of the models folder.
     #[arg(long, env = "DEMO_HUB_MODEL")]

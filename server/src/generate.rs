@@ -35,6 +35,9 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
             seed: config.seed,
             num_inference_steps: config.steps,
             guidance_scale: config.guidance,
+            width: config.width,
+            height: config.height,
+            sampler: config.sampler,
         })
         .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
     if request.seed.is_none() {

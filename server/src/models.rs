@@ -9,10 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use diffusion::{FileEntry, Manifest};
+use diffusion::{FileEntry, Manifest, package};
 
+use crate::catalog::MANIFEST;
 use crate::catalog::card_file::CARD;
-use crate::catalog::{MANIFEST, verify_file};
 use crate::config::{ModelsCommand, ModelsConfig};
 
 /// Files that may lie beside those that a manifest lists.
@@ -89,8 +89,8 @@ fn list(models_dir: &Path, report: &mut dyn Write) -> anyhow::Result<()> {
                     manifest.version,
                     manifest.license,
                     bytes as f64 / 1e6,
-                    manifest.image.width,
-                    manifest.image.height,
+                    manifest.sizes.default.width,
+                    manifest.sizes.default.height,
                 )?;
             }
             Err(error) => writeln!(report, "?  {dir}: {error:#}")?,
@@ -137,7 +137,7 @@ fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::
 fn check(found: &Found) -> anyhow::Result<usize> {
     let mut count = 0;
     for file in found.readable()?.files() {
-        verify_file(&found.dir, file)?;
+        package::verify_in(&found.dir, file)?;
         count += 1;
     }
     Ok(count)

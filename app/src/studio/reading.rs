@@ -170,8 +170,8 @@ mod tests {
         let (model, request) = form.request(&models(), 99).unwrap();
         assert_eq!(model.id, "demo-hub/other");
         assert_eq!(
-            (request.prompt.as_str(), request.negative_prompt.as_str()),
-            ("a cat", "dog")
+            (request.prompt.as_str(), request.negative_prompt.as_deref()),
+            ("a cat", Some("dog"))
         );
         assert_eq!(
             (request.seed, request.num_inference_steps),

@@ -15,10 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let request = GenerationRequest {
         model: package.manifest.id.clone(),
         prompt: prompt.clone(),
-        negative_prompt: String::new(),
         seed: Some(seed.parse()?),
         num_inference_steps: rest.first().map(|s| s.parse()).transpose()?,
         guidance_scale: rest.get(1).map(|s| s.parse()).transpose()?,
+        ..GenerationRequest::default()
     };
     pollster::block_on(async {
         let pipeline = Pipeline::load(package, &CpuEngine::new()).await?;

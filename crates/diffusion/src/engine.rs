@@ -12,8 +12,9 @@ use async_trait::async_trait;
 pub use step::{Answer, Form, HostStepper, MAX_VALUES, Operand, Stepper, Term};
 pub use value::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{Files, whole};
+use crate::manifest::Graph;
 use crate::tensor::Tensor;
 
 /// Loads ONNX graphs onto a device. Neither engines nor models need to be `Send`: a browser's are not.
@@ -32,18 +33,24 @@ pub trait Engine {
     /// (out of memory, lost) when the device is at fault.
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>>;
 
-    /// [`Engine::load`] of a file of a package, which an engine may stream to its device.
+    /// [`Engine::load`] of a graph of a package, which an engine may stream to its device. Its external data is in the
+    /// files that `graph` names.
     ///
     /// # Errors
-    /// As [`Engine::load`] and [`crate::Files::read`].
-    async fn load_file(
+    /// As [`Engine::load`] and [`crate::Files::read`]; [`crate::ErrorKind::Engine`] for external data where an engine takes
+    /// none.
+    async fn load_graph(
         &self,
         component: &str,
-        file: &str,
+        graph: &Graph,
         files: &dyn Files,
     ) -> Result<Box<dyn Model>> {
-        let onnx = whole(files, file).await?;
-        self.load(component, &onnx).await
+        if !graph.external.is_empty() {
+            let message = format!("{component} has external data, which this engine does not read");
+            return Err(Error::engine(message));
+        }
+        self.load(component, &whole(files, &graph.file).await?)
+            .await
     }
 
     /// The arithmetic between runs, where this engine's models leave their outputs.

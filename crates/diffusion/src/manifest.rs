@@ -1,6 +1,10 @@
 //! `manifest.json`: everything about a model package except the bytes of its files.
 
-mod shapes;
+mod check;
+mod first;
+mod graph;
+mod sizes;
+mod wiring;
 
 use std::collections::BTreeMap;
 
@@ -8,12 +12,16 @@ use protocol::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::first::First;
+pub use self::graph::{Bindings, Dim, Graph, Port, PortType, Symbol};
+pub use self::sizes::{ImageSize, Sizes};
+pub use self::wiring::{Coder, Denoiser, Feed, Guidance, Latents, TextInput, TextRun, TimeUnit};
 use crate::error::{Error, Result};
-use crate::preview::LatentRgb;
 use crate::scheduler::SchedulerKind;
+use crate::tokenizer::TextSettings;
 
-/// The manifest format that this crate reads.
-pub const FORMAT: u32 = 1;
+/// The newest manifest format that this crate reads; it reads all before it.
+pub const FORMAT: u32 = 2;
 
 /// Largest manifest accepted, in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
@@ -30,67 +38,6 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// An input or output of a component.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Port {
-    /// Name in the ONNX graph.
-    pub name: String,
-    /// Element type.
-    pub dtype: PortType,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-}
-
-/// Element type of a [`Port`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PortType {
-    /// ONNX `float`.
-    Float32,
-    /// ONNX `int64`.
-    Int64,
-    /// ONNX `int32`.
-    Int32,
-}
-
-/// An ONNX graph of the package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Component {
-    /// Name of its file.
-    pub file: String,
-    /// Inputs of the graph.
-    pub inputs: Vec<Port>,
-    /// Outputs of the graph.
-    pub outputs: Vec<Port>,
-}
-
-/// How the graphs are wired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Wiring {
-    /// Both prompts in one run, with masks, and ports of fixed names; see [`Components`].
-    #[default]
-    Paired,
-    /// As diffusers exports Stable Diffusion 1 and 2: each prompt in a run of its own, without masks. Ports have any
-    /// names, in this order: token ids -> hidden states; latents, timestep, hidden states -> answer; latents -> image.
-    StableDiffusion,
-}
-
-/// The three graphs that the pipeline runs. For [`Wiring::Paired`] row 0 of a batch of two is the prompt, row 1 the
-/// negative prompt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Components {
-    /// `input_ids`, `attention_mask` `[2, length]` -> `last_hidden_state` `[2, length, width]`.
-    pub text_encoder: Component,
-    /// `latents` `[2, c, h, w]`, `t` `[2]`, `text`, `text_mask` -> `velocity` `[2, c, h, w]`.
-    pub denoiser: Component,
-    /// `latents` `[1, c, h, w]` -> `image` `[1, 3, height, width]` in [-1, 1].
-    pub decoder: Component,
-}
-
 /// How text becomes token ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,21 +52,11 @@ pub struct TokenizerSettings {
     pub pad_token: String,
 }
 
-/// Size of the picture in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageSize {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-}
-
 /// A parsed and checked `manifest.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// Format that it was read in, at most [`FORMAT`].
     pub format: u32,
     /// `owner/name`.
     pub id: String,
@@ -134,36 +71,40 @@ pub struct Manifest {
     /// SPDX expression of the weights' licence.
     pub license: String,
     /// Paper that the method comes from.
+    #[serde(default)]
     pub paper: Option<Paper>,
     /// Prompts that show what the model can do.
     pub example_prompts: Vec<String>,
-    /// Size of the picture.
-    pub image: ImageSize,
-    /// Channels, height and width of the latents.
-    pub latents: [usize; 3],
-    /// How text becomes token ids.
-    pub tokenizer: TokenizerSettings,
+    /// The ONNX graphs by name.
+    pub graphs: BTreeMap<String, Graph>,
+    /// How a prompt becomes token ids, for each tokenizer, by name.
+    pub texts: BTreeMap<String, TextSettings>,
+    /// What is run on a prompt, in this order.
+    pub conditioning: Vec<TextRun>,
+    /// The latents.
+    pub latents: Latents,
+    /// The denoiser.
+    pub denoiser: Denoiser,
+    /// What the guidance scale does.
+    pub guidance: Guidance,
     /// How the steps are taken.
     pub scheduler: SchedulerKind,
+    /// From latents to the picture in [-1, 1].
+    pub decoder: Coder,
+    /// From a picture in [-1, 1] to its latents, or to their mean and the logarithm of their variance, one behind the other
+    /// along the channels; for models that begin with pictures.
+    #[serde(default)]
+    pub encoder: Option<Coder>,
+    /// Sizes of pictures.
+    pub sizes: Sizes,
     /// Whether the negative prompt has an effect; false for models whose guidance was distilled into one evaluation.
     #[serde(default = "yes")]
     pub negative_prompt: bool,
-    /// Colours of the latents, for previews.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latent_rgb: Option<LatentRgb>,
-    /// How the graphs are wired.
-    #[serde(default)]
-    pub wiring: Wiring,
-    /// What latents are divided by before they are decoded.
-    #[serde(default = "one")]
-    pub latent_scale: f32,
-    /// The ONNX graphs.
-    pub components: Components,
     /// Values where a request leaves them open.
     pub defaults: ModelDefaults,
     /// Ranges that a request may ask for.
     pub limits: ModelLimits,
-    /// What a GPU must offer.
+    /// What a GPU must offer for a picture of the default size.
     pub needs: ModelNeeds,
     /// Every file of the package but the manifest.
     files: Vec<FileEntry>,
@@ -184,8 +125,19 @@ impl Manifest {
                 json.len()
             )));
         }
-        let mut manifest: Self = serde_json::from_slice(json)
-            .map_err(|e| Error::package(format!("the manifest is not readable: {e}")))?;
+        let unreadable = |e| Error::package(format!("the manifest is not readable: {e}"));
+        let Stated { format } = serde_json::from_slice(json).map_err(unreadable)?;
+        let mut manifest = match format {
+            first::FORMAT => serde_json::from_slice::<First>(json)
+                .map_err(unreadable)?
+                .upgrade()?,
+            FORMAT => serde_json::from_slice(json).map_err(unreadable)?,
+            other => {
+                return Err(Error::package(format!(
+                    "the manifest has format {other}; this version reads 1 to {FORMAT}"
+                )));
+            }
+        };
         manifest.digest = hex::encode(Sha256::digest(json));
         manifest.check()?;
         Ok(manifest)
@@ -213,8 +165,10 @@ impl Manifest {
             package_url: Some(package_url.to_owned()),
             weights_digest: self.digest.clone(),
             download_bytes: self.files.iter().map(|f| f.bytes).sum(),
-            width: self.image.width,
-            height: self.image.height,
+            width: self.sizes.default.width,
+            height: self.sizes.default.height,
+            sizes: self.sizes.others.clone(),
+            samplers: Vec::new(),
             negative_prompt: self.negative_prompt,
             limits: self.limits.clone(),
             defaults: self.defaults.clone(),
@@ -224,22 +178,37 @@ impl Manifest {
         }
     }
 
-    /// Graphs by component name.
-    pub fn components(&self) -> [(&'static str, &Component); 3] {
-        [
-            ("text_encoder", &self.components.text_encoder),
-            ("denoiser", &self.components.denoiser),
-            ("decoder", &self.components.decoder),
-        ]
+    /// Channels, height and width of the latents of a picture.
+    pub fn latents_of(&self, size: ImageSize) -> [usize; 3] {
+        self.latents.shape(size)
+    }
+
+    /// The graph of that name.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidPackage`] where there is none.
+    pub fn graph(&self, name: &str) -> Result<&Graph> {
+        let graph = self.graphs.get(name);
+        graph.ok_or_else(|| Error::package(format!("the package has no graph {name}")))
+    }
+
+    /// The graphs in the order in which a picture needs them: text encoders, denoiser, decoder, and the others.
+    pub fn in_order(&self) -> Vec<(&str, &Graph)> {
+        let texts = self.conditioning.iter().map(|run| &*run.graph);
+        let wanted = texts.chain([&*self.denoiser.graph, &*self.decoder.graph]);
+        let all = wanted.chain(self.graphs.keys().map(String::as_str));
+        let mut order: Vec<(&str, &Graph)> = Vec::with_capacity(self.graphs.len());
+        for name in all {
+            if let Some((name, graph)) = self.graphs.get_key_value(name)
+                && !order.iter().any(|(known, _)| known == name)
+            {
+                order.push((name, graph));
+            }
+        }
+        order
     }
 
     fn check(&self) -> Result<()> {
-        ensure(self.format == FORMAT, || {
-            format!(
-                "the manifest has format {}; this version reads {FORMAT}",
-                self.format
-            )
-        })?;
         ensure(
             self.id.split_once('/').is_some_and(|(owner, name)| {
                 owner == self.creator && is_plain_name(owner) && is_plain_name(name)
@@ -263,25 +232,18 @@ impl Manifest {
                 format!("{} is listed twice", file.name)
             })?;
         }
-        let used = self
-            .components()
-            .map(|(_, c)| c.file.as_str())
-            .into_iter()
-            .chain([self.tokenizer.file.as_str()]);
+        let graphs = self.graphs.values().flat_map(Graph::files);
+        let used = graphs.chain(self.texts.values().map(|text| &*text.file));
         for file in used {
             ensure(names.contains_key(file), || {
                 format!("{file:?} is used but not listed under \"files\"")
             })?;
         }
         self.check_ranges()?;
-        self.check_shapes()
+        self.check_wiring()
     }
 
     fn check_ranges(&self) -> Result<()> {
-        ensure(
-            self.latent_scale.is_finite() && self.latent_scale > 0.0,
-            || format!("latent_scale is {}", self.latent_scale),
-        )?;
         if let Some(fault) = self.scheduler.fault() {
             return Err(Error::package(fault));
         }
@@ -296,6 +258,12 @@ impl Manifest {
             || "limits and default of the guidance contradict each other".to_owned(),
         )
     }
+}
+
+/// The member that says how to read the others.
+#[derive(Deserialize)]
+struct Stated {
+    format: u32,
 }
 
 fn yes() -> bool {

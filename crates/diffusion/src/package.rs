@@ -61,19 +61,28 @@ impl Package {
         let manifest = Manifest::parse(&json)?;
         let mut sizes = HashMap::new();
         for entry in manifest.files() {
-            let path = dir.join(&entry.name);
-            let meta = std::fs::metadata(&path).map_err(|_| missing(entry))?;
-            check_length(entry, meta.len())?;
-            let mut hasher = Sha256::new();
-            let mut file = std::fs::File::open(&path).map_err(|e| io(&path, &e))?;
-            std::io::copy(&mut file, &mut hasher).map_err(|e| io(&path, &e))?;
-            check_digest(entry, &hex::encode(hasher.finalize()))?;
+            verify_in(dir, entry)?;
             sizes.insert(entry.name.clone(), entry.bytes);
         }
         let folder = dir.to_owned();
         let files = Box::new(crate::files::FolderFiles { folder, sizes });
         Ok(Self { manifest, files })
     }
+}
+
+/// Checks length and SHA-256 of a file on a disk, whose name is the entry's, reading it once in parts.
+///
+/// # Errors
+/// Those of [`verify`], [`ErrorKind::MissingFile`] and [`ErrorKind::Io`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn verify_in(dir: &std::path::Path, entry: &FileEntry) -> Result<()> {
+    let path = dir.join(&entry.name);
+    let meta = std::fs::metadata(&path).map_err(|_| missing(entry))?;
+    check_length(entry, meta.len())?;
+    let mut hasher = Sha256::new();
+    let mut file = std::fs::File::open(&path).map_err(|e| io(&path, &e))?;
+    std::io::copy(&mut file, &mut hasher).map_err(|e| io(&path, &e))?;
+    check_digest(entry, &hex::encode(hasher.finalize()))
 }
 
 #[cfg(not(target_arch = "wasm32"))]

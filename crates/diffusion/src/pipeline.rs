@@ -1,28 +1,34 @@
 //! From a request to a picture.
 
 mod decode;
+mod denoise;
 mod parts;
 mod steps;
+mod text;
 mod tiles;
-mod wired;
 
-use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
-use self::decode::Tiling;
+use protocol::{GenerationRequest, ModelSummary, Progress, Recipe, ResolvedRequest};
+
+use self::decode::{Decoding, Tiling};
+use self::denoise::Conditioning;
 use self::parts::Parts;
 pub use self::parts::Residency;
 pub use self::steps::Checkpoint;
 use self::steps::{Course, Steps};
+use self::text::Prompts;
 pub use self::tiles::tile_sides;
 use crate::cancel::Cancel;
 use crate::engine::{Engine, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::whole;
-use crate::manifest::{Manifest, Port};
+use crate::manifest::{Bindings, Guidance, ImageSize, Manifest, Port};
 use crate::package::Package;
 use crate::picture::Picture;
 use crate::scheduler::{Evaluation, Wanted};
-use crate::tokenizer::{TextSettings, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::yielding::yield_now;
 
 /// Latents that a token of a transformer stands for.
@@ -32,7 +38,8 @@ const LATENTS_PER_TOKEN: usize = 4;
 pub struct Pipeline {
     manifest: Manifest,
     summary: ModelSummary,
-    tokenizer: Tokenizer,
+    tokenizers: BTreeMap<String, Tokenizer>,
+    memory: RefCell<text::Memory>,
     parts: Parts,
     stepper: Box<dyn Stepper>,
     backend: String,
@@ -76,9 +83,9 @@ impl Pipeline {
     /// # Errors
     /// [`ErrorKind::Tokenizer`], [`ErrorKind::InvalidModel`] or a device kind.
     pub async fn load(mut package: Package, engine: &dyn Engine) -> Result<Self> {
-        let tokenizer = tokenizer(&mut package).await?;
+        let tokenizers = tokenizers(&mut package).await?;
         let parts = Parts::kept(&mut package, engine).await?;
-        Ok(Self::new(package.manifest, tokenizer, parts, engine))
+        Ok(Self::new(package.manifest, tokenizers, parts, engine))
     }
 
     /// A pipeline that brings each graph to the engine when it is needed and drops it after use: the device holds one
@@ -87,9 +94,9 @@ impl Pipeline {
     /// # Errors
     /// [`ErrorKind::Tokenizer`]; the graphs are looked at by the first run.
     pub async fn on_demand(mut package: Package, engine: Box<dyn Engine>) -> Result<Self> {
-        let tokenizer = tokenizer(&mut package).await?;
+        let tokenizers = tokenizers(&mut package).await?;
         let manifest = package.manifest.clone();
-        let mut this = Self::new(manifest, tokenizer, Parts::Unset, &*engine);
+        let mut this = Self::new(manifest, tokenizers, Parts::Unset, &*engine);
         this.parts = Parts::OnDemand {
             engine,
             files: package.files,
@@ -97,11 +104,17 @@ impl Pipeline {
         Ok(this)
     }
 
-    fn new(manifest: Manifest, tokenizer: Tokenizer, parts: Parts, engine: &dyn Engine) -> Self {
+    fn new(
+        manifest: Manifest,
+        tokenizers: BTreeMap<String, Tokenizer>,
+        parts: Parts,
+        engine: &dyn Engine,
+    ) -> Self {
         Self {
             summary: manifest.summary(""),
             manifest,
-            tokenizer,
+            tokenizers,
+            memory: RefCell::default(),
             parts,
             stepper: engine.stepper(),
             backend: engine.backend(),
@@ -133,6 +146,8 @@ impl Pipeline {
     pub fn recipe(&self, request: &GenerationRequest, place: &str, duration_ms: u64) -> Recipe {
         let defaults = &self.manifest.defaults;
         let mut request = request.clone();
+        request.width.get_or_insert(self.summary.width);
+        request.height.get_or_insert(self.summary.height);
         request
             .num_inference_steps
             .get_or_insert(defaults.num_inference_steps);
@@ -199,8 +214,13 @@ impl Pipeline {
         on_step: &mut dyn FnMut(Step),
         cancel: &Cancel,
     ) -> Result<Picture> {
-        let (seed, steps, guidance_scale) = self.settings(request)?;
-        let [_, h, w] = self.manifest.latents;
+        let request = self.resolve(request)?;
+        let steps = request.num_inference_steps;
+        let size = ImageSize {
+            width: request.width,
+            height: request.height,
+        };
+        let shape @ [_, h, w] = self.manifest.latents.shape(size);
         let wanted = Wanted {
             steps,
             image_tokens: (h * w / LATENTS_PER_TOKEN) as u32,
@@ -213,9 +233,9 @@ impl Pipeline {
         let course = Course {
             program: &program,
             stepper: &*self.stepper,
-            seed,
-            guidance_scale,
-            shape: self.manifest.latents,
+            seed: request.seed,
+            guidance_scale: request.guidance_scale,
+            shape,
         };
         let first = match &options.resume {
             Some(checkpoint) => {
@@ -226,7 +246,7 @@ impl Pipeline {
         };
         cancel.check()?;
         let conditioning = if first < steps {
-            let conditioning = self.encode(request, guidance_scale).await?;
+            let conditioning = self.condition_of(&request, size).await?;
             pause(cancel).await?;
             Some(conditioning)
         } else {
@@ -234,19 +254,12 @@ impl Pipeline {
         };
         let mut run = Steps::begin(course, options.resume).await?;
         if let Some(conditioning) = conditioning {
-            let component = &self.manifest.components.denoiser;
-            let denoiser = self.parts.denoiser(component).await?;
+            let name = &self.manifest.denoiser.graph;
+            let denoiser = self.parts.graph(name, self.manifest.graph(name)?).await?;
             pause(cancel).await?;
             let denoise = async |latents: &Value, evaluation: &Evaluation| {
-                wired::denoise(
-                    &self.manifest,
-                    &*denoiser,
-                    &*self.stepper,
-                    latents,
-                    evaluation,
-                    &conditioning,
-                )
-                .await
+                self.denoise(&*denoiser, latents, evaluation, &conditioning)
+                    .await
             };
             while run.done() < steps {
                 let done = run.done() + 1;
@@ -254,10 +267,11 @@ impl Pipeline {
                 let mapped = options.latent_previews && done < steps;
                 let denoised = run.step(&denoise, decoded || mapped, cancel).await?;
                 let preview = match denoised.filter(|_| !cancel.is_cancelled()) {
-                    Some(latents) if decoded => {
-                        Some(self.decode(&latents, options.decode_tile, cancel).await?)
-                    }
-                    Some(latents) => self.map_to_rgb(latents).await?,
+                    Some(latents) if decoded => Some(
+                        self.decode(&latents, size, options.decode_tile, cancel)
+                            .await?,
+                    ),
+                    Some(latents) => self.map_to_rgb(latents, shape).await?,
                     None => None,
                 };
                 let checkpoint = if options.checkpoints {
@@ -276,80 +290,64 @@ impl Pipeline {
                 pause(cancel).await?;
             }
         }
-        self.decode(run.latents(), options.decode_tile, cancel)
+        self.decode(run.latents(), size, options.decode_tile, cancel)
             .await
     }
 
-    async fn map_to_rgb(&self, latents: Value) -> Result<Option<Picture>> {
-        let Some(map) = &self.manifest.latent_rgb else {
+    async fn map_to_rgb(&self, latents: Value, [_, h, w]: [usize; 3]) -> Result<Option<Picture>> {
+        let Some(map) = &self.manifest.latents.rgb else {
             return Ok(None);
         };
         let latents = latents.into_tensor().await?.into_f32()?;
-        let [_, h, w] = self.manifest.latents;
         map.picture(&latents, w, h).map(Some)
     }
 
-    fn settings(&self, request: &GenerationRequest) -> Result<(u64, u32, f32)> {
+    fn resolve(&self, request: &GenerationRequest) -> Result<ResolvedRequest> {
         let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
-        let resolved = request
-            .clone()
-            .resolve(&self.summary)
-            .map_err(|e| invalid(e.to_string()))?;
-        let seed = resolved
-            .seed
-            .ok_or_else(|| invalid("the request has no seed".to_owned()))?;
-        let defaults = &self.manifest.defaults;
-        Ok((
-            seed,
-            resolved
-                .num_inference_steps
-                .unwrap_or(defaults.num_inference_steps),
-            resolved.guidance_scale.unwrap_or(defaults.guidance_scale),
-        ))
+        let seed = request.seed;
+        let seed = seed.ok_or_else(|| invalid("the request has no seed".to_owned()))?;
+        let resolved = request.resolved(&self.summary, || seed);
+        resolved.map_err(|e| invalid(e.to_string()))
     }
 
-    async fn encode(
+    async fn condition_of(
         &self,
-        request: &GenerationRequest,
-        guidance_scale: f32,
-    ) -> Result<wired::Conditioning> {
-        let prompts = [
-            self.tokenizer.encode(&request.prompt)?,
-            self.tokenizer.encode(&request.negative_prompt)?,
-        ];
-        let component = &self.manifest.components.text_encoder;
-        let text_encoder = self.parts.text_encoder(component).await?;
-        wired::encode(
-            &self.manifest,
-            &*text_encoder,
-            &*self.stepper,
-            prompts,
-            guidance_scale,
-        )
-        .await
+        request: &ResolvedRequest,
+        size: ImageSize,
+    ) -> Result<Conditioning> {
+        let scale = request.guidance_scale;
+        let free = self.manifest.guidance == Guidance::ClassifierFree;
+        let texts = self
+            .texts(Prompts {
+                prompt: request.prompt.clone(),
+                negative: request.negative_prompt.clone(),
+                guided: free && scale > 1.0,
+            })
+            .await?;
+        self.conditioning(&texts, size, scale).await
     }
 
     async fn decode(
         &self,
         latents: &Value,
+        size: ImageSize,
         tile: Option<usize>,
         cancel: &Cancel,
     ) -> Result<Picture> {
-        let component = &self.manifest.components.decoder;
-        let decoder = self.parts.decoder(component).await?;
+        let name = &self.manifest.decoder.graph;
+        let decoder = self.parts.graph(name, self.manifest.graph(name)?).await?;
         let tiling = Tiling {
             side: tile,
             sparing: self.residency() == Residency::OnDemand,
         };
-        decode::decode(
-            &self.manifest,
-            &*decoder,
-            &*self.stepper,
-            latents,
-            tiling,
-            cancel,
-        )
-        .await
+        let decoding = Decoding {
+            manifest: &self.manifest,
+            decoder: &*decoder,
+            size,
+        };
+        decoding
+            .decode(&*self.stepper, latents, tiling, cancel)
+            .await
     }
 }
 
@@ -359,14 +357,17 @@ fn preview_due(step: u32, steps: u32, previews: u32) -> bool {
     step < steps && part(step) > part(step.saturating_sub(1))
 }
 
-async fn tokenizer(package: &mut Package) -> Result<Tokenizer> {
-    let settings = package.manifest.tokenizer.clone();
-    let tokenizer = {
+async fn tokenizers(package: &mut Package) -> Result<BTreeMap<String, Tokenizer>> {
+    let texts = package.manifest.texts.clone();
+    let mut tokenizers = BTreeMap::new();
+    for (name, settings) in &texts {
         let json = whole(&*package.files, &settings.file).await?;
-        Tokenizer::from_bytes(&json, &TextSettings::from(&settings))?
-    };
-    package.files.forget(&settings.file);
-    Ok(tokenizer)
+        tokenizers.insert(name.clone(), Tokenizer::from_bytes(&json, settings)?);
+    }
+    for settings in texts.values() {
+        package.files.forget(&settings.file);
+    }
+    Ok(tokenizers)
 }
 
 async fn pause(cancel: &Cancel) -> Result<()> {
@@ -375,23 +376,31 @@ async fn pause(cancel: &Cancel) -> Result<()> {
     cancel.check()
 }
 
-/// Runs a model and takes the output that `port` declares, of the declared shape.
-async fn run(model: &dyn Model, inputs: Vec<(&str, Value)>, port: &Port) -> Result<Value> {
-    let (_, value) = model
-        .run_values(inputs)
-        .await?
-        .into_iter()
-        .find(|(name, _)| *name == port.name)
-        .ok_or_else(|| Error::engine(format!("the model gave no output {}", port.name)))?;
-    if value.shape() != port.shape {
-        return Err(Error::engine(format!(
-            "output {} has shape {:?}, the manifest says {:?}",
-            port.name,
-            value.shape(),
-            port.shape
-        )));
+/// Runs a model and takes the outputs that `ports` declare, of the declared shapes.
+async fn run(
+    model: &dyn Model,
+    inputs: Vec<(&str, Value)>,
+    ports: &[&Port],
+    bindings: &Bindings,
+) -> Result<Vec<Value>> {
+    let mut outputs = model.run_values(inputs).await?;
+    let mut wanted = Vec::with_capacity(ports.len());
+    for port in ports {
+        let place = outputs.iter().position(|(name, _)| *name == port.name);
+        let place = place
+            .ok_or_else(|| Error::engine(format!("the model gave no output {}", port.name)))?;
+        let (_, value) = outputs.swap_remove(place);
+        let shape = bindings.shape(port);
+        if value.shape() != shape {
+            return Err(Error::engine(format!(
+                "output {} has shape {:?}, the manifest says {shape:?}",
+                port.name,
+                value.shape(),
+            )));
+        }
+        wanted.push(value);
     }
-    Ok(value)
+    Ok(wanted)
 }
 
 #[cfg(test)]

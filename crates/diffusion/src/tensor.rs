@@ -84,6 +84,53 @@ impl Tensor {
         (self.shape, self.data)
     }
 
+    /// Floats joined along the last axis; all other dimensions are equal.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] for integers and for shapes that do not fit.
+    pub fn beside(parts: &[&Self]) -> Result<Self> {
+        let misfit = || Error::engine("tensors of other shapes or types cannot be joined");
+        let (_, outer) = parts
+            .first()
+            .and_then(|first| first.shape.split_last())
+            .ok_or_else(misfit)?;
+        let mut columns = Vec::with_capacity(parts.len());
+        for part in parts {
+            let Data::F32(data) = &part.data else {
+                return Err(misfit());
+            };
+            match part.shape.split_last() {
+                Some((&width, before)) if before == outer && width > 0 => {
+                    columns.push((width, data));
+                }
+                _ => return Err(misfit()),
+            }
+        }
+        let rows: usize = outer.iter().product();
+        let width = columns.iter().map(|(width, _)| width).sum();
+        let row = |row: usize| {
+            let part = move |(width, data): &(usize, &Vec<f32>)| {
+                data[row * width..(row + 1) * width].to_vec()
+            };
+            columns.iter().flat_map(part)
+        };
+        let shape = [outer, &[width]].concat();
+        Self::f32(&shape, (0..rows).flat_map(row).collect())
+    }
+
+    /// The elements, if they are 64-bit integers.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Engine`] for other types.
+    pub fn into_i64(self) -> Result<Vec<i64>> {
+        match self.data {
+            Data::I64(v) => Ok(v),
+            Data::F32(_) | Data::I32(_) => Err(Error::engine(
+                "a tensor of other numbers where 64-bit integers were expected",
+            )),
+        }
+    }
+
     /// The elements, if they are floats.
     ///
     /// # Errors

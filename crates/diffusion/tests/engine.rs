@@ -45,8 +45,9 @@ fn wrong_inputs_are_engine_errors() {
     assert_eq!(outputs[0].0, "image");
     let manifest = include_bytes!("../../../models/glyph/manifest.json");
     let manifest = Manifest::parse(manifest).unwrap();
-    let declared = &manifest.components.decoder.outputs[0];
-    assert_eq!(outputs[0].1.shape(), declared.shape);
+    let declared = &manifest.graphs["decoder"].outputs[0];
+    let bindings = manifest.bindings(manifest.sizes.default, 1, 0);
+    assert_eq!(outputs[0].1.shape(), bindings.shape(declared));
 }
 
 #[test]

@@ -21,10 +21,10 @@ fn request() -> GenerationRequest {
     GenerationRequest {
         model: "demo-hub/glyph".into(),
         prompt: "red apple, flat style".into(),
-        negative_prompt: String::new(),
         seed: Some(1),
         num_inference_steps: Some(8),
         guidance_scale: Some(3.0),
+        ..GenerationRequest::default()
     }
 }
 
@@ -50,7 +50,7 @@ fn noise_has_the_bits_of_the_numpy_reference() {
 fn picture_matches_onnx_runtime() {
     let pipeline = pipeline();
     let picture = make(&pipeline, &request()).unwrap();
-    let ImageSize { width, height } = pipeline.manifest().image;
+    let ImageSize { width, height } = pipeline.manifest().sizes.default;
     let golden = Picture {
         width,
         height,
@@ -93,7 +93,12 @@ fn the_recipe_fills_defaults_in() {
     open.num_inference_steps = None;
     open.guidance_scale = None;
     let recipe = pipeline.recipe(&open, "server", 5);
-    assert_eq!(recipe.request, request());
+    let filled = GenerationRequest {
+        width: Some(128),
+        height: Some(128),
+        ..request()
+    };
+    assert_eq!(recipe.request, filled);
     assert_eq!(recipe.scheduler, "flow-match-euler");
     assert_eq!(recipe.backend, "rten (CPU)");
     assert_eq!(recipe.weights_digest, pipeline.manifest().digest());
@@ -157,9 +162,9 @@ fn a_model_without_negative_prompts_refuses_them_rather_than_ignoring_them() {
 
     let mut request = request();
     let picture = make(&pipeline, &request).unwrap();
-    let ImageSize { width, height } = pipeline.manifest().image;
+    let ImageSize { width, height } = pipeline.manifest().sizes.default;
     assert_eq!((picture.width, picture.height), (width, height));
-    request.negative_prompt = "leaf".into();
+    request.negative_prompt = Some("leaf".into());
     let error = make(&pipeline, &request).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::InvalidRequest);
     assert!(error.to_string().contains("negative prompt"), "{error}");

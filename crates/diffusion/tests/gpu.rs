@@ -29,10 +29,10 @@ fn request(prompt: &str, seed: u64) -> GenerationRequest {
     GenerationRequest {
         model: "demo-hub/glyph".into(),
         prompt: prompt.into(),
-        negative_prompt: String::new(),
         seed: Some(seed),
         num_inference_steps: Some(8),
         guidance_scale: Some(3.0),
+        ..GenerationRequest::default()
     }
 }
 

@@ -96,7 +96,7 @@ fn an_absent_file_is_missing() {
 #[test]
 fn manifests_that_do_not_fit_are_refused() {
     let changes: [fn(&mut Value); 12] = [
-        |m| m["format"] = json!(2),
+        |m| m["format"] = json!(3),
         |m| m["id"] = json!("other/glyph"),
         |m| m["id"] = json!("demo-hub/../glyph"),
         |m| m["surprise"] = json!(1),

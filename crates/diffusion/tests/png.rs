@@ -10,10 +10,11 @@ fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
         request: GenerationRequest {
             model: "demo-hub/glyph".into(),
             prompt: prompt.into(),
-            negative_prompt: negative_prompt.into(),
+            negative_prompt: Some(negative_prompt.into()),
             seed: Some(9_007_199_254_740_991),
             num_inference_steps: Some(8),
             guidance_scale: Some(3.5),
+            ..GenerationRequest::default()
         },
         weights_digest: "0123456789abcdef".repeat(4),
         scheduler: "flow-match-euler".into(),

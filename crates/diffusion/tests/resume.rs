@@ -20,10 +20,10 @@ fn request() -> GenerationRequest {
     GenerationRequest {
         model: "demo-hub/glyph".into(),
         prompt: "red apple, flat style".into(),
-        negative_prompt: String::new(),
         seed: Some(1),
         num_inference_steps: Some(STEPS),
         guidance_scale: Some(3.0),
+        ..GenerationRequest::default()
     }
 }
 

@@ -39,7 +39,7 @@ fn the_negative_prompt_counts_where_there_is_guidance() {
     let pipeline = block_on(Pipeline::load(package(), &CpuEngine::new())).unwrap();
     let make = |negative: &str, guidance| {
         let request = GenerationRequest {
-            negative_prompt: negative.into(),
+            negative_prompt: Some(negative.into()),
             guidance_scale: Some(guidance),
             ..package::request()
         };

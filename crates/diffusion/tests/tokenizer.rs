@@ -10,7 +10,7 @@ const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/glyph")
 
 fn settings() -> TextSettings {
     let json = std::fs::read(format!("{PACKAGE}/manifest.json")).unwrap();
-    TextSettings::from(&Manifest::parse(&json).unwrap().tokenizer)
+    Manifest::parse(&json).unwrap().texts["prompt"].clone()
 }
 
 #[test]

@@ -44,7 +44,9 @@ pub use gpu::{AdapterChoice, AdapterSummary, Gpu, GpuStats, KernelTime};
 pub use graph::{OPSETS, Pass, Passes, Report};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
-pub use session::{Cost, GpuTensor, Options, Session, Stats, Value, dry_cost, dry_run};
+pub use session::{
+    Cost, GpuTensor, Options, Session, Stats, Value, dry_cost, dry_cost_beside, dry_run,
+};
 pub use tensor::{DType, Tensor, Tolerance};
 pub use weights::WeightSource;
 

@@ -17,7 +17,7 @@ use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::{Tensor, elements};
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
-pub use cost::{Cost, dry_cost};
+pub use cost::{Cost, dry_cost, dry_cost_beside};
 pub use dry::dry_run;
 pub(crate) use dry::planned;
 pub use value::{GpuTensor, Value};

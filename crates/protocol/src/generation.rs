@@ -13,16 +13,17 @@ pub const MAX_SEED: u64 = (1 << 53) - 1;
 ///
 /// It is part of what is stored and queued, so unknown members are passed over; the API's bodies refuse them
 /// ([`crate::strict`]).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GenerationRequest {
     /// Package id, `owner/name`.
     pub model: String,
     /// What the picture should show; 1 to [`MAX_PROMPT_CHARS`] characters.
     pub prompt: String,
-    /// What it should not show; empty is the unconditional prompt, and all that some models take.
-    #[serde(default)]
-    pub negative_prompt: String,
+    /// What it should not show. Absent: nothing is said; some models (SDXL) distinguish that from an empty text, and some
+    /// take none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative_prompt: Option<String>,
     /// Seed of the initial noise, at most [`MAX_SEED`]; absent: the server draws one.
     #[serde(default)]
     pub seed: Option<u64>,
@@ -32,6 +33,54 @@ pub struct GenerationRequest {
     /// Classifier-free guidance scale (Ho & Salimans, arXiv:2207.12598); absent: the package's default.
     #[serde(default)]
     pub guidance_scale: Option<f32>,
+    /// Width of the picture in pixels; absent: the package's default. Sizes are those of [`ModelSummary::sizes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Height of the picture in pixels; absent: the package's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// How the steps are taken: a name of [`ModelSummary::samplers`], either of the two; absent: as the model's authors say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+}
+
+/// A request that was checked against its model, nothing left open: what a picture depends on, and nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResolvedRequest {
+    /// Package id, `owner/name`.
+    pub model: String,
+    /// What the picture should show.
+    pub prompt: String,
+    /// What it should not show, if anything is said.
+    pub negative_prompt: Option<String>,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Denoising steps.
+    pub num_inference_steps: u32,
+    /// Guidance scale.
+    pub guidance_scale: f32,
+    /// Width of the picture in pixels.
+    pub width: u32,
+    /// Height of the picture in pixels.
+    pub height: u32,
+    /// [`crate::SamplerName::a1111`] of another sampler than the model's own.
+    pub sampler: Option<String>,
+}
+
+impl From<ResolvedRequest> for GenerationRequest {
+    fn from(resolved: ResolvedRequest) -> Self {
+        Self {
+            model: resolved.model,
+            prompt: resolved.prompt,
+            negative_prompt: resolved.negative_prompt,
+            seed: Some(resolved.seed),
+            num_inference_steps: Some(resolved.num_inference_steps),
+            guidance_scale: Some(resolved.guidance_scale),
+            width: Some(resolved.width),
+            height: Some(resolved.height),
+            sampler: resolved.sampler,
+        }
+    }
 }
 
 /// Why a request cannot be run, before any work is done.
@@ -63,6 +112,26 @@ pub enum RequestError {
     /// A negative prompt for a model that takes none.
     #[error("this model takes no negative prompt")]
     NoNegativePrompt,
+    /// A size that the model makes no pictures of.
+    #[error("{width} x {height} pixels were asked for; this model makes {offered}")]
+    Size {
+        /// `width` or `height`.
+        field: &'static str,
+        /// Width asked for.
+        width: u32,
+        /// Height asked for.
+        height: u32,
+        /// The sizes that it makes, in words.
+        offered: String,
+    },
+    /// A sampler that the model cannot be run with.
+    #[error("there is no sampler {sampler:?} for this model; there are {offered}")]
+    Sampler {
+        /// The name given, clipped.
+        sampler: String,
+        /// The names that there are.
+        offered: String,
+    },
     /// No package of that id.
     #[error("there is no runnable model \"{0}\" here")]
     UnknownModel(String),
@@ -83,15 +152,19 @@ impl GenerationRequest {
             return Err(RequestError::EmptyPrompt);
         }
         for (field, text) in [
-            ("prompt", &self.prompt),
-            ("negative_prompt", &self.negative_prompt),
+            ("prompt", &*self.prompt),
+            (
+                "negative_prompt",
+                self.negative_prompt.as_deref().unwrap_or_default(),
+            ),
         ] {
             let chars = text.chars().count();
             if chars > MAX_PROMPT_CHARS {
                 return Err(RequestError::PromptTooLong { field, chars });
             }
         }
-        if !model.negative_prompt && !self.negative_prompt.is_empty() {
+        let negative = self.negative_prompt.as_ref();
+        if !model.negative_prompt && negative.is_some_and(|text| !text.is_empty()) {
             return Err(RequestError::NoNegativePrompt);
         }
         if let Some(seed) = self.seed
@@ -120,9 +193,67 @@ impl GenerationRequest {
                 limits.max_guidance,
             ));
         }
+        let (width, height) = (
+            self.width.unwrap_or(model.width),
+            self.height.unwrap_or(model.height),
+        );
+        if !model.makes(width, height) {
+            let sizes = model.sizes.as_ref();
+            let wide = sizes.map_or(width == model.width, |sizes| sizes.allows_side(width));
+            return Err(RequestError::Size {
+                field: if wide { "height" } else { "width" },
+                width,
+                height,
+                offered: model.offered_sizes(),
+            });
+        }
+        if let Some(name) = &self.sampler {
+            let known = model.samplers.iter().find(|sampler| sampler.is(name));
+            let Some(known) = known else {
+                let names: Vec<&str> = model.samplers.iter().map(|s| &*s.a1111).collect();
+                return Err(RequestError::Sampler {
+                    sampler: clip(name),
+                    offered: if names.is_empty() {
+                        "none to choose from".to_owned()
+                    } else {
+                        names.join(", ")
+                    },
+                });
+            };
+            self.sampler = Some(known.a1111.clone());
+        }
         self.num_inference_steps = Some(steps);
         self.guidance_scale = Some(guidance);
+        self.width = Some(width);
+        self.height = Some(height);
         Ok(self)
+    }
+
+    /// [`Self::resolve`] of a request that has a seed, or takes `seed`.
+    ///
+    /// # Errors
+    /// The first [`RequestError`] found.
+    pub fn resolved(
+        &self,
+        model: &ModelSummary,
+        seed: impl FnOnce() -> u64,
+    ) -> Result<ResolvedRequest, RequestError> {
+        let filled = self.clone().resolve(model)?;
+        Ok(ResolvedRequest {
+            seed: filled.seed.unwrap_or_else(seed),
+            num_inference_steps: filled
+                .num_inference_steps
+                .unwrap_or(model.defaults.num_inference_steps),
+            guidance_scale: filled
+                .guidance_scale
+                .unwrap_or(model.defaults.guidance_scale),
+            width: filled.width.unwrap_or(model.width),
+            height: filled.height.unwrap_or(model.height),
+            model: filled.model,
+            prompt: filled.prompt,
+            negative_prompt: filled.negative_prompt,
+            sampler: filled.sampler,
+        })
     }
 }
 
@@ -150,10 +281,10 @@ mod tests {
         GenerationRequest {
             model: "demo-hub/glyph".into(),
             prompt: "red apple".into(),
-            negative_prompt: String::new(),
             seed: Some(1),
             num_inference_steps: None,
             guidance_scale: None,
+            ..GenerationRequest::default()
         }
     }
 
@@ -189,12 +320,12 @@ mod tests {
     fn a_model_without_negative_prompts_refuses_them() {
         let mut model = glyph();
         let mut r = request();
-        r.negative_prompt = "leaf".into();
+        r.negative_prompt = Some("leaf".into());
         assert!(r.clone().resolve(&model).is_ok());
         model.negative_prompt = false;
         let refused = r.clone().resolve(&model);
         assert_eq!(refused, Err(RequestError::NoNegativePrompt));
-        r.negative_prompt.clear();
+        r.negative_prompt = Some(String::new());
         assert!(r.resolve(&model).is_ok());
     }
 

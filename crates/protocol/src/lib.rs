@@ -20,14 +20,19 @@ pub use catalog::{
     Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
     ModelQuery, PaperRecord, Provenance, Runs, RunsOn, SamplePicture, Source, Trouble, TroubleKind,
 };
-pub use generation::{GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError};
+pub use generation::{
+    GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError, ResolvedRequest,
+};
 pub use image::{
     GalleryPage, GalleryQuery, ImageChange, ImageRecord, MAX_REPORT_COMMENT, PNG_MIME, Recipe,
     ReportReason, ReportRequest, THUMBNAIL_MIME, THUMBNAIL_SIDE, Thumbnail, UploadRequest,
     UploadTicket, Visibility, is_sha256_hex,
 };
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};
-pub use model::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, ModelWork, Paper, Work};
+pub use model::{
+    ModelDefaults, ModelLimits, ModelNeeds, ModelSizes, ModelSummary, ModelWork, Paper,
+    SamplerName, Work,
+};
 pub use problem::{LimitName, Problem, ProblemCode};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError, ResumedState};
 pub use verdict::{

@@ -26,10 +26,16 @@ pub struct ModelSummary {
     pub weights_digest: String,
     /// Bytes downloaded before the first picture; 0 without a package.
     pub download_bytes: u64,
-    /// Width and height of the picture in pixels.
+    /// Width in pixels of the picture where a request leaves it open.
     pub width: u32,
-    /// Height of the picture in pixels.
+    /// Height in pixels of the picture where a request leaves it open.
     pub height: u32,
+    /// Other sizes that a request may ask for; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<ModelSizes>,
+    /// Samplers that a request may choose; empty: only the model's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samplers: Vec<SamplerName>,
     /// Whether the model takes a negative prompt. One whose guidance was distilled into one evaluation does not.
     #[serde(default = "takes")]
     pub negative_prompt: bool,
@@ -48,6 +54,27 @@ pub struct ModelSummary {
 
 fn takes() -> bool {
     true
+}
+
+impl ModelSummary {
+    /// Whether it makes pictures of this size.
+    pub fn makes(&self, width: u32, height: u32) -> bool {
+        let others = self.sizes.as_ref();
+        (width, height) == (self.width, self.height)
+            || others.is_some_and(|sizes| sizes.allows(width, height))
+    }
+
+    /// The sizes that it makes pictures of, in words.
+    pub fn offered_sizes(&self) -> String {
+        let default = format!("{} x {}", self.width, self.height);
+        match &self.sizes {
+            None => format!("{default} only"),
+            Some(sizes) => format!(
+                "{default}, and others with sides of {} to {} in steps of {} and at most {} pixels",
+                sizes.min_side, sizes.max_side, sizes.multiple_of, sizes.max_pixels
+            ),
+        }
+    }
 }
 
 /// The scholarly source of a model.
@@ -77,6 +104,55 @@ pub struct ModelLimits {
     pub min_guidance: f32,
     /// Largest guidance scale.
     pub max_guidance: f32,
+}
+
+/// A sampler by the names that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SamplerName {
+    /// The name of AUTOMATIC1111's web UI, its schedule included, such as `DPM++ 2M Karras`.
+    pub a1111: String,
+    /// The class of diffusers.
+    pub diffusers: String,
+}
+
+impl SamplerName {
+    /// Whether it goes by this name; the case of letters does not count.
+    pub fn is(&self, name: &str) -> bool {
+        self.a1111.eq_ignore_ascii_case(name) || self.diffusers.eq_ignore_ascii_case(name)
+    }
+}
+
+/// Sizes that a request may ask for: whole multiples within limits, and those that are named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ModelSizes {
+    /// Sides are multiples of so many pixels.
+    pub multiple_of: u32,
+    /// Shortest side in pixels.
+    pub min_side: u32,
+    /// Longest side in pixels.
+    pub max_side: u32,
+    /// Most pixels of a picture.
+    pub max_pixels: u64,
+    /// Sizes that the model was trained on, `[width, height]`; to be offered first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<[u32; 2]>,
+}
+
+impl ModelSizes {
+    /// Whether a picture may have this size.
+    pub fn allows(&self, width: u32, height: u32) -> bool {
+        let pixels = u64::from(width) * u64::from(height);
+        let sides = self.allows_side(width) && self.allows_side(height);
+        self.buckets.contains(&[width, height]) || sides && pixels <= self.max_pixels
+    }
+
+    /// Whether a side may have this length beside one that is short enough.
+    pub fn allows_side(&self, side: u32) -> bool {
+        (self.min_side..=self.max_side).contains(&side) && side.is_multiple_of(self.multiple_of)
+    }
 }
 
 /// Values used where a request leaves them open.
@@ -149,6 +225,8 @@ pub(crate) mod tests {
             download_bytes: 0,
             width: 64,
             height: 64,
+            sizes: None,
+            samplers: Vec::new(),
             negative_prompt: true,
             limits: ModelLimits {
                 min_steps: 1,

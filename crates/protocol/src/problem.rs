@@ -317,6 +317,14 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Choose a value inside the model's range.",
             ),
+            RequestError::Sampler { .. } => (
+                ProblemCode::OutOfRange,
+                "Choose one of those that the model's entry lists, or leave it out.",
+            ),
+            RequestError::Size { .. } => (
+                ProblemCode::OutOfRange,
+                "Choose a size that the model makes, or leave both out.",
+            ),
             RequestError::NoNegativePrompt => (
                 ProblemCode::OutOfRange,
                 "Leave it empty, or choose another model.",
@@ -328,10 +336,11 @@ impl From<RequestError> for Problem {
         };
         let field = match error {
             RequestError::EmptyPrompt => "prompt",
-            RequestError::PromptTooLong { field, .. } | RequestError::OutOfRange { field, .. } => {
-                field
-            }
+            RequestError::PromptTooLong { field, .. }
+            | RequestError::OutOfRange { field, .. }
+            | RequestError::Size { field, .. } => field,
             RequestError::NoNegativePrompt => "negative_prompt",
+            RequestError::Sampler { .. } => "sampler",
             RequestError::UnknownModel(_) => "model",
         };
         Self {

@@ -32,11 +32,13 @@ impl<'de> Deserialize<'de> for JobRequest {
         struct Body {
             model: String,
             prompt: String,
-            #[serde(default)]
-            negative_prompt: String,
+            negative_prompt: Option<String>,
             seed: Option<u64>,
             num_inference_steps: Option<u32>,
             guidance_scale: Option<f32>,
+            width: Option<u32>,
+            height: Option<u32>,
+            sampler: Option<String>,
             #[serde(default, deserialize_with = "strict::resume")]
             resume: Option<Resume>,
         }
@@ -49,6 +51,9 @@ impl<'de> Deserialize<'de> for JobRequest {
                 seed: body.seed,
                 num_inference_steps: body.num_inference_steps,
                 guidance_scale: body.guidance_scale,
+                width: body.width,
+                height: body.height,
+                sampler: body.sampler,
             },
             resume: body.resume,
         })

@@ -33,13 +33,19 @@ struct StrictRequest {
     model: String,
     prompt: String,
     #[serde(default)]
-    negative_prompt: String,
+    negative_prompt: Option<String>,
     #[serde(default)]
     seed: Option<u64>,
     #[serde(default)]
     num_inference_steps: Option<u32>,
     #[serde(default)]
     guidance_scale: Option<f32>,
+    #[serde(default)]
+    width: Option<u32>,
+    #[serde(default)]
+    height: Option<u32>,
+    #[serde(default)]
+    sampler: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -122,10 +122,11 @@ pub(super) fn fill(known: &mut PaperRecord, other: &PaperRecord) {
 }
 
 /// A graph of a package: its size, and the element type that most of its weights are stored in.
-pub(super) fn component(name: &str, onnx: &[u8]) -> ComponentSize {
+/// `external` bytes of its weights are in other files.
+pub(super) fn component(name: &str, onnx: &[u8], external: u64) -> ComponentSize {
     ComponentSize {
         name: name.to_owned(),
-        bytes: Some(onnx.len() as u64),
+        bytes: Some(onnx.len() as u64 + external),
         dtype: main_storage(onnx),
     }
 }

@@ -1,57 +1,139 @@
 //! What a picture of a package costs, counted from its graphs.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::Context;
 use diffusion::Manifest;
-use diffusion::manifest::{Component, Port};
+use diffusion::manifest::{Bindings, Graph, Guidance, ImageSize, Port};
 use onnx_gpu::kernels::AdapterClass;
-use onnx_gpu::{Cost, dry_cost};
+use onnx_gpu::weights::{Folder, Reading, WeightSource};
+use onnx_gpu::{Cost, dry_cost_beside};
 use protocol::{ModelWork, Work};
 
-/// Plans every component for a GPU, without one, and adds up what its dispatches compute.
+/// A graph of a package on a disk.
+#[derive(Clone, Copy)]
+pub(crate) struct OnDisk<'p> {
+    pub dir: &'p Path,
+    pub manifest: &'p Manifest,
+    pub graph: &'p Graph,
+}
+
+impl OnDisk<'_> {
+    /// The bytes of its file, without those of its external data.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn bytes(&self) -> anyhow::Result<Vec<u8>> {
+        let file = &self.graph.file;
+        std::fs::read(self.dir.join(file)).with_context(|| format!("reading {file}"))
+    }
+
+    /// The symbols of its ports for a picture of this size, with texts as long as they get.
+    pub fn bindings(&self, size: ImageSize) -> Bindings {
+        let rows = self.graph.inputs.first().map_or(1, Port::rows);
+        let runs = self.manifest.conditioning.iter();
+        let mut own = runs.clone().filter(|run| {
+            self.manifest
+                .graph(&run.graph)
+                .is_ok_and(|g| g == self.graph)
+        });
+        let text = own.next().or(runs.clone().next());
+        let text = text.and_then(|run| self.manifest.texts.get(&run.text));
+        let tokens = text.map_or(1, |text| text.length);
+        self.manifest.bindings(size, rows, tokens)
+    }
+
+    /// What a run costs.
+    ///
+    /// # Errors
+    /// When the graph cannot be read or planned.
+    pub fn cost(&self, bindings: &Bindings) -> anyhow::Result<Cost> {
+        let open = |name: &str, place: usize| {
+            let shape = self.graph.input(name).map(|port| bindings.shape(port));
+            shape
+                .and_then(|shape| shape.get(place).copied())
+                .unwrap_or(1)
+        };
+        self.cost_with(&open)
+    }
+
+    /// What a run costs whose open dimensions `open` gives, by input and place.
+    ///
+    /// # Errors
+    /// As [`Self::cost`].
+    pub fn cost_with(&self, open: &dyn Fn(&str, usize) -> usize) -> anyhow::Result<Cost> {
+        let files = Located {
+            folder: Folder::new(self.dir),
+            graph: self.graph,
+        };
+        let bytes = self.bytes()?;
+        dry_cost_beside(&bytes, &files, AdapterClass::Hardware, open)
+            .with_context(|| format!("planning {}", self.graph.file))
+    }
+}
+
+/// External data by the locations that a graph names.
+struct Located<'g> {
+    folder: Folder,
+    graph: &'g Graph,
+}
+
+impl Located<'_> {
+    fn file<'a>(&'a self, location: &'a str) -> &'a str {
+        let file = self.graph.external.get(location);
+        file.map_or(location, String::as_str)
+    }
+}
+
+impl WeightSource for Located<'_> {
+    fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
+        self.folder.size(self.file(file))
+    }
+
+    fn read<'a>(&'a self, file: &'a str, offset: u64, length: usize) -> Reading<'a, Cow<'a, [u8]>> {
+        self.folder.read(self.file(file), offset, length)
+    }
+}
+
+/// Plans every graph for a GPU, without one, and adds up what its dispatches compute for a picture of the default size and
+/// guidance.
 ///
 /// # Errors
 /// When a graph cannot be read or planned.
 pub fn count(dir: &Path, manifest: &Manifest) -> anyhow::Result<ModelWork> {
-    let components = &manifest.components;
-    let of = |component: &Component| -> anyhow::Result<Work> {
-        let file = &component.file;
-        let bytes = std::fs::read(dir.join(file)).with_context(|| format!("reading {file}"))?;
-        run_of(component, &bytes).with_context(|| format!("planning {file}"))
+    let size = manifest.sizes.default;
+    let of = |name: &str| -> anyhow::Result<(Work, usize)> {
+        let graph = manifest.graph(name)?;
+        let on_disk = OnDisk {
+            dir,
+            manifest,
+            graph,
+        };
+        let bindings = on_disk.bindings(size);
+        let cost = on_disk.cost(&bindings)?;
+        let work = Work {
+            flops: cost.flops,
+            dispatches: cost.dispatches as u64,
+        };
+        Ok((work, bindings.rows))
     };
-    let text_encoder = of(&components.text_encoder)?;
-    let decoder = of(&components.decoder)?;
-    Ok(ModelWork {
-        once: Work {
-            flops: text_encoder.flops + decoder.flops,
-            dispatches: text_encoder.dispatches + decoder.dispatches,
-        },
-        per_step: of(&components.denoiser)?,
-    })
-}
-
-/// One run; the manifest's ports give the dimensions that the graph leaves open.
-fn run_of(component: &Component, onnx: &[u8]) -> anyhow::Result<Work> {
-    let cost = cost_with(&component.inputs, onnx)?;
-    Ok(Work {
-        flops: cost.flops,
-        dispatches: cost.dispatches as u64,
-    })
-}
-
-/// What a run on inputs of these shapes costs.
-///
-/// # Errors
-/// When the graph cannot be read or planned.
-pub fn cost_with(inputs: &[Port], onnx: &[u8]) -> onnx_gpu::Result<Cost> {
-    let open = |name: &str, place: usize| {
-        let port = inputs.iter().find(|port| port.name == name);
-        port.and_then(|port| port.shape.get(place))
-            .copied()
-            .unwrap_or(1)
+    let add = |sum: &mut Work, work: Work, times: u64| {
+        sum.flops += times * work.flops;
+        sum.dispatches += times * work.dispatches;
     };
-    dry_cost(onnx, AdapterClass::Hardware, &open)
+    let guided =
+        manifest.guidance == Guidance::ClassifierFree && manifest.defaults.guidance_scale > 1.0;
+    let prompts = |rows: usize| if guided && rows < 2 { 2 } else { 1 };
+    let mut work = ModelWork::default();
+    for run in &manifest.conditioning {
+        let (encoder, rows) = of(&run.graph)?;
+        add(&mut work.once, encoder, prompts(rows));
+    }
+    add(&mut work.once, of(&manifest.decoder.graph)?.0, 1);
+    let (denoiser, rows) = of(&manifest.denoiser.graph)?;
+    add(&mut work.per_step, denoiser, prompts(rows));
+    Ok(work)
 }
 
 #[cfg(test)]
@@ -61,15 +143,23 @@ mod tests {
     use serde_json::json;
 
     /// A decoder of convolutions that takes any height and width.
-    const DECODER: &[u8] =
-        include_bytes!("../../../crates/diffusion/tests/data/tiles/decoder.onnx");
+    const TILES: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/diffusion/tests/data/tiles"
+    );
 
     fn flops(side: usize) -> u64 {
+        let glyph = include_bytes!("../../../models/glyph/manifest.json");
         let port =
             json!({"name": "latent_sample", "dtype": "float32", "shape": [1, 4, side, side]});
-        let component = json!({"file": "decoder.onnx", "inputs": [port], "outputs": []});
-        let component = serde_json::from_value(component).unwrap();
-        run_of(&component, DECODER).unwrap().flops
+        let graph = json!({"file": "decoder.onnx", "inputs": [port], "outputs": []});
+        let on_disk = OnDisk {
+            dir: TILES.as_ref(),
+            manifest: &Manifest::parse(glyph).unwrap(),
+            graph: &serde_json::from_value(graph).unwrap(),
+        };
+        let size = on_disk.manifest.sizes.default;
+        on_disk.cost(&on_disk.bindings(size)).unwrap().flops
     }
 
     #[test]

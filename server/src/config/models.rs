@@ -81,15 +81,27 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_LICENSE")]
     pub license: Option<String>,
 
-    /// Denoising steps where a request leaves them open.
-    #[arg(long, env = "DEMO_HUB_ADD_STEPS", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub steps: u32,
+    /// Denoising steps where a request leaves them open; default: by the kind of model.
+    #[arg(long, env = "DEMO_HUB_ADD_STEPS", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub steps: Option<u32>,
 
-    /// Guidance scale where a request leaves it open.
-    #[arg(long, env = "DEMO_HUB_ADD_GUIDANCE", default_value_t = 7.5)]
-    pub guidance: f32,
+    /// Guidance scale where a request leaves it open; default: by the kind of model.
+    #[arg(long, env = "DEMO_HUB_ADD_GUIDANCE", allow_hyphen_values = true)]
+    pub guidance: Option<f32>,
 
-    /// Prompt of a sample picture to be made and kept with the package; without one, a single step is tried.
+    /// Class of the pipeline, for a folder without model_index.json, such as StableDiffusionPipeline.
+    #[arg(long, env = "DEMO_HUB_ADD_PIPELINE")]
+    pub pipeline: Option<String>,
+
+    /// What the latents are divided by before they are decoded, for a folder without the autoencoder's configuration.
+    #[arg(long, env = "DEMO_HUB_ADD_LATENT_SCALE")]
+    pub latent_scale: Option<f32>,
+
+    /// Size of pictures where a request leaves it open, such as 512x512; default: what the folder says.
+    #[arg(long, env = "DEMO_HUB_ADD_SIZE")]
+    pub size: Option<String>,
+
+    /// Prompt of a sample picture to be made and kept with the package; without one, two steps are tried.
     #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
     pub sample_prompt: Option<String>,
 

@@ -110,10 +110,10 @@ mod tests {
         let request = GenerationRequest {
             model: "a/b".into(),
             prompt: "p".into(),
-            negative_prompt: String::new(),
             seed: Some(0),
             num_inference_steps: Some(8),
             guidance_scale: None,
+            ..GenerationRequest::default()
         };
         JobRecord::new("j".into(), request, Keeping::default(), None).view
     }

@@ -1,35 +1,37 @@
-//! `demo-hub models add`: a package of an ONNX export in the folder layout of diffusers.
+//! `demo-hub models add`: a package of an ONNX export, in the folders of diffusers or as demos in browsers have it.
 
 mod autoencoder;
 mod download;
-mod graphs;
+mod graph;
 mod json;
+mod layout;
 mod pack;
 mod pipeline;
 mod scheduler;
+mod sizes;
 mod source;
 mod tokenizer;
+mod trial;
+mod wiring;
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
-use diffusion::{Cancel, CpuEngine, Package, Pipeline, png};
-use futures::executor::block_on;
-use protocol::GenerationRequest;
+use diffusion::manifest::ImageSize;
 
 use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
 use crate::config::AddConfig;
-use source::Source;
+use layout::Layout;
+use source::{Configuration, Said, Source};
 
-/// Seed of the picture that shows that the package works.
-const SAMPLE_SEED: u64 = 1;
-/// Prompt of the step that is tried where no sample is asked for.
-const TRIAL_PROMPT: &str = "a red apple";
 /// Name of the sample picture.
 const SAMPLE: &str = "example.png";
+/// How deep the files of an export lie.
+const DEPTH: usize = 2;
 
 /// Facts about the package beside its files.
 struct About {
@@ -42,12 +44,13 @@ struct About {
 }
 
 pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<()> {
+    let said = said(&config)?;
     let local = Path::new(&config.source).is_dir();
     let download;
     let (folder, model) = if local {
         (Path::new(&config.source), None)
     } else {
-        download = download::fetch(&config, report)?;
+        download = download::fetch(&config, &said, report)?;
         (&*download.folder, Some(&download.model))
     };
     let id = match (&config.id, model) {
@@ -69,7 +72,9 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
             found.dir.display()
         );
     }
-    let source = Source::read(folder)?;
+    let layout = Layout::new(files(folder, DEPTH)?);
+    let configuration = Configuration::read(folder, &layout, &said)?;
+    let source = Source::read(folder, &layout, &said, configuration)?;
     for note in &source.notes {
         writeln!(report, "{note}")?;
     }
@@ -81,8 +86,8 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
             .unwrap_or_default(),
         summary: config.summary.clone(),
         license: license(&config, folder, model)?,
-        steps: config.steps,
-        guidance: config.guidance,
+        steps: config.steps.unwrap_or(source.defaults.steps),
+        guidance: config.guidance.unwrap_or(source.defaults.guidance),
         id,
     };
     let card = CardFile {
@@ -96,17 +101,16 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         ..CardFile::default()
     };
     let package = pack::write(models_dir, &about, &source, &card)?;
-    let sample = try_out(package.dir(), &config)?;
-    match &sample {
-        Some(picture) => package.keep_sample(
+    let sample = trial::run(package.dir(), config.sample_prompt.as_deref(), report)?;
+    if let Some(picture) = &sample {
+        package.keep_sample(
             &card,
             picture,
             SampleFile {
                 file: SAMPLE.to_owned(),
                 prompt: config.sample_prompt.clone(),
             },
-        )?,
-        None => writeln!(report, "one step of a picture was made to try it out")?,
+        )?;
     }
     let dir = package.finish()?;
     if !local {
@@ -116,30 +120,39 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
     Ok(())
 }
 
-/// Makes a picture of the package: what cannot be generated is no model.
-fn try_out(dir: &Path, config: &AddConfig) -> anyhow::Result<Option<Vec<u8>>> {
-    let package = Package::from_dir(dir)?;
-    let model = package.manifest.id.clone();
-    let pipeline = block_on(Pipeline::load(package, &CpuEngine::new()))
-        .context("the package cannot be loaded")?;
-    let request = GenerationRequest {
-        model,
-        prompt: config
-            .sample_prompt
-            .clone()
-            .unwrap_or_else(|| TRIAL_PROMPT.to_owned()),
-        negative_prompt: String::new(),
-        seed: Some(SAMPLE_SEED),
-        num_inference_steps: config.sample_prompt.is_none().then_some(1),
-        guidance_scale: None,
+fn said(config: &AddConfig) -> anyhow::Result<Said> {
+    let size = |text: &String| -> anyhow::Result<ImageSize> {
+        let sides = text.split_once(['x', '×']);
+        let sides = sides.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+        let (width, height) =
+            sides.with_context(|| format!("--size is {text:?}; it is written as 512x512"))?;
+        Ok(ImageSize { width, height })
     };
-    let started = Instant::now();
-    let picture = block_on(pipeline.generate(&request, &mut |_| (), &Cancel::default()))
-        .context("the package makes no picture")?;
-    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let recipe = pipeline.recipe(&request, "server", milliseconds);
-    let kept = config.sample_prompt.is_some();
-    Ok(kept.then(|| png::encode(&picture, &recipe)).transpose()?)
+    Ok(Said {
+        pipeline: config.pipeline.clone(),
+        latent_scale: config.latent_scale,
+        size: config.size.as_ref().map(size).transpose()?,
+    })
+}
+
+/// Paths of the files below `folder`, `depth` folders deep, relative to it.
+fn files(folder: &Path, depth: usize) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let path = entry.path();
+        if path.is_file() {
+            found.push(name);
+        } else if path.is_dir() && depth > 1 {
+            let below = files(&path, depth - 1)?;
+            found.extend(below.into_iter().map(|file| format!("{name}/{file}")));
+        }
+    }
+    Ok(found)
 }
 
 fn license(config: &AddConfig, folder: &Path, model: Option<&HubModel>) -> anyhow::Result<String> {

@@ -4,51 +4,47 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
-use diffusion::manifest::{Port, PortType};
-use diffusion::{FileEntry, Manifest, tile_sides};
-use onnx_gpu::dry_cost;
-use onnx_gpu::kernels::AdapterClass;
+use anyhow::{Context, ensure};
+use diffusion::manifest::{Bindings, Graph, ImageSize, Port};
+use diffusion::{Manifest, package, tile_sides};
 use onnx_gpu::proto::{Dim, Model};
 use protocol::ModelNeeds;
+use serde_json::Value;
 
-use super::{Found, pretty, selected};
-use crate::catalog::work::cost_with;
-use crate::catalog::{MANIFEST, verify_file};
+use super::{pretty, selected};
+use crate::catalog::work::OnDisk;
+use crate::catalog::{MANIFEST, read_manifest};
 
-/// A component: its ports as the manifest has them, and its graph.
-pub(super) struct Part<'a> {
-    /// `text_encoder`, `denoiser` or `decoder`.
-    pub name: &'a str,
-    pub inputs: &'a [Port],
-    pub outputs: &'a [Port],
-    pub onnx: &'a [u8],
-}
-
-/// Sizes of a package, `[channels, height, width]` and `[height, width]`.
-#[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    pub latents: [usize; 3],
-    pub image: [usize; 2],
-}
-
-/// Needs of the components: all of them loaded, one after the other; the largest buffer of a run of any.
+/// Needs of a picture of the package in `dir`: all its graphs loaded, one after the other; the largest buffer of a run of
+/// any.
 ///
 /// # Errors
 /// When a graph cannot be planned.
-pub(super) fn count(parts: &[Part<'_>], sizes: Sizes) -> anyhow::Result<ModelNeeds> {
+pub(super) fn count(
+    dir: &Path,
+    manifest: &Manifest,
+    size: ImageSize,
+) -> anyhow::Result<ModelNeeds> {
     let mut needs = ModelNeeds {
         max_buffer_size: 0,
         max_storage_buffer_binding_size: 0,
         memory_bytes: 0,
     };
     let mut loaded = 0;
-    for part in parts {
-        let cost = cost_with(part.inputs, part.onnx)
-            .with_context(|| format!("the {} cannot be run", part.name))?;
-        let passed: u64 = part.inputs.iter().chain(part.outputs).map(bytes).sum();
-        let tiles = if part.name == "decoder" {
-            in_tiles(part.onnx, sizes)
+    for (name, graph) in manifest.in_order() {
+        let on_disk = OnDisk {
+            dir,
+            manifest,
+            graph,
+        };
+        let bindings = on_disk.bindings(size);
+        let cost = on_disk
+            .cost(&bindings)
+            .with_context(|| format!("the {name} cannot be run"))?;
+        let ports = graph.inputs.iter().chain(&graph.outputs);
+        let passed: u64 = ports.map(|port| bytes(port, &bindings)).sum();
+        let tiles = if name == manifest.decoder.graph {
+            in_tiles(&on_disk, size)?
         } else {
             None
         };
@@ -62,35 +58,28 @@ pub(super) fn count(parts: &[Part<'_>], sizes: Sizes) -> anyhow::Result<ModelNee
     Ok(needs)
 }
 
-fn bytes(port: &Port) -> u64 {
-    let size = match port.dtype {
-        PortType::Float32 | PortType::Int32 => 4,
-        PortType::Int64 => 8,
-    };
-    size * port.shape.iter().map(|&n| n as u64).product::<u64>()
+fn bytes(port: &Port, bindings: &Bindings) -> u64 {
+    let sizes = bindings.shape(port);
+    port.dtype.bytes() * sizes.iter().map(|&n| n as u64).product::<u64>()
 }
 
 /// Bytes of the largest buffer of the decoder where it is run on tiles, which the pipeline does on devices without a larger
 /// one; `None` where it cannot be.
-fn in_tiles(onnx: &[u8], sizes: Sizes) -> Option<u64> {
-    let Sizes { latents, image } = sizes;
-    let [c, h, w] = latents;
-    if !takes_any_size(onnx) || !image[0].is_multiple_of(h) || !image[1].is_multiple_of(w) {
-        return None;
+fn in_tiles(decoder: &OnDisk<'_>, size: ImageSize) -> anyhow::Result<Option<u64>> {
+    if !takes_any_size(&decoder.bytes()?) {
+        return Ok(None);
     }
+    let [c, h, w] = decoder.manifest.latents_of(size);
     let largest_buffer = |side: usize| {
         let open = |_: &str, place: usize| {
             let shape = [1, c, h.min(side), w.min(side)];
             shape.get(place).copied().unwrap_or(1)
         };
         // A graph that cannot be planned for other sizes is not run on tiles either.
-        let cost = dry_cost(onnx, AdapterClass::Hardware, &open).ok()?;
-        Some(cost.largest_buffer)
+        Some(decoder.cost_with(&open).ok()?.largest_buffer)
     };
-    tile_sides([h, w])
-        .into_iter()
-        .filter_map(largest_buffer)
-        .min()
+    let sides = tile_sides([h, w]).into_iter();
+    Ok(sides.filter_map(largest_buffer).min())
 }
 
 /// Whether its one input, `[1, c, h, w]`, may have another height and width.
@@ -120,10 +109,26 @@ pub(super) fn write(
 ) -> anyhow::Result<()> {
     for found in selected(models_dir, ids)? {
         let dir = found.dir.display();
-        let needs = of_package(&found).with_context(|| format!("{dir}"))?;
-        let mut manifest = found.readable()?.clone();
-        manifest.needs = needs;
-        let json = pretty(&manifest)?;
+        let manifest = found.readable()?;
+        for file in manifest.files() {
+            if manifest
+                .graphs
+                .values()
+                .any(|graph| uses(graph, &file.name))
+            {
+                package::verify_in(&found.dir, file)?;
+            }
+        }
+        let needs = count(&found.dir, manifest, manifest.sizes.default)
+            .with_context(|| format!("{dir}"))?;
+        // The other members stay as they are, whatever format they are in.
+        let mut json: Value = serde_json::from_slice(&read_manifest(&found.dir)?)?;
+        ensure!(
+            json.get("needs").is_some(),
+            "{dir}: the manifest has no needs"
+        );
+        json["needs"] = serde_json::to_value(needs)?;
+        let json = pretty(&json)?;
         Manifest::parse(&json)?;
         let mut file = tempfile::NamedTempFile::new_in(&found.dir)?;
         file.write_all(&json)?;
@@ -143,37 +148,8 @@ pub(super) fn write(
     Ok(())
 }
 
-fn of_package(found: &Found) -> anyhow::Result<ModelNeeds> {
-    let manifest = found.readable()?;
-    let graph = |name: &str| -> anyhow::Result<Vec<u8>> {
-        let mut files = manifest.files();
-        let listed = |file: &&FileEntry| file.name == name;
-        let file = files
-            .find(listed)
-            .with_context(|| format!("{name} is not listed"))?;
-        verify_file(&found.dir, file)
-    };
-    let components = manifest.components();
-    let graphs: Vec<Vec<u8>> = components
-        .iter()
-        .map(|(_, component)| graph(&component.file))
-        .collect::<anyhow::Result<_>>()?;
-    let parts: Vec<Part<'_>> = components
-        .iter()
-        .zip(&graphs)
-        .map(|((name, component), onnx)| Part {
-            name,
-            inputs: &component.inputs,
-            outputs: &component.outputs,
-            onnx,
-        })
-        .collect();
-    let image = [
-        manifest.image.height as usize,
-        manifest.image.width as usize,
-    ];
-    let latents = manifest.latents;
-    count(&parts, Sizes { latents, image })
+fn uses(graph: &Graph, file: &str) -> bool {
+    graph.files().any(|used| used == file)
 }
 
 #[cfg(test)]
@@ -181,41 +157,51 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const TILES: &[u8] = include_bytes!("../../../crates/diffusion/tests/data/tiles/decoder.onnx");
-    const GLYPH: &[u8] = include_bytes!("../../../models/glyph/decoder.onnx");
+    const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+    fn package(change: impl Fn(&mut Value)) -> Manifest {
+        let glyph = include_bytes!("../../../models/glyph/manifest.json");
+        let mut manifest: Value = serde_json::from_slice(glyph).unwrap();
+        change(&mut manifest);
+        Manifest::parse(manifest.to_string().as_bytes()).unwrap()
+    }
 
     #[test]
     fn a_decoder_of_any_size_needs_what_its_tiles_need() {
-        let sizes = Sizes {
-            latents: [4, 20, 28],
-            image: [80, 112],
+        let size = ImageSize {
+            width: 112,
+            height: 80,
         };
-        let port = |name: &str, shape: &[usize]| Port {
-            name: name.into(),
-            dtype: PortType::Float32,
-            shape: shape.into(),
+        let mut manifest = package(|_| ());
+        manifest.latents.channels = 4;
+        manifest.latents.stride = 4;
+        let port = |name: &str, shape: [&str; 4]| {
+            serde_json::json!({"name": name, "dtype": "float32", "shape":
+                shape.map(|dim| dim.parse::<usize>().map_or(Value::from(dim), Value::from))})
         };
-        let decoder = Part {
-            name: "decoder",
-            inputs: &[port("latent_sample", &[1, 4, 20, 28])],
-            outputs: &[port("sample", &[1, 3, 80, 112])],
-            onnx: TILES,
+        let graph = serde_json::json!({"file": "decoder.onnx", "inputs": [port("latent_sample", ["1", "4", "h", "w"])],
+            "outputs": [port("sample", ["1", "3", "height", "width"])]});
+        let dir = Path::new(DATA).join("crates/diffusion/tests/data/tiles");
+        let decoder = OnDisk {
+            dir: &dir,
+            manifest: &manifest,
+            graph: &serde_json::from_value(graph).unwrap(),
         };
         // Eight channels of floats for every pixel; tiles of 8 latents have 32 × 32 pixels.
-        let whole = cost_with(decoder.inputs, TILES).unwrap().largest_buffer;
-        assert_eq!(whole, 80 * 112 * 8 * 4);
-        assert_eq!(in_tiles(TILES, sizes), Some(32 * 32 * 8 * 4));
-        let needs = count(&[decoder], sizes).unwrap();
-        assert_eq!(needs.max_buffer_size, 32 * 32 * 8 * 4);
-        assert!(needs.memory_bytes > whole);
+        let whole = decoder.cost(&decoder.bindings(size)).unwrap();
+        assert_eq!(whole.largest_buffer, 80 * 112 * 8 * 4);
+        assert_eq!(in_tiles(&decoder, size).unwrap(), Some(32 * 32 * 8 * 4));
     }
 
     #[test]
     fn a_decoder_of_one_size_has_no_tiles() {
-        let sizes = Sizes {
-            latents: [16, 8, 8],
-            image: [64, 64],
+        let manifest = package(|_| ());
+        let dir = Path::new(DATA).join("models/glyph");
+        let decoder = OnDisk {
+            dir: &dir,
+            manifest: &manifest,
+            graph: manifest.graph("decoder").unwrap(),
         };
-        assert_eq!(in_tiles(GLYPH, sizes), None);
+        assert_eq!(in_tiles(&decoder, manifest.sizes.default).unwrap(), None);
     }
 }

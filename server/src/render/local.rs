@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use diffusion::manifest::ImageSize;
 use diffusion::{
     Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, RunOptions, png,
 };
@@ -133,7 +134,12 @@ fn checkpoint(
 ) -> diffusion::Result<Checkpoint> {
     let invalid =
         |message: String| diffusion::Error::new(diffusion::ErrorKind::InvalidRequest, message);
-    let wanted = pipeline.manifest().latents;
+    let manifest = pipeline.manifest();
+    let default = manifest.sizes.default;
+    let wanted = manifest.latents_of(ImageSize {
+        width: request.width.unwrap_or(default.width),
+        height: request.height.unwrap_or(default.height),
+    });
     if resume.shape.map(|n| n as usize) != wanted {
         return Err(invalid(format!(
             "resume.shape is {:?}; this model's latents are {wanted:?}",

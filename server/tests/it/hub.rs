@@ -246,10 +246,10 @@ pub fn request(prompt: &str, seed: u64) -> GenerationRequest {
     GenerationRequest {
         model: GLYPH.into(),
         prompt: prompt.into(),
-        negative_prompt: String::new(),
         seed: Some(seed),
         num_inference_steps: None,
         guidance_scale: None,
+        ..GenerationRequest::default()
     }
 }
 
@@ -371,7 +371,7 @@ pub fn picture(variant: u32) -> Vec<u8> {
 pub fn size() -> [u32; 2] {
     static SIZE: LazyLock<[u32; 2]> = LazyLock::new(|| {
         let manifest = std::fs::read(models_dir().join("glyph/manifest.json")).unwrap();
-        let image = diffusion::Manifest::parse(&manifest).unwrap().image;
+        let image = diffusion::Manifest::parse(&manifest).unwrap().sizes.default;
         [image.width, image.height]
     });
     *SIZE

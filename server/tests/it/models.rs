@@ -134,8 +134,9 @@ async fn a_folder_that_is_no_export_is_refused() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "model_index.json",
+    "vae_decoder/config.json",
     "scheduler/scheduler_config.json",
     "text_encoder/model.onnx",
     "unet/model.onnx",
@@ -148,6 +149,7 @@ fn content(path: &str) -> Vec<u8> {
         "scheduler/scheduler_config.json" => {
             br#"{"_class_name": "DDIMScheduler", "clip_sample": false}"#.to_vec()
         }
+        "vae_decoder/config.json" => br#"{"scaling_factor": 0.18215}"#.to_vec(),
         _ => path.bytes().cycle().take(300_000).collect(),
     }
 }

@@ -51,10 +51,11 @@ pub fn request() -> GenerationRequest {
     GenerationRequest {
         model: MODEL.into(),
         prompt: "a red fox".into(),
-        negative_prompt: "snow".into(),
+        negative_prompt: Some("snow".into()),
         seed: Some(42),
         num_inference_steps: Some(20),
         guidance_scale: Some(6.5),
+        ..GenerationRequest::default()
     }
 }
 

@@ -19,7 +19,10 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
     );
     let rows = [
         ("Prompt", request.prompt),
-        ("Negative prompt", request.negative_prompt),
+        (
+            "Negative prompt",
+            request.negative_prompt.unwrap_or_default(),
+        ),
         ("Model", request.model),
         ("Seed", option(request.seed)),
         ("Steps", option(request.num_inference_steps)),

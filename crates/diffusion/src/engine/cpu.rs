@@ -12,6 +12,8 @@ use rten_tensor::{AsView, Layout};
 pub use self::product::Product;
 use super::{Engine, Model};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::{Files, whole};
+use crate::manifest::Graph;
 use crate::tensor::{Data, Tensor};
 
 /// Runs graphs on the CPU.
@@ -38,21 +40,42 @@ impl Engine for CpuEngine {
     }
 
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
-        let mut options = rten::ModelOptions::with_all_ops();
-        options.prepack_weights(true);
-        let model = options.load(onnx.to_vec()).map_err(|error| {
-            Error::new(
-                ErrorKind::InvalidModel {
-                    component: component.to_owned(),
-                },
-                format!("{component} is not a graph that rten can run: {error}"),
-            )
-        })?;
-        Ok(Box::new(CpuModel {
-            component: component.to_owned(),
-            model,
-        }))
+        load(component, onnx, Vec::new())
     }
+
+    async fn load_graph(
+        &self,
+        component: &str,
+        graph: &Graph,
+        files: &dyn Files,
+    ) -> Result<Box<dyn Model>> {
+        let onnx = whole(files, &graph.file).await?;
+        let mut external = Vec::with_capacity(graph.external.len());
+        for (location, file) in &graph.external {
+            external.push((&**location, whole(files, file).await?.into_owned()));
+        }
+        load(component, &onnx, external)
+    }
+}
+
+fn load(component: &str, onnx: &[u8], external: Vec<(&str, Vec<u8>)>) -> Result<Box<dyn Model>> {
+    let mut options = rten::ModelOptions::with_all_ops();
+    options.prepack_weights(true);
+    for (location, bytes) in external {
+        options.external_data(location, bytes);
+    }
+    let model = options.load(onnx.to_vec()).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidModel {
+                component: component.to_owned(),
+            },
+            format!("{component} is not a graph that rten can run: {error}"),
+        )
+    })?;
+    Ok(Box::new(CpuModel {
+        component: component.to_owned(),
+        model,
+    }))
 }
 
 struct CpuModel {

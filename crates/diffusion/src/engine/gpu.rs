@@ -4,12 +4,14 @@ mod source;
 mod step;
 
 use async_trait::async_trait;
-use onnx_gpu::{AdapterChoice, Dim, Gpu, GpuTensor, Options, Session};
+use half::f16;
+use onnx_gpu::{AdapterChoice, DType, Dim, Gpu, GpuTensor, Options, Session};
 
 use self::source::Source;
 use super::{Engine, Memory, Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Files;
+use crate::manifest::Graph;
 use crate::tensor::{Data, Tensor};
 
 /// Runs graphs on a GPU; clones share the device.
@@ -71,18 +73,18 @@ impl Engine for GpuEngine {
         }))
     }
 
-    async fn load_file(
+    async fn load_graph(
         &self,
         component: &str,
-        file: &str,
+        graph: &Graph,
         files: &dyn Files,
     ) -> Result<Box<dyn Model>> {
         let options = Options {
             gpu: Some(self.0.clone()),
             ..Options::default()
         };
-        let source = Source::new(files);
-        let session = Session::open(&source, file, options)
+        let source = Source::new(files, graph);
+        let session = Session::open(&source, &graph.file, options)
             .await
             .map_err(|error| {
                 source
@@ -144,7 +146,10 @@ impl Model for GpuModel {
         let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
         let inputs = inputs
             .into_iter()
-            .map(|(name, tensor)| Ok((name, to_gpu(tensor).map_err(fail)?)))
+            .map(|(name, tensor)| {
+                let tensor = to_gpu(tensor, self.dtype(name)).map_err(fail)?;
+                Ok((name, tensor))
+            })
             .collect::<Result<Vec<_>>>()?;
         self.session
             .run(&inputs)
@@ -161,8 +166,11 @@ impl Model for GpuModel {
             .into_iter()
             .map(|(name, value)| {
                 let value = match value {
-                    Value::Host(tensor) => to_gpu(tensor).map_err(fail)?.into(),
-                    Value::Gpu(tensor) => tensor.into(),
+                    Value::Host(tensor) => to_gpu(tensor, self.dtype(name)).map_err(fail)?.into(),
+                    Value::Gpu(tensor) => {
+                        let dtype = self.dtype(name).unwrap_or(tensor.dtype());
+                        tensor.in_type(dtype).map_err(fail)?.into()
+                    }
                 };
                 Ok((name, value))
             })
@@ -175,20 +183,37 @@ impl Model for GpuModel {
     }
 }
 
-fn to_gpu(tensor: Tensor) -> onnx_gpu::Result<onnx_gpu::Tensor> {
+impl GpuModel {
+    /// The type that the graph declares for an input.
+    fn dtype(&self, name: &str) -> Option<DType> {
+        let mut inputs = self.session.inputs().iter();
+        inputs.find(|info| info.name == name).map(|info| info.dtype)
+    }
+}
+
+/// A tensor in the type of a port: floats round to float16, and whole numbers other than 0 are true.
+fn to_gpu(tensor: Tensor, dtype: Option<DType>) -> onnx_gpu::Result<onnx_gpu::Tensor> {
     let (shape, data) = tensor.into_parts();
-    match data {
-        Data::F32(v) => onnx_gpu::Tensor::f32(shape, v),
-        Data::I64(v) => onnx_gpu::Tensor::i64(shape, v),
-        Data::I32(v) => onnx_gpu::Tensor::i32(shape, v),
+    match (data, dtype) {
+        (Data::F32(v), Some(DType::F16)) => {
+            onnx_gpu::Tensor::f16(shape, v.into_iter().map(f16::from_f32).collect())
+        }
+        (Data::F32(v), _) => onnx_gpu::Tensor::f32(shape, v),
+        (Data::I64(v), Some(DType::Bool)) => {
+            onnx_gpu::Tensor::bool(shape, v.into_iter().map(|n| n != 0).collect())
+        }
+        (Data::I64(v), _) => onnx_gpu::Tensor::i64(shape, v),
+        (Data::I32(v), _) => onnx_gpu::Tensor::i32(shape, v),
     }
 }
 
 fn from_gpu(tensor: &onnx_gpu::Tensor) -> Result<Tensor> {
     let fail = |error: onnx_gpu::Error| fail("an output", &error);
     match tensor.dtype() {
-        onnx_gpu::DType::I64 => {
-            Tensor::i64(tensor.shape(), tensor.as_i64().map_err(fail)?.to_vec())
+        DType::I64 => Tensor::i64(tensor.shape(), tensor.as_i64().map_err(fail)?.to_vec()),
+        DType::F16 => {
+            let halves = tensor.as_f16().map_err(fail)?.iter();
+            Tensor::f32(tensor.shape(), halves.map(|half| half.to_f32()).collect())
         }
         _ => Tensor::f32(tensor.shape(), tensor.as_f32().map_err(fail)?.to_vec()),
     }

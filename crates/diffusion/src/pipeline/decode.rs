@@ -5,7 +5,7 @@ use super::{pause, run};
 use crate::cancel::Cancel;
 use crate::engine::{Model, Stepper, Value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Manifest, Port};
+use crate::manifest::{Dim, ImageSize, Manifest, Port};
 use crate::picture::Picture;
 use crate::tensor::Tensor;
 
@@ -18,32 +18,12 @@ pub(super) struct Tiling {
     pub sparing: bool,
 }
 
-/// Decodes `latents`, in tiles if `tiling` asks for it or if the engine's device does not offer what
-/// the decoder needs for the whole picture. Before each tile `cancel` is looked at.
-pub(super) async fn decode(
-    manifest: &Manifest,
-    decoder: &dyn Model,
-    stepper: &dyn Stepper,
-    latents: &Value,
-    tiling: Tiling,
-    cancel: &Cancel,
-) -> Result<Picture> {
-    let component = &manifest.components.decoder;
-    let (Some(input), Some(output)) = (component.inputs.first(), component.outputs.first()) else {
-        return Err(Error::package("the decoder has no ports"));
-    };
-    let ports = Ports { input, output };
-    let latents = stepper
-        .scale(latents, 1.0 / manifest.latent_scale, 1)
-        .await?;
-    let size = manifest.image;
-    if let Some(tiles) = choose(manifest, decoder, input, tiling)? {
-        let latents = latents.into_tensor().await?.into_f32()?;
-        return in_tiles(manifest, decoder, ports, &tiles, &latents, cancel).await;
-    }
-    let image = run(decoder, vec![(&*input.name, latents)], output).await?;
-    let image = image.into_tensor().await?.into_f32()?;
-    Picture::from_planar(size.width, size.height, &image)
+/// A decoder about to make a picture.
+#[derive(Clone, Copy)]
+pub(super) struct Decoding<'d> {
+    pub manifest: &'d Manifest,
+    pub decoder: &'d dyn Model,
+    pub size: ImageSize,
 }
 
 #[derive(Clone, Copy)]
@@ -54,86 +34,121 @@ struct Ports<'m> {
     output: &'m Port,
 }
 
-/// The tiles to decode in, if not at once.
-fn choose(
-    manifest: &Manifest,
-    decoder: &dyn Model,
-    input: &Port,
-    tiling: Tiling,
-) -> Result<Option<Tiles>> {
-    let [c, h, w] = manifest.latents;
-    let shape = |[height, width]: [usize; 2]| [1, c, height, width];
-    let takes = |tiles: &Tiles| decoder.takes(&input.name, &shape(tiles.largest()));
-    if let Some(side) = tiling.side {
-        let tiles = Tiles::new(side, [h, w], manifest.image)?;
-        if !takes(&tiles) {
-            let message = "the decoder takes latents of one size, so it cannot be run on tiles";
-            return Err(Error::new(ErrorKind::InvalidRequest, message));
+impl<'d> Decoding<'d> {
+    /// Decodes `latents`, in tiles if `tiling` asks for it or if the engine's device does not offer what
+    /// the decoder needs for the whole picture. Before each tile `cancel` is looked at.
+    pub async fn decode(
+        self,
+        stepper: &dyn Stepper,
+        latents: &Value,
+        tiling: Tiling,
+        cancel: &Cancel,
+    ) -> Result<Picture> {
+        let coder = &self.manifest.decoder;
+        let graph = self.manifest.graph(&coder.graph)?;
+        let (Some(input), Some(output)) = (graph.inputs.first(), graph.outputs.first()) else {
+            return Err(Error::package("the decoder has no ports"));
+        };
+        let ports = Ports { input, output };
+        let latents = if coder.shift == 0.0 {
+            stepper.scale(latents, 1.0 / coder.scale, 1).await?
+        } else {
+            let shape = latents.shape().to_vec();
+            let values = latents.clone().into_tensor().await?.into_f32()?;
+            let own = values.into_iter().map(|x| x / coder.scale + coder.shift);
+            stepper.upload(Tensor::f32(&shape, own.collect())?).await?
+        };
+        if let Some(tiles) = self.choose(input, tiling)? {
+            let latents = latents.into_tensor().await?.into_f32()?;
+            return self.in_tiles(ports, &tiles, &latents, cancel).await;
         }
-        return Ok(Some(tiles).filter(|tiles| !tiles.is_one()));
+        let bindings = self.manifest.bindings(self.size, 1, 0);
+        let inputs = vec![(&*input.name, latents)];
+        let image = one(run(self.decoder, inputs, &[output], &bindings).await?)?;
+        let image = image.into_tensor().await?.into_f32()?;
+        Picture::from_planar(self.size.width, self.size.height, &image)
     }
-    let candidates: Vec<Tiles> = tile_sides([h, w])
-        .into_iter()
-        .filter_map(|side| Tiles::new(side, [h, w], manifest.image).ok())
-        .filter(takes)
-        .collect();
-    if candidates.is_empty() {
-        return Ok(None);
+
+    /// The tiles to decode in, if not at once.
+    fn choose(self, input: &Port, tiling: Tiling) -> Result<Option<Tiles>> {
+        let [c, h, w] = self.manifest.latents_of(self.size);
+        let shape = |[height, width]: [usize; 2]| [1, c, height, width];
+        let takes = |tiles: &Tiles| self.decoder.takes(&input.name, &shape(tiles.largest()));
+        if let Some(side) = tiling.side {
+            let tiles = Tiles::new(side, [h, w], self.size)?;
+            if !takes(&tiles) {
+                let message = "the decoder takes latents of one size, so it cannot be run on tiles";
+                return Err(Error::new(ErrorKind::InvalidRequest, message));
+            }
+            return Ok(Some(tiles).filter(|tiles| !tiles.is_one()));
+        }
+        let candidates: Vec<Tiles> = tile_sides([h, w])
+            .into_iter()
+            .filter_map(|side| Tiles::new(side, [h, w], self.size).ok())
+            .filter(takes)
+            .collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let memory = |size| self.decoder.memory(&[(&input.name, &shape(size))]);
+        let Some(whole) = memory([h, w])? else {
+            return Ok(None);
+        };
+        if whole.fits && !tiling.sparing {
+            return Ok(None);
+        }
+        // A graph that declares open sizes and cannot be planned for others is run whole, as one of fixed sizes.
+        let smaller = |tiles: &Tiles| match memory(tiles.largest()) {
+            Ok(Some(part)) => part.fits && (!whole.fits || part.bytes < whole.bytes),
+            Ok(None) | Err(_) => false,
+        };
+        Ok(candidates.into_iter().find(smaller))
     }
-    let memory = |size| decoder.memory(&[(&input.name, &shape(size))]);
-    let Some(whole) = memory([h, w])? else {
-        return Ok(None);
-    };
-    if whole.fits && !tiling.sparing {
-        return Ok(None);
+
+    async fn in_tiles(
+        self,
+        ports: Ports<'_>,
+        tiles: &Tiles,
+        latents: &[f32],
+        cancel: &Cancel,
+    ) -> Result<Picture> {
+        let shape @ [c, ..] = self.manifest.latents_of(self.size);
+        let mut picture = Picture::black(self.size.width, self.size.height);
+        let mut blender = Blender::new(tiles);
+        let mut planned = None;
+        for row in tiles.rows() {
+            for (index, column) in tiles.columns().into_iter().enumerate() {
+                pause(cancel).await?;
+                let part = [row.length, column.length];
+                // Tiles at the edges have plans of their own; all of them together may take more than the whole picture.
+                if planned.replace(part) != Some(part) {
+                    self.decoder.trim();
+                }
+                let [height, width] = tiles.pixels(part);
+                let output = Port {
+                    shape: [1, 3, height, width].map(Dim::Is).to_vec(),
+                    ..ports.output.clone()
+                };
+                let latents = cut(latents, shape, row, column);
+                let latents = Tensor::f32(&[1, c, row.length, column.length], latents)?;
+                let inputs = vec![(&*ports.input.name, latents.into())];
+                let bindings = self.manifest.bindings(self.size, 1, 0);
+                let image = one(run(self.decoder, inputs, &[&output], &bindings).await?)?;
+                let tile = Tile {
+                    height,
+                    width,
+                    planes: image.into_tensor().await?.into_f32()?,
+                };
+                let tile = blender.blend(index, tile);
+                let corner = tiles.pixels([row.start, column.start]);
+                picture.put(corner, [tile.height, tile.width], &tile.planes)?;
+            }
+        }
+        Ok(picture)
     }
-    // A graph that declares open sizes and cannot be planned for others is run whole, as one of fixed sizes.
-    let smaller = |tiles: &Tiles| match memory(tiles.largest()) {
-        Ok(Some(part)) => part.fits && (!whole.fits || part.bytes < whole.bytes),
-        Ok(None) | Err(_) => false,
-    };
-    Ok(candidates.into_iter().find(smaller))
 }
 
-async fn in_tiles(
-    manifest: &Manifest,
-    decoder: &dyn Model,
-    ports: Ports<'_>,
-    tiles: &Tiles,
-    latents: &[f32],
-    cancel: &Cancel,
-) -> Result<Picture> {
-    let [c, ..] = manifest.latents;
-    let size = manifest.image;
-    let mut picture = Picture::black(size.width, size.height);
-    let mut blender = Blender::new(tiles);
-    let mut planned = None;
-    for row in tiles.rows() {
-        for (index, column) in tiles.columns().into_iter().enumerate() {
-            pause(cancel).await?;
-            let part = [row.length, column.length];
-            // Tiles at the edges have plans of their own; all of them together may take more than the whole picture.
-            if planned.replace(part) != Some(part) {
-                decoder.trim();
-            }
-            let [height, width] = tiles.pixels(part);
-            let output = Port {
-                shape: vec![1, 3, height, width],
-                ..ports.output.clone()
-            };
-            let latents = cut(latents, manifest.latents, row, column);
-            let latents = Tensor::f32(&[1, c, row.length, column.length], latents)?;
-            let inputs = vec![(&*ports.input.name, latents.into())];
-            let image = run(decoder, inputs, &output).await?;
-            let tile = Tile {
-                height,
-                width,
-                planes: image.into_tensor().await?.into_f32()?,
-            };
-            let tile = blender.blend(index, tile);
-            let corner = tiles.pixels([row.start, column.start]);
-            picture.put(corner, [tile.height, tile.width], &tile.planes)?;
-        }
-    }
-    Ok(picture)
+fn one(values: Vec<Value>) -> Result<Value> {
+    let first = values.into_iter().next();
+    first.ok_or_else(|| Error::engine("the decoder gave no picture"))
 }

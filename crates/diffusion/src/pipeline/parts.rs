@@ -1,11 +1,12 @@
 //! The graphs of a package: on the engine for good, or only while they are needed.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use crate::engine::{Engine, Model};
 use crate::error::{Error, Result};
 use crate::files::Files;
-use crate::manifest::Component;
+use crate::manifest::Graph;
 use crate::package::Package;
 use crate::yielding::yield_now;
 
@@ -21,11 +22,7 @@ pub enum Residency {
 pub(super) enum Parts {
     /// While a pipeline is put together.
     Unset,
-    Kept {
-        text_encoder: Box<dyn Model>,
-        denoiser: Box<dyn Model>,
-        decoder: Box<dyn Model>,
-    },
+    Kept(BTreeMap<String, Box<dyn Model>>),
     OnDemand {
         engine: Box<dyn Engine>,
         files: Box<dyn Files>,
@@ -50,63 +47,48 @@ impl<'p> Deref for Held<'p> {
 }
 
 impl Parts {
-    pub(super) async fn kept(package: &mut Package, engine: &dyn Engine) -> Result<Self> {
-        let components = package.manifest.components.clone();
-        Ok(Self::Kept {
-            text_encoder: load(package, engine, "text_encoder", &components.text_encoder).await?,
-            denoiser: load(package, engine, "denoiser", &components.denoiser).await?,
-            decoder: load(package, engine, "decoder", &components.decoder).await?,
-        })
+    /// Loads all graphs; the bytes of a file are freed once no graph needs it any more.
+    pub async fn kept(package: &mut Package, engine: &dyn Engine) -> Result<Self> {
+        let manifest = package.manifest.clone();
+        let graphs = manifest.in_order();
+        let mut models = BTreeMap::new();
+        for (done, (name, graph)) in (1..).zip(&graphs) {
+            let model = engine.load_graph(name, graph, &*package.files).await?;
+            models.insert((*name).to_owned(), model);
+            let mut left = graphs
+                .iter()
+                .skip(done)
+                .flat_map(|(_, graph)| graph.files());
+            for file in graph.files() {
+                if !left.any(|other| other == file) {
+                    package.files.forget(file);
+                }
+            }
+            yield_now().await;
+        }
+        Ok(Self::Kept(models))
     }
 
-    pub(super) fn residency(&self) -> Residency {
+    pub fn residency(&self) -> Residency {
         match self {
-            Self::Kept { .. } => Residency::Kept,
+            Self::Kept(_) => Residency::Kept,
             Self::Unset | Self::OnDemand { .. } => Residency::OnDemand,
         }
     }
 
-    pub(super) async fn text_encoder(&self, component: &Component) -> Result<Held<'_>> {
+    /// The graph of that name.
+    pub async fn graph(&self, name: &str, graph: &Graph) -> Result<Held<'_>> {
         match self {
-            Self::Kept { text_encoder, .. } => Ok(Held::Kept(&**text_encoder)),
-            _ => self.bring("text_encoder", component).await,
+            Self::Kept(models) => {
+                let model = models.get(name).map(|model| Held::Kept(&**model));
+                model.ok_or_else(|| Error::engine(format!("no graph {name} was loaded")))
+            }
+            Self::OnDemand { engine, files } => {
+                let model = engine.load_graph(name, graph, &**files).await?;
+                yield_now().await;
+                Ok(Held::Passing(model))
+            }
+            Self::Unset => Err(Error::engine("the pipeline has no graphs")),
         }
     }
-
-    pub(super) async fn denoiser(&self, component: &Component) -> Result<Held<'_>> {
-        match self {
-            Self::Kept { denoiser, .. } => Ok(Held::Kept(&**denoiser)),
-            _ => self.bring("denoiser", component).await,
-        }
-    }
-
-    pub(super) async fn decoder(&self, component: &Component) -> Result<Held<'_>> {
-        match self {
-            Self::Kept { decoder, .. } => Ok(Held::Kept(&**decoder)),
-            _ => self.bring("decoder", component).await,
-        }
-    }
-
-    async fn bring(&self, name: &str, component: &Component) -> Result<Held<'_>> {
-        let Self::OnDemand { engine, files } = self else {
-            return Err(Error::engine("the pipeline has no graphs"));
-        };
-        let model = engine.load_file(name, &component.file, &**files).await?;
-        yield_now().await;
-        Ok(Held::Passing(model))
-    }
-}
-
-async fn load(
-    package: &mut Package,
-    engine: &dyn Engine,
-    name: &str,
-    component: &Component,
-) -> Result<Box<dyn Model>> {
-    let model = engine
-        .load_file(name, &component.file, &*package.files)
-        .await?;
-    package.files.forget(&component.file);
-    yield_now().await;
-    Ok(model)
 }

@@ -1,6 +1,7 @@
 //! The steps of a picture: a scheduler's program over registers on the engine's device.
 
-use super::{pause, wired};
+use super::denoise::Answered;
+use super::pause;
 use crate::cancel::Cancel;
 use crate::engine::{Form, Operand, Stepper, Term, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -137,7 +138,7 @@ impl<'p> Steps<'p> {
         cancel: &Cancel,
     ) -> Result<Option<Value>>
     where
-        F: AsyncFn(&Value, &Evaluation) -> Result<wired::Answered>,
+        F: AsyncFn(&Value, &Evaluation) -> Result<Answered>,
     {
         let course = self.course;
         let Some(evaluations) = course.program.steps.get(self.done as usize) else {

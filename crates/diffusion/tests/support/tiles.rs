@@ -89,10 +89,11 @@ pub fn request() -> GenerationRequest {
     GenerationRequest {
         model: "test/tiles".into(),
         prompt: "a photo of an apple".into(),
-        negative_prompt: "the dog".into(),
+        negative_prompt: Some("the dog".into()),
         seed: Some(3),
         num_inference_steps: None,
         guidance_scale: None,
+        ..GenerationRequest::default()
     }
 }
 
@@ -110,7 +111,7 @@ pub fn decode(pipeline: &Pipeline, latents: Vec<f32>, tile: Option<usize>) -> Re
     let request = GenerationRequest {
         model: pipeline.manifest().id.clone(),
         // Not every package takes one, and after the last step it does not count.
-        negative_prompt: String::new(),
+        negative_prompt: None,
         ..request()
     };
     block_on(pipeline.run(&request, options, &mut |_| {}, &Cancel::default()))

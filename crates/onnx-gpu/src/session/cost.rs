@@ -10,7 +10,7 @@ use crate::kernels::AdapterClass;
 use crate::lower::{Given, Program, lower_graph};
 use crate::plan::Plan;
 use crate::proto::{Dim, ValueInfo};
-use crate::weights::Bytes;
+use crate::weights::{Bytes, WeightSource};
 
 /// Arithmetic and memory of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,19 @@ pub fn dry_cost(
     class: AdapterClass,
     open: &dyn Fn(&str, usize) -> usize,
 ) -> Result<Cost> {
+    dry_cost_beside(bytes, &Bytes::new(), class, open)
+}
+
+/// [`dry_cost`] of a model with small constants in other files, which have to be there at once; large ones are not read.
+///
+/// # Errors
+/// As [`crate::dry_run`].
+pub fn dry_cost_beside(
+    bytes: &[u8],
+    files: &dyn WeightSource,
+    class: AdapterClass,
+    open: &dyn Fn(&str, usize) -> usize,
+) -> Result<Cost> {
     let shape = |input: &ValueInfo| -> Vec<usize> {
         let dims = input.shape.iter().flatten().enumerate();
         dims.map(|(place, dim)| match dim {
@@ -46,8 +59,7 @@ pub fn dry_cost(
         })
         .collect()
     };
-    let files = Bytes::new();
-    let planned = planned_for(bytes, &files, Passes::ALL, class, &shape)?;
+    let planned = planned_for(bytes, files, Passes::ALL, class, &shape)?;
     Ok(Cost::of(&planned.program, &planned.plan, planned.fixed))
 }
 

@@ -69,6 +69,20 @@ impl GpuTensor {
         Self::new(&self.gpu, self.buffer.clone(), shape, self.dtype)
     }
 
+    /// The same elements as another type of float; a device keeps all of them in 32 bits, so nothing is copied or rounded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for another type than this one, unless both are floats.
+    pub fn in_type(self, dtype: DType) -> Result<Self> {
+        if self.dtype != dtype && !(self.dtype.is_float() && dtype.is_float()) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("a tensor of {} is not one of {dtype}", self.dtype),
+            ));
+        }
+        Ok(Self { dtype, ..self })
+    }
+
     /// Dimensions, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -10,11 +10,12 @@ use super::{NEGATIVE, VERSION};
 pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
     let request = &recipe.request;
     let mut text = request.prompt.clone();
-    if !request.negative_prompt.is_empty() {
+    let negative = request.negative_prompt.as_deref().unwrap_or_default();
+    if !negative.is_empty() {
         text.push('\n');
         text.push_str(NEGATIVE);
         text.push(' ');
-        text.push_str(&request.negative_prompt);
+        text.push_str(negative);
     }
     text.push('\n');
     let mut settings: Vec<(&str, String)> = Vec::new();

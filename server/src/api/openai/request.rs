@@ -157,10 +157,11 @@ impl Plan {
             requests.push(catalog.resolve(GenerationRequest {
                 model: model.clone(),
                 prompt: body.prompt.clone(),
-                negative_prompt: body.negative_prompt.clone().unwrap_or_default(),
+                negative_prompt: body.negative_prompt.clone(),
                 seed: Some(first.saturating_add(i)),
                 num_inference_steps: body.num_inference_steps,
                 guidance_scale: body.guidance_scale,
+                ..GenerationRequest::default()
             })?);
         }
         let (width, height) = catalog

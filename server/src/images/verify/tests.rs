@@ -11,10 +11,10 @@ fn recipe() -> Recipe {
         request: GenerationRequest {
             model: "a/b".into(),
             prompt: "é".into(),
-            negative_prompt: String::new(),
             seed: Some(1),
             num_inference_steps: Some(8),
             guidance_scale: Some(3.3),
+            ..GenerationRequest::default()
         },
         weights_digest: "ab".into(),
         scheduler: "euler".into(),

@@ -78,10 +78,10 @@ fn submission(key: Option<&str>) -> Submission {
         request: GenerationRequest {
             model: MODEL.into(),
             prompt: "red apple".into(),
-            negative_prompt: String::new(),
             seed: Some(1),
             num_inference_steps: Some(8),
             guidance_scale: None,
+            ..GenerationRequest::default()
         },
         resume: None,
         fingerprint: [1; 32],

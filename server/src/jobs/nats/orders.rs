@@ -169,10 +169,10 @@ mod tests {
         let request = GenerationRequest {
             model: "demo-hub/glyph".into(),
             prompt: "p".into(),
-            negative_prompt: String::new(),
             seed: Some(0),
             num_inference_steps: Some(8),
             guidance_scale: None,
+            ..GenerationRequest::default()
         };
         JobRecord {
             client: ClientKey::ApiKey("a".parse().unwrap()),

@@ -10,10 +10,10 @@ fn record() -> JobRecord {
         GenerationRequest {
             model: "demo-hub/glyph".into(),
             prompt: "red apple".into(),
-            negative_prompt: String::new(),
             seed: Some(1),
             num_inference_steps: Some(8),
             guidance_scale: Some(3.0),
+            ..GenerationRequest::default()
         },
         Keeping::default(),
         None,

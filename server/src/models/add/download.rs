@@ -13,29 +13,13 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 
+use super::graph;
+use super::layout::{Layout, Part};
+use super::source::{Configuration, Said};
 use crate::catalog::hub::{self, HubFile, HubModel, is_name};
 use crate::catalog::upstream::{Upstream, UpstreamOptions};
 use crate::config::{AddConfig, Secret};
 
-/// Files that a package is made of, and whether it can be made without.
-const WANTED: [(&str, bool); 16] = [
-    ("model_index.json", true),
-    ("scheduler/scheduler_config.json", true),
-    ("text_encoder/model.onnx", true),
-    ("unet/model.onnx", true),
-    ("vae_decoder/model.onnx", true),
-    ("README.md", false),
-    ("text_encoder/config.json", false),
-    ("unet/config.json", false),
-    ("vae_decoder/config.json", false),
-    ("vae/config.json", false),
-    ("tokenizer/tokenizer.json", false),
-    ("tokenizer/vocab.json", false),
-    ("tokenizer/merges.txt", false),
-    ("tokenizer/tokenizer_config.json", false),
-    ("tokenizer/special_tokens_map.json", false),
-    ("tokenizer/added_tokens.json", false),
-];
 /// Folder of unfinished downloads in the models folder.
 const DOWNLOADS: &str = ".downloads";
 /// Times that a file is asked for before the download is given up; the next one goes on where this one ended.
@@ -52,7 +36,11 @@ pub(super) struct Download {
 }
 
 /// Fetches the model that `config` names.
-pub(super) fn fetch(config: &AddConfig, report: &mut dyn Write) -> anyhow::Result<Download> {
+pub(super) fn fetch(
+    config: &AddConfig,
+    said: &Said,
+    report: &mut dyn Write,
+) -> anyhow::Result<Download> {
     let id = &config.source;
     let (owner, name) = id
         .split_once('/')
@@ -74,20 +62,41 @@ pub(super) fn fetch(config: &AddConfig, report: &mut dyn Write) -> anyhow::Resul
             .await
             .map_err(|failure| anyhow::anyhow!("{id}: {}", failure.trouble.detail))?;
         let model = HubModel::read(&json).with_context(|| format!("{id} is not described"))?;
-        let files = wanted(&hub::files(&json))?;
-        let folder = folder(config);
-        let fetcher = Fetcher::new(config.hub.hub_token.clone())?;
+        let listed = hub::files(&json);
+        let listed: Vec<HubFile> = listed.into_iter().filter(|f| is_plain(&f.path)).collect();
+        let layout = Layout::new(listed.iter().map(|file| file.path.clone()));
+        ensure!(
+            layout.index().is_some() || said.pipeline.is_some(),
+            "the model has no model_index.json; it is no ONNX export of a pipeline (--pipeline names the class of one without)"
+        );
         let revision = json.get("sha").and_then(Value::as_str).unwrap_or("main");
-        for file in files {
-            let path: Vec<&str> = [owner, name, "resolve", revision]
-                .into_iter()
-                .chain(file.path.split('/'))
-                .collect();
-            fetcher
-                .file(hub.address(&path), &folder.join(&file.path), &file)
-                .await?;
-            writeln!(report, "{} is here", file.path)?;
+        let mut fetching = Fetching {
+            hub: &hub,
+            fetcher: Fetcher::new(config.hub.hub_token.clone())?,
+            folder: folder(config),
+            place: [owner, name, "resolve", revision],
+            listed: &listed,
+            report,
+        };
+        fetching.all(layout.small()).await?;
+        Configuration::read(&fetching.folder, &layout, said)?;
+        let mut graphs = Vec::new();
+        for part in Part::ALL {
+            graphs.extend(layout.graph(part)?);
         }
+        fetching.has_room(&graphs)?;
+        fetching.all(graphs.clone()).await?;
+        let mut external = Vec::new();
+        for path in &graphs {
+            let beside = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for location in graph::external(&fetching.folder.join(path))? {
+                let path = [beside, &location].join("/");
+                external.push(path.trim_start_matches('/').to_owned());
+            }
+        }
+        fetching.has_room(&external)?;
+        fetching.all(external).await?;
+        let folder = fetching.folder;
         Ok(Download { folder, model })
     })
 }
@@ -105,19 +114,69 @@ fn folder(config: &AddConfig) -> PathBuf {
     downloads.join(config.source.replace('/', "--"))
 }
 
-/// Those of the hub's files that are wanted. Only names of the list pass, so none leads out of the folder.
-fn wanted(files: &[HubFile]) -> anyhow::Result<Vec<HubFile>> {
-    let mut found = Vec::new();
-    for (path, needed) in WANTED {
-        match files.iter().find(|file| file.path == path) {
-            Some(file) => found.push(file.clone()),
-            None if needed => {
-                bail!("the model has no {path}; it is no ONNX export of Stable Diffusion")
-            }
-            None => {}
-        }
+/// Whether a path of the hub's stays in the folder of the download.
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-+".contains(&b);
+        !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain)
+    })
+}
+
+/// A download under way.
+struct Fetching<'f> {
+    hub: &'f Upstream,
+    fetcher: Fetcher,
+    folder: PathBuf,
+    /// Path of the model's files on the hub.
+    place: [&'f str; 4],
+    listed: &'f [HubFile],
+    report: &'f mut dyn Write,
+}
+
+impl Fetching<'_> {
+    fn file(&self, path: &str) -> anyhow::Result<&HubFile> {
+        let file = self.listed.iter().find(|file| file.path == path);
+        file.with_context(|| format!("the model has no {path}, which one of its graphs needs"))
     }
-    Ok(found)
+
+    /// Refuses what the disk has no room for, as far as the hub tells the sizes.
+    fn has_room(&self, paths: &[String]) -> anyhow::Result<()> {
+        let mut needed = 0;
+        for path in paths {
+            let here = fs::metadata(self.folder.join(path)).map_or(0, |meta| meta.len());
+            let bytes = self.file(path)?.bytes.unwrap_or_default();
+            needed += bytes.saturating_sub(here);
+        }
+        // Once downloaded, and once in the package.
+        let needed = 2 * needed;
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("creating {}", self.folder.display()))?;
+        let free = fs4::available_space(&self.folder)?;
+        ensure!(
+            free >= needed,
+            "{} has {:.1} GB free; download and package take {:.1} GB",
+            self.folder.display(),
+            free as f64 / 1e9,
+            needed as f64 / 1e9
+        );
+        Ok(())
+    }
+
+    async fn all(&mut self, paths: Vec<String>) -> anyhow::Result<()> {
+        for path in paths {
+            let file = self.file(&path)?.clone();
+            let parts: Vec<&str> = self.place.into_iter().chain(path.split('/')).collect();
+            let url = self.hub.address(&parts);
+            self.fetcher
+                .file(url, &self.folder.join(&path), &file)
+                .await?;
+            let size = file
+                .bytes
+                .map(|bytes| format!(", {:.1} MB", bytes as f64 / 1e6));
+            writeln!(self.report, "{path} is here{}", size.unwrap_or_default())?;
+        }
+        Ok(())
+    }
 }
 
 struct Fetcher {

@@ -1,25 +1,83 @@
 //! Writing a package.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use diffusion::Manifest;
 use diffusion::manifest::FORMAT;
-use serde_json::json;
+use diffusion::scheduler::Wanted;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::About;
 use super::source::Source;
+use super::wiring::TEXTS;
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::{CARD, CardFile, SampleFile};
-use crate::models::needs::{self, Part, Sizes};
+use crate::models::needs;
 use crate::models::pretty;
+
+/// Most steps of a picture.
+const MAX_STEPS: u32 = 100;
+/// Largest guidance scale, unless the default is larger.
+const MAX_GUIDANCE: f32 = 20.0;
+/// Bytes of a file that are copied at a time.
+const CHUNK: usize = 1 << 20;
 
 /// A package being written: it takes its name in the models folder when it is finished, and goes if it is not.
 pub(super) struct Unfinished {
     dir: tempfile::TempDir,
     target: PathBuf,
+}
+
+/// Files of a package while they are written.
+struct Files<'d> {
+    dir: &'d Path,
+    entries: Vec<Value>,
+}
+
+impl Files<'_> {
+    fn add(&mut self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.dir.join(name);
+        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+        self.list(name, bytes.len() as u64, &Sha256::digest(bytes));
+        Ok(())
+    }
+
+    /// Copies a file in bounded memory.
+    fn copy(&mut self, name: &str, from: &Path) -> anyhow::Result<()> {
+        let path = self.dir.join(name);
+        let copied = || -> std::io::Result<(u64, Sha256)> {
+            use std::io::Write;
+            let mut source = fs::File::open(from)?;
+            let mut out = fs::File::create(&path)?;
+            let mut hasher = Sha256::new();
+            let mut buffer = vec![0; CHUNK];
+            let mut length = 0;
+            loop {
+                let read = source.read(&mut buffer)?;
+                if read == 0 {
+                    return Ok((length, hasher));
+                }
+                out.write_all(&buffer[..read])?;
+                hasher.update(&buffer[..read]);
+                length += read as u64;
+            }
+        };
+        let (length, hasher) = copied()
+            .with_context(|| format!("copying {} to {}", from.display(), path.display()))?;
+        self.list(name, length, &hasher.finalize());
+        Ok(())
+    }
+
+    fn list(&mut self, name: &str, bytes: u64, digest: &[u8]) {
+        let sha256 = hex::encode(digest);
+        self.entries
+            .push(json!({"name": name, "bytes": bytes, "sha256": sha256}));
+    }
 }
 
 /// Writes the package's files beside those of `models_dir`.
@@ -36,51 +94,33 @@ pub(super) fn write(
         .prefix(".adding-")
         .tempdir_in(models_dir)
         .with_context(|| format!("writing to {}", models_dir.display()))?;
-    let settings = &source.vocabulary.settings;
-    let length = settings.max_length;
-    let graphs = &source.graphs;
-    let mut files = Vec::new();
-    let mut add = |name: &str, bytes: &[u8]| -> anyhow::Result<()> {
-        let path = dir.path().join(name);
-        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
-        let sha256 = hex::encode(Sha256::digest(bytes));
-        files.push(json!({"name": name, "bytes": bytes.len(), "sha256": sha256}));
-        Ok(())
+    let mut files = Files {
+        dir: dir.path(),
+        entries: Vec::new(),
     };
-    add(&settings.file, &source.vocabulary.json)?;
-    let mut components = serde_json::Map::new();
-    let named = [
-        ("text_encoder", &graphs.text_encoder),
-        ("denoiser", &graphs.denoiser),
-        ("decoder", &graphs.decoder),
-    ];
-    let mut ports = Vec::new();
-    for (part, graph) in named {
-        let file = format!("{part}.onnx");
-        add(&file, &graph.bytes)?;
-        let (inputs, outputs) = graph.ports(length).with_context(|| format!("the {part}"))?;
-        let component = json!({"file": file, "inputs": inputs, "outputs": outputs});
-        components.insert(part.to_owned(), component);
-        ports.push((inputs, outputs));
+    let wiring = &source.wiring;
+    let mut texts = BTreeMap::new();
+    for (words, name) in source.words.iter().zip(TEXTS) {
+        files.add(&words.settings.file, &words.json)?;
+        texts.insert(name, &words.settings);
     }
-    let parts: Vec<Part<'_>> = named
-        .iter()
-        .zip(&ports)
-        .map(|((name, graph), (inputs, outputs))| Part {
-            name,
-            inputs,
-            outputs,
-            onnx: &graph.bytes,
-        })
-        .collect();
-    let sizes = Sizes {
-        latents: graphs.latents,
-        image: graphs.image,
-    };
-    let needs = needs::count(&parts, sizes)?;
+    let mut graphs = BTreeMap::new();
+    for (name, wired) in &wiring.graphs {
+        let file = format!("{name}.onnx");
+        files.add(&file, &wired.graph.bytes)?;
+        let mut external = BTreeMap::new();
+        for (index, (location, path)) in wired.graph.external.iter().enumerate() {
+            let data = match wired.graph.external.len() {
+                1 => format!("{name}.onnx_data"),
+                _ => format!("{name}.onnx_data_{index}"),
+            };
+            files.copy(&data, path)?;
+            external.insert(location.clone(), data);
+        }
+        graphs.insert(*name, wired.entry(file, external));
+    }
     let (owner, _) = about.id.split_once('/').unwrap_or_default();
-    let [height, width] = graphs.image;
-    let manifest = json!({
+    let mut manifest = json!({
         "format": FORMAT,
         "id": about.id,
         "name": about.name,
@@ -89,23 +129,46 @@ pub(super) fn write(
         "summary": about.summary,
         "license": about.license,
         "example_prompts": [],
-        "image": {"width": width, "height": height},
-        "latents": graphs.latents,
-        "tokenizer": settings,
+        "graphs": graphs,
+        "texts": texts,
+        "conditioning": wiring.conditioning,
+        "latents": wiring.latents,
+        "denoiser": wiring.denoiser,
+        "guidance": wiring.guidance,
         "scheduler": source.scheduler,
-        "wiring": "stable-diffusion",
-        "latent_scale": source.latent_scale,
-        "components": components,
+        "decoder": wiring.decoder,
+        "sizes": wiring.sizes,
+        "negative_prompt": source.takes_negative(),
         "defaults": {"num_inference_steps": about.steps, "guidance_scale": about.guidance},
-        "limits": {"min_steps": 1, "max_steps": about.steps.max(100), "min_guidance": 1.0, "max_guidance": about.guidance.max(20.0)},
-        "needs": needs,
-        "files": files
+        "limits": {"min_steps": 1, "max_steps": most_steps(source, about.steps), "min_guidance": 0.0,
+            "max_guidance": about.guidance.max(MAX_GUIDANCE)},
+        "needs": {"max_buffer_size": 0, "max_storage_buffer_binding_size": 0, "memory_bytes": 0},
+        "files": files.entries
     });
+    if let Some(encoder) = &wiring.encoder {
+        manifest["encoder"] = serde_json::to_value(encoder)?;
+    }
+    let parsed = Manifest::parse(&pretty(&manifest)?)?;
+    let needs = needs::count(dir.path(), &parsed, parsed.sizes.default)?;
+    manifest["needs"] = serde_json::to_value(needs)?;
     let json = pretty(&manifest)?;
     Manifest::parse(&json)?;
     fs::write(dir.path().join(MANIFEST), json)?;
     fs::write(dir.path().join(CARD), pretty(card)?)?;
     Ok(Unfinished { dir, target })
+}
+
+/// The most steps that the scheduler takes, up to [`MAX_STEPS`].
+fn most_steps(source: &Source, default: u32) -> u32 {
+    let can = |steps: &u32| {
+        let wanted = Wanted {
+            steps: *steps,
+            image_tokens: 1,
+        };
+        source.scheduler.program(wanted).is_ok()
+    };
+    let most = MAX_STEPS.max(default);
+    (default..=most).rev().find(can).unwrap_or(default)
 }
 
 impl Unfinished {

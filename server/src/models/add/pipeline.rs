@@ -1,59 +1,209 @@
 //! The pipelines that a `model_index.json` can name, and what each of them decides itself.
 
-/// A pipeline whose graphs are wired as Stable Diffusion's.
+use serde_json::Value;
+
+/// How graphs and texts belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pipeline {
-    /// diffusers', whose index exports keep.
+pub(super) enum Family {
+    /// One text encoder: Stable Diffusion 1 and 2 and what was distilled from them.
+    StableDiffusion,
+    /// Two text encoders, pooled text and sizes (Podell et al., arXiv:2307.01952).
+    StableDiffusionXl,
+    /// Stable Diffusion whose denoiser is told the guidance scale (Luo et al., arXiv:2310.04378).
+    LatentConsistency,
+}
+
+/// Who wrote the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kit {
+    /// diffusers, whose index exports keep.
     Diffusers,
-    /// diffusers' own for ONNX, whose folders have no configurations beside the graphs.
+    /// diffusers' own pipeline for ONNX, whose folders have no configurations beside the graphs.
     DiffusersOnnx,
-    /// optimum's.
+    /// optimum.
     Optimum,
 }
 
+/// A pipeline class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pipeline {
+    name: &'static str,
+    pub family: Family,
+    kit: Kit,
+}
+
+const fn class(name: &'static str, family: Family, kit: Kit) -> Pipeline {
+    Pipeline { name, family, kit }
+}
+
+/// The classes: those that begin with a picture hold the same files.
+const CLASSES: [Pipeline; 18] = [
+    class(
+        "StableDiffusionPipeline",
+        Family::StableDiffusion,
+        Kit::Diffusers,
+    ),
+    class(
+        "StableDiffusionImg2ImgPipeline",
+        Family::StableDiffusion,
+        Kit::Diffusers,
+    ),
+    class(
+        "StableDiffusionInpaintPipeline",
+        Family::StableDiffusion,
+        Kit::Diffusers,
+    ),
+    class(
+        "OnnxStableDiffusionPipeline",
+        Family::StableDiffusion,
+        Kit::DiffusersOnnx,
+    ),
+    class(
+        "OnnxStableDiffusionImg2ImgPipeline",
+        Family::StableDiffusion,
+        Kit::DiffusersOnnx,
+    ),
+    class(
+        "OnnxStableDiffusionInpaintPipeline",
+        Family::StableDiffusion,
+        Kit::DiffusersOnnx,
+    ),
+    class(
+        "ORTStableDiffusionPipeline",
+        Family::StableDiffusion,
+        Kit::Optimum,
+    ),
+    class(
+        "ORTStableDiffusionImg2ImgPipeline",
+        Family::StableDiffusion,
+        Kit::Optimum,
+    ),
+    class(
+        "ORTStableDiffusionInpaintPipeline",
+        Family::StableDiffusion,
+        Kit::Optimum,
+    ),
+    class(
+        "StableDiffusionXLPipeline",
+        Family::StableDiffusionXl,
+        Kit::Diffusers,
+    ),
+    class(
+        "StableDiffusionXLImg2ImgPipeline",
+        Family::StableDiffusionXl,
+        Kit::Diffusers,
+    ),
+    class(
+        "StableDiffusionXLInpaintPipeline",
+        Family::StableDiffusionXl,
+        Kit::Diffusers,
+    ),
+    class(
+        "ORTStableDiffusionXLPipeline",
+        Family::StableDiffusionXl,
+        Kit::Optimum,
+    ),
+    class(
+        "ORTStableDiffusionXLImg2ImgPipeline",
+        Family::StableDiffusionXl,
+        Kit::Optimum,
+    ),
+    class(
+        "LatentConsistencyModelPipeline",
+        Family::LatentConsistency,
+        Kit::Diffusers,
+    ),
+    class(
+        "LatentConsistencyModelImg2ImgPipeline",
+        Family::LatentConsistency,
+        Kit::Diffusers,
+    ),
+    class(
+        "ORTLatentConsistencyModelPipeline",
+        Family::LatentConsistency,
+        Kit::Optimum,
+    ),
+    class(
+        "ORTLatentConsistencyModelImg2ImgPipeline",
+        Family::LatentConsistency,
+        Kit::Optimum,
+    ),
+];
+
+/// Denoising steps and guidance scale where a request leaves them open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Defaults {
+    pub steps: u32,
+    pub guidance: f32,
+}
+
 impl Pipeline {
-    const ALL: [Self; 3] = [Self::Diffusers, Self::DiffusersOnnx, Self::Optimum];
+    /// diffusers' of Stable Diffusion.
+    #[cfg(test)]
+    pub const DIFFUSERS: Self = CLASSES[0];
+    /// diffusers' own for ONNX.
+    #[cfg(test)]
+    pub const DIFFUSERS_ONNX: Self = CLASSES[3];
+    /// optimum's.
+    #[cfg(test)]
+    pub const OPTIMUM: Self = CLASSES[6];
 
     /// That of a class name.
     pub fn of(class: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|pipeline| pipeline.name() == class)
+        CLASSES.into_iter().find(|pipeline| pipeline.name == class)
     }
 
     /// The class names, for messages.
     pub fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
+        CLASSES.map(|pipeline| pipeline.name).join(", ")
     }
 
     /// The class name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Diffusers => "StableDiffusionPipeline",
-            Self::DiffusersOnnx => "OnnxStableDiffusionPipeline",
-            Self::Optimum => "ORTStableDiffusionPipeline",
-        }
+        self.name
     }
 
     /// Whether it sets `steps_offset` to 1 and `clip_sample` to false, as diffusers' do since files of 2022 had neither.
     pub fn overrules_schedulers(self) -> bool {
-        self != Self::Optimum
+        self.kit != Kit::Optimum && self.family == Family::StableDiffusion
     }
 
     /// Whether it takes latents of 64 × 64 where a unet of before diffusers 0.9 names a smaller size.
     pub fn overrules_sizes(self) -> bool {
-        self != Self::Optimum
+        self.kit != Kit::Optimum && self.family == Family::StableDiffusion
     }
 
     /// Channels, height and width of the latents, and what they are divided by, where no file says: this one has them in
     /// its code.
     pub fn fixed(self) -> Option<Fixed> {
-        (self == Self::DiffusersOnnx).then_some(Fixed {
+        (self.kit == Kit::DiffusersOnnx).then_some(Fixed {
             channels: 4,
             side: 64,
             scaling_factor: 0.18215,
         })
     }
+
+    /// What the authors of such models ask for. Models that were distilled to a few steps are known by their scheduler: the
+    /// turbo and lightning kinds step at the trailing ends of the training, without guidance, and consistency models have
+    /// schedulers of their own.
+    pub fn defaults(self, scheduler: &Value) -> Defaults {
+        let text = |name: &str| scheduler.get(name).and_then(Value::as_str);
+        let class = text("_class_name").unwrap_or_default();
+        let (steps, guidance) = match (self.family, class) {
+            (Family::LatentConsistency, _) => (4, 8.5),
+            (_, "LCMScheduler") => (4, 1.0),
+            (_, "TCDScheduler") => (4, 0.0),
+            (_, class) if class.starts_with("Euler") && is_distilled(text) => (4, 0.0),
+            (Family::StableDiffusionXl, _) => (25, 5.0),
+            (Family::StableDiffusion, _) => (25, 7.5),
+        };
+        Defaults { steps, guidance }
+    }
+}
+
+fn is_distilled<'c>(text: impl Fn(&str) -> Option<&'c str>) -> bool {
+    text("timestep_spacing") == Some("trailing")
+        && text("prediction_type").is_none_or(|prediction| prediction != "v_prediction")
 }
 
 /// Numbers that a pipeline has in its code.
@@ -62,4 +212,36 @@ pub(super) struct Fixed {
     pub channels: usize,
     pub side: usize,
     pub scaling_factor: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    /// The model cards of sd-turbo, sdxl-turbo, SDXL-Lightning, LCM_Dreamshaper_v7 and the classes' own defaults.
+    #[test]
+    fn distilled_models_take_few_steps() {
+        let of = |class: &str, scheduler: Value| Pipeline::of(class).unwrap().defaults(&scheduler);
+        let (sd, xl) = ("StableDiffusionPipeline", "StableDiffusionXLPipeline");
+        let euler = |spacing: &str| json!({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": spacing});
+        let few = |guidance| Defaults { steps: 4, guidance };
+        assert_eq!(of(sd, euler("trailing")), few(0.0));
+        let ancestral = json!({"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"});
+        assert_eq!(of(xl, ancestral), few(0.0));
+        assert_eq!(of(sd, json!({"_class_name": "LCMScheduler"})), few(1.0));
+        let lcm = json!({"_class_name": "LCMScheduler"});
+        assert_eq!(of("LatentConsistencyModelPipeline", lcm), few(8.5));
+        let full = |guidance| Defaults {
+            steps: 25,
+            guidance,
+        };
+        assert_eq!(of(sd, json!({"_class_name": "PNDMScheduler"})), full(7.5));
+        assert_eq!(of(xl, euler("leading")), full(5.0));
+        let mut v = euler("trailing");
+        v["prediction_type"] = json!("v_prediction");
+        assert_eq!(of(sd, v), full(7.5));
+    }
 }

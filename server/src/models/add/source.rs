@@ -1,62 +1,191 @@
-//! A folder in the layout of diffusers, read and checked.
+//! A folder of an export, read and checked.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use diffusion::manifest::{Guidance, ImageSize};
 use diffusion::scheduler::SchedulerKind;
+use diffusion::tokenizer::{Blank, Emphasis, NegativeSettings, TextSettings};
 use serde_json::Value;
 
-use super::graphs::Graphs;
+use super::autoencoder::{self, Scale};
 use super::json::json;
-use super::pipeline::Pipeline;
-use super::tokenizer::Vocabulary;
-use super::{autoencoder, graphs, scheduler, tokenizer};
+use super::layout::{Layout, Part};
+use super::pipeline::{Defaults, Family, Pipeline};
+use super::scheduler;
+use super::tokenizer::{self, Takes};
+use super::wiring::{Reader, Wiring};
+
+/// What the person who adds a model says of a folder that does not say it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// Class of the pipeline.
+    pub pipeline: Option<String>,
+    /// What the latents are divided by.
+    pub latent_scale: Option<f32>,
+    /// Size of the picture.
+    pub size: Option<ImageSize>,
+}
+
+/// What the small files of a folder say: enough to know whether the large ones are worth having.
+pub(super) struct Configuration {
+    pub pipeline: Pipeline,
+    pub scheduler: SchedulerKind,
+    pub defaults: Defaults,
+    scale: Scale,
+    /// Whether an absent negative prompt is zeros.
+    zeros: bool,
+    /// What the person who adds it should know.
+    notes: Vec<String>,
+}
+
+impl Configuration {
+    /// Reads the files of `layout` below `folder` that are no graphs.
+    ///
+    /// # Errors
+    /// What is missing or cannot be packed, by name.
+    pub fn read(folder: &Path, layout: &Layout, said: &Said) -> anyhow::Result<Self> {
+        let index: Value = match (layout.index(), &said.pipeline) {
+            (Some(path), _) => json(&folder.join(path))?,
+            (None, Some(_)) => Value::Null,
+            (None, None) => anyhow::bail!(
+                "{} is missing; for a folder without it, --pipeline names the class, such as StableDiffusionPipeline",
+                folder.join("model_index.json").display()
+            ),
+        };
+        let of_index = index.get("_class_name").and_then(Value::as_str);
+        let class = said.pipeline.as_deref().or(of_index).unwrap_or_default();
+        let pipeline = Pipeline::of(class).with_context(|| {
+            let known = Pipeline::names();
+            format!("the pipeline is {class:?}; {known} can be packed")
+        })?;
+        // Names first: a folder without the graphs need not be read any further.
+        let xl = pipeline.family == Family::StableDiffusionXl;
+        for part in [Part::TextEncoder, Part::Unet, Part::VaeDecoder] {
+            layout.needed(part)?;
+        }
+        if xl {
+            layout.needed(Part::TextEncoder2)?;
+        }
+        let path = layout.scheduler().with_context(|| {
+            format!(
+                "{} is missing",
+                folder.join("scheduler/scheduler_config.json").display()
+            )
+        })?;
+        let config = json(&folder.join(path))?;
+        let (scheduler, mut notes) = scheduler::read(&config, pipeline)?;
+        let autoencoder = layout.config(Part::VaeDecoder);
+        let autoencoder: Option<Value> = autoencoder
+            .map(|path| json(&folder.join(path)))
+            .transpose()?;
+        let (scale, note) = autoencoder::scale(autoencoder.as_ref(), pipeline, said.latent_scale)?;
+        notes.extend(note);
+        // The default of diffusers' SDXL pipelines.
+        let zeros = index
+            .get("force_zeros_for_empty_prompt")
+            .and_then(Value::as_bool)
+            .unwrap_or(true);
+        ensure!(
+            index.get("requires_aesthetics_score") != Some(&Value::Bool(true)),
+            "this is a refiner, which takes a picture and a score; it cannot be packed"
+        );
+        let defaults = pipeline.defaults(&config);
+        notes.push(format!(
+            "requests that leave them open take {} steps at guidance {}",
+            defaults.steps, defaults.guidance
+        ));
+        Ok(Self {
+            pipeline,
+            scheduler,
+            defaults,
+            scale,
+            zeros: xl && zeros,
+            notes,
+        })
+    }
+}
+
+/// A tokenizer of the package.
+pub(super) struct Words {
+    pub json: Vec<u8>,
+    pub settings: TextSettings,
+}
 
 /// Everything of the folder that a package is made of.
 pub(super) struct Source {
-    pub graphs: Graphs,
+    pub wiring: Wiring,
     pub scheduler: SchedulerKind,
-    pub vocabulary: Vocabulary,
-    pub latent_scale: f32,
+    pub defaults: Defaults,
+    /// In the order of [`super::wiring::TEXTS`].
+    pub words: Vec<Words>,
     /// What the person who adds it should know.
     pub notes: Vec<String>,
 }
 
 impl Source {
-    pub fn read(folder: &Path) -> anyhow::Result<Self> {
-        let index: Value = json(&folder.join("model_index.json"))?;
-        let class = index
-            .get("_class_name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let pipeline = Pipeline::of(class).with_context(|| {
-            let known = Pipeline::names();
-            format!("model_index.json names the pipeline {class:?}; {known} can be packed")
-        })?;
-        ensure!(
-            !folder.join("transformer").is_dir() || folder.join("unet").is_dir(),
-            "the denoiser is a transformer; models with a unet can be packed"
-        );
-        let config = json(&folder.join("scheduler/scheduler_config.json"))?;
-        let (scheduler, mut notes) = scheduler::read(&config, pipeline)?;
-        let autoencoder = ["vae_decoder", "vae"]
-            .map(|name| folder.join(name).join("config.json"))
-            .into_iter()
-            .find(|path| path.is_file());
-        let autoencoder: Option<Value> = autoencoder.map(|path| json(&path)).transpose()?;
-        let graphs = graphs::read(folder, autoencoder.as_ref(), pipeline, &mut notes)?;
-        let (latent_scale, note) = autoencoder::scale(autoencoder.as_ref(), pipeline)?;
-        notes.extend(note);
-        let takes = tokenizer::Takes::from(&graphs);
-        let vocabulary = tokenizer::read(&folder.join("tokenizer"), takes)?;
-        Ok(Self {
-            vocabulary,
-            graphs,
+    /// Reads the graphs of `layout` below `folder`, and what goes with them.
+    ///
+    /// # Errors
+    /// What is missing or does not fit, by name.
+    pub fn read(
+        folder: &Path,
+        layout: &Layout,
+        said: &Said,
+        configuration: Configuration,
+    ) -> anyhow::Result<Self> {
+        let Configuration {
+            pipeline,
             scheduler,
-            latent_scale,
+            defaults,
+            scale,
+            zeros,
+            mut notes,
+        } = configuration;
+        let reader = Reader {
+            folder,
+            layout,
+            pipeline,
+            size: said.size,
+        };
+        let wiring = reader.read(scale, &mut notes)?;
+        let mut words = Vec::with_capacity(wiring.texts.len());
+        for (index, text) in wiring.texts.iter().enumerate() {
+            let takes = Takes {
+                length: text.length,
+                rows: text.rows,
+            };
+            let files = layout.tokenizer(index > 0);
+            let vocabulary = tokenizer::read(folder, &files, takes)?;
+            let name = super::wiring::TEXTS[index].replace("prompt", "tokenizer");
+            let settings = TextSettings {
+                file: format!("{name}.json"),
+                masks: false,
+                emphasis: Emphasis::A1111,
+                negative: NegativeSettings {
+                    absent: if zeros { Blank::Zeros } else { Blank::Encoded },
+                    ..NegativeSettings::default()
+                },
+                ..vocabulary.settings
+            };
+            words.push(Words {
+                json: vocabulary.json,
+                settings,
+            });
+        }
+        Ok(Self {
+            wiring,
+            scheduler,
+            defaults,
+            words,
             notes,
         })
+    }
+
+    /// Whether the negative prompt has an effect.
+    pub fn takes_negative(&self) -> bool {
+        self.wiring.guidance == Guidance::ClassifierFree
     }
 }
 

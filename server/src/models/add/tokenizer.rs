@@ -1,21 +1,19 @@
-//! The `tokenizer` folder.
+//! The files of a tokenizer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use diffusion::manifest::TokenizerSettings;
 use diffusion::tokenizer::{
     Beside, Folder, TextSettings, Tokenizer, clip, from_clip_files, from_ready_file,
 };
 use serde_json::Value;
 
-use super::graphs::Graphs;
 use super::json::{bytes, json};
 
 /// A `tokenizer.json` and how it is used.
 pub(super) struct Vocabulary {
     pub json: Vec<u8>,
-    pub settings: TokenizerSettings,
+    pub settings: TextSettings,
 }
 
 /// What the text encoder takes.
@@ -27,20 +25,22 @@ pub(super) struct Takes {
     pub rows: Option<usize>,
 }
 
-impl From<&Graphs> for Takes {
-    fn from(graphs: &Graphs) -> Self {
-        Self {
-            length: graphs.length,
-            rows: graphs.rows,
-        }
-    }
-}
-
-/// Reads a `tokenizer.json`, or makes one of CLIP's files, with every word that the other files add.
-pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
+/// Reads a `tokenizer.json`, or makes one of CLIP's files, with every word that the other files add. `files` are their paths
+/// below `folder` by their plain names.
+pub(super) fn read(
+    folder: &Path,
+    files: &[(&'static str, String)],
+    takes: Takes,
+) -> anyhow::Result<Vocabulary> {
+    let path = |name: &str| -> Option<PathBuf> {
+        let (_, path) = files.iter().find(|(known, _)| *known == name)?;
+        Some(folder.join(path))
+    };
+    let needed = |name: &str| {
+        path(name).with_context(|| format!("the tokenizer has neither tokenizer.json nor {name}"))
+    };
     let optional = |name: &str| {
-        let path = folder.join(name);
-        let value = path.is_file().then(|| json::<Value>(&path)).transpose();
+        let value = path(name).map(|path| json::<Value>(&path)).transpose();
         anyhow::Ok(value?.unwrap_or_default())
     };
     let beside = Beside {
@@ -48,19 +48,18 @@ pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
         special: optional("special_tokens_map.json")?,
         added: optional("added_tokens.json")?,
     };
-    let ready = folder.join("tokenizer.json");
     let Folder {
         json: tokenizer,
         pad_token,
         longest,
         words,
-    } = if ready.is_file() {
+    } = if let Some(ready) = path("tokenizer.json") {
         from_ready_file(&bytes(&ready)?, &beside)?
     } else {
         beside.require_clip()?;
-        let merges = String::from_utf8(bytes(&folder.join("merges.txt"))?)
-            .context("merges.txt is no UTF-8")?;
-        from_clip_files(&bytes(&folder.join("vocab.json"))?, &merges, &beside)?
+        let merges =
+            String::from_utf8(bytes(&needed("merges.txt")?)?).context("merges.txt is no UTF-8")?;
+        from_clip_files(&bytes(&needed("vocab.json")?)?, &merges, &beside)?
     };
     let length = takes.length.or(longest).context(
         "neither the text encoder nor tokenizer_config.json says how many tokens there are",
@@ -69,16 +68,12 @@ pub(super) fn read(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
         (2..=4096).contains(&length),
         "{length} tokens cannot be used"
     );
-    let mut settings = TokenizerSettings {
-        file: "tokenizer.json".to_owned(),
-        max_length: length,
-        pad_id: 0,
-        pad_token: pad_token.unwrap_or_else(|| clip::END.to_owned()),
-    };
-    let reader = Tokenizer::from_bytes(&tokenizer, &TextSettings::from(&settings))?;
-    settings.pad_id = reader
-        .id(&settings.pad_token)
-        .with_context(|| format!("the vocabulary has no {:?} to pad with", settings.pad_token))?;
+    let pad_token = pad_token.unwrap_or_else(|| clip::END.to_owned());
+    let mut settings = TextSettings::fixed("tokenizer.json", length, 0);
+    let reader = Tokenizer::from_bytes(&tokenizer, &settings)?;
+    settings.padding.token = reader
+        .id(&pad_token)
+        .with_context(|| format!("the vocabulary has no {pad_token:?} to pad with"))?;
     if let (Some(rows), Some(largest)) = (takes.rows, reader.largest_id()) {
         let beyond = |id: u32| usize::try_from(id).is_ok_and(|id| id >= rows);
         if let Some(word) = words
@@ -111,6 +106,7 @@ mod tests {
 
     use serde::Deserialize;
 
+    use super::super::layout::Layout;
     use super::*;
 
     #[derive(Deserialize)]
@@ -135,6 +131,12 @@ mod tests {
         dir
     }
 
+    fn of(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
+        let names = fs::read_dir(folder).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        read(folder, &Layout::new(names).tokenizer(false), takes)
+    }
+
     fn takes(rows: Option<usize>) -> Takes {
         Takes {
             length: Some(LENGTH),
@@ -150,9 +152,9 @@ mod tests {
         assert!(cases.len() >= 10);
         for case in cases {
             let dir = folder(&case.files);
-            let vocabulary = read(dir.path(), takes(None)).unwrap();
-            let settings = TextSettings::from(&vocabulary.settings);
-            let tokenizer = Tokenizer::from_bytes(&vocabulary.json, &settings).unwrap();
+            let vocabulary = of(dir.path(), takes(None)).unwrap();
+            let settings = &vocabulary.settings;
+            let tokenizer = Tokenizer::from_bytes(&vocabulary.json, settings).unwrap();
             for (text, ids) in case.ids {
                 let ours = tokenizer.encode(&text).unwrap().ids;
                 assert_eq!(ours, ids, "{}: {text:?}", case.name);
@@ -167,22 +169,16 @@ mod tests {
             folder(&BTreeMap::from([("added_tokens.json".to_owned(), words)]))
         };
         let two = added(r#"{"<cat-toy>": 538, "<cat-toy>_1": 539}"#);
-        assert!(read(two.path(), takes(Some(540))).is_ok());
-        let error = read(two.path(), takes(Some(539)))
-            .err()
-            .unwrap()
-            .to_string();
+        assert!(of(two.path(), takes(Some(540))).is_ok());
+        let error = of(two.path(), takes(Some(539))).err().unwrap().to_string();
         assert!(
             error.contains("<cat-toy>_1") && error.contains("539"),
             "{error}"
         );
         // Without words of its own, too: a vocabulary of another model.
         let none = folder(&BTreeMap::new());
-        assert!(read(none.path(), takes(Some(538))).is_ok());
-        let error = read(none.path(), takes(Some(500)))
-            .err()
-            .unwrap()
-            .to_string();
+        assert!(of(none.path(), takes(Some(538))).is_ok());
+        let error = of(none.path(), takes(Some(500))).err().unwrap().to_string();
         assert!(error.contains("537"), "{error}");
     }
 
@@ -193,9 +189,7 @@ mod tests {
                 ((*name).to_owned(), serde_json::from_str(content).unwrap())
             });
             let dir = folder(&files.collect());
-            read(dir.path(), takes(None))
-                .err()
-                .map(|e| format!("{e:#}"))
+            of(dir.path(), takes(None)).err().map(|e| format!("{e:#}"))
         };
         let config = r#"{"added_tokens_decoder": {"538": {"content": "<x>"}}}"#;
         let refused = |files: &[(&str, &str)], word: &str| {

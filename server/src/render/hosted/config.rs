@@ -302,6 +302,8 @@ impl ModelConfig {
             download_bytes: 0,
             width: self.width,
             height: self.height,
+            sizes: None,
+            samplers: Vec::new(),
             negative_prompt: self.negative_prompt,
             limits: ModelLimits {
                 min_steps: steps.min,

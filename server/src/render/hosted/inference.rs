@@ -45,7 +45,7 @@ impl Dialect for OpenInference {
             inputs.push(tensor(
                 &names.negative_prompt,
                 "BYTES",
-                json!(request.negative_prompt),
+                json!(request.negative_prompt.as_deref().unwrap_or_default()),
             ));
         }
         if model.steps.is_some() {

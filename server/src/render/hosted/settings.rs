@@ -10,7 +10,8 @@ pub fn of(
     model: &ModelConfig,
     request: &GenerationRequest,
 ) -> impl Iterator<Item = (String, Value)> {
-    let negative_prompt = model.negative_prompt && !request.negative_prompt.is_empty();
+    let negative = request.negative_prompt.as_deref().unwrap_or_default();
+    let negative_prompt = model.negative_prompt && !negative.is_empty();
     [
         (model.seed, "seed", json!(request.seed)),
         (
@@ -23,11 +24,7 @@ pub fn of(
             "guidance_scale",
             json!(request.guidance_scale),
         ),
-        (
-            negative_prompt,
-            "negative_prompt",
-            json!(request.negative_prompt),
-        ),
+        (negative_prompt, "negative_prompt", json!(negative)),
     ]
     .into_iter()
     .filter(|(taken, ..)| *taken)

@@ -95,7 +95,7 @@ async fn one_hub_renders_for_another() {
         .replace("height = 8", &format!("height = {height}"));
     let outer = Hub::with(&["--endpoints", &list]).await;
     let wanted = GenerationRequest {
-        negative_prompt: String::new(),
+        negative_prompt: None,
         num_inference_steps: Some(8),
         guidance_scale: Some(3.0),
         ..request()

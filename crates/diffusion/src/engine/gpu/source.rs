@@ -7,17 +7,20 @@ use onnx_gpu::weights::{Reading, WeightSource};
 
 use crate::error::Error;
 use crate::files::Files;
+use crate::manifest::Graph;
 
 /// Keeps the first failure of the files: an error of `onnx-gpu` has no place for its kind.
 pub(super) struct Source<'f> {
     files: &'f dyn Files,
+    graph: &'f Graph,
     failure: Mutex<Option<Error>>,
 }
 
 impl<'f> Source<'f> {
-    pub(super) fn new(files: &'f dyn Files) -> Self {
+    pub(super) fn new(files: &'f dyn Files, graph: &'f Graph) -> Self {
         Self {
             files,
+            graph,
             failure: Mutex::new(None),
         }
     }
@@ -28,6 +31,12 @@ impl<'f> Source<'f> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// The package's file of a location that the graph names.
+    fn file<'a>(&'a self, location: &'a str) -> &'a str {
+        let external = self.graph.external.get(location);
+        external.map_or(location, String::as_str)
     }
 
     fn note(&self, error: Error) -> onnx_gpu::Error {
@@ -42,13 +51,16 @@ impl<'f> Source<'f> {
 
 impl WeightSource for Source<'_> {
     fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
-        let size = self.files.size(file).map_err(|error| self.note(error));
+        let size = self
+            .files
+            .size(self.file(file))
+            .map_err(|error| self.note(error));
         Box::pin(std::future::ready(size))
     }
 
     fn read<'a>(&'a self, file: &'a str, offset: u64, length: usize) -> Reading<'a, Cow<'a, [u8]>> {
         Box::pin(async move {
-            let read = self.files.read(file, offset, length).await;
+            let read = self.files.read(self.file(file), offset, length).await;
             read.map_err(|error| self.note(error))
         })
     }

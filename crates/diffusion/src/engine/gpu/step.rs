@@ -32,7 +32,7 @@ fn step_error(error: onnx_gpu::Error) -> Error {
 #[async_trait(?Send)]
 impl Stepper for GpuStepper {
     async fn upload(&self, tensor: Tensor) -> Result<Value> {
-        let tensor = to_gpu(tensor).map_err(step_error)?;
+        let tensor = to_gpu(tensor, None).map_err(step_error)?;
         let tensor = GpuTensor::upload(&self.0, &tensor).await;
         Ok(Value::Gpu(tensor.map_err(step_error)?))
     }

@@ -31,7 +31,7 @@ fn training(kind: &SchedulerKind) -> &TrainingSchedule {
 
 #[test]
 fn stable_diffusion_is_sampled_by_euler_steps() {
-    let (kind, notes) = read_as(&sd15(), Pipeline::Diffusers).unwrap();
+    let (kind, notes) = read_as(&sd15(), Pipeline::DIFFUSERS).unwrap();
     assert_eq!(
         kind,
         SchedulerKind::EulerDiscrete(TrainingSchedule::stable_diffusion())
@@ -43,7 +43,7 @@ fn stable_diffusion_is_sampled_by_euler_steps() {
 #[test]
 fn ddim_and_euler_are_taken_as_they_are() {
     let config = of("DDIMScheduler", json!({}));
-    let (kind, notes) = read_as(&config, Pipeline::Diffusers).unwrap();
+    let (kind, notes) = read_as(&config, Pipeline::DIFFUSERS).unwrap();
     assert_eq!(
         kind,
         SchedulerKind::Ddim(TrainingSchedule::stable_diffusion())
@@ -53,7 +53,7 @@ fn ddim_and_euler_are_taken_as_they_are() {
         "EulerDiscreteScheduler",
         json!({"timestep_spacing": "trailing"}),
     );
-    let (kind, notes) = read_as(&config, Pipeline::Diffusers).unwrap();
+    let (kind, notes) = read_as(&config, Pipeline::DIFFUSERS).unwrap();
     assert_eq!(training(&kind).timestep_spacing, Spacing::Trailing);
     assert_eq!(notes, [""; 0]);
 }
@@ -61,7 +61,7 @@ fn ddim_and_euler_are_taken_as_they_are() {
 /// `StableDiffusionPipeline.__init__` of diffusers 0.42.1 and its ONNX twin set both; optimum's pipelines set neither.
 #[test]
 fn what_the_pipeline_overrules_is_overruled() {
-    for pipeline in [Pipeline::Diffusers, Pipeline::DiffusersOnnx] {
+    for pipeline in [Pipeline::DIFFUSERS, Pipeline::DIFFUSERS_ONNX] {
         for class in [
             "DDIMScheduler",
             "PNDMScheduler",
@@ -90,14 +90,14 @@ fn what_the_pipeline_overrules_is_overruled() {
     }
     let (kind, notes) = read_as(
         &of("DDIMScheduler", json!({"steps_offset": 0})),
-        Pipeline::Optimum,
+        Pipeline::OPTIMUM,
     )
     .unwrap();
     assert_eq!(training(&kind).steps_offset, 0);
     assert_eq!(notes, [""; 0]);
     let error = read_as(
         &of("DDIMScheduler", json!({"clip_sample": true})),
-        Pipeline::Optimum,
+        Pipeline::OPTIMUM,
     )
     .unwrap_err();
     assert!(error.to_string().contains("clip_sample"), "{error}");
@@ -107,7 +107,7 @@ fn what_the_pipeline_overrules_is_overruled() {
 #[test]
 fn defaults_are_those_of_the_class() {
     let bare = |class: &str| {
-        let (kind, _) = read_as(&json!({"_class_name": class}), Pipeline::Diffusers).unwrap();
+        let (kind, _) = read_as(&json!({"_class_name": class}), Pipeline::DIFFUSERS).unwrap();
         let training = training(&kind).clone();
         (
             training.timestep_spacing,
@@ -144,7 +144,7 @@ fn defaults_are_those_of_the_class() {
         json!({"timestep_spacing": "leading", "_use_default_values": ["timestep_spacing"]}),
     );
     assert_eq!(
-        training(&read_as(&config, Pipeline::Diffusers).unwrap().0).timestep_spacing,
+        training(&read_as(&config, Pipeline::DIFFUSERS).unwrap().0).timestep_spacing,
         Linspace
     );
 }
@@ -183,7 +183,7 @@ fn every_option_of_every_class_is_applied_or_refused_by_name() {
     let mut supported = 0;
     for (class, options) in &classes {
         let Some(sampling) = Sampling::of(class) else {
-            let error = read_as(&json!({"_class_name": class}), Pipeline::Diffusers).unwrap_err();
+            let error = read_as(&json!({"_class_name": class}), Pipeline::DIFFUSERS).unwrap_err();
             assert!(error.to_string().contains(class), "{error}");
             continue;
         };
@@ -196,9 +196,9 @@ fn every_option_of_every_class_is_applied_or_refused_by_name() {
                 // Nothing can be told from noise alone.
                 config["prediction_type"] = json!("v_prediction");
             }
-            let (kind, _) = read_as(&config, Pipeline::Optimum).unwrap();
+            let (kind, _) = read_as(&config, Pipeline::OPTIMUM).unwrap();
             config[option] = another(option, default);
-            let result = read_as(&config, Pipeline::Optimum);
+            let result = read_as(&config, Pipeline::OPTIMUM);
             match fate(sampling, option) {
                 Some(Fate::Applied) => {
                     assert_ne!(result.unwrap().0, kind, "{option} of {class} is lost");
@@ -221,7 +221,7 @@ fn every_option_of_every_class_is_applied_or_refused_by_name() {
             // Nothing is applied in a form that is not understood.
             if fate(sampling, option) == Some(Fate::Applied) {
                 config[option] = json!({"surprise": 1});
-                let error = format!("{:#}", read_as(&config, Pipeline::Optimum).unwrap_err());
+                let error = format!("{:#}", read_as(&config, Pipeline::OPTIMUM).unwrap_err());
                 assert!(error.contains(option), "{error}");
             }
         }
@@ -254,11 +254,11 @@ fn what_would_be_sampled_wrongly_is_refused() {
         ),
     ] {
         let config = of(class, json!({option: value}));
-        let error = format!("{:#}", read_as(&config, Pipeline::Diffusers).unwrap_err());
+        let error = format!("{:#}", read_as(&config, Pipeline::DIFFUSERS).unwrap_err());
         assert!(error.contains(option), "{class} {option}: {error}");
     }
     let both = json!({"use_karras_sigmas": true, "use_beta_sigmas": true});
-    assert!(read_as(&of("EulerDiscreteScheduler", both), Pipeline::Diffusers).is_err());
+    assert!(read_as(&of("EulerDiscreteScheduler", both), Pipeline::DIFFUSERS).is_err());
     for class in [
         "FlowMatchEulerDiscreteScheduler",
         "LCMScheduler",
@@ -266,7 +266,7 @@ fn what_would_be_sampled_wrongly_is_refused() {
         "MyScheduler",
         "",
     ] {
-        let error = read_as(&of(class, json!({})), Pipeline::Diffusers).unwrap_err();
+        let error = read_as(&of(class, json!({})), Pipeline::DIFFUSERS).unwrap_err();
         assert!(error.to_string().contains(class), "{error}");
     }
 }
@@ -277,14 +277,14 @@ fn solvers_spread_noise_over_the_whole_training() {
     let karras = json!({"use_karras_sigmas": true, "timestep_spacing": "leading"});
     let (kind, _) = read_as(
         &of("DPMSolverMultistepScheduler", karras.clone()),
-        Pipeline::Diffusers,
+        Pipeline::DIFFUSERS,
     )
     .unwrap();
     let sigmas = training(&kind).sigmas;
     // diffusers: the ends of ((1 - alphas_cumprod) / alphas_cumprod) ** 0.5 of Stable Diffusion.
     assert!((sigmas.min.unwrap() - 0.029_167).abs() < 1e-5, "{sigmas:?}");
     assert!((sigmas.max.unwrap() - 14.614_6).abs() < 1e-3, "{sigmas:?}");
-    let (kind, _) = read_as(&of("EulerDiscreteScheduler", karras), Pipeline::Diffusers).unwrap();
+    let (kind, _) = read_as(&of("EulerDiscreteScheduler", karras), Pipeline::DIFFUSERS).unwrap();
     assert_eq!(
         (training(&kind).sigmas.min, training(&kind).sigmas.max),
         (None, None)

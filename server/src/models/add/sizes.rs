@@ -3,7 +3,7 @@
 use anyhow::bail;
 use serde_json::Value;
 
-use super::super::pipeline::Pipeline;
+use super::pipeline::Pipeline;
 
 /// Latents that pipelines take at least where the file is older than [`FIRST_TRUE`].
 const LEAST: usize = 64;
@@ -82,51 +82,51 @@ mod tests {
         for (config, pipeline, expected) in [
             (
                 json!({"sample_size": 32, "_diffusers_version": "0.2.2"}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([64, 64]),
             ),
             (
                 json!({"sample_size": 32, "_diffusers_version": "0.8.0.dev0"}),
-                Pipeline::DiffusersOnnx,
+                Pipeline::DIFFUSERS_ONNX,
                 Some([64, 64]),
             ),
             (
                 json!({"sample_size": 32, "_diffusers_version": "0.8.0"}),
-                Pipeline::Optimum,
+                Pipeline::OPTIMUM,
                 Some([32, 32]),
             ),
             (
                 json!({"sample_size": 32, "_diffusers_version": "0.9.0"}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([32, 32]),
             ),
             (
                 json!({"sample_size": 32, "_diffusers_version": "0.10.1"}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([32, 32]),
             ),
             (
                 json!({"sample_size": 32, "_diffusers_version": "1.0.0"}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([32, 32]),
             ),
             (
                 json!({"sample_size": 32}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([32, 32]),
             ),
             (
                 json!({"sample_size": 96, "_diffusers_version": "0.2.2"}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([96, 96]),
             ),
             (
                 json!({"sample_size": [32, 48], "_diffusers_version": "0.2.2"}),
-                Pipeline::Diffusers,
+                Pipeline::DIFFUSERS,
                 Some([32, 48]),
             ),
-            (json!({"sample_size": null}), Pipeline::Diffusers, None),
-            (json!(null), Pipeline::Diffusers, None),
+            (json!({"sample_size": null}), Pipeline::DIFFUSERS, None),
+            (json!(null), Pipeline::DIFFUSERS, None),
         ] {
             let stated = stated(&config, pipeline).unwrap();
             assert_eq!(stated.map(|stated| stated.sides), expected, "{config}");
@@ -142,7 +142,7 @@ mod tests {
             json!(64.5),
         ] {
             assert!(
-                stated(&json!({"sample_size": size}), Pipeline::Diffusers).is_err(),
+                stated(&json!({"sample_size": size}), Pipeline::DIFFUSERS).is_err(),
                 "{size}"
             );
         }

@@ -1,0 +1,146 @@
+//! How the graphs are put together: what each is given, and what its answers are used for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ImageSize;
+use crate::preview::LatentRgb;
+
+/// What an input of a text encoder is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TextInput {
+    /// Token ids.
+    Ids,
+    /// 1 where a token is, 0 where padding is.
+    Mask,
+}
+
+/// A run of a text encoder, once for every prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextRun {
+    /// Name of the graph.
+    pub graph: String,
+    /// Name of the text that it reads, see [`super::Manifest::texts`].
+    pub text: String,
+    /// What each input is given.
+    pub inputs: BTreeMap<String, TextInput>,
+    /// Names of what the outputs give, each unique in the package: hidden states `[n, tokens, width]` or one vector a
+    /// prompt, `[n, width]`.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// What an input of the denoiser is given beside latents and time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feed {
+    /// What text encoders gave, side by side along the last axis.
+    Values(Vec<String>),
+    /// The mask of a text: 1 where a token is, 0 where padding is.
+    Mask(String),
+    /// Sizes as SDXL was trained with them, `[n, 6]`: height and width before cropping, top and left of the crop, height and
+    /// width of the picture (Podell et al., arXiv:2307.01952, section 2.2). Nothing is cropped.
+    TimeIds,
+    /// The guidance scale less one, as sines and cosines `[n, width]` (Luo et al., arXiv:2310.04378).
+    GuidanceEmbedding,
+}
+
+/// The time as the denoiser is told it: `factor t`, or `1 - factor t`, of the scheduler's timestep `t`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeUnit {
+    /// What the timestep is multiplied with.
+    #[serde(default = "super::one")]
+    pub factor: f32,
+    /// Whether it counts from picture to noise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_one: bool,
+}
+
+impl Default for TimeUnit {
+    fn default() -> Self {
+        Self {
+            factor: 1.0,
+            from_one: false,
+        }
+    }
+}
+
+impl TimeUnit {
+    /// The time of a timestep.
+    pub fn of(self, timestep: f32) -> f32 {
+        let time = self.factor * timestep;
+        if self.from_one { 1.0 - time } else { time }
+    }
+}
+
+/// The denoiser and its ports by what they are for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denoiser {
+    /// Name of the graph.
+    pub graph: String,
+    /// Input of the latents, `[n, channels, h, w]`.
+    pub sample: String,
+    /// Input of the time: a scalar, `[1]` or `[n]`.
+    pub timestep: String,
+    /// Unit of the time.
+    #[serde(default)]
+    pub time: TimeUnit,
+    /// What the other inputs are given.
+    pub inputs: BTreeMap<String, Feed>,
+    /// Output of the answer, `[n, channels, h, w]`.
+    pub answer: String,
+    /// Whether the answer counts with the other sign.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub negated: bool,
+}
+
+/// What the guidance scale does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guidance {
+    /// Classifier-free guidance (Ho & Salimans, arXiv:2207.12598) where the scale exceeds 1; the prompt alone otherwise.
+    ClassifierFree,
+    /// The denoiser is told the scale; there is no negative prompt.
+    Embedded,
+    /// Nothing: it was distilled away, and there is no negative prompt.
+    Ignored,
+}
+
+/// Latents of the package.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latents {
+    /// Channels.
+    pub channels: usize,
+    /// Pixels per latent, down and across.
+    pub stride: usize,
+    /// Colours of the latents, for previews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rgb: Option<LatentRgb>,
+}
+
+impl Latents {
+    /// Channels, height and width of the latents of a picture.
+    pub fn shape(&self, size: ImageSize) -> [usize; 3] {
+        let [height, width] = size.pixels();
+        [self.channels, height / self.stride, width / self.stride]
+    }
+}
+
+/// The graph between latents and pictures, one input and one output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coder {
+    /// Name of the graph.
+    pub graph: String,
+    /// The autoencoder's own latents are `latents / scale + shift`.
+    #[serde(default = "super::one")]
+    pub scale: f32,
+    /// See [`Self::scale`].
+    #[serde(default)]
+    pub shift: f32,
+}

@@ -1,0 +1,265 @@
+//! An ONNX graph of an export: its ports, and where its weights are.
+
+mod table;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use diffusion::manifest::{self, Dim, Port, PortType, Symbol};
+use onnx_gpu::DType;
+use onnx_gpu::proto::{self, Contents, Model, ValueInfo};
+
+/// Largest graph that is read: what a file of this format can hold.
+const MAX_GRAPH_BYTES: u64 = 2 << 30;
+
+/// A graph of a folder.
+pub(super) struct Graph {
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes, without those of its external data.
+    pub bytes: Vec<u8>,
+    /// Files of its external data by the locations that it names.
+    pub external: BTreeMap<String, PathBuf>,
+    inputs: Vec<ValueInfo>,
+    outputs: Vec<ValueInfo>,
+    /// Rows of the table that its first input picks from.
+    pub rows: Option<usize>,
+}
+
+impl Graph {
+    /// Reads the graph at `path` below `folder`.
+    ///
+    /// # Errors
+    /// When it is no graph, or a file of its external data is missing.
+    pub fn read(folder: &Path, path: &str) -> anyhow::Result<Self> {
+        let path = folder.join(path);
+        let shown = path.display().to_string();
+        let length = fs::metadata(&path)
+            .with_context(|| format!("reading {shown}"))?
+            .len();
+        ensure!(
+            length <= MAX_GRAPH_BYTES,
+            "{shown} has {length} bytes, more than {MAX_GRAPH_BYTES}"
+        );
+        let bytes = fs::read(&path).with_context(|| format!("reading {shown}"))?;
+        let model = Model::parse(&bytes)
+            .with_context(|| format!("{shown} is no graph that can be read"))?;
+        let graph = model.graph;
+        let beside = path.parent().unwrap_or(folder);
+        let mut external = BTreeMap::new();
+        for location in locations(&graph) {
+            let file = beside.join(&location);
+            ensure!(
+                file.is_file(),
+                "{shown} keeps weights in {location}, which is missing"
+            );
+            external.insert(location, file);
+        }
+        let constants: HashSet<&str> = graph
+            .initializers
+            .iter()
+            .map(|weight| &*weight.name)
+            .collect();
+        let inputs = graph
+            .inputs
+            .iter()
+            .filter(|input| !constants.contains(&*input.name));
+        let inputs: Vec<ValueInfo> = inputs.cloned().collect();
+        Ok(Self {
+            rows: inputs
+                .first()
+                .and_then(|input| table::rows(&graph, &input.name)),
+            inputs,
+            outputs: graph.outputs.clone(),
+            path,
+            bytes,
+            external,
+        })
+    }
+
+    /// The one input of these names.
+    pub fn input(&self, what: &str, wanted: &[&str]) -> anyhow::Result<&ValueInfo> {
+        let found = self.find(&self.inputs, wanted);
+        found.with_context(|| {
+            format!(
+                "{} has no input for {what} ({}); there are {}",
+                self.path.display(),
+                wanted.join(" or "),
+                names(&self.inputs)
+            )
+        })
+    }
+
+    /// An input of that name, if there is one.
+    pub fn optional(&self, name: &str) -> Option<&ValueInfo> {
+        self.find(&self.inputs, &[name])
+    }
+
+    /// The output of one of these names, or the only one.
+    pub fn output(&self, what: &str, wanted: &[&str]) -> anyhow::Result<&ValueInfo> {
+        let only = || self.outputs.first().filter(|_| self.outputs.len() == 1);
+        let found = self.find(&self.outputs, wanted).or_else(only);
+        found.with_context(|| {
+            format!(
+                "{} has no output for {what}; there are {}",
+                self.path.display(),
+                names(&self.outputs)
+            )
+        })
+    }
+
+    /// The outputs.
+    pub fn outputs(&self) -> &[ValueInfo] {
+        &self.outputs
+    }
+
+    fn find<'i>(&self, ports: &'i [ValueInfo], wanted: &[&str]) -> Option<&'i ValueInfo> {
+        ports.iter().find(|port| wanted.contains(&&*port.name))
+    }
+
+    /// Refuses inputs beside these.
+    pub fn has_only(&self, known: &[&str]) -> anyhow::Result<()> {
+        let other = self
+            .inputs
+            .iter()
+            .find(|port| !known.contains(&&*port.name));
+        match other {
+            Some(port) => bail!(
+                "{} takes {:?}, which this kind of pipeline gives nothing",
+                self.path.display(),
+                port.name
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names of the files of external data of the graph at `path`, which lie beside it.
+///
+/// # Errors
+/// When it is no graph.
+pub(super) fn external(path: &Path) -> anyhow::Result<Vec<String>> {
+    let shown = path.display();
+    let bytes = fs::read(path).with_context(|| format!("reading {shown}"))?;
+    let model =
+        Model::parse(&bytes).with_context(|| format!("{shown} is no graph that can be read"))?;
+    Ok(locations(&model.graph))
+}
+
+/// The files of external data that a graph names.
+fn locations(graph: &proto::Graph) -> Vec<String> {
+    let stored = graph.initializers.iter().filter_map(|weight| {
+        let Contents::Stored(location) = &weight.contents else {
+            return None;
+        };
+        location.file.clone()
+    });
+    let mut files: Vec<String> = stored.collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// A size that a port declares.
+pub(super) fn fixed(info: &ValueInfo, place: usize) -> Option<usize> {
+    match info.shape.as_ref()?.get(place)? {
+        proto::Dim::Fixed(size) => Some(*size),
+        proto::Dim::Symbol(_) => None,
+    }
+}
+
+/// What stands at a place of a port: a number that is known, or what a graph that leaves it open takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// Prompts: what the graph declares, or any number.
+    Rows,
+    /// A size of every picture.
+    Is(usize),
+    /// What the request makes of it; a graph that declares a number takes this one alone.
+    Varies(Symbol, usize),
+}
+
+/// A port of the manifest: the graph's own declaration, with what open dimensions stand for.
+pub(super) fn port(graph: &Graph, info: &ValueInfo, places: &[Place]) -> anyhow::Result<Port> {
+    let (path, name) = (graph.path.display(), &info.name);
+    let declared = info.shape.as_deref();
+    ensure!(
+        declared.is_none_or(|dims| dims.len() == places.len()),
+        "{name} of {path} has {} dimensions; {} are needed",
+        declared.unwrap_or_default().len(),
+        places.len()
+    );
+    let dims = places.iter().enumerate().map(|(at, place)| {
+        let declares = fixed(info, at);
+        let (dim, size) = match (*place, declares) {
+            (Place::Rows, Some(rows)) => (Dim::Is(rows), rows),
+            (Place::Rows, None) => return Ok(Dim::Of(Symbol::Rows)),
+            (Place::Is(size), _) => (Dim::Is(size), size),
+            (Place::Varies(_, size), Some(_)) => (Dim::Is(size), size),
+            (Place::Varies(symbol, _), None) => return Ok(Dim::Of(symbol)),
+        };
+        ensure!(
+            declares.is_none_or(|declared| declared == size),
+            "{name} of {path} is declared as {declared:?}; {size} is needed at {at}"
+        );
+        Ok(dim)
+    });
+    Ok(Port {
+        name: info.name.clone(),
+        dtype: dtype(info).with_context(|| format!("{path}"))?,
+        shape: dims.collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn dtype(info: &ValueInfo) -> anyhow::Result<PortType> {
+    Ok(match info.dtype {
+        DType::F32 => PortType::Float32,
+        DType::F16 => PortType::Float16,
+        DType::I64 => PortType::Int64,
+        DType::I32 => PortType::Int32,
+        DType::Bool => PortType::Bool,
+        other @ (DType::U8 | DType::I8) => bail!("{} has the type {other}", info.name),
+    })
+}
+
+fn names(ports: &[ValueInfo]) -> String {
+    let names: Vec<&str> = ports.iter().map(|port| &*port.name).collect();
+    names.join(", ")
+}
+
+/// A graph and the ports that the pipeline uses of it.
+pub(super) struct Wired {
+    pub graph: Graph,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+}
+
+impl Wired {
+    /// The manifest's entry; the graph is in `file`, its external data in `external`.
+    pub fn entry(&self, file: String, external: BTreeMap<String, String>) -> manifest::Graph {
+        manifest::Graph {
+            file,
+            external,
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+        }
+    }
+
+    /// Whether a port leaves the size of pictures open.
+    pub fn takes_any_size(&self) -> bool {
+        let side = |dim: &Dim| {
+            matches!(
+                dim,
+                Dim::Of(Symbol::Height | Symbol::Width | Symbol::PixelHeight | Symbol::PixelWidth)
+            )
+        };
+        let sides = |port: &Port| port.shape.iter().filter(|dim| side(dim)).count();
+        let ports = self.inputs.iter().chain(&self.outputs);
+        // Ports of pictures and latents have four dimensions, two of them sides.
+        ports
+            .filter(|port| port.shape.len() == 4)
+            .all(|port| sides(port) == 2)
+    }
+}

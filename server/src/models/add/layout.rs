@@ -1,0 +1,240 @@
+//! Where the files of an export are: in the folders of diffusers, or all in one as demos in browsers have them.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, bail};
+
+/// Names of a graph in the folder of its part, the first that is there.
+const GRAPHS: [&str; 3] = ["model.onnx", "model_fp32.onnx", "model_fp16.onnx"];
+
+/// Files of a tokenizer.
+const TOKENIZER: [&str; 6] = [
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
+/// A part of a model that is a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    TextEncoder,
+    TextEncoder2,
+    Unet,
+    VaeDecoder,
+    VaeEncoder,
+}
+
+impl Part {
+    pub const ALL: [Self; 5] = [
+        Self::TextEncoder,
+        Self::TextEncoder2,
+        Self::Unet,
+        Self::VaeDecoder,
+        Self::VaeEncoder,
+    ];
+
+    /// Name of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text_encoder",
+            Self::TextEncoder2 => "text_encoder_2",
+            Self::Unet => "unet",
+            Self::VaeDecoder => "vae_decoder",
+            Self::VaeEncoder => "vae_encoder",
+        }
+    }
+
+    /// Folders and names of its configuration, the first that is there.
+    fn configs(self) -> Vec<String> {
+        let name = self.name();
+        let mut places = vec![
+            format!("{name}/config.json"),
+            format!("{name}_config.json"),
+            format!("{name}.json"),
+        ];
+        if matches!(self, Self::VaeDecoder | Self::VaeEncoder) {
+            places.push("vae/config.json".to_owned());
+            places.push("vae_config.json".to_owned());
+        }
+        places
+    }
+}
+
+/// The paths of an export, relative to its folder, with `/` between their parts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layout(BTreeSet<String>);
+
+impl Layout {
+    /// Of these paths.
+    pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
+        Self(paths.into_iter().collect())
+    }
+
+    fn first(&self, places: impl IntoIterator<Item = String>) -> Option<String> {
+        places.into_iter().find(|place| self.0.contains(place))
+    }
+
+    /// `model_index.json`.
+    pub fn index(&self) -> Option<String> {
+        self.first(["model_index.json".to_owned()])
+    }
+
+    /// The scheduler's configuration.
+    pub fn scheduler(&self) -> Option<String> {
+        self.first(["scheduler/scheduler_config.json", "scheduler_config.json"].map(str::to_owned))
+    }
+
+    /// The configuration of a part.
+    pub fn config(&self, part: Part) -> Option<String> {
+        self.first(part.configs())
+    }
+
+    /// The graph of a part, if there is one.
+    ///
+    /// # Errors
+    /// When its folder holds several, none of which has a name that says so.
+    pub fn graph(&self, part: Part) -> anyhow::Result<Option<String>> {
+        let name = part.name();
+        let usual = GRAPHS.map(|file| format!("{name}/{file}"));
+        if let Some(path) = self.first(usual) {
+            return Ok(Some(path));
+        }
+        let within = format!("{name}/");
+        let inside = |path: &&String| {
+            path.strip_prefix(&within)
+                .is_some_and(|file| file.ends_with(".onnx") && !file.contains('/'))
+        };
+        let found: Vec<&String> = self.0.iter().filter(inside).collect();
+        match &found[..] {
+            [] => {}
+            [one] => return Ok(Some((*one).clone())),
+            several => bail!(
+                "{name} holds {} graphs: {}; rename the one to take to {}",
+                several.len(),
+                several
+                    .iter()
+                    .map(|path| path.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                GRAPHS[0]
+            ),
+        }
+        let short = name.strip_prefix("vae_");
+        let in_vae = short.map(|short| format!("vae/{short}.onnx"));
+        let flat = [Some(format!("{name}.onnx")), in_vae];
+        Ok(self.first(flat.into_iter().flatten()))
+    }
+
+    /// [`Self::graph`] of a part that has to be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn needed(&self, part: Part) -> anyhow::Result<String> {
+        let name = part.name();
+        self.graph(part)?.with_context(|| {
+            let weights = self.0.iter().any(|path| {
+                path.starts_with(&format!("{name}/")) && path.ends_with(".safetensors")
+            });
+            let hint = if weights {
+                "; its weights are here without a graph: export them with `optimum-cli export onnx`"
+            } else {
+                ""
+            };
+            format!("{name}/{} is missing{hint}", GRAPHS[0])
+        })
+    }
+
+    /// The files of a tokenizer, by their plain names; `second` is that of the second text encoder.
+    pub fn tokenizer(&self, second: bool) -> Vec<(&'static str, String)> {
+        let folder = if second { "tokenizer_2" } else { "tokenizer" };
+        let within = |prefix: &str| -> Vec<(&'static str, String)> {
+            TOKENIZER
+                .map(|file| (file, format!("{prefix}{file}")))
+                .into_iter()
+                .filter(|(_, path)| self.0.contains(path))
+                .collect()
+        };
+        let own = within(&format!("{folder}/"));
+        if own.is_empty() && !second {
+            within("")
+        } else {
+            own
+        }
+    }
+
+    /// Every small file that a package may be made of.
+    pub fn small(&self) -> Vec<String> {
+        let configs = Part::ALL.into_iter().filter_map(|part| self.config(part));
+        let words = [false, true]
+            .into_iter()
+            .flat_map(|second| self.tokenizer(second));
+        let mut paths: Vec<String> = self
+            .index()
+            .into_iter()
+            .chain(self.scheduler())
+            .chain(self.first(["README.md".to_owned()]))
+            .chain(configs)
+            .chain(words.map(|(_, path)| path))
+            .collect();
+        paths.dedup();
+        paths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn layout(paths: &[&str]) -> Layout {
+        Layout::new(paths.iter().map(|path| (*path).to_owned()))
+    }
+
+    #[test]
+    fn graphs_are_found_in_every_layout_in_use() {
+        for (path, part) in [
+            ("unet/model.onnx", Part::Unet),
+            ("unet/model_fp16.onnx", Part::Unet),
+            ("unet/sd15_unet.onnx", Part::Unet),
+            ("unet.onnx", Part::Unet),
+            ("vae/decoder.onnx", Part::VaeDecoder),
+            ("vae_encoder.onnx", Part::VaeEncoder),
+            ("text_encoder_2/model.onnx", Part::TextEncoder2),
+        ] {
+            let found = layout(&[path, "README.md"]).graph(part).unwrap();
+            assert_eq!(found.as_deref(), Some(path));
+        }
+        let both = layout(&["unet/model.onnx", "unet/model_fp16.onnx"]);
+        assert_eq!(both.needed(Part::Unet).unwrap(), "unet/model.onnx");
+        assert!(both.graph(Part::VaeDecoder).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_missing_or_not_clear_is_said() {
+        let error = |paths: &[&str]| layout(paths).needed(Part::Unet).unwrap_err().to_string();
+        assert!(error(&["unet/a.onnx", "unet/b.onnx"]).contains("unet/b.onnx"));
+        assert!(error(&["unet/x/model.onnx"]).contains("is missing"));
+        let weights = error(&["unet/diffusion_pytorch_model.safetensors"]);
+        assert!(weights.contains("optimum-cli"), "{weights}");
+    }
+
+    #[test]
+    fn tokenizers_lie_in_folders_or_beside_the_graphs() {
+        let names = |paths: &[&str], second| -> Vec<String> {
+            let found = layout(paths).tokenizer(second);
+            found.into_iter().map(|(_, path)| path).collect()
+        };
+        assert_eq!(names(&["vocab.json", "unet.onnx"], false), ["vocab.json"]);
+        let folders = [
+            "tokenizer/vocab.json",
+            "tokenizer_2/vocab.json",
+            "vocab.json",
+        ];
+        assert_eq!(names(&folders, false), ["tokenizer/vocab.json"]);
+        assert_eq!(names(&folders, true), ["tokenizer_2/vocab.json"]);
+        assert_eq!(names(&["vocab.json"], true), [] as [&str; 0]);
+    }
+}

@@ -1,0 +1,117 @@
+//! A picture of a new package: what cannot be generated is no model.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Picture, Pipeline, TOLERANCE, png};
+use futures::executor::block_on;
+use onnx_gpu::AdapterChoice;
+use protocol::GenerationRequest;
+
+/// Seed of the picture.
+const SEED: u64 = 1;
+/// Prompt where no sample is asked for.
+const PROMPT: &str = "a red apple";
+/// Steps where no sample is asked for; distilled models take fewer.
+const STEPS: u32 = 2;
+/// Picture values, of 255, between the darkest and the lightest of a picture that is not flat.
+const LEAST_RANGE: u8 = 8;
+
+/// Makes a picture of the package in `dir` on the GPU that there is and on the processor, and compares them. Gives the one of
+/// the sample prompt as a PNG.
+///
+/// # Errors
+/// When no engine can run the graphs, or what they make is no picture, or two.
+pub(super) fn run(
+    dir: &Path,
+    sample: Option<&str>,
+    report: &mut dyn Write,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut made: Vec<Made> = Vec::new();
+    let mut refused = Vec::new();
+    match block_on(GpuEngine::request(AdapterChoice::HighPerformance)) {
+        Ok(engine) => match make(dir, &engine, sample) {
+            Ok(picture) => made.push(picture),
+            Err(error) => refused.push(format!("{}: {error:#}", engine.backend())),
+        },
+        Err(error) => writeln!(report, "not tried on a GPU: {error}")?,
+    }
+    match make(dir, &CpuEngine::new(), sample) {
+        Ok(picture) => made.push(picture),
+        Err(error) => refused.push(format!("{}: {error:#}", CpuEngine::new().backend())),
+    }
+    let Some(first) = made.first() else {
+        bail!("the package makes no picture: {}", refused.join("; "));
+    };
+    for refusal in &refused {
+        writeln!(report, "it does not run on {refusal}")?;
+    }
+    for made in &made {
+        let (darkest, lightest) = range(&made.picture);
+        ensure!(
+            lightest - darkest >= LEAST_RANGE,
+            "on {} the picture is flat: all its values are between {darkest} and {lightest} of 255",
+            made.backend
+        );
+        let difference = first.picture.max_difference(&made.picture);
+        let difference = difference.context("the engines make pictures of two sizes")?;
+        let allowed = TOLERANCE.max(made.tolerance);
+        ensure!(
+            difference <= allowed,
+            "{} and {} make two pictures: they differ by {difference} of 255, {allowed} is allowed",
+            first.backend,
+            made.backend
+        );
+    }
+    let names: Vec<&str> = made.iter().map(|made| &*made.backend).collect();
+    writeln!(report, "tried with a picture on {}", names.join(" and "))?;
+    Ok(sample.map(|_| first.png.clone()))
+}
+
+struct Made {
+    picture: Picture,
+    png: Vec<u8>,
+    backend: String,
+    /// Of 255, for what the engines may differ by.
+    tolerance: u8,
+}
+
+/// What engines may differ by where ports round to 16 bits: one of them keeps more.
+const TOLERANCE_OF_HALVES: u8 = 16;
+
+fn make(dir: &Path, engine: &dyn Engine, sample: Option<&str>) -> anyhow::Result<Made> {
+    let package = Package::from_dir(dir)?;
+    let manifest = &package.manifest;
+    let halves = manifest.graphs.values().any(|graph| {
+        let mut ports = graph.inputs.iter().chain(&graph.outputs);
+        ports.any(|port| port.dtype == diffusion::manifest::PortType::Float16)
+    });
+    let steps = manifest.defaults.num_inference_steps.min(STEPS);
+    let request = GenerationRequest {
+        model: manifest.id.clone(),
+        prompt: sample.unwrap_or(PROMPT).to_owned(),
+        seed: Some(SEED),
+        num_inference_steps: sample.is_none().then_some(steps),
+        ..GenerationRequest::default()
+    };
+    let pipeline =
+        block_on(Pipeline::load(package, engine)).context("the package cannot be loaded")?;
+    let started = Instant::now();
+    let picture = block_on(pipeline.generate(&request, &mut |_| (), &Cancel::default()))
+        .context("the package makes no picture")?;
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let recipe = pipeline.recipe(&request, "server", milliseconds);
+    Ok(Made {
+        png: png::encode(&picture, &recipe)?,
+        picture,
+        backend: pipeline.backend().to_owned(),
+        tolerance: if halves { TOLERANCE_OF_HALVES } else { 0 },
+    })
+}
+
+fn range(picture: &Picture) -> (u8, u8) {
+    let values = || picture.rgb.iter().copied();
+    (values().min().unwrap_or(0), values().max().unwrap_or(0))
+}
