@@ -172,7 +172,10 @@ fn parse_graph(bytes: &[u8], file: &[u8]) -> Result<Graph> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
         match number {
-            1 => graph.nodes.push(parse_node(wire.bytes()?, file, 0)?),
+            1 => match parse_node(wire.bytes()?, file, 0)? {
+                Parsed::Node(node) => graph.nodes.push(node),
+                Parsed::Weight(weight) => graph.initializers.push(weight),
+            },
             5 => graph.initializers.push(parse_tensor(wire.bytes()?, file)?),
             11 => graph.inputs.push(parse_value_info(wire.bytes()?)?),
             12 => graph.outputs.push(parse_value_info(wire.bytes()?)?),
@@ -200,7 +203,10 @@ fn parse_subgraph(bytes: &[u8], file: &[u8], depth: usize) -> Result<Subgraph> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
         match number {
-            1 => graph.nodes.push(parse_node(wire.bytes()?, file, depth)?),
+            1 => match parse_node(wire.bytes()?, file, depth)? {
+                Parsed::Node(node) => graph.nodes.push(node),
+                Parsed::Weight(weight) => graph.initializers.push(weight),
+            },
             5 => graph.initializers.push(parse_tensor(wire.bytes()?, file)?),
             11 => graph.inputs.push(parse_value_name(wire.bytes()?)?),
             12 => graph.outputs.push(parse_value_name(wire.bytes()?)?),
@@ -228,8 +234,16 @@ fn parse_value_name(bytes: &[u8]) -> Result<String> {
     Ok(name)
 }
 
-fn parse_node(bytes: &[u8], file: &[u8], depth: usize) -> Result<Node> {
+/// A node, or the constant that it stands for.
+enum Parsed {
+    Node(Node),
+    /// A `Constant` whose tensor is in another file: the same as an initializer of its output's name.
+    Weight(Initializer),
+}
+
+fn parse_node(bytes: &[u8], file: &[u8], depth: usize) -> Result<Parsed> {
     let mut node = Node::default();
+    let mut outside = None;
     let mut reader = Reader::new(bytes);
     while let Some((number, wire)) = reader.field()? {
         match number {
@@ -237,17 +251,37 @@ fn parse_node(bytes: &[u8], file: &[u8], depth: usize) -> Result<Node> {
             2 => node.outputs.push(wire.text()?),
             3 => node.name = wire.text()?,
             4 => node.op = wire.text()?,
-            5 => node
-                .attributes
-                .push(parse_attribute(wire.bytes()?, file, depth)?),
+            5 => match parse_attribute(wire.bytes()?, file, depth)? {
+                Value::Inside(attribute) => node.attributes.push(attribute),
+                Value::Outside(weight) => outside = Some(weight),
+            },
             7 => node.domain = wire.text()?,
             _ => {}
         }
     }
-    Ok(node)
+    let Some(weight) = outside else {
+        return Ok(Parsed::Node(node));
+    };
+    match (&*node.op, node.outputs.pop()) {
+        ("Constant", Some(name)) if node.attributes.is_empty() => {
+            Ok(Parsed::Weight(Initializer { name, ..weight }))
+        }
+        (op, _) => Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            format!(
+                "{op} keeps the tensor of an attribute in another file; make it an initializer"
+            ),
+        )),
+    }
 }
 
-fn parse_attribute(bytes: &[u8], file: &[u8], depth: usize) -> Result<Attribute> {
+/// An attribute, or its tensor where that is in another file.
+enum Value {
+    Inside(Attribute),
+    Outside(Initializer),
+}
+
+fn parse_attribute(bytes: &[u8], file: &[u8], depth: usize) -> Result<Value> {
     let mut name = String::new();
     let (mut kind, mut float, mut int, mut text, mut tensor) = (None, None, None, None, None);
     let mut graph = None;
@@ -259,7 +293,14 @@ fn parse_attribute(bytes: &[u8], file: &[u8], depth: usize) -> Result<Attribute>
             2 => float = Some(wire.float()?),
             3 => int = Some(wire.int()?),
             4 => text = Some(lossy(wire)?),
-            5 => tensor = Some(attribute_tensor(parse_tensor(wire.bytes()?, file)?, file)?),
+            5 => {
+                let stored = parse_tensor(wire.bytes()?, file)?;
+                if matches!(&stored.contents, Contents::Stored(location) if location.file.is_some())
+                {
+                    return Ok(Value::Outside(stored));
+                }
+                tensor = Some(attribute_tensor(stored, file)?);
+            }
             6 => graph = Some(Box::new(parse_subgraph(wire.bytes()?, file, depth + 1)?)),
             7 => wire.floats_into(&mut floats)?,
             8 => wire.ints_into(&mut ints)?,
@@ -300,14 +341,14 @@ fn parse_attribute(bytes: &[u8], file: &[u8], depth: usize) -> Result<Attribute>
             _ => AttributeValue::Other,
         },
     };
-    Ok(Attribute { name, value })
+    Ok(Value::Inside(Attribute { name, value }))
 }
 
 /// The elements of a tensor that has to be inside the file.
 fn attribute_tensor(initializer: Initializer, file: &[u8]) -> Result<Tensor> {
     match initializer.contents {
         Contents::Known(tensor) => Ok(tensor),
-        Contents::Stored(location) if location.file.is_none() => {
+        Contents::Stored(location) => {
             let end = location.offset.saturating_add(location.length);
             let raw = usize::try_from(location.offset)
                 .ok()
@@ -316,10 +357,6 @@ fn attribute_tensor(initializer: Initializer, file: &[u8]) -> Result<Tensor> {
                 .ok_or_else(|| malformed("an attribute's tensor ends beyond the file"))?;
             initializer.storage.tensor(&initializer.shape, raw)
         }
-        Contents::Stored(_) => Err(Error::new(
-            ErrorKind::UnsupportedOp,
-            "an attribute keeps its tensor in another file; make it an initializer",
-        )),
     }
 }
 

@@ -117,13 +117,36 @@ fn huge_and_negative_dimensions_are_refused_before_allocation() {
 }
 
 /// A tensor of two floats in another file.
-fn external(entries: &[(&str, &str)]) -> Vec<u8> {
+fn outside(entries: &[(&str, &str)]) -> Vec<u8> {
     let mut tensor = [int(1, 2), int(2, 1), field(8, b"big"), int(14, 1)].concat();
     for (key, value) in entries {
         let entry = [field(1, key.as_bytes()), field(2, value.as_bytes())].concat();
         tensor.extend(field(13, &entry));
     }
-    model(&field(5, &tensor))
+    tensor
+}
+
+fn external(entries: &[(&str, &str)]) -> Vec<u8> {
+    model(&field(5, &outside(entries)))
+}
+
+/// `onnx.save_model(..., convert_attribute=True)` moves the tensors of attributes out, too.
+#[test]
+fn a_constant_in_another_file_is_an_initializer() {
+    let tensor = outside(&[("location", "w.bin"), ("offset", "8"), ("length", "8")]);
+    let value = [field(1, b"value"), field(5, &tensor), vec![0xa0, 0x01, 4]].concat();
+    let node = |op: &[u8]| [field(2, b"y"), field(4, op), field(5, &value)].concat();
+    let parsed = Model::parse(&model(&field(1, &node(b"Constant")))).unwrap();
+    assert!(parsed.graph.nodes.is_empty());
+    let [weight] = &parsed.graph.initializers[..] else {
+        panic!("no initializer")
+    };
+    assert_eq!((&*weight.name, &*weight.shape), ("y", &[2][..]));
+    assert!(
+        matches!(&weight.contents, Contents::Stored(l) if l.offset == 8 && l.file.as_deref() == Some("w.bin"))
+    );
+    let error = Model::parse(&model(&field(1, &node(b"ConstantOfShape")))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnsupportedOp);
 }
 
 #[test]
