@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use diffusion::manifest::{ImageSize, Latents, MAX_MANIFEST_BYTES};
+use diffusion::scheduler::{SchedulerKind, Wanted};
 use diffusion::{Manifest, package};
 use protocol::{
     ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError, Resume,
@@ -40,6 +41,8 @@ pub struct CatalogEntry {
     pub slug: String,
     /// Its latents.
     pub latents: Latents,
+    /// How its steps are taken.
+    pub scheduler: SchedulerKind,
     /// SHA-256 (hex) of every file by name, the manifest and a sample picture included.
     pub digests: HashMap<String, String>,
     /// What is known beside the manifest.
@@ -184,6 +187,24 @@ impl Catalog {
                 resume.shape
             )));
         }
+        let wanted = Wanted {
+            steps,
+            image_tokens: 1,
+        };
+        let program = entry
+            .scheduler
+            .program(wanted)
+            .map_err(|error| bad_resume(error.to_string()))?;
+        let (given, kept) = (
+            resume.registers.len(),
+            program.kept_before(resume.step as usize).len(),
+        );
+        if given != kept {
+            return Err(bad_resume(format!(
+                "resume.registers are {given}; this model's scheduler keeps {kept} after step {}",
+                resume.step
+            )));
+        }
         Ok(())
     }
 }
@@ -248,6 +269,7 @@ fn read(dir: &Path, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
         dir: dir.to_owned(),
         slug,
         latents: manifest.latents,
+        scheduler: manifest.scheduler.clone(),
         digests,
     })
 }

@@ -157,7 +157,7 @@ impl Pipeline {
         Recipe {
             request,
             weights_digest: self.manifest.digest().to_owned(),
-            scheduler: self.manifest.scheduler.name().to_owned(),
+            scheduler: self.manifest.scheduler.name(),
             backend: self.backend.clone(),
             adapter: self.adapter.clone(),
             place: place.to_owned(),

@@ -3,6 +3,7 @@
 //! A scheduler gives a [`Program`]: sums of latents, answers, noise and kept registers, whose shares are known before the
 //! first step, so that the arithmetic of a step is the same kernel for all of them.
 
+mod choice;
 mod flow;
 mod levels;
 pub mod program;
@@ -13,6 +14,7 @@ mod training;
 use protocol::RequestError;
 use serde::{Deserialize, Serialize};
 
+pub use choice::{SamplerName, UnknownSampler};
 pub use flow::FlowMatchEuler;
 pub use program::{Evaluation, Program, Register, Sum};
 pub use samplers::{FlowSampler, Sampler};
@@ -67,14 +69,14 @@ impl SchedulerKind {
         }
     }
 
-    /// The manifest's name of the scheduler.
-    pub fn name(&self) -> &'static str {
+    /// What recipes call it: the name that the first manifests had for it, or both of [`Self::sampler_name`], such as
+    /// `DPM++ 2M Karras (DPMSolverMultistepScheduler)`.
+    pub fn name(&self) -> String {
         match self {
-            Self::FlowMatchEuler => "flow-match-euler",
-            Self::Ddim(_) => "ddim",
-            Self::EulerDiscrete(_) => "euler-discrete",
-            Self::Diffusion { .. } => "diffusion",
-            Self::Flow(_) => "flow",
+            Self::FlowMatchEuler => "flow-match-euler".to_owned(),
+            Self::Ddim(_) => "ddim".to_owned(),
+            Self::EulerDiscrete(_) => "euler-discrete".to_owned(),
+            Self::Diffusion { .. } | Self::Flow(_) => self.sampler_name().to_string(),
         }
     }
 
@@ -86,7 +88,7 @@ impl SchedulerKind {
         let steps = wanted.steps.max(1);
         match self {
             Self::FlowMatchEuler => Ok(flow::program(steps)),
-            Self::Flow(sampler) => Ok(sampler.program(steps)),
+            Self::Flow(sampler) => Ok(sampler.program(wanted)),
             Self::Ddim(training) => Sampler::Ddim { eta: 0.0 }.program(training, steps),
             Self::EulerDiscrete(training) => Sampler::Euler.program(training, steps),
             Self::Diffusion { sampler, training } => sampler.program(training, steps),
@@ -95,12 +97,14 @@ impl SchedulerKind {
 
     /// What a manifest says that no program can be made of.
     pub fn fault(&self) -> Option<&'static str> {
-        let (sampler, training) = self.diffusion()?;
-        let from_noise_alone = matches!(sampler, Sampler::Ddim { .. })
-            && training.rescale_betas_zero_snr
-            && training.prediction_type == Prediction::Epsilon;
-        let divides = "rescale_betas_zero_snr leaves nothing to tell the picture from where the denoiser answers with epsilon";
-        training.fault().or(from_noise_alone.then_some(divides))
+        match self {
+            Self::FlowMatchEuler => None,
+            Self::Flow(sampler) => sampler.fault(),
+            _ => {
+                let (sampler, training) = self.diffusion()?;
+                sampler.fault(training)
+            }
+        }
     }
 }
 
@@ -136,7 +140,7 @@ mod tests {
         );
         let ddim = r#"{"ddim": {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
             "prediction_type": "epsilon", "timestep_spacing": "leading", "steps_offset": 1, "set_alpha_to_one": false}}"#;
-        assert_eq!(read(ddim).map(|kind| kind.name()), Some("ddim"));
+        assert_eq!(read(ddim).unwrap().name(), "ddim");
         assert_eq!(read("\"ddim\""), None);
         assert_eq!(read(&ddim.replace("epsilon", "velocity")), None);
         assert_eq!(read(&ddim.replace("leading", "karras")), None);
@@ -187,7 +191,7 @@ mod tests {
                                 Prediction::VPrediction => {
                                     a.sqrt() * noise - (1.0 - a).sqrt() * data
                                 }
-                                Prediction::Sample => data,
+                                Prediction::Sample | Prediction::FlowPrediction => data,
                             };
                             let value = |register| match register {
                                 Register::Latents => x,

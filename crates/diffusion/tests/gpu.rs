@@ -4,9 +4,10 @@
 #![cfg(all(feature = "gpu", feature = "cpu"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use diffusion::engine::{Answer, Form, Operand, Term};
 use diffusion::{
     Cancel, CpuEngine, Engine, ErrorKind, GenerationRequest, GpuEngine, Package, Picture, Pipeline,
-    TOLERANCE, Tensor, noise,
+    Stepper, TOLERANCE, Tensor, Value, noise,
 };
 use onnx_gpu::gpu::Limits;
 use onnx_gpu::{AdapterChoice, Gpu};
@@ -61,6 +62,59 @@ fn one_seed_makes_one_picture_on_both_engines() {
         );
         assert!(difference <= TOLERANCE, "{name}: {difference}");
     }
+}
+
+/// One dispatch for up to seven values, guidance among them; the sums are those of the CPU.
+#[test]
+fn sums_of_registers_are_those_of_the_cpu() {
+    let engine = gpu();
+    let shape = [1, 3, 7, 11];
+    let count = shape.iter().product();
+    let values: Vec<Tensor> = (0..5)
+        .map(|draw| Tensor::f32(&shape, noise::randn(9, draw, count)).unwrap())
+        .collect();
+    let both = Tensor::f32(&[2, 3, 7, 11], noise::randn(9, 5, 2 * count)).unwrap();
+    let sums = |stepper: &dyn Stepper| -> Vec<Vec<f32>> {
+        let upload = |tensor: &Tensor| block_on(stepper.upload(tensor.clone())).unwrap();
+        let values: Vec<Value> = values.iter().map(upload).collect();
+        let both = upload(&both);
+        let plain = |index: usize| Operand::Value(&values[index]);
+        let shares = [0.5, -1.25, 2.0, 0.125, -0.75];
+        let five: Vec<Term<'_>> = (0..5).map(|i| (shares[i], plain(i))).collect();
+        let six = |answer| [&five[..2], &[(1.5, Operand::Answer(answer))], &five[2..]].concat();
+        let form = |copies, limit| Form { copies, limit };
+        [
+            (six(Answer::Both(&both, 4.0)), form(1, None)),
+            (
+                six(Answer::Each(&values[1], &values[3], 4.0)),
+                form(2, Some(0.8)),
+            ),
+            (six(Answer::One(&values[4])), form(1, Some(2.0))),
+            (vec![(2.0, plain(0))], form(3, None)),
+        ]
+        .into_iter()
+        .map(|(terms, form)| {
+            let sum = block_on(stepper.linear(&terms, form)).unwrap();
+            block_on(sum.into_tensor()).unwrap().into_f32().unwrap()
+        })
+        .collect()
+    };
+    let before = engine.gpu().stats().dispatches;
+    let ours = sums(&*engine.stepper());
+    assert_eq!(engine.gpu().stats().dispatches, before + 4);
+    for (gpu, cpu) in ours.iter().zip(sums(&*CpuEngine::new().stepper())) {
+        assert_eq!(gpu.len(), cpu.len());
+        let pairs = gpu.iter().zip(&cpu);
+        assert!(
+            pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5),
+            "{pairs:?}"
+        );
+    }
+    let stepper = engine.stepper();
+    let value = block_on(stepper.upload(values[0].clone())).unwrap();
+    let terms = vec![(1.0, Operand::Value(&value)); 8];
+    let error = block_on(stepper.linear(&terms, Form::default())).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Engine, "{error}");
 }
 
 #[test]

@@ -98,6 +98,9 @@ async fn hostile_hand_overs_are_named() {
         (change("shape", json!([1024, 1024, 1024])), OutOfRange),
         (change("latents", json!("AAAA")), OutOfRange),
         (change("latents", json!("A".repeat(400_000))), BodyTooLarge),
+        (change("registers", json!([good.latents])), OutOfRange),
+        (change("registers", json!(["AAAA"])), OutOfRange),
+        (change("registers", json!("AAAA")), MalformedRequest),
         (change("surprise", json!(1)), MalformedRequest),
         (body(json!("x")), MalformedRequest),
     ] {

@@ -60,6 +60,7 @@ pub(super) fn levels(training: &TrainingSchedule, steps: u32) -> Levels {
         Last::Zero => 0.0,
         Last::SigmaMin => ends(&trained).0,
     });
+    let sigmas: Vec<f64> = sigmas.into_iter().map(single).collect();
     let largest = sigmas[0];
     Levels {
         timesteps,
@@ -71,7 +72,12 @@ pub(super) fn levels(training: &TrainingSchedule, steps: u32) -> Levels {
     }
 }
 
-/// σ of every timestep of the training.
+/// As diffusers keeps it.
+pub(super) fn single(x: f64) -> f64 {
+    f64::from(x as f32)
+}
+
+/// σ of every timestep of the training, in single precision as diffusers computes it.
 pub(super) fn trained(training: &TrainingSchedule) -> Vec<f64> {
     let mut alphas = training.alphas_cumprod();
     if let Some(last) = alphas
@@ -80,7 +86,8 @@ pub(super) fn trained(training: &TrainingSchedule) -> Vec<f64> {
     {
         *last = LEAST_ALPHA;
     }
-    alphas.into_iter().map(|a| ((1.0 - a) / a).sqrt()).collect()
+    let sigma = |a: f64| f64::from(((1.0 - a as f32) / a as f32).sqrt());
+    alphas.into_iter().map(sigma).collect()
 }
 
 pub(super) fn interpolate(values: &[f64], at: f64) -> f64 {
@@ -89,11 +96,14 @@ pub(super) fn interpolate(values: &[f64], at: f64) -> f64 {
     values[low] + (at - low as f64) * (values[high] - values[low])
 }
 
-/// The timestep of a level, between whole ones evenly in log σ.
+/// The timestep of a level, between whole ones evenly in log σ. The logarithms of the training's levels have single precision,
+/// which decides where the result is rounded to a whole number next.
 pub(super) fn timestep(sigmas: &[f64], sigma: f64) -> f64 {
-    let at = sigmas.partition_point(|&level| level <= sigma);
-    let low = at.saturating_sub(1).min(sigmas.len() - 2);
-    let [from, to] = [low, low + 1].map(|i| libm::log(sigmas[i]));
-    let part = ((libm::log(sigma) - from) / (to - from)).clamp(0.0, 1.0);
-    low as f64 + part
+    let log = |i: usize| single(libm::log(sigmas[i]));
+    let at = libm::log(sigma.max(1e-10));
+    let below = (0..sigmas.len()).take_while(|&i| log(i) <= at).count();
+    let low = below.saturating_sub(1).min(sigmas.len() - 2);
+    let (from, to) = (log(low), log(low + 1));
+    let part = ((from - at) / (from - to)).clamp(0.0, 1.0);
+    (1.0 - part) * low as f64 + part * (low + 1) as f64
 }

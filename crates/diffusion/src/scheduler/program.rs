@@ -136,6 +136,13 @@ impl Evaluation {
         }
     }
 
+    /// With a picture that is cut off, see [`Self::clamped`].
+    #[must_use]
+    pub fn clamping(mut self, clamped: Option<(Sum, f64)>) -> Self {
+        self.clamped = clamped;
+        self
+    }
+
     /// With a factor for the latents that the denoiser sees.
     #[must_use]
     pub fn scaled(mut self, input_scale: f64) -> Self {
@@ -172,15 +179,32 @@ pub struct Program {
 }
 
 impl Program {
+    /// The program without what no later evaluation reads: samplers keep more than their last steps need, and pass registers
+    /// on before their first have written them.
+    pub fn new(initial_scale: f64, mut steps: Vec<Vec<Evaluation>>) -> Self {
+        let mut read = BTreeSet::new();
+        for evaluation in steps.iter_mut().flatten().rev() {
+            evaluation
+                .kept
+                .retain(|(register, _)| read.contains(register));
+            for (register, _) in &evaluation.kept {
+                read.remove(register);
+            }
+            read.extend(evaluation.sums().flat_map(Sum::kept));
+        }
+        Self {
+            initial_scale: initial_scale as f32,
+            steps,
+        }
+    }
+
     /// Steps of one evaluation each.
     pub fn of_single(
         initial_scale: f64,
         evaluations: impl IntoIterator<Item = Evaluation>,
     ) -> Self {
-        Self {
-            initial_scale: initial_scale as f32,
-            steps: evaluations.into_iter().map(|one| vec![one]).collect(),
-        }
+        let steps = evaluations.into_iter().map(|one| vec![one]).collect();
+        Self::new(initial_scale, steps)
     }
 
     /// The evaluations of all steps.
@@ -215,14 +239,16 @@ mod tests {
         let kept = |index| Sum::of(Register::Kept(index));
         let x = Sum::of(Register::Latents);
         let write = |register| Evaluation::new(0.0, x, x).keeping(vec![(register, x)]);
-        let program = Program {
-            initial_scale: 1.0,
-            steps: vec![
-                vec![write(0)],
-                vec![write(1), Evaluation::new(0.0, kept(1), x)],
-                vec![Evaluation::new(0.0, x + kept(0), x)],
-            ],
-        };
+        let passed_on = vec![(3, kept(2)), (2, kept(0)), (0, x)];
+        let steps = vec![
+            vec![Evaluation::new(0.0, x, x).keeping(passed_on)],
+            vec![write(1), Evaluation::new(0.0, kept(1), x)],
+            vec![Evaluation::new(0.0, x + kept(0), x)],
+            vec![write(0)],
+        ];
+        let program = Program::new(1.0, steps);
+        let kept: Vec<_> = program.evaluations().map(|e| e.kept.clone()).collect();
+        assert_eq!(kept, [vec![(0, x)], vec![(1, x)], vec![], vec![], vec![]]);
         assert_eq!(program.kept_before(0), [0; 0]);
         assert_eq!(program.kept_before(1), [0]);
         assert_eq!(program.kept_before(2), [0]);

@@ -3,7 +3,9 @@
 mod consistency;
 mod ddim;
 mod ddpm;
+mod deis;
 mod dpm;
+mod dpm_singlestep;
 mod euler;
 mod flow;
 mod heun;
@@ -16,11 +18,14 @@ mod unipc;
 use protocol::RequestError;
 use serde::{Deserialize, Serialize};
 
+use super::Wanted;
 use super::program::{Program, Register, Sum};
 use super::training::{Prediction, TrainingSchedule};
 pub use ddpm::Variance;
+pub use deis::Deis;
 pub use dpm::{Algorithm, Dpm, Solver};
-pub use flow::{Flow, Shift};
+pub use dpm_singlestep::DpmSinglestep;
+pub use flow::{Flow, Grid, Shift, TokenShift};
 pub use unipc::{UniPc, Weight};
 
 /// A sampler with its own settings.
@@ -41,6 +46,10 @@ pub enum Sampler {
     Heun,
     /// DPM-Solver++ (Lu et al., arXiv:2211.01095), over several steps.
     DpmMultistep(Dpm),
+    /// The same in groups of steps, see [`DpmSinglestep`].
+    DpmSinglestep(DpmSinglestep),
+    /// Exponential integrators, see [`Deis`].
+    Deis(Deis),
     /// A predictor and its correction, see [`UniPc`].
     UniPc(UniPc),
     /// Denoising diffusion implicit models (Song, Meng, Ermon, arXiv:2010.02502) with this share of DDPM's noise.
@@ -82,14 +91,28 @@ pub enum FlowSampler {
 }
 
 impl FlowSampler {
-    /// The program of a picture in `steps` steps.
-    pub fn program(&self, steps: u32) -> Program {
-        let steps = steps.max(1);
+    /// The program of a picture.
+    pub fn program(&self, wanted: Wanted) -> Program {
+        let wanted = Wanted {
+            steps: wanted.steps.max(1),
+            ..wanted
+        };
         match self {
-            Self::Euler(flow) => flow::euler(flow, false, steps),
-            Self::Stochastic(flow) => flow::euler(flow, true, steps),
-            Self::Heun(flow) => flow::heun(flow, steps),
-            Self::Scm { sigma_data } => scm::program(*sigma_data, steps),
+            Self::Euler(flow) => flow::euler(flow, false, wanted),
+            Self::Stochastic(flow) => flow::euler(flow, true, wanted),
+            Self::Heun(flow) => flow::heun(flow, wanted),
+            Self::Scm { sigma_data } => scm::program(*sigma_data, wanted.steps),
+        }
+    }
+
+    /// What the numbers contradict, if anything.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Euler(flow) | Self::Stochastic(flow) | Self::Heun(flow) => flow.fault(),
+            Self::Scm { sigma_data } => {
+                let positive = sigma_data.is_finite() && *sigma_data > 0.0;
+                (!positive).then_some("sigma_data is not above 0")
+            }
         }
     }
 }
@@ -126,6 +149,8 @@ impl Sampler {
             Self::Lms => lms::program(training, steps),
             Self::Heun => heun::program(training, steps),
             Self::DpmMultistep(dpm) => dpm::program(training, dpm, steps),
+            Self::DpmSinglestep(dpm) => dpm_singlestep::program(training, dpm, steps),
+            Self::Deis(solver) => deis::program(training, solver, steps),
             Self::UniPc(solver) => unipc::program(training, solver, steps),
             Self::Ddim { eta } => ddim::program(training, eta, steps),
             Self::Lcm {
@@ -143,6 +168,59 @@ impl Sampler {
     }
 }
 
+impl Sampler {
+    /// What its settings and the training contradict, if anything.
+    pub(super) fn fault(&self, training: &TrainingSchedule) -> Option<&'static str> {
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let order = |order: u8| (1..=3).contains(&order);
+        let in_lambda = matches!(
+            self,
+            Self::DpmMultistep(_) | Self::DpmSinglestep(_) | Self::UniPc(_) | Self::Deis(_)
+        );
+        let by_alpha = matches!(
+            self,
+            Self::Ddim { .. } | Self::Ddpm(_) | Self::Pndm | Self::Lcm { .. } | Self::Tcd { .. }
+        );
+        let ordered = match self {
+            Self::DpmMultistep(dpm) => order(dpm.solver_order),
+            Self::DpmSinglestep(dpm) => order(dpm.solver_order),
+            Self::UniPc(solver) => order(solver.solver_order),
+            Self::Deis(solver) => order(solver.solver_order),
+            _ => true,
+        };
+        let shared = match self {
+            Self::Ddim { eta } | Self::Tcd { eta, .. } => share(*eta),
+            Self::Lcm {
+                timestep_scaling, ..
+            } => timestep_scaling.is_finite(),
+            _ => true,
+        };
+        let unknown = match self {
+            Self::Pndm | Self::EulerAncestral | Self::Heun => {
+                training.prediction_type == Prediction::Sample
+            }
+            _ => false,
+        };
+        let nothing_left =
+            training.rescale_betas_zero_snr && training.prediction_type == Prediction::Epsilon;
+        if !ordered {
+            Some("solver_order is not 1, 2 or 3")
+        } else if !shared {
+            Some("eta or timestep_scaling is out of range")
+        } else if unknown {
+            Some("the sampler does not take the prediction_type sample")
+        } else if !in_lambda && training.sigmas.flow_shift.is_some() {
+            Some("the sampler does not go through the levels of a flow")
+        } else if by_alpha && nothing_left {
+            Some(
+                "rescale_betas_zero_snr leaves nothing to tell the picture from where the denoiser answers with epsilon",
+            )
+        } else {
+            training.fault()
+        }
+    }
+}
+
 const LATENTS: Register = Register::Latents;
 const ANSWER: Register = Register::Answer;
 
@@ -154,6 +232,15 @@ fn picture_of_alpha(training: &TrainingSchedule, alpha: f64) -> Sum {
         Prediction::Epsilon => (x - m * noise) / signal,
         Prediction::VPrediction => x * signal - m * noise,
         Prediction::Sample => m,
+        Prediction::FlowPrediction => x - m * noise,
+    }
+}
+
+/// A picture, cut off where the training says so, and what an evaluation needs to know of it.
+fn clipped(training: &TrainingSchedule, picture: Sum) -> (Sum, Option<(Sum, f64)>) {
+    match training.clip_sample {
+        Some(limit) => (Sum::of(Register::Clamped), Some((picture, limit))),
+        None => (picture, None),
     }
 }
 
@@ -162,7 +249,7 @@ fn noise_of_alpha(training: &TrainingSchedule, alpha: f64) -> Sum {
     let (x, m) = (Sum::of(LATENTS), Sum::of(ANSWER));
     let (signal, noise) = (alpha.sqrt(), (1.0 - alpha).sqrt());
     match training.prediction_type {
-        Prediction::Epsilon => m,
+        Prediction::Epsilon | Prediction::FlowPrediction => m,
         Prediction::VPrediction => m * signal + x * noise,
         Prediction::Sample => (x - m * signal) / noise,
     }
@@ -173,7 +260,7 @@ fn picture_of_sigma(training: &TrainingSchedule, sigma: f64) -> Sum {
     let (x, m) = (Sum::of(LATENTS), Sum::of(ANSWER));
     let whole = sigma * sigma + 1.0;
     match training.prediction_type {
-        Prediction::Epsilon => x - m * sigma,
+        Prediction::Epsilon | Prediction::FlowPrediction => x - m * sigma,
         Prediction::VPrediction => x / whole - m * (sigma / whole.sqrt()),
         Prediction::Sample => m,
     }

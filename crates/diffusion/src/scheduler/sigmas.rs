@@ -1,4 +1,4 @@
-//! Noise levels of Euler steps, in the words of diffusers' `scheduler_config.json`.
+//! Noise levels of the steps, in the words of diffusers' `scheduler_config.json`.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,13 @@ pub struct Sigmas {
     /// `timestep_type`: what the denoiser is told of the time.
     #[serde(skip_serializing_if = "is_default")]
     pub time: Time,
+    /// `lambda_min_clipped`: solvers in λ leave timesteps below it out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lambda_min: Option<f64>,
+    /// `use_flow_sigmas` and `flow_shift`: the levels are those of a flow, whatever the training's are, moved towards noise
+    /// by this factor.
+    #[serde(skip_serializing_if = "is_default")]
+    pub flow_shift: Option<f64>,
 }
 
 /// How levels are spread between the largest and the smallest.
@@ -37,6 +44,8 @@ pub enum Spread {
     Karras,
     /// Evenly in log σ.
     Exponential,
+    /// Evenly in log σ, at whole timesteps (Lu et al., arXiv:2206.00927, with ρ = 1).
+    Lu,
     /// By quantiles of the beta distribution with α = β = 0.6 (Lee et al., arXiv:2407.12173).
     Beta,
 }
@@ -86,7 +95,9 @@ impl Sigmas {
     pub(super) fn fault(&self) -> Option<&'static str> {
         let level = |value: Option<f64>| value.is_none_or(|x| x.is_finite() && x > 0.0);
         let falls = self.min.zip(self.max).is_none_or(|(min, max)| min < max);
-        if !level(self.min) || !level(self.max) {
+        if !level(self.flow_shift) {
+            Some("flow_shift is not above 0")
+        } else if !level(self.min) || !level(self.max) {
             Some("sigma_min and sigma_max are not above 0")
         } else if !falls {
             Some("sigma_min is not below sigma_max")
@@ -106,7 +117,7 @@ impl Sigmas {
                 let (from, to) = (root(max), root(min));
                 Box::new(move |i| (from + part(i) * (to - from)).powi(7))
             }
-            Spread::Exponential => {
+            Spread::Exponential | Spread::Lu => {
                 let (from, to) = (libm::log(max), libm::log(min));
                 Box::new(move |i| libm::exp(from + part(i) * (to - from)))
             }

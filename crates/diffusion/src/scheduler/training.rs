@@ -37,7 +37,10 @@ pub struct TrainingSchedule {
     /// algorithm 1).
     #[serde(default, skip_serializing_if = "is_false")]
     pub rescale_betas_zero_snr: bool,
-    /// Euler: how the noise levels of the steps are chosen.
+    /// Where the picture that an answer says is cut off on both sides of 0 (`clip_sample_range`), for the samplers that do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_sample: Option<f64>,
+    /// How the noise levels of the steps are chosen.
     #[serde(default, skip_serializing_if = "Sigmas::is_default")]
     pub sigmas: Sigmas,
 }
@@ -68,6 +71,8 @@ pub enum Prediction {
     VPrediction,
     /// The picture.
     Sample,
+    /// The velocity `ε − x₀` of a flow, beside levels of a flow.
+    FlowPrediction,
 }
 
 /// Which timesteps inference takes (Lin et al., arXiv:2305.08891, table 2).
@@ -96,6 +101,7 @@ impl TrainingSchedule {
             set_alpha_to_one: false,
             trained_betas: None,
             rescale_betas_zero_snr: false,
+            clip_sample: None,
             sigmas: Sigmas::default(),
         }
     }
@@ -109,6 +115,15 @@ impl TrainingSchedule {
             Some("beta_start and beta_end are not between 0 and 1")
         } else if self.steps_offset >= self.num_train_timesteps {
             Some("steps_offset is beyond the training's timesteps")
+        } else if self
+            .clip_sample
+            .is_some_and(|x| !(x.is_finite() && x > 0.0))
+        {
+            Some("clip_sample_range is not above 0")
+        } else if (self.prediction_type == Prediction::FlowPrediction)
+            != self.sigmas.flow_shift.is_some()
+        {
+            Some("flow_prediction and use_flow_sigmas go with each other")
         } else if let Some(betas) = &self.trained_betas {
             if betas.len() != self.num_train_timesteps as usize {
                 Some("trained_betas are not one for each of num_train_timesteps")

@@ -23,7 +23,11 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
         settings.push(("Steps", steps.to_string()));
     }
     if !recipe.scheduler.is_empty() {
-        settings.push(("Sampler", sampler(&recipe.scheduler).to_owned()));
+        let (name, class) = sampler(&recipe.scheduler);
+        settings.push(("Sampler", quoted(name)));
+        if let Some(class) = class {
+            settings.push(("Diffusers sampler", quoted(class)));
+        }
     }
     if let Some(scale) = request.guidance_scale {
         settings.push(("CFG scale", scale.to_string()));
@@ -47,12 +51,19 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
     text.replace('\0', " ")
 }
 
-/// A scheduler's name among A1111's samplers (`modules/sd_samplers_*.py`); one that has none there keeps its own.
-fn sampler(scheduler: &str) -> &str {
+/// A scheduler's name among A1111's samplers (`modules/sd_samplers_*.py`), and its class in diffusers where the recipe has
+/// both, as `DPM++ 2M Karras (DPMSolverMultistepScheduler)`; one that has none there keeps its own.
+fn sampler(scheduler: &str) -> (&str, Option<&str>) {
     match scheduler {
-        "flow-match-euler" | "euler-discrete" => "Euler",
-        "ddim" => "DDIM",
-        other => other,
+        "flow-match-euler" | "euler-discrete" => ("Euler", None),
+        "ddim" => ("DDIM", None),
+        other => match other
+            .strip_suffix(')')
+            .and_then(|both| both.rsplit_once(" ("))
+        {
+            Some((name, class)) => (name, Some(class)),
+            None => (other, None),
+        },
     }
 }
 

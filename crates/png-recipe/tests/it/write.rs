@@ -53,6 +53,10 @@ fn schedulers_have_the_names_of_samplers() {
         ("euler-discrete", "Euler"),
         ("ddim", "DDIM"),
         ("lcm", "lcm"),
+        (
+            "DPM++ 2M Karras (DPMSolverMultistepScheduler)",
+            "DPM++ 2M Karras, Diffusers sampler: DPMSolverMultistepScheduler",
+        ),
     ] {
         let recipe = Recipe {
             scheduler: scheduler.into(),

@@ -1,22 +1,15 @@
 //! `scheduler_config.json` of diffusers.
 
+mod kind;
 mod options;
 
 use anyhow::{Context, bail, ensure};
-use diffusion::scheduler::sigmas::{Sigmas, Spread};
-use diffusion::scheduler::{SchedulerKind, TrainingSchedule, Wanted};
+use diffusion::scheduler::{SchedulerKind, Wanted};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::pipeline::Pipeline;
-use options::{Fate, Sampling, fate, is_of_another_class, of_class};
-
-/// Spreads of noise levels by the option that asks for each.
-const SPREADS: [(&str, Spread); 3] = [
-    ("use_karras_sigmas", Spread::Karras),
-    ("use_exponential_sigmas", Spread::Exponential),
-    ("use_beta_sigmas", Spread::Beta),
-];
+use options::{Class, Fate, fate, is_of_another_class, of_class};
 
 /// The scheduler, and notes where something else than the file says holds.
 pub(super) fn read(
@@ -30,11 +23,12 @@ pub(super) fn read(
         .get("_class_name")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let (Some(sampling), Some(defaults)) = (Sampling::of(class), of_class(class)) else {
+    let (Some(known), Some(defaults)) = (Class::of(class), of_class(class)) else {
         bail!("scheduler_config.json names {class:?}, which is not supported");
     };
     let mut options = Options {
         class,
+        known,
         values: stated(config, class, defaults)?,
         notes: Vec::new(),
     };
@@ -52,8 +46,8 @@ pub(super) fn read(
             pipeline,
         );
     }
-    options.refuse(sampling)?;
-    let kind = options.kind(sampling)?;
+    options.refuse()?;
+    let kind = options.kind()?;
     if let Some(fault) = kind.fault() {
         bail!("the settings of {class} make no schedule: {fault}");
     }
@@ -64,8 +58,8 @@ pub(super) fn read(
     if kind.program(one).is_err() {
         bail!("the settings of {class} make no schedule");
     }
-    if matches!(sampling, Sampling::InPlace { .. }) {
-        options.notes.push(options.in_place(config, sampling));
+    if known == Class::InPlace {
+        options.notes.push(options.in_place(config));
     }
     Ok((kind, options.notes))
 }
@@ -112,6 +106,7 @@ fn stated(
 /// The options of a class.
 struct Options<'a> {
     class: &'a str,
+    known: Class,
     values: Map<String, Value>,
     notes: Vec<String>,
 }
@@ -133,77 +128,23 @@ impl Options<'_> {
         }
     }
 
-    fn refuse(&self, sampling: Sampling) -> anyhow::Result<()> {
+    fn refuse(&self) -> anyhow::Result<()> {
         let class = self.class;
         for (option, value) in &self.values {
-            match fate(sampling, option) {
-                Some(Fate::Off) => ensure!(
-                    matches!(value, Value::Null | Value::Bool(false)),
-                    "{option} of {class} is {value}, which is not supported"
-                ),
-                Some(Fate::NotLearned) => ensure!(
-                    value.is_null()
-                        || value
-                            .as_str()
-                            .is_some_and(|kind| kind.starts_with("fixed_")),
-                    "{option} of {class} is {value}: denoisers that answer with a variance are not supported"
-                ),
-                Some(Fate::Applied | Fate::Idle | Fate::Sampler) => {}
+            match fate(self.known, option) {
+                Some(Fate::Only(values)) => {
+                    let shown = value.to_string();
+                    ensure!(
+                        values.contains(&&*shown),
+                        "{option} of {class} is {}, which is not supported",
+                        short(&shown)
+                    );
+                }
+                Some(Fate::Applied | Fate::Beside(_) | Fate::Idle | Fate::Sampler) => {}
                 None => bail!("{option} of {class} is not supported"),
             }
         }
         Ok(())
-    }
-
-    fn kind(&self, sampling: Sampling) -> anyhow::Result<SchedulerKind> {
-        let training = TrainingSchedule {
-            num_train_timesteps: self.get("num_train_timesteps")?,
-            beta_start: self.get("beta_start")?,
-            beta_end: self.get("beta_end")?,
-            beta_schedule: self.get("beta_schedule")?,
-            trained_betas: self.get("trained_betas")?,
-            prediction_type: self.get("prediction_type")?,
-            timestep_spacing: self.or("timestep_spacing", json!("linspace"))?,
-            steps_offset: self.or("steps_offset", json!(0))?,
-            set_alpha_to_one: sampling == Sampling::Ddim && self.get("set_alpha_to_one")?,
-            rescale_betas_zero_snr: self.or("rescale_betas_zero_snr", json!(false))?,
-            sigmas: Sigmas {
-                spread: self.spread()?,
-                interpolation: self.or("interpolation_type", json!("linear"))?,
-                last: self.or("final_sigmas_type", json!("zero"))?,
-                min: self.or("sigma_min", Value::Null)?,
-                max: self.or("sigma_max", Value::Null)?,
-                time: self.or("timestep_type", json!("discrete"))?,
-            },
-        };
-        let mut kind = match sampling {
-            Sampling::Ddim => SchedulerKind::Ddim(training),
-            Sampling::Euler | Sampling::InPlace { .. } => SchedulerKind::EulerDiscrete(training),
-        };
-        let ends = kind.trained_sigmas();
-        if let (SchedulerKind::EulerDiscrete(training), Some((min, max))) = (&mut kind, ends)
-            && sampling == (Sampling::InPlace { whole_range: true })
-            && training.sigmas.spread != Spread::Trained
-        {
-            training.sigmas.min.get_or_insert(min);
-            training.sigmas.max.get_or_insert(max);
-        }
-        Ok(kind)
-    }
-
-    fn spread(&self) -> anyhow::Result<Spread> {
-        let mut found = Spread::Trained;
-        for (option, spread) in SPREADS {
-            if self.or::<bool>(option, json!(false))? {
-                ensure!(
-                    found == Spread::Trained,
-                    "{option} of {} is true beside another spread of noise levels",
-                    self.class
-                );
-                found = spread;
-            }
-        }
-        Ok(found)
     }
 
     fn get<T: DeserializeOwned>(&self, option: &str) -> anyhow::Result<T> {
@@ -214,21 +155,21 @@ impl Options<'_> {
     fn or<T: DeserializeOwned>(&self, option: &str, other: Value) -> anyhow::Result<T> {
         let value = self.values.get(option).cloned().unwrap_or(other);
         let shown = value.to_string();
-        let shown = shown.get(..80).unwrap_or(&shown);
         serde_json::from_value(value).with_context(|| {
             format!(
-                "{option} of {} is {shown}, which is not supported",
-                self.class
+                "{option} of {} is {}, which is not supported",
+                self.class,
+                short(&shown)
             )
         })
     }
 
     /// That Euler steps take the class's place, and which of the file's options have no part in them.
-    fn in_place(&self, config: &Map<String, Value>, sampling: Sampling) -> String {
+    fn in_place(&self, config: &Map<String, Value>) -> String {
         let left: Vec<&str> = self
             .values
             .keys()
-            .filter(|option| fate(sampling, option) == Some(Fate::Sampler))
+            .filter(|option| fate(self.known, option) == Some(Fate::Sampler))
             .filter(|option| config.contains_key(*option))
             .map(|option| &**option)
             .collect();
@@ -242,6 +183,11 @@ impl Options<'_> {
         }
         note
     }
+}
+
+/// The beginning of a value.
+fn short(shown: &str) -> &str {
+    shown.get(..80).unwrap_or(shown)
 }
 
 #[cfg(test)]

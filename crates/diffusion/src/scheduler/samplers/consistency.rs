@@ -2,7 +2,7 @@
 
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
-use super::{LATENTS, noise_of_alpha, picture_of_alpha};
+use super::{LATENTS, clipped, noise_of_alpha, picture_of_alpha};
 
 /// Deviation of the pictures that the boundary condition goes by.
 const SIGMA_DATA: f64 = 0.5;
@@ -26,6 +26,7 @@ pub(super) fn lcm(
     let timesteps = timesteps(training, original, steps);
     let evaluation = |(index, &timestep): (usize, &u32)| {
         let picture = picture_of_alpha(training, alphas[timestep as usize]);
+        let (picture, clamped) = clipped(training, picture);
         let scaled = f64::from(timestep) * timestep_scaling;
         let whole = scaled * scaled + SIGMA_DATA * SIGMA_DATA;
         let denoised = picture * (scaled / whole.sqrt())
@@ -34,7 +35,7 @@ pub(super) fn lcm(
             let alpha = alphas[next as usize];
             denoised * alpha.sqrt() + Sum::of(Register::Noise) * (1.0 - alpha).sqrt()
         });
-        Evaluation::new(f64::from(timestep), latents, denoised)
+        Evaluation::new(f64::from(timestep), latents, denoised).clamping(clamped)
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }
@@ -48,7 +49,7 @@ pub(super) fn tcd(training: &TrainingSchedule, original: u32, eta: f64, steps: u
         let alpha = alphas[timestep as usize];
         let following = timesteps.get(index + 1);
         let next = following.copied().unwrap_or_default();
-        let below = alphas[((1.0 - eta) * f64::from(next)) as usize];
+        let below = alphas[((1.0 - eta) as f32 * next as f32) as usize];
         let picture = picture_of_alpha(training, alpha);
         let noised =
             picture * below.sqrt() + noise_of_alpha(training, alpha) * (1.0 - below).sqrt();

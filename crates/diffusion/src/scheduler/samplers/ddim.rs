@@ -2,7 +2,7 @@
 
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
-use super::{noise_of_alpha, picture_of_alpha};
+use super::{clipped, noise_of_alpha, picture_of_alpha};
 
 /// With the share `eta` of the noise that DDPM adds.
 pub(super) fn program(training: &TrainingSchedule, eta: f64, steps: u32) -> Program {
@@ -23,12 +23,12 @@ pub(super) fn program(training: &TrainingSchedule, eta: f64, steps: u32) -> Prog
         };
         let variance = (1.0 - next) / (1.0 - alpha) * (1.0 - alpha / next);
         let drawn = eta * variance.max(0.0).sqrt();
-        let picture = picture_of_alpha(training, alpha);
+        let (picture, clamped) = clipped(training, picture_of_alpha(training, alpha));
         let towards = (1.0 - next - drawn * drawn).max(0.0).sqrt();
         let latents = picture * next.sqrt()
             + noise_of_alpha(training, alpha) * towards
             + Sum::of(Register::Noise) * drawn;
-        Evaluation::new(timestep, latents, picture)
+        Evaluation::new(timestep, latents, picture).clamping(clamped)
     };
     let timesteps = training.rounded_timesteps(steps);
     Program::of_single(1.0, timesteps.into_iter().map(evaluation))

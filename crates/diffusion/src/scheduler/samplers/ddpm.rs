@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
-use super::{LATENTS, picture_of_alpha};
+use super::{LATENTS, clipped, picture_of_alpha};
 
 /// Least variance.
 const LEAST: f64 = 1e-20;
@@ -15,6 +15,8 @@ const LEAST: f64 = 1e-20;
 pub enum Variance {
     /// That of the posterior where the data are one point.
     FixedSmall,
+    /// The same; what is added is as large as the variance's root.
+    FixedSmallLog,
     /// β.
     FixedLarge,
 }
@@ -29,16 +31,18 @@ pub(super) fn program(training: &TrainingSchedule, variance: Variance, steps: u3
             .map_or(1.0, |&next| alphas[next as usize]);
         let alpha = bar / before;
         let beta = 1.0 - alpha;
-        let picture = picture_of_alpha(training, bar);
+        let (picture, clamped) = clipped(training, picture_of_alpha(training, bar));
         let mean = picture * (before.sqrt() * beta / (1.0 - bar))
             + Sum::of(LATENTS) * (alpha.sqrt() * (1.0 - before) / (1.0 - bar));
         let variance = match variance {
-            Variance::FixedSmall => ((1.0 - before) / (1.0 - bar) * beta).max(LEAST),
+            Variance::FixedSmall | Variance::FixedSmallLog => {
+                ((1.0 - before) / (1.0 - bar) * beta).max(LEAST)
+            }
             Variance::FixedLarge => beta,
         };
         let drawn = if timestep > 0.0 { variance.sqrt() } else { 0.0 };
         let latents = mean + Sum::of(Register::Noise) * drawn;
-        Evaluation::new(timestep, latents, picture)
+        Evaluation::new(timestep, latents, picture).clamping(clamped)
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }

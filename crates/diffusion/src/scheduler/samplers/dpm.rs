@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::sigmas::Last;
 use super::super::training::TrainingSchedule;
-use super::lambda::{Level, schedule};
-use super::{LATENTS, picture_of_alpha};
+use super::LATENTS;
+use super::lambda::{Class, Level, schedule};
 
 /// Fewer steps than this end in lower orders, where that is asked for.
 const FEW: usize = 15;
@@ -49,8 +49,7 @@ pub enum Solver {
 }
 
 pub(super) fn program(training: &TrainingSchedule, dpm: Dpm, steps: u32) -> Program {
-    let (timesteps, ratios) = schedule(training, steps);
-    let levels: Vec<Level> = ratios.into_iter().map(Level::of).collect();
+    let (timesteps, levels) = schedule(training, Class::DpmMultistep, steps);
     let count = timesteps.len();
     let evaluation = |(index, &timestep): (usize, &f64)| {
         let few = dpm.lower_order_final && count < FEW;
@@ -63,7 +62,7 @@ pub(super) fn program(training: &TrainingSchedule, dpm: Dpm, steps: u32) -> Prog
             3 if left == 2 && few => 2,
             order => order,
         };
-        let picture = picture_of_alpha(training, levels[index].alpha.powi(2));
+        let picture = levels[index].picture(training.prediction_type);
         let earlier = |i| Sum::of(Register::Kept(i));
         let pictures = [picture, earlier(0), earlier(1)];
         let latents = step(&levels, index, order, dpm, pictures);
@@ -76,25 +75,64 @@ pub(super) fn program(training: &TrainingSchedule, dpm: Dpm, steps: u32) -> Prog
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }
 
+/// A step of DPM-Solver++ from one level to another.
+pub(super) struct Step {
+    pub from: Level,
+    pub to: Level,
+    pub noise: bool,
+    /// How far λ goes.
+    pub h: f64,
+    /// `-h`, or `-2h` with noise.
+    pub grown: f64,
+    /// `exp(grown) - 1`.
+    pub fallen: f64,
+}
+
+impl Step {
+    pub fn new(from: Level, to: Level, noise: bool) -> Self {
+        let h = to.lambda - from.lambda;
+        let grown = if noise { -2.0 * h } else { -h };
+        Self {
+            from,
+            to,
+            noise,
+            h,
+            grown,
+            fallen: libm::expm1(grown),
+        }
+    }
+
+    /// From the sample `x` by the picture `m` alone, with the step's noise.
+    pub fn first_order(&self, x: Sum, m: Sum) -> Sum {
+        let Self { from, to, .. } = self;
+        let (decay, drawn) = if self.noise {
+            let drawn = to.sigma * (-self.fallen).max(0.0).sqrt();
+            (libm::exp(-self.h), drawn)
+        } else {
+            (1.0, 0.0)
+        };
+        x * (to.sigma / from.sigma * decay) - m * (to.alpha * self.fallen)
+            + Sum::of(Register::Noise) * drawn
+    }
+
+    /// What stands at the derivative of the picture by λ, times h.
+    pub fn slope(&self) -> f64 {
+        self.to.alpha * (self.fallen / -self.grown + 1.0)
+    }
+}
+
 /// The latents after a step of `order` by the pictures `m`, the newest first.
 fn step(levels: &[Level], index: usize, order: usize, dpm: Dpm, m: [Sum; 3]) -> Sum {
     let (from, to) = (levels[index], levels[index + 1]);
-    let h = to.lambda - from.lambda;
-    let noise = dpm.algorithm_type == Algorithm::Noise;
-    let (decay, grown) = if noise {
-        (libm::exp(-h), -2.0 * h)
-    } else {
-        (1.0, -h)
-    };
-    // exp(-h) - 1, or exp(-2h) - 1 with noise.
-    let fallen = libm::expm1(grown);
-    let drawn = if noise {
-        to.sigma * (-fallen).max(0.0).sqrt()
-    } else {
-        0.0
-    };
-    let base = Sum::of(LATENTS) * (to.sigma / from.sigma * decay) - m[0] * (to.alpha * fallen)
-        + Sum::of(Register::Noise) * drawn;
+    let start = Step::new(from, to, dpm.algorithm_type == Algorithm::Noise);
+    let Step {
+        noise,
+        h,
+        grown,
+        fallen,
+        ..
+    } = start;
+    let base = start.first_order(Sum::of(LATENTS), m[0]);
     if order == 1 {
         return base;
     }
@@ -102,7 +140,7 @@ fn step(levels: &[Level], index: usize, order: usize, dpm: Dpm, m: [Sum; 3]) -> 
     let r0 = before(0);
     let d1_0 = (m[0] - m[1]) / r0;
     // What stands at the derivatives of the picture by λ, times h to their order.
-    let heun = to.alpha * (fallen / -grown + 1.0);
+    let heun = start.slope();
     if order == 2 {
         return match dpm.solver_type {
             Solver::Midpoint => base - d1_0 * (0.5 * to.alpha * fallen),

@@ -3,7 +3,7 @@
 use super::super::levels::{Levels, levels};
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
-use super::{LATENTS, picture_of_sigma};
+use super::{LATENTS, clipped, picture_of_sigma};
 
 pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
     let Levels {
@@ -16,20 +16,24 @@ pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
     let step = |(index, &timestep): (usize, &f64)| {
         let (sigma, next) = (sigmas[index], sigmas[index + 1]);
         let to = next - sigma;
-        let picture = picture_of_sigma(training, sigma);
+        let (picture, clamped) = clipped(training, picture_of_sigma(training, sigma));
         let derivative = (x - picture) / sigma;
-        let first = Evaluation::new(timestep, x + derivative * to, picture).scaled(scale(sigma));
+        let first = Evaluation::new(timestep, x + derivative * to, picture)
+            .clamping(clamped)
+            .scaled(scale(sigma));
         let Some(&timestep) = timesteps.get(index + 1) else {
             return vec![first];
         };
-        let picture = picture_of_sigma(training, next);
+        let (picture, clamped) = clipped(training, picture_of_sigma(training, next));
         let mean = (Sum::of(Register::Kept(0)) + (x - picture) / next) / 2.0;
         let latents = Sum::of(Register::Kept(1)) + mean * to;
-        let second = Evaluation::new(timestep, latents, picture).scaled(scale(next));
+        let second = Evaluation::new(timestep, latents, picture)
+            .clamping(clamped)
+            .scaled(scale(next));
         vec![first.keeping(vec![(0, derivative), (1, x)]), second]
     };
-    Program {
-        initial_scale: initial_scale as f32,
-        steps: timesteps.iter().enumerate().map(step).collect(),
-    }
+    Program::new(
+        initial_scale,
+        timesteps.iter().enumerate().map(step).collect(),
+    )
 }

@@ -53,7 +53,7 @@ pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
         let (a, b) = (alpha(from), alpha(to));
         let answer = match training.prediction_type {
             Prediction::VPrediction => answer * a.sqrt() + x * (1.0 - a).sqrt(),
-            Prediction::Epsilon | Prediction::Sample => answer,
+            Prediction::Epsilon | Prediction::Sample | Prediction::FlowPrediction => answer,
         };
         let divisor = a * (1.0 - b).sqrt() + (a * (1.0 - a) * b).sqrt();
         let latents = x * (b / a).sqrt() - answer * ((b - a) / divisor);
@@ -64,8 +64,5 @@ pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
     // The first step is corrected by the second evaluation.
     let first: Vec<Evaluation> = evaluations.by_ref().take(2).collect();
     let others = evaluations.map(|one| vec![one]);
-    Program {
-        initial_scale: 1.0,
-        steps: [first].into_iter().chain(others).collect(),
-    }
+    Program::new(1.0, [first].into_iter().chain(others).collect())
 }

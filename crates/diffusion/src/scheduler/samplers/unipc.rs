@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
-use super::lambda::{Level, schedule};
-use super::{LATENTS, picture_of_alpha};
+use super::LATENTS;
+use super::lambda::{Class, Level, schedule};
 
 const STARTED: usize = 3;
 /// Highest order.
@@ -35,8 +35,7 @@ pub enum Weight {
 }
 
 pub(super) fn program(training: &TrainingSchedule, solver: UniPc, steps: u32) -> Program {
-    let (timesteps, ratios) = schedule(training, steps);
-    let levels: Vec<Level> = ratios.into_iter().map(Level::of).collect();
+    let (timesteps, levels) = schedule(training, Class::UniPc, steps);
     let count = timesteps.len();
     let wanted = usize::from(solver.solver_order).clamp(1, MAX_ORDER);
     let order = |index: usize| {
@@ -49,7 +48,7 @@ pub(super) fn program(training: &TrainingSchedule, solver: UniPc, steps: u32) ->
     };
     let earlier = |i| Sum::of(Register::Kept(i));
     let evaluation = |(index, &timestep): (usize, &f64)| {
-        let picture = picture_of_alpha(training, levels[index].alpha.powi(2));
+        let picture = levels[index].picture(training.prediction_type);
         // Pictures of this evaluation and those before it.
         let pictures = [picture, earlier(0), earlier(1), earlier(2)];
         let start = if index == 0 {

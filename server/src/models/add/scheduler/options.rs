@@ -24,36 +24,51 @@ pub(super) fn is_of_another_class(key: &str) -> bool {
         || classes.any(|options| options.contains_key(key))
 }
 
-/// How a class is sampled here.
+/// The classes that are read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sampling {
+pub(super) enum Class {
     Ddim,
+    Ddpm,
+    Pndm,
     Euler,
-    /// By Euler steps through the same noise; whether its spread noise levels cover the whole training, whatever the
-    /// timesteps.
-    InPlace {
-        whole_range: bool,
-    },
+    EulerAncestral,
+    Lms,
+    Heun,
+    DpmMultistep,
+    DpmSinglestep,
+    UniPc,
+    Deis,
+    Lcm,
+    Tcd,
+    FlowEuler,
+    FlowHeun,
+    Scm,
+    /// Sampled by Euler steps through the same noise.
+    InPlace,
 }
 
-impl Sampling {
-    /// Classes of the same noise: a model that was trained with it can be sampled by any of them.
+impl Class {
     pub fn of(class: &str) -> Option<Self> {
         Some(match class {
-            "DDIMScheduler" => Self::Ddim,
+            "DDIMScheduler" | "DDIMParallelScheduler" => Self::Ddim,
+            "DDPMScheduler" | "DDPMParallelScheduler" => Self::Ddpm,
+            "PNDMScheduler" => Self::Pndm,
             "EulerDiscreteScheduler" => Self::Euler,
-            "DPMSolverMultistepScheduler"
-            | "DPMSolverSinglestepScheduler"
-            | "UniPCMultistepScheduler"
-            | "DEISMultistepScheduler" => Self::InPlace { whole_range: true },
-            "PNDMScheduler"
-            | "LMSDiscreteScheduler"
-            | "HeunDiscreteScheduler"
-            | "DDPMScheduler"
-            | "EulerAncestralDiscreteScheduler"
-            | "KDPM2DiscreteScheduler"
+            "EulerAncestralDiscreteScheduler" => Self::EulerAncestral,
+            "LMSDiscreteScheduler" => Self::Lms,
+            "HeunDiscreteScheduler" => Self::Heun,
+            "DPMSolverMultistepScheduler" => Self::DpmMultistep,
+            "DPMSolverSinglestepScheduler" => Self::DpmSinglestep,
+            "UniPCMultistepScheduler" => Self::UniPc,
+            "DEISMultistepScheduler" => Self::Deis,
+            "LCMScheduler" => Self::Lcm,
+            "TCDScheduler" => Self::Tcd,
+            "FlowMatchEulerDiscreteScheduler" => Self::FlowEuler,
+            "FlowMatchHeunDiscreteScheduler" => Self::FlowHeun,
+            "SCMScheduler" => Self::Scm,
+            "KDPM2DiscreteScheduler"
             | "KDPM2AncestralDiscreteScheduler"
-            | "DPMSolverSDEScheduler" => Self::InPlace { whole_range: false },
+            | "DPMSolverSDEScheduler" => Self::InPlace,
             _ => return None,
         })
     }
@@ -64,19 +79,40 @@ impl Sampling {
 pub(super) enum Fate {
     /// It shapes noise and steps of the package.
     Applied,
-    /// It must be off: it is refused otherwise.
-    Off,
-    /// It must not say that the denoiser answers with a variance.
-    NotLearned,
-    /// It has an effect only beside another option that is refused.
+    /// The same, where this other option is on.
+    Beside(&'static str),
+    /// It must have one of these values, as JSON: it is refused otherwise.
+    Only(&'static [&'static str]),
+    /// The class reads it nowhere, or only beside another option that is refused.
     Idle,
     /// It is about how the class's own sampler goes, in whose place Euler steps are.
     Sampler,
 }
 
+const OFF: Fate = Fate::Only(&["false", "null"]);
+/// Names of other classes' solvers that a class takes for its own.
+const SOLVERS: [&str; 5] = [
+    "\"midpoint\"",
+    "\"heun\"",
+    "\"logrho\"",
+    "\"bh1\"",
+    "\"bh2\"",
+];
+
 /// What becomes of an option of diffusers; nothing for one that is not known.
-pub(super) fn fate(sampling: Sampling, option: &str) -> Option<Fate> {
+pub(super) fn fate(class: Class, option: &str) -> Option<Fate> {
+    use Class::{
+        Ddim, Ddpm, Deis, DpmMultistep, DpmSinglestep, FlowEuler, Heun, InPlace, Lcm, Pndm, Scm,
+        Tcd, UniPc,
+    };
+    let distilled = matches!(class, Lcm | Tcd);
     Some(match option {
+        "num_train_timesteps" if class == Scm => Fate::Idle,
+        "prediction_type" if class == Scm => Fate::Only(&["\"trigflow\""]),
+        "timestep_spacing" | "steps_offset" if distilled => Fate::Idle,
+        "set_alpha_to_one" if distilled => Fate::Idle,
+        "clip_sample" | "clip_sample_range" if class == Tcd => Fate::Idle,
+        "timestep_scaling" if class == Tcd => Fate::Idle,
         "num_train_timesteps"
         | "beta_start"
         | "beta_end"
@@ -89,28 +125,61 @@ pub(super) fn fate(sampling: Sampling, option: &str) -> Option<Fate> {
         | "use_karras_sigmas"
         | "use_exponential_sigmas"
         | "use_beta_sigmas"
+        | "use_lu_lambdas"
         | "sigma_min"
         | "sigma_max"
         | "interpolation_type"
         | "timestep_type"
-        | "final_sigmas_type" => Fate::Applied,
-        "set_alpha_to_one" if sampling == Sampling::Ddim => Fate::Applied,
-        "set_alpha_to_one" => Fate::Sampler,
-        "clip_sample"
-        | "thresholding"
-        | "use_flow_sigmas"
-        | "use_dynamic_shifting"
-        | "use_lu_lambdas" => Fate::Off,
-        "variance_type" => Fate::NotLearned,
-        "clip_sample_range"
-        | "dynamic_thresholding_ratio"
-        | "sample_max_value"
-        | "flow_shift"
+        | "final_sigmas_type"
+        | "lambda_min_clipped"
+        | "original_inference_steps"
+        | "timestep_scaling"
+        | "shift"
+        | "stochastic_sampling"
+        | "sigma_data" => Fate::Applied,
+        "set_alpha_to_one" if matches!(class, Ddim | Pndm) => Fate::Applied,
+        "clip_sample" if matches!(class, Ddim | Ddpm | Heun | Lcm) => Fate::Applied,
+        "clip_sample_range" if matches!(class, Ddim | Ddpm | Heun | Lcm) => {
+            Fate::Beside("clip_sample")
+        }
+        "thresholding" | "invert_sigmas" => OFF,
+        "dynamic_thresholding_ratio" | "sample_max_value" => Fate::Idle,
+        "use_flow_sigmas" => Fate::Applied,
+        "flow_shift" => Fate::Beside("use_flow_sigmas"),
+        "use_dynamic_shifting" if class == FlowEuler => Fate::Applied,
+        "use_dynamic_shifting" => OFF,
+        "base_shift" | "max_shift" | "base_image_seq_len" | "max_image_seq_len"
         | "time_shift_type"
-        | "shift_terminal" => Fate::Idle,
-        "skip_prk_steps" | "solver_order" | "solver_type" | "solver_p" | "algorithm_type"
-        | "lower_order_final" | "euler_at_final" | "lambda_min_clipped" | "predict_x0"
-        | "disable_corrector" | "noise_sampler_seed" => Fate::Sampler,
+            if class == FlowEuler =>
+        {
+            Fate::Beside("use_dynamic_shifting")
+        }
+        "time_shift_type" => Fate::Idle,
+        "shift_terminal" if class == FlowEuler => Fate::Applied,
+        "shift_terminal" => Fate::Only(&["null"]),
+        "variance_type" if class == Ddpm => Fate::Applied,
+        "variance_type" => Fate::Only(&[
+            "null",
+            "\"fixed_small\"",
+            "\"fixed_small_log\"",
+            "\"fixed_large\"",
+            "\"fixed_large_log\"",
+        ]),
+        "skip_prk_steps" => Fate::Only(&["true"]),
+        "algorithm_type" if class == Deis => {
+            Fate::Only(&["\"deis\"", "\"dpmsolver\"", "\"dpmsolver++\""])
+        }
+        "solver_type" if class == Deis => Fate::Only(&SOLVERS),
+        "solver_order" | "solver_type" | "lower_order_final" | "algorithm_type"
+            if matches!(class, DpmMultistep | DpmSinglestep | UniPc | Deis) =>
+        {
+            Fate::Applied
+        }
+        "euler_at_final" => Fate::Applied,
+        "predict_x0" => Fate::Only(&["true"]),
+        "disable_corrector" => Fate::Only(&["[]", "null"]),
+        "solver_p" => Fate::Only(&["null"]),
+        "noise_sampler_seed" if class == InPlace => Fate::Sampler,
         _ => return None,
     })
 }

@@ -1,0 +1,304 @@
+//! The loop of steps, with graphs that are formulas: registers in hand-overs, evaluations, draws.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use diffusion::scheduler::{SchedulerKind, TrainingSchedule};
+use diffusion::tokenizer::clip;
+use diffusion::{
+    Cancel, Checkpoint, Engine, ErrorKind, GenerationRequest, Model, Package, Pipeline, Result,
+    RunOptions, Step, Tensor,
+};
+use pollster::block_on;
+use protocol::Resume;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+const LENGTH: usize = 12;
+const SHAPE: [usize; 4] = [1, 4, 2, 2];
+const STEPS: u32 = 6;
+
+/// Counts what the denoiser is asked.
+#[derive(Clone, Default)]
+struct Formulas {
+    asked: Rc<Cell<usize>>,
+    /// Answers 0.
+    silent: bool,
+}
+
+struct Formula {
+    component: String,
+    engine: Formulas,
+}
+
+#[async_trait(?Send)]
+impl Engine for Formulas {
+    fn backend(&self) -> String {
+        "test".into()
+    }
+
+    fn adapter(&self) -> String {
+        "test".into()
+    }
+
+    async fn load(&self, component: &str, _onnx: &[u8]) -> Result<Box<dyn Model>> {
+        Ok(Box::new(Formula {
+            component: component.to_owned(),
+            engine: self.clone(),
+        }))
+    }
+}
+
+#[async_trait(?Send)]
+impl Model for Formula {
+    fn takes(&self, _name: &str, _shape: &[usize]) -> bool {
+        false
+    }
+
+    async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>> {
+        let float = |index: usize| inputs[index].1.clone().into_f32();
+        let (name, shape, data) = match &*self.component {
+            "text_encoder" => {
+                let diffusion::tensor::Data::I64(ids) = inputs[0].1.data() else {
+                    unreachable!()
+                };
+                let states = ids.iter().flat_map(|&id| [id as f32 / 100.0; 4]);
+                ("last_hidden_state", vec![1, LENGTH, 4], states.collect())
+            }
+            "denoiser" => {
+                let Formulas { asked, silent } = &self.engine;
+                asked.set(asked.get() + 1);
+                let (t, text) = (float(1)?[0] / 150.0, float(2)?.iter().sum::<f32>());
+                let share = if *silent { 0.0 } else { 1.0 };
+                let answer = float(0)?.into_iter();
+                let answer = answer.map(|x| share * (0.5 * x + t + text).cos());
+                ("out_sample", SHAPE.to_vec(), answer.collect())
+            }
+            _ => ("sample", vec![1, 3, 16, 16], vec![0.0; 3 * 256]),
+        };
+        Ok(vec![(name.to_owned(), Tensor::f32(&shape, data)?)])
+    }
+}
+
+fn package(scheduler: &SchedulerKind) -> Package {
+    let vocabulary = include_bytes!("data/clip/vocab.json");
+    let merges = include_str!("data/clip/merges.txt");
+    let tokenizer = clip::tokenizer_json(vocabulary, merges).unwrap();
+    let graph = |name: &str| (name.to_owned(), b"a formula".to_vec());
+    let files = vec![
+        ("tokenizer.json".to_owned(), tokenizer),
+        graph("text_encoder.onnx"),
+        graph("denoiser.onnx"),
+        graph("decoder.onnx"),
+    ];
+    let port = |name: &str, dtype: &str, shape: &[usize]| json!({"name": name, "dtype": dtype, "shape": shape});
+    let latents = |name: &str| port(name, "float32", &SHAPE);
+    let states = |name: &str| port(name, "float32", &[1, LENGTH, 4]);
+    let entries: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| json!({"name": name, "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes))}))
+        .collect();
+    let manifest = json!({
+        "format": 1, "id": "test/formulas", "name": "Formulas", "creator": "test", "version": "1", "summary": "None.",
+        "license": "MIT", "example_prompts": [], "image": {"width": 16, "height": 16}, "latents": SHAPE[1..],
+        "tokenizer": {"file": "tokenizer.json", "max_length": LENGTH, "pad_id": 537, "pad_token": clip::END},
+        "scheduler": scheduler, "wiring": "stable-diffusion", "latent_scale": 0.18215,
+        "components": {
+            "text_encoder": {
+                "file": "text_encoder.onnx", "inputs": [port("input_ids", "int64", &[1, LENGTH])],
+                "outputs": [states("last_hidden_state")]
+            },
+            "denoiser": {
+                "file": "denoiser.onnx",
+                "inputs": [latents("sample"), port("timestep", "float32", &[1]), states("encoder_hidden_states")],
+                "outputs": [latents("out_sample")]
+            },
+            "decoder": {
+                "file": "decoder.onnx", "inputs": [latents("latent_sample")],
+                "outputs": [port("sample", "float32", &[1, 3, 16, 16])]
+            }
+        },
+        "defaults": {"num_inference_steps": STEPS, "guidance_scale": 3.0},
+        "limits": {"min_steps": 1, "max_steps": 50, "min_guidance": 0.0, "max_guidance": 9.0},
+        "needs": {"max_buffer_size": 1, "max_storage_buffer_binding_size": 1, "memory_bytes": 1},
+        "files": entries
+    });
+    Package::from_files(manifest.to_string().as_bytes(), files.into_iter().collect()).unwrap()
+}
+
+fn sampled_by(name: &str) -> SchedulerKind {
+    let trained = SchedulerKind::EulerDiscrete(TrainingSchedule::stable_diffusion());
+    trained.with_sampler(name).unwrap()
+}
+
+struct Loop {
+    pipeline: Pipeline,
+    asked: Rc<Cell<usize>>,
+}
+
+impl Loop {
+    fn of(kind: &SchedulerKind) -> Self {
+        Self::with(kind, false)
+    }
+
+    fn with(kind: &SchedulerKind, silent: bool) -> Self {
+        let engine = Formulas {
+            silent,
+            ..Formulas::default()
+        };
+        Self {
+            pipeline: block_on(Pipeline::load(package(kind), &engine)).unwrap(),
+            asked: engine.asked,
+        }
+    }
+
+    /// The states after the steps that were made.
+    fn run(&self, resume: Option<Checkpoint>, guidance: f32) -> Result<Vec<Checkpoint>> {
+        let request = GenerationRequest {
+            model: "test/formulas".into(),
+            prompt: "a photo of an apple".into(),
+            negative_prompt: "the dog".into(),
+            seed: Some(3),
+            num_inference_steps: Some(STEPS),
+            guidance_scale: Some(guidance),
+        };
+        let options = RunOptions {
+            checkpoints: true,
+            resume,
+            ..RunOptions::default()
+        };
+        let (mut states, cancel) = (Vec::new(), Cancel::default());
+        let mut on_step = |step: Step| {
+            assert_eq!(step.progress.total_steps, STEPS);
+            states.extend(step.checkpoint);
+        };
+        let run = self.pipeline.run(&request, options, &mut on_step, &cancel);
+        block_on(run).map(|_| states)
+    }
+}
+
+/// The largest difference, as a share of the largest value.
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    let largest = a.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    let pairs = a.iter().zip(b);
+    pairs.fold(0.0f32, |most, (a, b)| most.max((a - b).abs())) / largest
+}
+
+/// What each sampler keeps after the third of six steps.
+const KEPT: [(&str, usize); 12] = [
+    ("LMS", 3),
+    ("PLMS", 3),
+    ("DPM++ 2M Karras", 1),
+    ("DPM++ 3M SDE", 2),
+    ("DPM++ 2S", 2),
+    ("UniPC", 3),
+    ("DEIS", 1),
+    // Within a step alone.
+    ("Heun", 0),
+    ("Euler", 0),
+    ("Euler a", 0),
+    ("DDIM", 0),
+    ("DDPM", 0),
+];
+
+#[test]
+fn a_hand_over_after_any_step_ends_in_the_same_latents() {
+    for (name, kept) in KEPT {
+        let pipeline = Loop::of(&sampled_by(name));
+        let states = pipeline.run(None, 3.0).unwrap();
+        let end = &states[STEPS as usize - 1];
+        assert_eq!(states[2].registers.len(), kept, "{name}");
+        assert!(end.latents.iter().all(|x| x.is_finite()), "{name}");
+        assert_eq!(
+            end.registers.len(),
+            0,
+            "{name}: nothing is read after the last step"
+        );
+        for state in &states {
+            let steps = pipeline.run(Some(state.clone()), 3.0).unwrap();
+            assert_eq!(steps.len(), (STEPS - state.step) as usize, "{name}");
+            if let Some(last) = steps.last() {
+                assert_eq!(last, end, "{name} from step {}", state.step);
+            }
+            // As it travels to the server: 16 bits.
+            let sent = Resume::new(state.step, [4, 2, 2], &state.latents, &state.registers);
+            let sent = sent.read(STEPS).unwrap();
+            let rounded = Checkpoint {
+                step: state.step,
+                latents: sent.latents,
+                registers: sent.registers,
+            };
+            let steps = pipeline.run(Some(rounded), 3.0).unwrap();
+            if let Some(last) = steps.last() {
+                let share = difference(&end.latents, &last.latents);
+                assert!(share < 0.05, "{name} from step {}: {share}", state.step);
+            }
+        }
+    }
+}
+
+#[test]
+fn registers_that_are_lost_in_a_hand_over_are_refused_or_show() {
+    for (name, kept) in KEPT {
+        let pipeline = Loop::of(&sampled_by(name));
+        let states = pipeline.run(None, 3.0).unwrap();
+        let (state, end) = (&states[2], &states[STEPS as usize - 1]);
+        for register in 0..kept {
+            let mut lost = state.clone();
+            lost.registers[register].fill(0.0);
+            let steps = pipeline.run(Some(lost), 3.0).unwrap();
+            let share = difference(&end.latents, &steps[steps.len() - 1].latents);
+            assert!(share > 5e-4, "{name}, register {register}: {share}");
+            let mut lost = state.clone();
+            lost.registers.remove(register);
+            let error = pipeline.run(Some(lost), 3.0).unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::InvalidRequest, "{error}");
+            let mut bad = state.clone();
+            bad.registers[register][0] = f32::NAN;
+            let error = pipeline.run(Some(bad), 3.0).unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::InvalidRequest, "{error}");
+        }
+        let mut more = state.clone();
+        more.registers.push(vec![0.0; 16]);
+        let error = pipeline.run(Some(more), 3.0).unwrap_err();
+        assert!(error.to_string().contains("registers"), "{error}");
+    }
+}
+
+#[test]
+fn evaluations_are_those_that_guidance_and_sampler_need() {
+    let steps = STEPS as usize;
+    for (name, evaluations) in [
+        ("Euler", steps),
+        ("Heun", 2 * steps - 1),
+        ("PLMS", steps + 1),
+    ] {
+        let pipeline = Loop::of(&sampled_by(name));
+        pipeline.run(None, 3.0).unwrap();
+        assert_eq!(pipeline.asked.replace(0), 2 * evaluations, "{name}");
+        // At a scale of 1 the negative prompt has no weight.
+        pipeline.run(None, 1.0).unwrap();
+        assert_eq!(pipeline.asked.replace(0), evaluations, "{name}");
+    }
+}
+
+/// Draw i + 1 at evaluation i: to the picture, which is where the latents are where the answer is 0, and back up to σ.
+#[test]
+fn noise_on_the_way_is_the_next_draw_of_the_seed() {
+    let flow = json!({"flow": {"stochastic": {"num_train_timesteps": 1000, "shift": {"static": 1.0}, "grid": "steps"}}});
+    let pipeline = Loop::with(&serde_json::from_value(flow).unwrap(), true);
+    let states = pipeline.run(None, 1.0).unwrap();
+    let draw = |draw: u32| diffusion::noise::randn(3, draw, 16);
+    let mut x = draw(0);
+    for (index, state) in (1..).zip(&states) {
+        let sigma = 1.0 - index as f32 / STEPS as f32;
+        let pairs = x.iter().zip(draw(index));
+        x = pairs.map(|(x, z)| (1.0 - sigma) * x + sigma * z).collect();
+        assert!(difference(&x, &state.latents) < 1e-5, "step {index}");
+    }
+    // A hand-over goes on with the same draws.
+    let steps = pipeline.run(Some(states[2].clone()), 1.0).unwrap();
+    assert_eq!(steps, states[3..]);
+}
