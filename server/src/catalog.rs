@@ -193,6 +193,8 @@ impl Catalog {
         };
         let program = entry
             .scheduler
+            .chosen(request.sampler.as_deref())
+            .map_err(|error| bad_resume(error.to_string()))?
             .program(wanted)
             .map_err(|error| bad_resume(error.to_string()))?;
         let (given, kept) = (

@@ -168,7 +168,7 @@ impl Manifest {
             width: self.sizes.default.width,
             height: self.sizes.default.height,
             sizes: self.sizes.others.clone(),
-            samplers: Vec::new(),
+            samplers: self.scheduler.choices(),
             negative_prompt: self.negative_prompt,
             limits: self.limits.clone(),
             defaults: self.defaults.clone(),

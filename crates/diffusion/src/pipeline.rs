@@ -27,7 +27,7 @@ use crate::files::whole;
 use crate::manifest::{Bindings, Guidance, ImageSize, Manifest, Port};
 use crate::package::Package;
 use crate::picture::Picture;
-use crate::scheduler::{Evaluation, Wanted};
+use crate::scheduler::{Evaluation, SchedulerKind, Wanted};
 use crate::tokenizer::Tokenizer;
 use crate::yielding::yield_now;
 
@@ -154,10 +154,12 @@ impl Pipeline {
         request
             .guidance_scale
             .get_or_insert(defaults.guidance_scale);
+        let sampled = self.manifest.scheduler.chosen(request.sampler.as_deref());
+        let scheduler = sampled.map_or_else(|_| self.manifest.scheduler.name(), |kind| kind.name());
         Recipe {
             request,
             weights_digest: self.manifest.digest().to_owned(),
-            scheduler: self.manifest.scheduler.name(),
+            scheduler,
             backend: self.backend.clone(),
             adapter: self.adapter.clone(),
             place: place.to_owned(),
@@ -226,8 +228,7 @@ impl Pipeline {
             image_tokens: (h * w / LATENTS_PER_TOKEN) as u32,
         };
         let program = self
-            .manifest
-            .scheduler
+            .sampled(request.sampler.as_deref())?
             .program(wanted)
             .map_err(|e| Error::new(ErrorKind::InvalidRequest, e.to_string()))?;
         let course = Course {
@@ -292,6 +293,11 @@ impl Pipeline {
         }
         self.decode(run.latents(), size, options.decode_tile, cancel)
             .await
+    }
+
+    fn sampled(&self, sampler: Option<&str>) -> Result<SchedulerKind> {
+        let kind = self.manifest.scheduler.chosen(sampler);
+        kind.map_err(|e| Error::new(ErrorKind::InvalidRequest, e.to_string()))
     }
 
     async fn map_to_rgb(&self, latents: Value, [_, h, w]: [usize; 3]) -> Result<Option<Picture>> {

@@ -14,7 +14,7 @@ mod training;
 use protocol::RequestError;
 use serde::{Deserialize, Serialize};
 
-pub use choice::{SamplerName, UnknownSampler};
+pub use choice::UnknownSampler;
 pub use flow::FlowMatchEuler;
 pub use program::{Evaluation, Program, Register, Sum};
 pub use samplers::{FlowSampler, Sampler};
@@ -76,7 +76,10 @@ impl SchedulerKind {
             Self::FlowMatchEuler => "flow-match-euler".to_owned(),
             Self::Ddim(_) => "ddim".to_owned(),
             Self::EulerDiscrete(_) => "euler-discrete".to_owned(),
-            Self::Diffusion { .. } | Self::Flow(_) => self.sampler_name().to_string(),
+            Self::Diffusion { .. } | Self::Flow(_) => {
+                let name = self.sampler_name();
+                format!("{} ({})", name.a1111, name.diffusers)
+            }
         }
     }
 

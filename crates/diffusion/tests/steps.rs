@@ -156,13 +156,24 @@ impl Loop {
 
     /// The states after the steps that were made.
     fn run(&self, resume: Option<Checkpoint>, guidance: f32) -> Result<Vec<Checkpoint>> {
+        self.sampled(None, resume, guidance)
+    }
+
+    fn sampled(
+        &self,
+        sampler: Option<&str>,
+        resume: Option<Checkpoint>,
+        guidance: f32,
+    ) -> Result<Vec<Checkpoint>> {
         let request = GenerationRequest {
+            sampler: sampler.map(str::to_owned),
             model: "test/formulas".into(),
             prompt: "a photo of an apple".into(),
-            negative_prompt: "the dog".into(),
+            negative_prompt: Some("the dog".into()),
             seed: Some(3),
             num_inference_steps: Some(STEPS),
             guidance_scale: Some(guidance),
+            ..GenerationRequest::default()
         };
         let options = RunOptions {
             checkpoints: true,
@@ -265,6 +276,31 @@ fn registers_that_are_lost_in_a_hand_over_are_refused_or_show() {
         let error = pipeline.run(Some(more), 3.0).unwrap_err();
         assert!(error.to_string().contains("registers"), "{error}");
     }
+}
+
+/// A sampler that is chosen makes what it makes where it is the model's own.
+#[test]
+fn a_chosen_sampler_takes_the_steps() {
+    let trained = SchedulerKind::EulerDiscrete(TrainingSchedule::stable_diffusion());
+    let model = Loop::of(&trained);
+    for name in ["DPM++ 2M Karras", "PLMS", "Euler a"] {
+        let chosen = model.sampled(Some(name), None, 3.0).unwrap();
+        assert_eq!(chosen, Loop::of(&sampled_by(name)).run(None, 3.0).unwrap());
+        let own = model.run(None, 3.0).unwrap();
+        assert!(
+            difference(&own[5].latents, &chosen[5].latents) > 1e-3,
+            "{name}"
+        );
+    }
+    let request = GenerationRequest {
+        sampler: Some("PLMS".into()),
+        ..GenerationRequest::default()
+    };
+    let recipe = model.pipeline.recipe(&request, "server", 1);
+    assert_eq!(recipe.scheduler, "PLMS (PNDMScheduler)");
+    let error = model.sampled(Some("LCM"), None, 3.0).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::InvalidRequest, "{error}");
+    assert!(error.to_string().contains("Euler a"), "{error}");
 }
 
 #[test]

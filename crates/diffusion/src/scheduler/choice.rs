@@ -1,6 +1,6 @@
 //! The samplers that a visitor may choose for a model, by the names of A1111 and of diffusers.
 
-use serde::{Deserialize, Serialize};
+use protocol::SamplerName;
 
 use super::SchedulerKind;
 use super::samplers::{
@@ -8,23 +8,6 @@ use super::samplers::{
     Variance, Weight,
 };
 use super::sigmas::{Sigmas, Spread};
-
-/// What a sampler is called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SamplerName {
-    /// As A1111 and the pictures of others have it, such as `DPM++ 2M Karras`.
-    pub name: String,
-    /// Its class in diffusers, such as `DPMSolverMultistepScheduler`.
-    pub class: String,
-}
-
-/// Both, such as `DPM++ 2M Karras (DPMSolverMultistepScheduler)`.
-impl std::fmt::Display for SamplerName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.name, self.class)
-    }
-}
 
 /// A sampler that is none of the model's kind, or none at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -175,8 +158,8 @@ fn named((name, class): (&str, &str), spread: Spread) -> SamplerName {
         Spread::Beta => " Beta",
     };
     SamplerName {
-        name: format!("{name}{suffix}"),
-        class: class.to_owned(),
+        a1111: format!("{name}{suffix}"),
+        diffusers: class.to_owned(),
     }
 }
 
@@ -232,12 +215,27 @@ impl SchedulerKind {
         };
         for kind in others {
             let name = kind.sampler_name();
-            let known = found.iter().any(|(other, _)| other.name == name.name);
+            let known = found.iter().any(|(other, _)| other.a1111 == name.a1111);
             if !known && kind.fault().is_none() {
                 found.push((name, kind));
             }
         }
         found
+    }
+
+    /// The names of [`Self::alternatives`]; none where there is nothing to choose.
+    pub fn choices(&self) -> Vec<SamplerName> {
+        let names = self.alternatives().into_iter().map(|(name, _)| name);
+        let names: Vec<SamplerName> = names.collect();
+        if names.len() > 1 { names } else { Vec::new() }
+    }
+
+    /// The model sampled by the sampler of a request, or by its own.
+    ///
+    /// # Errors
+    /// As [`Self::with_sampler`].
+    pub fn chosen(&self, sampler: Option<&str>) -> Result<Self, UnknownSampler> {
+        sampler.map_or_else(|| Ok(self.clone()), |name| self.with_sampler(name))
     }
 
     /// The model sampled by the sampler of this name: A1111's, in any case, or the class of diffusers, which is the first of
@@ -247,8 +245,9 @@ impl SchedulerKind {
     /// [`UnknownSampler`] with the names of [`Self::alternatives`].
     pub fn with_sampler(&self, name: &str) -> Result<Self, UnknownSampler> {
         let alternatives = self.alternatives();
-        let by_name = |(known, _): &&(SamplerName, Self)| known.name.eq_ignore_ascii_case(name);
-        let by_class = |(known, _): &&(SamplerName, Self)| known.class == name;
+        let by_name = |(known, _): &&(SamplerName, Self)| known.a1111.eq_ignore_ascii_case(name);
+        let by_class =
+            |(known, _): &&(SamplerName, Self)| known.diffusers.eq_ignore_ascii_case(name);
         let found = alternatives.iter().find(by_name);
         match found.or_else(|| alternatives.iter().find(by_class)) {
             Some((_, kind)) => Ok(kind.clone()),
@@ -256,7 +255,7 @@ impl SchedulerKind {
                 asked: name.chars().take(80).collect(),
                 offered: alternatives
                     .into_iter()
-                    .map(|(name, _)| name.name)
+                    .map(|(name, _)| name.a1111)
                     .collect(),
             }),
         }
@@ -318,7 +317,7 @@ mod tests {
 
     fn names(kind: &SchedulerKind) -> Vec<String> {
         let names = kind.alternatives().into_iter();
-        names.map(|(name, _)| name.name).collect()
+        names.map(|(name, _)| name.a1111).collect()
     }
 
     #[test]
@@ -346,7 +345,7 @@ mod tests {
             assert!(alternatives.len() >= count, "{:?}", names(&kind));
             assert_eq!(alternatives[0].1, kind);
             for (name, alternative) in &alternatives {
-                assert_eq!(kind.with_sampler(&name.name).as_ref(), Ok(alternative));
+                assert_eq!(kind.with_sampler(&name.a1111).as_ref(), Ok(alternative));
                 assert_eq!(&alternative.sampler_name(), name);
                 let wanted = Wanted {
                     steps: 7,
@@ -379,12 +378,12 @@ mod tests {
         ] {
             let chosen = kind.with_sampler(&name.to_lowercase()).unwrap();
             let found = chosen.sampler_name();
-            assert_eq!((&*found.name, &*found.class), (name, class));
+            assert_eq!((&*found.a1111, &*found.diffusers), (name, class));
         }
         let karras = kind.with_sampler("DPM++ 2M Karras").unwrap().name();
         assert_eq!(karras, "DPM++ 2M Karras (DPMSolverMultistepScheduler)");
         let by_class = kind.with_sampler("PNDMScheduler").unwrap();
-        assert_eq!(by_class.sampler_name().name, "PLMS");
+        assert_eq!(by_class.sampler_name().a1111, "PLMS");
         let error = kind.with_sampler("LCM").unwrap_err();
         assert!(error.to_string().contains("Euler a"), "{error}");
     }

@@ -272,7 +272,7 @@ impl Reader<'_> {
         let declared = sizes::stated(&config, self.pipeline)?;
         let pixels = |place: usize, side: Option<usize>| -> anyhow::Result<u32> {
             let side = fixed(sample, place).or(side).with_context(|| {
-                format!("neither the graph nor unet/config.json says the size of the latents: --size says that of the picture")
+                "neither the graph nor unet/config.json says the size of the latents: --size says that of the picture".to_owned()
             })?;
             Ok(u32::try_from(side * stride)?)
         };

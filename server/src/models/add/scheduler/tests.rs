@@ -38,7 +38,7 @@ fn stable_diffusion_is_sampled_as_its_file_says() {
     assert_eq!(sampler, Sampler::Pndm);
     assert_eq!(training, &TrainingSchedule::stable_diffusion());
     assert_eq!(notes, [""; 0]);
-    assert_eq!(kind.sampler_name().name, "PLMS");
+    assert_eq!(kind.sampler_name().a1111, "PLMS");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn files_of_published_models_are_read() {
     let name = |config: Value| {
         let (kind, notes) = read_as(&config, Pipeline::OPTIMUM).unwrap();
         assert_eq!(notes, [""; 0]);
-        (kind.sampler_name().name, kind)
+        (kind.sampler_name().a1111, kind)
     };
     let karras = json!({"use_karras_sigmas": true, "algorithm_type": "sde-dpmsolver++"});
     let (sampler, kind) = name(of("DPMSolverMultistepScheduler", karras));
