@@ -55,7 +55,8 @@ impl Server {
         Self::run(command, folders, false, options)
     }
 
-    fn run(mut command: Command, folders: &Folders, worker: bool, options: &[&str]) -> Self {
+    /// One that `command` starts, which is given the options.
+    pub fn run(mut command: Command, folders: &Folders, worker: bool, options: &[&str]) -> Self {
         let mut child = command
             .args(["serve", "--listen=127.0.0.1:0", "--s3-listen=127.0.0.1:0"])
             .arg("--renderer=cpu")

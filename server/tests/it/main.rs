@@ -44,6 +44,7 @@ mod saving;
 mod serving;
 mod site;
 mod slow_store;
+mod small_disk;
 mod stopping;
 mod storage;
 mod store;
