@@ -10,7 +10,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderValue, Request, Response, Version, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
@@ -65,18 +66,42 @@ where
         let expects = request.headers().contains_key(header::EXPECT);
         let in_hand = InHand::begin(&self.vitals, multiplexed);
         let (parts, body) = request.into_parts();
+        let names_host = parts.version != Version::HTTP_11 || names_one_host(&parts.headers);
         let (body, rest) = RequestBody::new(body, self.limits.body);
         let mut request = Request::from_parts(parts, Body::new(body));
         request.extensions_mut().insert(ConnectInfo(self.peer));
         let (router, vitals) = (self.router.clone(), Arc::clone(&self.vitals));
         Box::pin(async move {
-            let mut response = router.oneshot(request).await?;
+            let mut response = if names_host {
+                router.oneshot(request).await?
+            } else {
+                without_host()
+            };
             if !multiplexed {
                 settle(&rest, expects, &mut response, &vitals);
             }
             Ok(response.map(|body| Answer::new(body, in_hand)))
         })
     }
+}
+
+/// Whether the headers name the host that is asked, once and as a name that can be one; RFC 9112, 3.2.
+fn names_one_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    // An address without a host is asked for with an empty one.
+    let host = host.as_bytes();
+    host.is_empty() || (Authority::try_from(host).is_ok() && !host.contains(&b'@'))
+}
+
+fn without_host() -> Response<Body> {
+    let mut response = Response::new(Body::from("the request does not name one host\n"));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let text = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response
 }
 
 /// Sees to what a handler left of the body, so that the client gets the answer although it may still be writing.

@@ -103,7 +103,7 @@ fn asked(uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, ()> {
     }
     let mut values = headers.get_all(header::HOST).iter();
     let Some(value) = values.next() else {
-        // A program of old; browsers always say.
+        // A program that speaks HTTP/1.0; others always say, see `serving`.
         return Ok(None);
     };
     if values.next().is_some() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{address, read_all};
+use super::{address, exchange, read_all};
 use crate::hub::Hub;
 
 const MEBIBYTE: usize = 1 << 20;
@@ -162,5 +162,46 @@ async fn nonsense_and_endless_heads_are_answered() {
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{answer:.100}"
         );
+    }
+}
+
+/// RFC 9112, 3.2: 400 to a request of HTTP/1.1 without a host, with two, or with one that cannot be one. Both ports.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_the_host_once() {
+    let hub = Hub::start().await;
+    let store = hub.storage_origin().strip_prefix("http://").unwrap();
+    let of_hub = (address(&hub), "/healthz", "200");
+    let of_store = (store.parse().unwrap(), "/demo-hub/x", "403");
+    for (to, path, served) in [of_hub, of_store] {
+        for (version, hosts, status) in [
+            ("1.1", "host: localhost\r\n", served),
+            ("1.1", "Host: [::1]:3000\r\n", served),
+            ("1.1", "", "400"),
+            ("1.1", "host: localhost\r\nhost: localhost\r\n", "400"),
+            ("1.1", "host: localhost\r\nHost: elsewhere\r\n", "400"),
+            ("1.1", "host: a b\r\n", "400"),
+            ("1.1", "host: someone@localhost\r\n", "400"),
+            ("1.1", "host: localhost, elsewhere\r\n", "400"),
+            ("1.0", "", served),
+        ] {
+            let request = format!("GET {path} HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            let answer = exchange(to, &request).await;
+            let begins = answer.split(' ').nth(1);
+            assert_eq!(begins, Some(status), "{request:?}: {answer:.200}");
+        }
+        // What follows on the same connection is read as it should be.
+        let two = format!(
+            "POST {path} HTTP/1.1\r\ncontent-length: 5\r\n\r\nHELLOGET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        );
+        let answers = exchange(to, &two).await;
+        let statuses: Vec<_> = answers.matches("HTTP/1.1 ").collect();
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{answers:.200}");
+        assert!(statuses.len() <= 2, "{answers:.400}");
+        if statuses.len() == 2 {
+            assert!(
+                answers.contains(&format!("HTTP/1.1 {served} ")),
+                "{answers:.400}"
+            );
+        }
     }
 }
