@@ -230,6 +230,97 @@ async fn lists_are_grouped_and_paged() {
     assert_eq!(left.key_count(), Some(keys.len() as i32 - 2));
 }
 
+/// Amazon's API reference of `ListObjects`: `NextMarker` is there with a delimiter alone, and names a key or a group;
+/// without one the last key is the next marker.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_version_of_lists_is_spoken_too() {
+    let bucket = Bucket::embedded().await;
+    let client = client(bucket.settings());
+    for key in ["a/1", "a/2", "a-b", "b", "c/d/1", "c/e", "ü +%&<", "z"] {
+        put(&client, key, b"x".to_vec()).await;
+    }
+    let list = || client.list_objects().bucket(BUCKET);
+    for (delimiter, expected) in [
+        (Some("/"), vec!["a-b", "a/", "b", "c/", "z", "ü +%&<"]),
+        (
+            None,
+            vec!["a-b", "a/1", "a/2", "b", "c/d/1", "c/e", "z", "ü +%&<"],
+        ),
+    ] {
+        for limit in [1, 2, 3, 100] {
+            let (mut found, mut marker) = (Vec::new(), None);
+            loop {
+                let page = list().set_delimiter(delimiter.map(str::to_owned));
+                let page = page.max_keys(limit).set_marker(marker.clone());
+                let page = page.send().await.unwrap();
+                assert_eq!(page.max_keys(), Some(limit));
+                assert_eq!(
+                    page.marker().unwrap_or_default(),
+                    marker.unwrap_or_default()
+                );
+                let objects = page.contents().iter().map(|object| object.key().unwrap());
+                let groups = page.common_prefixes().iter().map(|p| p.prefix().unwrap());
+                let mut both: Vec<String> = objects.chain(groups).map(str::to_owned).collect();
+                both.sort();
+                assert!(both.len() <= limit as usize);
+                let last = both.last().cloned();
+                found.extend(both);
+                if page.is_truncated() != Some(true) {
+                    assert_eq!(page.next_marker(), None);
+                    break;
+                }
+                match delimiter {
+                    Some(_) => assert_eq!(page.next_marker(), last.as_deref()),
+                    None => assert_eq!(page.next_marker(), None),
+                }
+                marker = last;
+            }
+            assert_eq!(found, expected, "{delimiter:?} {limit}");
+        }
+    }
+    let keys =
+        async |asked: aws_sdk_s3::operation::list_objects::builders::ListObjectsFluentBuilder| {
+            let page = asked.send().await.unwrap();
+            let keys = page.contents().iter().map(|object| object.key().unwrap());
+            keys.map(str::to_owned).collect::<Vec<_>>()
+        };
+    // The marker need not be there.
+    assert_eq!(keys(list().prefix("c/").marker("c/d/9")).await, ["c/e"]);
+    assert_eq!(keys(list().max_keys(0)).await, [""; 0]);
+    assert_eq!(keys(list().prefix("none")).await, [""; 0]);
+    let page = list().max_keys(0).send().await.unwrap();
+    assert_eq!(page.is_truncated(), Some(false));
+    let page = list().max_keys(5_000).send().await.unwrap();
+    assert_eq!(page.max_keys(), Some(1_000));
+    assert_eq!(page.contents()[0].size(), Some(1));
+    assert!(page.contents()[0].e_tag().is_some() && page.contents()[0].last_modified().is_some());
+    // What cannot stand in XML, and what is asked for that way.
+    let encoded = list().encoding_type(EncodingType::Url).delimiter("/");
+    let encoded = encoded
+        .prefix("")
+        .marker("ü")
+        .max_keys(1)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(encoded.contents()[0].key(), Some("%C3%BC%20%2B%25%26%3C"));
+    assert_eq!(encoded.marker(), Some("%C3%BC"));
+    for bad in [list().max_keys(-1), list().encoding_type("base64".into())] {
+        assert_eq!(status(&bad.send().await.unwrap_err()), 400);
+    }
+    for bad in [
+        client.list_objects_v2().bucket(BUCKET).max_keys(-1),
+        client
+            .list_objects_v2()
+            .bucket(BUCKET)
+            .encoding_type("base64".into()),
+    ] {
+        assert_eq!(status(&bad.send().await.unwrap_err()), 400);
+    }
+    let elsewhere = client.list_objects().bucket("elsewhere").send().await;
+    assert_eq!(elsewhere.unwrap_err().code(), Some("NoSuchBucket"));
+}
+
 /// A picture with its thumbnail, its record and its markers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_is_few_files() {

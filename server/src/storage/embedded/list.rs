@@ -1,4 +1,4 @@
-//! Pages of keys, as `ListObjectsV2` has them.
+//! Pages of keys, as `ListObjects` and `ListObjectsV2` have them.
 
 use super::entry::Entry;
 use super::error::Failure;

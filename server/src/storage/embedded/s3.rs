@@ -1,22 +1,25 @@
 //! The S3 operations that the hub and tools for backups use, on one bucket.
 
-use std::time::{Duration, SystemTime};
+#[macro_use]
+mod answers;
+mod conditions;
+mod lists;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::time::SystemTime;
+
 use s3s::dto::{
-    Bucket, Checksum, CommonPrefix, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
-    DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, EncodingType, Error,
-    GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput,
-    HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, Object, ObjectStorageClass,
-    PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, TimestampFormat,
+    Bucket, Checksum, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput,
+    DeleteObjectsOutput, DeletedObject, ETagCondition, Error, GetBucketLocationInput,
+    GetBucketLocationOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
+    HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListObjectsInput,
+    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, PutObjectInput, PutObjectOutput,
+    StreamingBlob,
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
 
+use self::answers::{e_tag, length};
 use super::BUCKET;
-use super::entry::{Entry, Headers};
+use super::entry::Headers;
 use super::error::{Failure, Mismatch};
 use super::incoming::Announced;
 use super::list::Query;
@@ -27,14 +30,6 @@ use super::writer::Conditions;
 const MAX_KEYS: usize = 1000;
 /// Seconds after which a sender to a full disk may try again.
 const FULL_RETRY_SECONDS: u16 = 60;
-
-/// What is written in its percent form where a list is asked for that way.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -79,70 +74,6 @@ fn check_bucket(bucket: &str) -> S3Result<()> {
         return Ok(());
     }
     Err(s3_error!(NoSuchBucket))
-}
-
-fn e_tag(entry: &Entry) -> ETag {
-    ETag::Strong(entry.md5.clone())
-}
-
-fn modified(entry: &Entry) -> Timestamp {
-    entry.modified().into()
-}
-
-fn length(bytes: u64) -> Option<i64> {
-    i64::try_from(bytes).ok()
-}
-
-/// RFC 9110, 13.2.2.
-struct ReadConditions {
-    if_match: Option<ETagCondition>,
-    if_unmodified_since: Option<Timestamp>,
-    if_none_match: Option<ETagCondition>,
-    if_modified_since: Option<Timestamp>,
-}
-
-impl ReadConditions {
-    fn check(&self, entry: &Entry) -> S3Result<()> {
-        // Times in headers have whole seconds.
-        let seconds = entry.modified_at / 1000 * 1000;
-        let modified = super::entry::at(seconds);
-        let later_than = |time: &Timestamp| modified > to_system(time);
-        let is = |condition: &ETagCondition, strong: bool| match condition {
-            ETagCondition::Any => true,
-            ETagCondition::ETag(tag) if strong => tag.as_strong() == Some(&entry.md5),
-            ETagCondition::ETag(tag) => tag.value() == entry.md5,
-        };
-        match (&self.if_match, &self.if_unmodified_since) {
-            (Some(wanted), _) if !is(wanted, true) => return Err(s3_error!(PreconditionFailed)),
-            (None, Some(time)) if later_than(time) => return Err(s3_error!(PreconditionFailed)),
-            _ => {}
-        }
-        let unchanged = match (&self.if_none_match, &self.if_modified_since) {
-            (Some(known), _) => is(known, false),
-            (None, Some(time)) => !later_than(time),
-            (None, None) => false,
-        };
-        if !unchanged {
-            return Ok(());
-        }
-        let mut error = s3_error!(NotModified);
-        let tag = http::HeaderValue::try_from(format!("\"{}\"", entry.md5));
-        error.set_headers(
-            tag.into_iter()
-                .map(|tag| (http::header::ETAG, tag))
-                .collect(),
-        );
-        Err(error)
-    }
-}
-
-/// A header's time; one that cannot be told is the oldest.
-fn to_system(time: &Timestamp) -> SystemTime {
-    let mut text = Vec::new();
-    let written = time.format(TimestampFormat::EpochSeconds, &mut text);
-    let text = written.ok().and_then(|()| String::from_utf8(text).ok());
-    let seconds = text.and_then(|text| text.split('.').next()?.parse().ok());
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.unwrap_or(0))
 }
 
 fn trailing(headers: Option<TrailingHeaders>) -> Checksum {
@@ -228,13 +159,7 @@ impl S3 for Service {
         check_bucket(&input.bucket)?;
         let found = self.objects.read(input.key).await?;
         let (entry, content) = found.ok_or_else(|| s3_error!(NoSuchKey))?;
-        let conditions = ReadConditions {
-            if_match: input.if_match,
-            if_unmodified_since: input.if_unmodified_since,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-        };
-        conditions.check(&entry)?;
+        read_conditions!(input).check(&entry)?;
         let range = match &input.range {
             Some(range) => range.check(entry.bytes)?,
             None => 0..entry.bytes,
@@ -244,20 +169,11 @@ impl S3 for Service {
             .map(|_| format!("bytes {}-{}/{}", range.start, range.end - 1, entry.bytes));
         let whole = range == (0..entry.bytes);
         Ok(S3Response::new(GetObjectOutput {
-            accept_ranges: Some("bytes".to_owned()),
             content_length: length(range.end - range.start),
             content_range,
+            checksum_sha256: entry.sha256.clone().filter(|_| whole),
             body: Some(StreamingBlob::wrap(content.part(range))),
-            e_tag: Some(e_tag(&entry)),
-            last_modified: Some(modified(&entry)),
-            checksum_sha256: entry.sha256.filter(|_| whole),
-            content_type: entry.headers.content_type,
-            content_encoding: entry.headers.content_encoding,
-            content_disposition: entry.headers.content_disposition,
-            content_language: entry.headers.content_language,
-            cache_control: entry.headers.cache_control,
-            metadata: Some(entry.headers.metadata).filter(|metadata| !metadata.is_empty()),
-            ..Default::default()
+            ..described!(GetObjectOutput, entry)
         }))
     }
 
@@ -269,26 +185,11 @@ impl S3 for Service {
         check_bucket(&input.bucket)?;
         let found = self.objects.find_sound(input.key).await?;
         let entry = found.ok_or_else(|| s3_error!(NoSuchKey))?;
-        let conditions = ReadConditions {
-            if_match: input.if_match,
-            if_unmodified_since: input.if_unmodified_since,
-            if_none_match: input.if_none_match,
-            if_modified_since: input.if_modified_since,
-        };
-        conditions.check(&entry)?;
+        read_conditions!(input).check(&entry)?;
         Ok(S3Response::new(HeadObjectOutput {
-            accept_ranges: Some("bytes".to_owned()),
             content_length: length(entry.bytes),
-            e_tag: Some(e_tag(&entry)),
-            last_modified: Some(modified(&entry)),
-            checksum_sha256: entry.sha256,
-            content_type: entry.headers.content_type,
-            content_encoding: entry.headers.content_encoding,
-            content_disposition: entry.headers.content_disposition,
-            content_language: entry.headers.content_language,
-            cache_control: entry.headers.cache_control,
-            metadata: Some(entry.headers.metadata).filter(|metadata| !metadata.is_empty()),
-            ..Default::default()
+            checksum_sha256: entry.sha256.clone(),
+            ..described!(HeadObjectOutput, entry)
         }))
     }
 
@@ -346,79 +247,22 @@ impl S3 for Service {
         }))
     }
 
+    async fn list_objects(
+        &self,
+        req: S3Request<ListObjectsInput>,
+    ) -> S3Result<S3Response<ListObjectsOutput>> {
+        check_bucket(&req.input.bucket)?;
+        let listed = lists::first_version(&self.objects, req.input).await?;
+        Ok(S3Response::new(listed))
+    }
+
     async fn list_objects_v2(
         &self,
         req: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let input = req.input;
-        check_bucket(&input.bucket)?;
-        let token = match &input.continuation_token {
-            Some(token) => {
-                let text = URL_SAFE_NO_PAD.decode(token).ok();
-                let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
-                Some(text.ok_or_else(|| {
-                    s3_error!(InvalidArgument, "the continuation token is not from here")
-                })?)
-            }
-            None => None,
-        };
-        let wanted = input
-            .max_keys
-            .map_or(MAX_KEYS, |n| usize::try_from(n).unwrap_or(0));
-        let query = Query {
-            prefix: input.prefix.clone().unwrap_or_default(),
-            after: token.or_else(|| input.start_after.clone()),
-            delimiter: input.delimiter.clone(),
-            limit: wanted.min(MAX_KEYS),
-        };
-        let listing = self.objects.list(query).await?;
-        let as_url = input
-            .encoding_type
-            .as_ref()
-            .is_some_and(|kind| kind.as_str() == EncodingType::URL);
-        let show = |text: String| {
-            if as_url {
-                utf8_percent_encode(&text, ENCODED).to_string()
-            } else {
-                text
-            }
-        };
-        let contents: Vec<Object> = listing
-            .objects
-            .into_iter()
-            .map(|(key, entry)| Object {
-                key: Some(show(key)),
-                size: length(entry.bytes),
-                e_tag: Some(e_tag(&entry)),
-                last_modified: Some(modified(&entry)),
-                storage_class: Some(ObjectStorageClass::from_static(
-                    ObjectStorageClass::STANDARD,
-                )),
-                ..Default::default()
-            })
-            .collect();
-        let groups: Vec<CommonPrefix> = listing
-            .groups
-            .into_iter()
-            .map(|group| CommonPrefix {
-                prefix: Some(show(group)),
-            })
-            .collect();
-        Ok(S3Response::new(ListObjectsV2Output {
-            key_count: i32::try_from(contents.len() + groups.len()).ok(),
-            max_keys: i32::try_from(wanted.min(MAX_KEYS)).ok(),
-            is_truncated: Some(listing.next.is_some()),
-            next_continuation_token: listing.next.map(|next| URL_SAFE_NO_PAD.encode(next)),
-            contents: Some(contents),
-            common_prefixes: Some(groups),
-            name: Some(input.bucket),
-            prefix: input.prefix.map(show),
-            delimiter: input.delimiter.map(show),
-            start_after: input.start_after.map(show),
-            continuation_token: input.continuation_token,
-            encoding_type: input.encoding_type,
-            ..Default::default()
-        }))
+        check_bucket(&req.input.bucket)?;
+        let listed = lists::second_version(&self.objects, req.input).await?;
+        Ok(S3Response::new(listed))
     }
 
     async fn head_bucket(
