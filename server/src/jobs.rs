@@ -1,6 +1,7 @@
 //! Requests that run on the server: a queue, and workers that pull from it.
 
 pub mod admission;
+pub mod claim;
 pub mod command;
 pub mod embedded;
 pub mod estimate;
@@ -13,11 +14,12 @@ pub mod record;
 pub mod redelivery;
 pub mod worker;
 
+pub use claim::{Claim, JobInHand};
 pub use embedded::EmbeddedQueue;
 pub use key::JobKey;
 pub use nats::{NatsOptions, NatsQueue, Patience, Role};
 pub use queue::{
-    Claim, DeadOrder, Depth, HandBack, History, Holder, JobEvent, JobEvents, Outcome, Queue,
-    QueueStatus, Submission, WorkerStatus,
+    DeadOrder, Depth, HandBack, History, Holder, JobEvent, JobEvents, Outcome, Queue, QueueStatus,
+    Submission, WorkerStatus,
 };
 pub use record::JobRecord;

@@ -24,10 +24,11 @@ use self::file::Contents;
 use self::journal::{Journal, Written};
 use self::state::{Job, State};
 use super::admission::admit;
+use super::claim::Claim;
 use super::key::JobKey;
 use super::queue::{
-    Claim, Depth, Holder, JobEvent, JobEvents, Queue, QueueStatus, Submission, WorkerStatus,
-    key_reused, new_id, no_such_job,
+    Depth, Holder, JobEvent, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, key_reused,
+    new_id, no_such_job,
 };
 use super::record::{Claimed, JobRecord};
 use super::redelivery::now_ms;

@@ -34,10 +34,10 @@ use tokio::sync::Notify;
 use self::lines::Lines;
 use self::orders::Lane;
 use self::workers::Workers;
+use super::claim::Claim;
 use super::key::JobKey;
 use super::queue::{
-    Claim, DeadOrder, Depth, Holder, JobEvents, Queue, QueueStatus, Submission, WorkerStatus,
-    no_such_job,
+    DeadOrder, Depth, Holder, JobEvents, Queue, QueueStatus, Submission, WorkerStatus, no_such_job,
 };
 use super::record::JobRecord;
 use super::redelivery::now_ms;

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use diffusion::Cancel;
 use futures::stream::BoxStream;
 use protocol::{
     GenerationRequest, ImageRef, JobCreated, JobPreview, JobView, LimitName, Problem, ProblemCode,
-    Progress, Resume,
+    Resume,
 };
 use serde::{Deserialize, Serialize};
 
+use super::claim::Claim;
 use super::key::JobKey;
 use super::record::JobRecord;
 use crate::images::{Keeping, OwnerId};
@@ -267,55 +267,6 @@ pub trait Queue: Send + Sync {
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Silence after which a worker is no longer counted.
 pub const WORKER_GONE: Duration = Duration::from_secs(5);
-
-/// A job in a worker's hands. Dropping it leaves the job to be handed out again, as when the worker dies.
-#[async_trait]
-pub trait Claim: Send + Sync {
-    /// Id of the job.
-    fn id(&self) -> &str;
-
-    /// What to make.
-    fn request(&self) -> &GenerationRequest;
-
-    /// Whose picture it will be, and whether it will be listed.
-    fn keeping(&self) -> &Keeping;
-
-    /// What happened to it before.
-    fn history(&self) -> &History;
-
-    /// What is done of it already.
-    fn resume(&self) -> Option<&Resume>;
-
-    /// Set when the work shall stop: the job was cancelled, or has been given to another worker.
-    fn cancel(&self) -> &Cancel;
-
-    /// Tells the queue that the job is still worked at; to be repeated every [`Self::keep_interval`].
-    async fn keep(&self);
-
-    /// How often [`Self::keep`] is due.
-    fn keep_interval(&self) -> Duration;
-
-    /// Shows what the job runs on.
-    async fn backend(&self, backend: &str);
-
-    /// Shows that `progress.step` steps are done.
-    async fn step(&self, progress: Progress);
-
-    /// Shows what the picture looks like so far.
-    async fn preview(&self, preview: JobPreview);
-
-    /// Ends the job; `false` when it was no longer this worker's to end.
-    ///
-    /// # Errors
-    /// [`ProblemCode::QueueUnavailable`] when the queue stayed away; the job will be handed out again.
-    async fn finish(self: Box<Self>, outcome: Outcome) -> Result<bool, Problem>;
-
-    /// Gives the job back.
-    ///
-    /// # Errors
-    /// As [`Self::finish`].
-    async fn hand_back(self: Box<Self>, reason: HandBack) -> Result<(), Problem>;
-}
 
 /// There is no such job.
 pub(crate) fn no_such_job() -> Problem {

@@ -1,52 +1,36 @@
 //! A job of the embedded queue in a worker's hands.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use diffusion::Cancel;
-use protocol::{GenerationRequest, JobPreview, Problem, ProblemCode, Progress, Resume};
+use protocol::{JobPreview, Problem, ProblemCode, Progress};
 
-use super::super::queue::{Claim, HandBack, History, Outcome};
+use super::super::claim::{Claim, JobInHand};
+use super::super::queue::{HandBack, Outcome};
 use super::super::record::{JobRecord, Occasion};
 use super::super::redelivery::now_ms;
 use super::Shared;
 use super::journal::Written;
 use super::state::Job;
-use crate::images::Keeping;
 
 pub struct EmbeddedClaim {
     queue: Arc<Shared>,
-    id: String,
-    number: u64,
-    request: GenerationRequest,
-    keeping: Keeping,
-    history: History,
-    resume: Option<Resume>,
-    cancel: Cancel,
-    started: Instant,
+    job: JobInHand,
     settled: bool,
 }
 
 impl EmbeddedClaim {
     pub fn new(queue: Arc<Shared>, job: &Job) -> Self {
-        let record = &job.record;
         Self {
             queue,
-            id: record.view.id.clone(),
-            number: record.claim,
-            request: record.view.request.clone(),
-            keeping: record.keeping.clone(),
-            history: record.into(),
-            resume: record.resume.clone(),
-            cancel: job.cancel.clone(),
-            started: Instant::now(),
+            job: JobInHand::new(&job.record, job.cancel.clone()),
             settled: false,
         }
     }
 
     fn change(&self, change: impl FnOnce(&mut JobRecord) -> bool) {
-        self.queue.lock().change(&self.id, change);
+        self.queue.lock().change(&self.job.id, change);
     }
 
     fn give_back(&mut self, reason: HandBack) -> Option<Written> {
@@ -55,16 +39,16 @@ impl EmbeddedClaim {
             let mut state = self.queue.lock();
             let others = match &reason {
                 HandBack::WorkerFault { worker, .. } => {
-                    state.has_others(worker, &self.request.model)
+                    state.has_others(worker, &self.job.request.model)
                 }
                 _ => false,
             };
             let by = Occasion::now(others);
-            if !state.hand_back(&self.id, self.number, reason, &by) {
+            if !state.hand_back(&self.job.id, self.job.number, reason, &by) {
                 return None;
             }
-            let (queue, id) = (Arc::clone(&self.queue), self.id.clone());
-            state.keep(&self.queue, &self.id, move |_| queue.lock().show(&id))
+            let (queue, id) = (Arc::clone(&self.queue), self.job.id.clone());
+            state.keep(&self.queue, &self.job.id, move |_| queue.lock().show(&id))
         };
         self.queue.work.notify_waiters();
         Some(written)
@@ -73,28 +57,8 @@ impl EmbeddedClaim {
 
 #[async_trait]
 impl Claim for EmbeddedClaim {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn request(&self) -> &GenerationRequest {
-        &self.request
-    }
-
-    fn keeping(&self) -> &Keeping {
-        &self.keeping
-    }
-
-    fn history(&self) -> &History {
-        &self.history
-    }
-
-    fn resume(&self) -> Option<&Resume> {
-        self.resume.as_ref()
-    }
-
-    fn cancel(&self) -> &Cancel {
-        &self.cancel
+    fn job(&self) -> &JobInHand {
+        &self.job
     }
 
     async fn keep(&self) {}
@@ -104,15 +68,15 @@ impl Claim for EmbeddedClaim {
     }
 
     async fn backend(&self, backend: &str) {
-        self.change(|record| record.backend(self.number, backend));
+        self.change(|record| record.backend(self.job.number, backend));
     }
 
     async fn step(&self, progress: Progress) {
-        self.change(|record| record.step(self.number, progress));
+        self.change(|record| record.step(self.job.number, progress));
     }
 
     async fn preview(&self, preview: JobPreview) {
-        if let Some(job) = self.queue.lock().job(&self.id) {
+        if let Some(job) = self.queue.lock().job(&self.job.id) {
             job.preview(preview);
         }
     }
@@ -122,18 +86,21 @@ impl Claim for EmbeddedClaim {
         let completed = matches!(outcome, Outcome::Completed(_));
         let written = {
             let mut state = self.queue.lock();
-            if !state.finish(&self.id, self.number, outcome, now_ms()) {
+            if !state.finish(&self.job.id, self.job.number, outcome, now_ms()) {
                 return Ok(false);
             }
             if completed {
-                let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                state.note_duration(&self.request.model, elapsed);
+                let elapsed = self.job.elapsed_ms();
+                state.note_duration(&self.job.request.model, elapsed);
             }
-            let (queue, id) = (Arc::clone(&self.queue), self.id.clone());
-            state.keep(&self.queue, &self.id, move |_| queue.lock().show(&id))
+            let (queue, id) = (Arc::clone(&self.queue), self.job.id.clone());
+            state.keep(&self.queue, &self.job.id, move |_| queue.lock().show(&id))
         };
         if !written.done().await {
-            tracing::error!(id = self.id, "the end of the job is not on the disk yet");
+            tracing::error!(
+                id = self.job.id,
+                "the end of the job is not on the disk yet"
+            );
         }
         Ok(true)
     }
@@ -142,7 +109,10 @@ impl Claim for EmbeddedClaim {
         if let Some(written) = self.give_back(reason)
             && !written.done().await
         {
-            tracing::error!(id = self.id, "the job goes back, but not on the disk yet");
+            tracing::error!(
+                id = self.job.id,
+                "the job goes back, but not on the disk yet"
+            );
         }
         Ok(())
     }

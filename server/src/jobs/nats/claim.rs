@@ -1,24 +1,24 @@
 //! A job from the stream in a worker's hands.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::Subscriber;
 use async_nats::jetstream::{AckKind, Message};
 use async_trait::async_trait;
 use diffusion::Cancel;
 use futures::StreamExt;
-use protocol::{GenerationRequest, JobPreview, JobStatus, Problem, Progress, Resume};
+use protocol::{JobPreview, JobStatus, Problem, Progress};
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::queue::{Claim, HandBack, History, Outcome};
+use super::super::claim::{Claim, JobInHand};
+use super::super::queue::{HandBack, Outcome};
 use super::super::record::{JobRecord, Occasion};
 use super::super::redelivery::now_ms;
 use super::Shared;
 use super::pull::settle;
 use super::records::Held;
-use crate::images::Keeping;
 
 /// How long the end of a job is tried to be written while NATS is away.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -26,14 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct NatsClaim {
     queue: Arc<Shared>,
     message: Message,
-    id: String,
-    request: GenerationRequest,
-    keeping: Keeping,
-    history: History,
-    resume: Option<Resume>,
-    number: u64,
-    cancel: Cancel,
-    started: Instant,
+    job: JobInHand,
     held: Mutex<Option<Held>>,
     /// Ends the task that listens for a wish to cancel.
     _listening: DropGuard,
@@ -49,18 +42,10 @@ impl NatsClaim {
                 heard.cancel();
             }
         });
-        let record = &held.0;
         Self {
             queue,
             message,
-            id: record.view.id.clone(),
-            request: record.view.request.clone(),
-            keeping: record.keeping.clone(),
-            history: record.into(),
-            resume: record.resume.clone(),
-            number: record.claim,
-            cancel,
-            started: Instant::now(),
+            job: JobInHand::new(&held.0, cancel),
             held: Mutex::new(Some(held)),
             _listening: listening.drop_guard(),
         }
@@ -70,57 +55,37 @@ impl NatsClaim {
     async fn change(&self, change: impl FnMut(&mut JobRecord) -> bool) {
         let mut held = self.held.lock().await;
         let mut known = held.clone();
-        match self.queue.change(&self.id, &mut known, change).await {
+        match self.queue.change(&self.job.id, &mut known, change).await {
             Ok(changed) => {
                 match &known {
                     Some((record, _)) => {
                         if changed {
                             self.queue.tell_state(record).await;
                         }
-                        if record.cancel_requested || !record.is_held(self.number) {
-                            self.cancel.cancel();
+                        if record.cancel_requested || !record.is_held(self.job.number) {
+                            self.job.cancel.cancel();
                         }
                     }
-                    None => self.cancel.cancel(),
+                    None => self.job.cancel.cancel(),
                 }
                 *held = known;
             }
             // The next step tells the same and more.
-            Err(problem) => tracing::debug!(%problem, id = self.id, "a step is not told"),
+            Err(problem) => tracing::debug!(%problem, id = self.job.id, "a step is not told"),
         }
     }
 
     async fn acknowledge(&self, kind: AckKind) {
         if let Err(error) = self.message.ack_with(kind).await {
-            tracing::debug!(%error, id = self.id, "not acknowledged");
+            tracing::debug!(%error, id = self.job.id, "not acknowledged");
         }
     }
 }
 
 #[async_trait]
 impl Claim for NatsClaim {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn request(&self) -> &GenerationRequest {
-        &self.request
-    }
-
-    fn keeping(&self) -> &Keeping {
-        &self.keeping
-    }
-
-    fn history(&self) -> &History {
-        &self.history
-    }
-
-    fn resume(&self) -> Option<&Resume> {
-        self.resume.as_ref()
-    }
-
-    fn cancel(&self) -> &Cancel {
-        &self.cancel
+    fn job(&self) -> &JobInHand {
+        &self.job
     }
 
     async fn keep(&self) {
@@ -132,18 +97,18 @@ impl Claim for NatsClaim {
     }
 
     async fn backend(&self, backend: &str) {
-        self.change(|record| record.backend(self.number, backend))
+        self.change(|record| record.backend(self.job.number, backend))
             .await;
     }
 
     async fn step(&self, progress: Progress) {
         self.keep().await;
-        self.change(|record| record.step(self.number, progress))
+        self.change(|record| record.step(self.job.number, progress))
             .await;
     }
 
     async fn preview(&self, preview: JobPreview) {
-        self.queue.tell_preview(&self.id, preview).await;
+        self.queue.tell_preview(&self.job.id, preview).await;
     }
 
     async fn finish(self: Box<Self>, outcome: Outcome) -> Result<bool, Problem> {
@@ -152,8 +117,8 @@ impl Claim for NatsClaim {
         let mut held = self.held.lock().await;
         let ended = self
             .queue
-            .change_surely(&self.id, &mut held, PATIENCE, |record| {
-                record.finish(self.number, outcome.clone(), now)
+            .change_surely(&self.job.id, &mut held, PATIENCE, |record| {
+                record.finish(self.job.number, outcome.clone(), now)
             })
             .await?;
         let Some((record, _)) = held.as_ref() else {
@@ -167,25 +132,28 @@ impl Claim for NatsClaim {
             settle(&self.message).await;
         }
         if ended && completed {
-            let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.queue.note_duration(&self.request.model, elapsed).await;
+            let elapsed = self.job.elapsed_ms();
+            self.queue
+                .note_duration(&self.job.request.model, elapsed)
+                .await;
         }
         Ok(ended)
     }
 
     async fn hand_back(self: Box<Self>, reason: HandBack) -> Result<(), Problem> {
         let others = match &reason {
-            HandBack::WorkerFault { worker, .. } => {
-                self.queue.workers.has_others(worker, &self.request.model)
-            }
+            HandBack::WorkerFault { worker, .. } => self
+                .queue
+                .workers
+                .has_others(worker, &self.job.request.model),
             _ => false,
         };
         let occasion = Occasion::now(others);
         let mut held = self.held.lock().await;
         let changed = self
             .queue
-            .change_surely(&self.id, &mut held, PATIENCE, |record| {
-                record.hand_back(self.number, reason.clone(), occasion)
+            .change_surely(&self.job.id, &mut held, PATIENCE, |record| {
+                record.hand_back(self.job.number, reason.clone(), occasion)
             })
             .await?;
         match held.as_ref() {
@@ -199,7 +167,7 @@ impl Claim for NatsClaim {
                     self.queue.publish(arrived, Vec::new()).await;
                     // The process may end now.
                     if let Err(error) = self.queue.client.flush().await {
-                        tracing::debug!(%error, id = self.id, "goes back when its time is up");
+                        tracing::debug!(%error, id = self.job.id, "goes back when its time is up");
                     }
                 } else {
                     settle(&self.message).await;

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use protocol::Problem;
 use tokio::time::{Instant, timeout_at};
 
-use super::super::queue::Claim;
+use super::super::claim::Claim;
 use super::super::record::Claimed;
 use super::super::redelivery::now_ms;
 use super::claim::NatsClaim;

@@ -8,7 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::thread::Told;
 use super::{Made, Worker};
 use crate::grace::Grace;
-use crate::jobs::queue::{Claim, HEARTBEAT, HandBack, Outcome, WorkerStatus};
+use crate::jobs::claim::Claim;
+use crate::jobs::queue::{HEARTBEAT, HandBack, Outcome, WorkerStatus};
 use crate::render::{Blame, RenderError, Rendered};
 
 impl Worker {

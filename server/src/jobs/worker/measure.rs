@@ -7,7 +7,8 @@ use tracing::Span;
 
 use super::Made;
 use crate::images::ImageId;
-use crate::jobs::queue::{Claim, HandBack, Outcome};
+use crate::jobs::claim::Claim;
+use crate::jobs::queue::{HandBack, Outcome};
 use crate::jobs::redelivery::now_ms;
 use crate::telemetry::metrics::{code, names};
 use crate::telemetry::traces;

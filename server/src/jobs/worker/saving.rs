@@ -8,7 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{Made, Worker};
 use crate::grace::Grace;
 use crate::images::ImageId;
-use crate::jobs::queue::{Claim, HandBack, Outcome, WorkerStatus};
+use crate::jobs::claim::Claim;
+use crate::jobs::queue::{HandBack, Outcome, WorkerStatus};
 use crate::jobs::redelivery::Backoff;
 use crate::render::Rendered;
 
