@@ -9,6 +9,7 @@ pub mod images;
 pub mod jobs;
 pub mod limits;
 pub mod models;
+pub mod network;
 pub mod random;
 pub mod render;
 pub mod serve;

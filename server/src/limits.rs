@@ -6,7 +6,8 @@ pub mod command;
 mod keys;
 pub mod ledger;
 
+pub use crate::network::Network;
 pub use budgets::{Allowance, Asking, Limits, PictureLimits, Taken};
-pub use client::{ClientKey, InvalidClient, KeyName, Network};
+pub use client::{ClientKey, InvalidClient, KeyName};
 pub use keys::{ApiKey, ApiKeys};
 pub use ledger::{Ledger, MemoryLedger};

@@ -10,7 +10,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use protocol::{LimitName, Problem, ProblemCode};
 
 use super::owner::{Client, OwnerId};
-use crate::limits::Network;
+use crate::network::Network;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);

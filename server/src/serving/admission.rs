@@ -2,15 +2,13 @@
 //! in hand makes it, those that never made one first; a client with a request in hand is never put out for another.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::vitals::{Vitals, Waiting};
-
-/// Network prefix that one IPv6 subscriber has (RFC 6177).
-const IPV6_PREFIX_BITS: u32 = 64;
+use crate::network::Network;
 
 /// The open connections of a port.
 pub struct Connections {
@@ -24,11 +22,11 @@ struct Table {
     next: u64,
     /// In the order in which they came.
     open: BTreeMap<u64, Open>,
-    per_address: HashMap<IpAddr, usize>,
+    per_address: HashMap<Network, usize>,
 }
 
 struct Open {
-    address: Option<IpAddr>,
+    address: Option<Network>,
     vitals: Arc<Vitals>,
     evicted: CancellationToken,
 }
@@ -70,7 +68,7 @@ impl Connections {
     /// Room for a connection from `peer`, if there is any.
     pub fn admit(self: &Arc<Self>, peer: IpAddr, vitals: &Arc<Vitals>) -> Option<Ticket> {
         let mut table = self.table();
-        let address = subscriber(peer);
+        let address = Network::from(peer);
         let address = (!address.is_loopback()).then_some(address);
         if let Some(address) = address
             && table.per_address.get(&address).copied().unwrap_or(0) >= self.most_per_address
@@ -108,7 +106,7 @@ impl Connections {
 
 impl Table {
     /// Has one waiting connection end, of `address` where one is given.
-    fn evict(&mut self, address: Option<IpAddr>) -> bool {
+    fn evict(&mut self, address: Option<Network>) -> bool {
         let mut between = None;
         for (&number, open) in &self.open {
             if address.is_some() && open.address != address {
@@ -143,17 +141,6 @@ impl Table {
                 self.per_address.remove(&address);
             }
         }
-    }
-}
-
-/// Who is counted as one: an IPv6 subscriber has a whole network.
-pub fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            let mask = u128::MAX << (128 - IPV6_PREFIX_BITS);
-            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
-        }
-        other => other,
     }
 }
 
