@@ -21,6 +21,7 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use protocol::{Problem, ProblemCode};
 use tokio::sync::OnceCell;
 
@@ -259,19 +260,17 @@ impl Store {
     /// # Errors
     /// [`StorageError::Unavailable`].
     pub async fn exists(&self, key: &str) -> Result<bool> {
-        let head = self
-            .internal
-            .head_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .send()
-            .await
-            .map_err(|e| missing_or("HeadObject", key, &e));
-        match head {
+        match self.head_object(key).await {
             Ok(_) => Ok(true),
             Err(StorageError::NotFound(_)) => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    async fn head_object(&self, key: &str) -> Result<HeadObjectOutput> {
+        let head = self.internal.head_object().bucket(&self.bucket).key(key);
+        let head = head.send().await;
+        head.map_err(|e| missing_or("HeadObject", key, &e))
     }
 
     /// What a reader of the object would be told of it: length, `ETag` and time of the last change.
@@ -279,14 +278,7 @@ impl Store {
     /// # Errors
     /// [`StorageError::NotFound`], [`StorageError::Unavailable`].
     pub async fn head(&self, key: &str) -> Result<ObjectHead> {
-        let head = self
-            .internal
-            .head_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .send()
-            .await
-            .map_err(|e| missing_or("HeadObject", key, &e))?;
+        let head = self.head_object(key).await?;
         let modified = head.last_modified().map(|time| time.secs());
         Ok(ObjectHead {
             bytes: head.content_length().and_then(|n| n.try_into().ok()),

@@ -8,7 +8,7 @@ use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Result, StorageError, Store, failed, missing_or, unavailable};
+use super::{Result, StorageError, Store, failed, unavailable};
 
 /// What names one state of an object, as the store gave it, quotes included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,12 @@ pub enum Put {
     Written(ETag),
     /// The condition did not hold, and nothing was written: read again.
     Conflict,
+}
+
+impl Put {
+    fn written(e_tag: Option<String>) -> Result<Self> {
+        ETag::new(e_tag, "PutObject").map(Self::Written)
+    }
 }
 
 /// Writes to stores without conditions, one at a time per key. All stores of the process share them, since two may
@@ -114,7 +120,7 @@ impl Store {
         }
         let put = self.put_request(key, bytes, content_type);
         let written = put.send().await.map_err(|e| failed("PutObject", &e))?;
-        Ok(Put::Written(ETag::new(written.e_tag, "PutObject")?))
+        Put::written(written.e_tag)
     }
 
     async fn put_enforced(
@@ -131,7 +137,7 @@ impl Store {
             answer => (answer, false),
         };
         match answer.map_err(|e| failed("PutObject", &e))? {
-            Some(e_tag) => Ok(Put::Written(ETag::new(e_tag, "PutObject")?)),
+            Some(e_tag) => Put::written(e_tag),
             None if repeated => self.is_there(key, &bytes).await,
             None => Ok(Put::Conflict),
         }
@@ -171,9 +177,7 @@ impl Store {
 
     /// What names the present state of an object, if there is one.
     async fn e_tag(&self, key: &str) -> Result<Option<ETag>> {
-        let head = self.internal.head_object().bucket(&self.bucket).key(key);
-        let head = head.send().await;
-        match head.map_err(|e| missing_or("HeadObject", key, &e)) {
+        match self.head_object(key).await {
             Ok(head) => ETag::new(head.e_tag, "HeadObject").map(Some),
             Err(StorageError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
