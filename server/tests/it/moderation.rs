@@ -12,21 +12,8 @@ use crate::stores::Bucket;
 
 /// `demo-hub images …` or `demo-hub reports …` on the store of a running hub.
 async fn run(bucket: &Bucket, arguments: &[&str]) -> anyhow::Result<String> {
-    let settings = bucket.settings();
-    let mut line = vec!["demo-hub"];
-    line.extend(arguments);
-    line.extend([
-        "--s3-endpoint",
-        settings.endpoint.as_deref().unwrap(),
-        "--s3-bucket",
-        &settings.bucket,
-        "--s3-access-key-id",
-        &settings.access_key_id,
-        "--s3-secret-access-key",
-        settings.secret_access_key.expose(),
-    ]);
     let mut out = Vec::new();
-    match Cli::parse_from(line).command {
+    match bucket.command(arguments) {
         Command::Images(config) => command::images(config.command, &mut out).await?,
         Command::Reports(config) => command::reports(config.command, &mut out).await?,
         _ => unreachable!(),

@@ -1,8 +1,7 @@
 //! `demo-hub storage setup|check|sweep`, and what start-up finds out.
 
-use clap::Parser;
 use protocol::ImageRecord;
-use server::config::{Cli, Command};
+use server::config::Command;
 use server::storage::check::{Verdict, inspect};
 use server::storage::{Store, command, setup};
 
@@ -10,20 +9,8 @@ use crate::hub::{json, picture, upload_request};
 use crate::stores::{Bucket, keys, sweep};
 
 async fn run(bucket: &Bucket, action: &[&str]) -> (anyhow::Result<()>, String) {
-    let settings = bucket.settings();
-    let mut arguments = vec!["demo-hub", "storage"];
-    arguments.extend(action);
-    arguments.extend([
-        "--s3-endpoint",
-        settings.endpoint.as_deref().unwrap(),
-        "--s3-bucket",
-        &settings.bucket,
-        "--s3-access-key-id",
-        &settings.access_key_id,
-        "--s3-secret-access-key",
-        settings.secret_access_key.expose(),
-    ]);
-    let Command::Storage(storage) = Cli::parse_from(arguments).command else {
+    let words: Vec<&str> = ["storage"].iter().chain(action).copied().collect();
+    let Command::Storage(storage) = bucket.command(&words) else {
         unreachable!()
     };
     let mut out = Vec::new();

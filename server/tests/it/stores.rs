@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
 use server::catalog::Catalog;
-use server::config::Secret;
+use server::config::{Cli, Command, Secret};
 use server::images::{Images, SweepOptions, Swept};
 use server::storage::{Store, StoreSettings, setup};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,7 +71,7 @@ impl Bucket {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap().port()
         };
-        let child = Command::new(python())
+        let child = process::Command::new(python())
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
             .arg(port.to_string())
             .stdout(Stdio::null())
@@ -119,7 +120,15 @@ impl Bucket {
 
     /// A replica that reaches the store at `endpoint`.
     pub async fn hub_at(&self, endpoint: &str, options: &[&str]) -> Hub {
-        let mut all = vec![
+        let mut all = vec!["--uploads-per-hour=100000"];
+        all.extend(self.options(endpoint));
+        all.extend(options);
+        Hub::with(&all).await
+    }
+
+    /// The options that name it, as reached at `endpoint`.
+    fn options<'a>(&'a self, endpoint: &'a str) -> [&'a str; 8] {
+        [
             "--s3-endpoint",
             endpoint,
             "--s3-bucket",
@@ -128,10 +137,15 @@ impl Bucket {
             &self.settings.access_key_id,
             "--s3-secret-access-key",
             self.settings.secret_access_key.expose(),
-            "--uploads-per-hour=100000",
-        ];
-        all.extend(options);
-        Hub::with(&all).await
+        ]
+    }
+
+    /// `demo-hub WORDS` on this bucket.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut line = vec!["demo-hub"];
+        line.extend(words);
+        line.extend(self.options(self.settings.endpoint.as_deref().unwrap()));
+        Cli::parse_from(line).command
     }
 
     pub fn store(&self) -> Store {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use server::config::{Cli, Command};
+use server::config::Command;
 use server::images::{SweepError, SweepOptions};
 use server::storage::command;
-
-use clap::Parser;
 
 use crate::hostile::opened;
 use crate::hub::{Hub, picture, upload_request};
@@ -39,20 +37,9 @@ async fn with_pictures(bucket: &Bucket) -> (Hub, Vec<protocol::ImageRecord>) {
 
 /// `demo-hub storage sweep`.
 async fn command(bucket: &Bucket, extra: &[&str]) -> anyhow::Result<String> {
-    let settings = bucket.settings();
-    let mut arguments = vec!["demo-hub", "storage", "sweep", "--older-than-seconds=0"];
-    arguments.extend(extra);
-    arguments.extend([
-        "--s3-endpoint",
-        settings.endpoint.as_deref().unwrap(),
-        "--s3-bucket",
-        &settings.bucket,
-        "--s3-access-key-id",
-        &settings.access_key_id,
-        "--s3-secret-access-key",
-        settings.secret_access_key.expose(),
-    ]);
-    let Command::Storage(storage) = Cli::parse_from(arguments).command else {
+    let mut words = vec!["storage", "sweep", "--older-than-seconds=0"];
+    words.extend(extra);
+    let Command::Storage(storage) = bucket.command(&words) else {
         unreachable!()
     };
     let mut out = Vec::new();
