@@ -18,7 +18,7 @@ use super::files::{Files, Placed};
 use super::incoming::{self, Announced, blocking};
 use super::index::{self, Found, Index};
 use super::list::{Listing, Query};
-use super::room::Room;
+use super::room::{Room, Use};
 use super::writer::{Change, Conditions, Writer};
 
 /// Bytes of a file that are read at a time.
@@ -58,12 +58,13 @@ impl Objects {
         }
         let index = Arc::new(Index::open(Arc::clone(&disk), path)?);
         tidy(&index, &files)?;
-        let writer = Writer::start(Arc::clone(&index), Arc::clone(&files))?;
+        let room = Room::new(disk, root.to_owned());
+        let writer = Writer::start(Arc::clone(&index), Arc::clone(&files), room.clone())?;
         Ok(Self {
             index,
             files,
             writer,
-            room: Room::new(disk, root.to_owned()),
+            room,
         })
     }
 
@@ -82,7 +83,12 @@ impl Objects {
         body: impl Stream<Item = Result<B, E>>,
         trailing: impl FnOnce() -> Checksum,
     ) -> Result<Entry, Failure> {
-        self.room.for_bytes(announced.bytes.unwrap_or(0))?;
+        let purpose = if conditions.if_match.is_some() || announced.bytes == Some(0) {
+            Use::Upkeep
+        } else {
+            Use::New
+        };
+        self.room.for_bytes(announced.bytes.unwrap_or(0), purpose)?;
         let arrived = incoming::receive(Arc::clone(&self.files), announced, body, trailing).await?;
         // Checked again when it counts; here it saves the disk's work.
         if conditions.if_match.is_some() || conditions.if_none_match.is_some() {

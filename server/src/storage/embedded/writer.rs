@@ -10,6 +10,7 @@ use super::entry::Entry;
 use super::error::Failure;
 use super::files::{Files, Placed};
 use super::index::{Changes, Index};
+use super::room::Room;
 
 /// Most changes of one commit.
 const GROUP: usize = 128;
@@ -81,11 +82,12 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub fn start(index: Arc<Index>, files: Arc<Files>) -> std::io::Result<Self> {
+    pub fn start(index: Arc<Index>, files: Arc<Files>, room: Room) -> std::io::Result<Self> {
         let (orders, waiting) = mpsc::channel(1024);
         let mut thread = Thread {
             index,
             files,
+            room,
             in_doubt: Vec::new(),
             healthy: true,
         };
@@ -115,9 +117,18 @@ impl Writer {
     }
 }
 
+/// What a commit takes the place of, or removes.
+#[derive(Default)]
+struct Replaced {
+    files: Vec<String>,
+    /// Bytes of objects in the index.
+    small_bytes: u64,
+}
+
 struct Thread {
     index: Arc<Index>,
     files: Arc<Files>,
+    room: Room,
     /// Files of commits that failed: whether the index refers to them is not known yet.
     in_doubt: Vec<(String, Placed)>,
     /// The index took the last commit.
@@ -152,17 +163,18 @@ impl Thread {
             }
             return;
         }
-        let mut replaced = Vec::new();
+        let mut replaced = Replaced::default();
         let outcome = self.index.change(|changes| {
-            replaced.clear();
+            replaced = Replaced::default();
             let apply = |order: &Order| self.apply(order, changes, &mut replaced);
             group.iter().map(apply).collect::<Result<Vec<_>, _>>()
         });
         match outcome {
             Ok(results) => {
-                for file in replaced {
+                for file in replaced.files {
                     self.files.remove(&file);
                 }
+                self.room.freed_inside(replaced.small_bytes);
                 for (order, result) in group.into_iter().zip(results) {
                     let file = order.change.into_file();
                     match (&result, file) {
@@ -181,7 +193,7 @@ impl Thread {
         &self,
         order: &Order,
         changes: &mut Changes<'_>,
-        replaced: &mut Vec<String>,
+        replaced: &mut Replaced,
     ) -> Result<Result<(), Failure>, Failure> {
         let mut present = changes.get(&order.key)?;
         // Bytes that are lost may be sent again.
@@ -201,13 +213,21 @@ impl Thread {
             Change::Delete if present.is_none() => return Ok(Ok(())),
             Change::Delete => changes.remove(&order.key)?,
         }
-        replaced.extend(present.and_then(|entry| entry.file));
+        match present {
+            Some(Entry {
+                file: Some(file), ..
+            }) => replaced.files.push(file),
+            Some(entry) => replaced.small_bytes += entry.bytes,
+            None => {}
+        }
         Ok(Ok(()))
     }
 
     fn fail(&mut self, group: Vec<Order>, error: &Failure) {
         let full = matches!(error, Failure::Full);
-        if !full {
+        if full {
+            self.room.nothing_inside();
+        } else {
             tracing::error!(%error, "the index of the picture store could not be written");
         }
         self.healthy = false;

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use s3s::crypto::{Checksum as _, Md5};
+use s3s::dto::ETagCondition;
+
 use super::PowerDisk;
 use super::cut::{open, put, read};
 use crate::storage::embedded::error::Failure;
@@ -57,6 +60,53 @@ async fn the_reserve_is_for_deletions() {
     )
     .await
     .unwrap();
+}
+
+/// Small objects lie in the index, which keeps its length when they go: what comes next takes their place. And what a
+/// deletion writes before it deletes is written on a full disk, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_small_objects_make_room_for_others() {
+    let disk = PowerDisk::default();
+    disk.limit(Some(5 * MIB), false);
+    let objects = open(&disk).unwrap();
+    let count = fill(&objects, "small", 60_000).await;
+    assert!(count > 20, "{count}");
+    put(&objects, "marker", b"", Conditions::default())
+        .await
+        .unwrap();
+    for n in 0..count / 2 {
+        let key = format!("small/{n}");
+        let e_tag = md5(&vec![n as u8; 60_000]);
+        let unchanged = Conditions {
+            if_match: ETagCondition::parse_http_header(format!("\"{e_tag}\"").as_bytes()).ok(),
+            if_none_match: None,
+        };
+        put(&objects, &key, b"tombstone", unchanged).await.unwrap();
+        objects.delete(key, Conditions::default()).await.unwrap();
+    }
+    assert!(objects.room().is_there());
+    let again = fill(&objects, "again", 60_000).await;
+    assert!(
+        again >= count / 8,
+        "{again} after {} of {count} were deleted",
+        count / 2
+    );
+    all_there(&objects, "again", again, 60_000).await;
+    for n in count / 2..count {
+        let found = read(&objects, &format!("small/{n}")).await;
+        assert_eq!(found, Some(vec![n as u8; 60_000]), "small/{n}");
+    }
+    // The rest of the reserve is still there for the next deletions.
+    for n in 0..again {
+        let deleted = objects.delete(format!("again/{n}"), Conditions::default());
+        deleted.await.unwrap();
+    }
+}
+
+fn md5(bytes: &[u8]) -> String {
+    let mut md5 = Md5::new();
+    md5.update(bytes);
+    hex::encode(md5.finalize())
 }
 
 /// Others fill the disk in between: writes fail halfway.
