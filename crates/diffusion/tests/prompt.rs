@@ -207,6 +207,8 @@ fn weights_that_leave_nothing_are_refused() {
         ErrorKind::Engine
     );
     assert_eq!(refused(&mut [], &[2.0]), ErrorKind::Engine);
+    assert_eq!(refused(&mut [1.0], &[]), ErrorKind::Engine);
+    assert_eq!(refused(&mut [1.0], &[1.0, 1.0]), ErrorKind::Engine);
     // 1 × 3 + 3 × -1 = 0
     assert_eq!(
         refused(&mut [1.0, 3.0], &[3.0, -1.0]),

@@ -9,15 +9,16 @@ use crate::error::{Error, Result};
 /// [`crate::ErrorKind::Engine`] when there are not as many rows as weights; [`crate::ErrorKind::InvalidRequest`] when the
 /// weights leave no mean to scale by.
 pub fn weigh(states: &mut [f32], weights: &[f32]) -> Result<()> {
-    if weights.iter().all(|&weight| weight == 1.0) {
-        return Ok(());
-    }
-    if states.is_empty() || !states.len().is_multiple_of(weights.len()) {
+    let fits = states.len().is_multiple_of(weights.len());
+    if !fits || states.is_empty() != weights.is_empty() {
         return Err(Error::engine(format!(
             "{} hidden states do not belong to {} tokens",
             states.len(),
             weights.len()
         )));
+    }
+    if weights.iter().all(|&weight| weight == 1.0) {
+        return Ok(());
     }
     let width = states.len() / weights.len();
     let before = sum(states);

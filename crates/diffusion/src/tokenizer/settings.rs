@@ -97,7 +97,7 @@ pub enum Cleaning {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Emphasis {
-    /// Brackets; texts beyond the length are cut.
+    /// Nothing: they are text, and what is beyond the length is cut off.
     #[default]
     None,
     /// Weights, and texts of any length, as [`crate::prompt`] reads them.
