@@ -1,6 +1,8 @@
 //! The form as text, as a query string, and as a request.
 
-use protocol::{GenerationRequest, ModelSummary, Policy, Problem, ProblemCode, RequestError};
+use protocol::{
+    GenerationRequest, ModelSummary, Policy, Problem, ProblemCode, PromptSyntax, RequestError,
+};
 
 /// Everything that the form holds, as typed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +21,14 @@ pub struct Settings {
     pub steps: String,
     /// Guidance scale as typed.
     pub guidance: String,
+    /// Width in pixels as typed; empty: the model's.
+    pub width: String,
+    /// Height in pixels as typed; empty: the model's.
+    pub height: String,
+    /// Name of a sampler; empty: the model's own.
+    pub sampler: String,
+    /// Read weights in the prompts.
+    pub weighted: bool,
     /// Where to run.
     pub policy: Policy,
     /// Count a software adapter as a GPU.
@@ -54,6 +64,10 @@ impl Settings {
                 "guidance",
                 model.map(|m| m.defaults.guidance_scale.to_string()),
             ),
+            width: get("width").unwrap_or_default(),
+            height: get("height").unwrap_or_default(),
+            sampler: get("sampler").unwrap_or_default(),
+            weighted: get("weighted").is_some_and(|v| v == "1" || v == "on"),
             policy: get("policy").map(|p| parse_policy(&p)).unwrap_or_default(),
             accept_software: get("accept-software").is_some_and(|v| v == "1" || v == "on"),
         }
@@ -89,9 +103,34 @@ impl Settings {
                 "a whole number",
             )?),
             guidance_scale: Some(number(&self.guidance, "The guidance", "a number")?),
-            ..GenerationRequest::default()
+            width: self.side(model, &self.width, "The width")?,
+            height: self.side(model, &self.height, "The height")?,
+            // What was chosen for another model is not asked of this one.
+            prompt_syntax: (self.weighted && model.weighted_prompts).then_some(PromptSyntax::A1111),
+            sampler: Some(self.sampler.clone())
+                .filter(|name| model.samplers.iter().any(|sampler| sampler.is(name))),
         };
         Ok((model.clone(), request.resolve(model)?))
+    }
+}
+
+impl Settings {
+    fn side(&self, model: &ModelSummary, text: &str, what: &str) -> Result<Option<u32>, Problem> {
+        if model.sizes.is_none() || text.trim().is_empty() {
+            return Ok(None);
+        }
+        number(text, what, "a whole number").map(Some)
+    }
+
+    /// Whether a field under “More settings” says something.
+    pub fn says_more(&self) -> bool {
+        let texts = [
+            &self.negative_prompt,
+            &self.width,
+            &self.height,
+            &self.sampler,
+        ];
+        texts.iter().any(|text| !text.is_empty()) || self.weighted || self.accept_software
     }
 }
 
@@ -139,6 +178,13 @@ pub fn link(request: &GenerationRequest) -> String {
         ("seed", request.seed.map(|v| v.to_string())),
         ("steps", request.num_inference_steps.map(|v| v.to_string())),
         ("guidance", request.guidance_scale.map(|v| v.to_string())),
+        ("width", request.width.map(|v| v.to_string())),
+        ("height", request.height.map(|v| v.to_string())),
+        ("sampler", request.sampler.as_deref().map(encode)),
+        (
+            "weighted",
+            (request.prompt_syntax == Some(PromptSyntax::A1111)).then(|| "1".to_owned()),
+        ),
         (
             "negative_prompt",
             request
@@ -190,6 +236,7 @@ pub(crate) mod tests {
                 width: 64,
                 height: 64,
                 sizes: None,
+                weighted_prompts: false,
                 samplers: Vec::new(),
                 negative_prompt: true,
                 limits: ModelLimits {

@@ -79,6 +79,7 @@ impl HubData for Fixed {
             width: 64,
             height: 64,
             sizes: None,
+            weighted_prompts: false,
             samplers: Vec::new(),
             negative_prompt: true,
             limits: ModelLimits {

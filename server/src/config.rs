@@ -247,6 +247,10 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_HEIGHT")]
     pub height: Option<u32>,
 
+    /// Read weights, BREAK and long prompts as AUTOMATIC1111's web UI does.
+    #[arg(long, env = "DEMO_HUB_WEIGHTED_PROMPTS")]
+    pub weighted_prompts: bool,
+
     /// Another sampler than the model's own, by the name of A1111 or the class of diffusers.
     #[arg(long, env = "DEMO_HUB_SAMPLER")]
     pub sampler: Option<String>,

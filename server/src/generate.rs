@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use diffusion::Cancel;
-use protocol::GenerationRequest;
+use protocol::{GenerationRequest, PromptSyntax};
 
 use crate::catalog::Catalog;
 use crate::config::GenerateConfig;
@@ -37,6 +37,7 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
             guidance_scale: config.guidance,
             width: config.width,
             height: config.height,
+            prompt_syntax: config.weighted_prompts.then_some(PromptSyntax::A1111),
             sampler: config.sampler,
         })
         .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;

@@ -93,6 +93,11 @@ fn fill(studio: Studio, models: &[protocol::ModelSummary], get: impl Fn(&str) ->
         "seed",
         "steps",
         "guidance",
+        "width",
+        "height",
+        "sampler",
+        "weighted",
+        "negative_prompt",
         "policy",
         "accept-software",
     ]

@@ -2,6 +2,7 @@
 
 mod drop;
 mod form;
+mod options;
 mod result;
 mod times;
 mod transfer;

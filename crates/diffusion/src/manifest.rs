@@ -18,7 +18,7 @@ pub use self::sizes::{ImageSize, Sizes};
 pub use self::wiring::{Coder, Denoiser, Feed, Guidance, Latents, TextInput, TextRun, TimeUnit};
 use crate::error::{Error, Result};
 use crate::scheduler::SchedulerKind;
-use crate::tokenizer::TextSettings;
+use crate::tokenizer::{Emphasis, TextSettings};
 
 /// The newest manifest format that this crate reads; it reads all before it.
 pub const FORMAT: u32 = 2;
@@ -168,6 +168,10 @@ impl Manifest {
             width: self.sizes.default.width,
             height: self.sizes.default.height,
             sizes: self.sizes.others.clone(),
+            weighted_prompts: self.conditioning.iter().all(|run| {
+                let text = self.texts.get(&run.text);
+                text.is_some_and(|text| text.emphasis == Emphasis::A1111)
+            }),
             samplers: self.scheduler.choices(),
             negative_prompt: self.negative_prompt,
             limits: self.limits.clone(),

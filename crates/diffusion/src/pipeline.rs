@@ -327,6 +327,7 @@ impl Pipeline {
             .texts(Prompts {
                 prompt: request.prompt.clone(),
                 negative: request.negative_prompt.clone(),
+                syntax: request.prompt_syntax,
                 guided: free && scale > 1.0,
             })
             .await?;

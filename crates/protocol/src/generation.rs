@@ -39,9 +39,25 @@ pub struct GenerationRequest {
     /// Height of the picture in pixels; absent: the package's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
+    /// How the prompts are read; absent: as plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_syntax: Option<PromptSyntax>,
     /// How the steps are taken: a name of [`ModelSummary::samplers`], either of the two; absent: as the model's authors say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<String>,
+}
+
+/// How prompts are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptSyntax {
+    /// Brackets are text, and what is longer than the text encoder reads is cut.
+    #[default]
+    Plain,
+    /// As AUTOMATIC1111's web UI reads them: `(weights:1.3)`, `BREAK`, and prompts of any length. Only for models whose
+    /// [`ModelSummary::weighted_prompts`] says so.
+    A1111,
 }
 
 /// A request that was checked against its model, nothing left open: what a picture depends on, and nothing else.
@@ -63,6 +79,8 @@ pub struct ResolvedRequest {
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
+    /// How the prompts are read.
+    pub prompt_syntax: PromptSyntax,
     /// [`crate::SamplerName::a1111`] of another sampler than the model's own.
     pub sampler: Option<String>,
 }
@@ -78,6 +96,8 @@ impl From<ResolvedRequest> for GenerationRequest {
             guidance_scale: Some(resolved.guidance_scale),
             width: Some(resolved.width),
             height: Some(resolved.height),
+            prompt_syntax: (resolved.prompt_syntax != PromptSyntax::Plain)
+                .then_some(resolved.prompt_syntax),
             sampler: resolved.sampler,
         }
     }
@@ -124,6 +144,9 @@ pub enum RequestError {
         /// The sizes that it makes, in words.
         offered: String,
     },
+    /// Weights for a model that reads prompts as plain text.
+    #[error("this model reads prompts as plain text, without weights")]
+    NoWeights,
     /// A sampler that the model cannot be run with.
     #[error("there is no sampler {sampler:?} for this model; there are {offered}")]
     Sampler {
@@ -207,6 +230,9 @@ impl GenerationRequest {
                 offered: model.offered_sizes(),
             });
         }
+        if self.prompt_syntax == Some(PromptSyntax::A1111) && !model.weighted_prompts {
+            return Err(RequestError::NoWeights);
+        }
         if let Some(name) = &self.sampler {
             let known = model.samplers.iter().find(|sampler| sampler.is(name));
             let Some(known) = known else {
@@ -252,6 +278,7 @@ impl GenerationRequest {
             model: filled.model,
             prompt: filled.prompt,
             negative_prompt: filled.negative_prompt,
+            prompt_syntax: filled.prompt_syntax.unwrap_or_default(),
             sampler: filled.sampler,
         })
     }

@@ -21,7 +21,7 @@ pub use catalog::{
     ModelQuery, PaperRecord, Provenance, Runs, RunsOn, SamplePicture, Source, Trouble, TroubleKind,
 };
 pub use generation::{
-    GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, RequestError, ResolvedRequest,
+    GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, PromptSyntax, RequestError, ResolvedRequest,
 };
 pub use image::{
     GalleryPage, GalleryQuery, ImageChange, ImageRecord, MAX_REPORT_COMMENT, PNG_MIME, Recipe,

@@ -33,6 +33,9 @@ pub struct ModelSummary {
     /// Other sizes that a request may ask for; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizes: Option<ModelSizes>,
+    /// Whether prompts may be read with weights and at any length, see [`crate::PromptSyntax`].
+    #[serde(default)]
+    pub weighted_prompts: bool,
     /// Samplers that a request may choose; empty: only the model's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samplers: Vec<SamplerName>,
@@ -226,6 +229,7 @@ pub(crate) mod tests {
             width: 64,
             height: 64,
             sizes: None,
+            weighted_prompts: false,
             samplers: Vec::new(),
             negative_prompt: true,
             limits: ModelLimits {

@@ -317,6 +317,10 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Choose a value inside the model's range.",
             ),
+            RequestError::NoWeights => (
+                ProblemCode::OutOfRange,
+                "Leave `prompt_syntax` out, or choose another model.",
+            ),
             RequestError::Sampler { .. } => (
                 ProblemCode::OutOfRange,
                 "Choose one of those that the model's entry lists, or leave it out.",
@@ -340,6 +344,7 @@ impl From<RequestError> for Problem {
             | RequestError::OutOfRange { field, .. }
             | RequestError::Size { field, .. } => field,
             RequestError::NoNegativePrompt => "negative_prompt",
+            RequestError::NoWeights => "prompt_syntax",
             RequestError::Sampler { .. } => "sampler",
             RequestError::UnknownModel(_) => "model",
         };

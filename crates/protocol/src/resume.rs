@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use half::f16;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::generation::GenerationRequest;
+use crate::generation::{GenerationRequest, PromptSyntax};
 use crate::strict;
 
 /// Most numbers that a hand-over carries, latents and registers together: 4 channels of 128 × 128, a picture of 1024 × 1024
@@ -38,6 +38,7 @@ impl<'de> Deserialize<'de> for JobRequest {
             guidance_scale: Option<f32>,
             width: Option<u32>,
             height: Option<u32>,
+            prompt_syntax: Option<PromptSyntax>,
             sampler: Option<String>,
             #[serde(default, deserialize_with = "strict::resume")]
             resume: Option<Resume>,
@@ -53,6 +54,7 @@ impl<'de> Deserialize<'de> for JobRequest {
                 guidance_scale: body.guidance_scale,
                 width: body.width,
                 height: body.height,
+                prompt_syntax: body.prompt_syntax,
                 sampler: body.sampler,
             },
             resume: body.resume,

@@ -7,7 +7,7 @@
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use crate::generation::GenerationRequest;
+use crate::generation::{GenerationRequest, PromptSyntax};
 use crate::image::Recipe;
 use crate::resume::Resume;
 
@@ -44,6 +44,8 @@ struct StrictRequest {
     width: Option<u32>,
     #[serde(default)]
     height: Option<u32>,
+    #[serde(default)]
+    prompt_syntax: Option<PromptSyntax>,
     #[serde(default)]
     sampler: Option<String>,
 }

@@ -147,8 +147,8 @@ fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
             })?;
             return Ok(Some(Finished {
                 url: image.url,
-                width: task.model.width,
-                height: task.model.height,
+                width: task.request.width.unwrap_or(task.model.width),
+                height: task.request.height.unwrap_or(task.model.height),
                 backend: view.backend.unwrap_or_default(),
                 adapter: String::new(),
                 duration_ms: None,

@@ -15,6 +15,8 @@ pub(crate) fn adopt(settings: RwSignal<Settings>) {
             ("seed", &mut s.seed),
             ("steps", &mut s.steps),
             ("guidance", &mut s.guidance),
+            ("width", &mut s.width),
+            ("height", &mut s.height),
         ] {
             if let Some(value) = changed(id, "value", "defaultValue").and_then(|v| v.as_string()) {
                 *field = value;
@@ -23,11 +25,15 @@ pub(crate) fn adopt(settings: RwSignal<Settings>) {
         if let Some(value) = chosen("model") {
             s.model = value;
         }
+        if let Some(value) = chosen("sampler") {
+            s.sampler = value;
+        }
         if let Some(value) = chosen("policy") {
             s.policy = parse_policy(&value);
         }
         for (id, field) in [
             ("random-seed", &mut s.random_seed),
+            ("weighted", &mut s.weighted),
             ("accept-software", &mut s.accept_software),
         ] {
             if let Some(value) = changed(id, "checked", "defaultChecked").and_then(|v| v.as_bool())

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use protocol::{MAX_SEED, ModelSummary, Policy};
 
 use super::drop::FromPicture;
+use super::options::ModelOptions;
 use crate::format::{self, escape};
 use crate::pages::{ProblemNote, VerdictLine};
 use crate::settings::{Settings, parse_policy, policy_value};
@@ -18,6 +19,8 @@ macro_rules! field {
         )
     };
 }
+
+pub(super) use field;
 
 #[component]
 pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
@@ -335,8 +338,9 @@ fn MoreSettings(
                 />
             </div>
         </div>
-        <details class="more" open=!first.negative_prompt.is_empty() || first.accept_software>
+        <details class="more" open=first.says_more()>
             <summary>"More settings"</summary>
+            <ModelOptions models settings />
             <div class="field">
                 <label for="negative-prompt">"Negative prompt"</label>
                 <input

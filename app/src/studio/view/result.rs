@@ -31,9 +31,22 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
         })
     };
     let preview = Memo::new(move |_| run.with(|r| r.preview.clone()));
-    let size = models
-        .with_value(|all| all.first().map(|m| (m.width, m.height)))
-        .unwrap_or((64, 64));
+    let settings = studio.settings;
+    let size = Memo::new(move |_| {
+        let wanted = settings.with(|s| s.model.clone());
+        let typed = |text: &str, default: u32| text.trim().parse().unwrap_or(default);
+        let of = |m: &ModelSummary| {
+            settings.with(|s| match m.sizes {
+                Some(_) => (typed(&s.width, m.width), typed(&s.height, m.height)),
+                None => (m.width, m.height),
+            })
+        };
+        let chosen = |all: &Vec<ModelSummary>| {
+            let named = all.iter().find(|m| m.id == wanted);
+            named.or(all.first()).map(of)
+        };
+        models.with_value(chosen).unwrap_or((64, 64))
+    });
     view! {
         <section id="result" class="result" aria-label="Result" data-state=state>
             <div class="stage">
@@ -46,8 +59,8 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
                                 data-testid="preview"
                                 src=image
                                 alt="The picture so far"
-                                width=size.0
-                                height=size.1
+                                width=move || size.get().0
+                                height=move || size.get().1
                             />
                         }
                             .into_any()
@@ -58,7 +71,10 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
                                 <span class="grain"></span>
                                 <span class="placeholder-text">
                                     {move || if state() == "idle" {
-                                        format!("Your {} × {} picture appears here", size.0, size.1)
+                                        {
+                                            let (width, height) = size.get();
+                                            format!("Your {width} × {height} picture appears here")
+                                        }
                                     } else {
                                         String::new()
                                     }}

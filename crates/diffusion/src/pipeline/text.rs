@@ -1,12 +1,18 @@
 //! What the text encoders give for the prompts: made once for a picture, kept for the next one of equal prompts.
 
+mod laid;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use protocol::PromptSyntax;
+
+use self::laid::Laid;
 use super::{Pipeline, run};
 use crate::engine::Model;
 use crate::error::{Error, Result};
 use crate::manifest::{Bindings, Graph, Port, PortType, TextInput, TextRun};
+use crate::prompt::weigh;
 use crate::tensor::Tensor;
 use crate::tokenizer::{Blank, Tokens};
 
@@ -16,15 +22,9 @@ pub(super) struct Prompts {
     pub prompt: String,
     /// `None` where there is none.
     pub negative: Option<String>,
+    pub syntax: PromptSyntax,
     /// Whether the denoiser is asked about the negative prompt.
     pub guided: bool,
-}
-
-/// A prompt on its way into text encoders.
-#[derive(Clone, Copy)]
-enum Row<'t> {
-    Prompt(&'t str),
-    Negative(Option<&'t str>),
 }
 
 /// What is known of the prompts of one run of the denoiser, a row for each.
@@ -49,6 +49,14 @@ pub(super) enum Texts {
 /// The prompts that were encoded last.
 pub(super) type Memory = Option<(Prompts, Rc<Texts>)>;
 
+/// Which prompts a run of the denoiser is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    Both,
+    Prompt,
+    Negative,
+}
+
 impl Pipeline {
     /// Encodes the prompts, unless they are those of the picture before.
     pub(super) async fn texts(&self, prompts: Prompts) -> Result<Rc<Texts>> {
@@ -63,65 +71,69 @@ impl Pipeline {
     }
 
     async fn encode(&self, prompts: &Prompts) -> Result<Texts> {
-        let prompt = Row::Prompt(&prompts.prompt);
-        let negative = prompts.negative.as_deref();
+        let laid = laid::lay_out(&self.tokenizers, prompts)?;
         if self.pairs()? {
-            let both = [prompt, Row::Negative(negative)];
-            return Ok(Texts::Both(self.encode_rows(&both, None).await?));
+            let both = self.encode_rows(&laid, About::Both, prompts, None).await?;
+            return Ok(Texts::Both(both));
         }
-        let prompt = self.encode_rows(&[prompt], None).await?;
+        let prompt = self
+            .encode_rows(&laid, About::Prompt, prompts, None)
+            .await?;
         if !prompts.guided {
             return Ok(Texts::Each(prompt, None));
         }
         let negative = self
-            .encode_rows(&[Row::Negative(negative)], Some(&prompt))
+            .encode_rows(&laid, About::Negative, prompts, Some(&prompt))
             .await?;
         Ok(Texts::Each(prompt, Some(negative)))
     }
 
     /// Whether the denoiser takes prompt and negative prompt in one run.
-    pub(super) fn pairs(&self) -> Result<bool> {
+    fn pairs(&self) -> Result<bool> {
         let wiring = &self.manifest.denoiser;
         let sample = self.manifest.graph(&wiring.graph)?.input(&wiring.sample);
         Ok(sample.is_some_and(|port| port.rows() == 2))
     }
 
     /// `like` is what zeros have the shapes of, where a negative prompt that says nothing is zeros.
-    async fn encode_rows(&self, prompts: &[Row<'_>], like: Option<&Encoded>) -> Result<Encoded> {
-        let mut tokens = BTreeMap::new();
+    async fn encode_rows(
+        &self,
+        laid: &BTreeMap<&str, [Laid; 2]>,
+        about: About,
+        prompts: &Prompts,
+        like: Option<&Encoded>,
+    ) -> Result<Encoded> {
+        let rows_of = |text: &str| -> Result<Vec<&Laid>> {
+            let missing = || Error::package(format!("there is no text {text}"));
+            let [prompt, negative] = laid.get(text).ok_or_else(missing)?;
+            Ok(match about {
+                About::Both => vec![prompt, negative],
+                About::Prompt => vec![prompt],
+                About::Negative => vec![negative],
+            })
+        };
         let mut masks = BTreeMap::new();
-        for (name, tokenizer) in &self.tokenizers {
-            let rows: Vec<Tokens> = prompts
-                .iter()
-                .map(|row| match row {
-                    Row::Prompt(prompt) => tokenizer.encode(prompt),
-                    Row::Negative(negative) => {
-                        tokenizer.encode_negative(negative.unwrap_or_default())
-                    }
-                })
-                .collect::<Result<_>>()?;
-            let mask: Vec<i64> = rows.iter().flat_map(|row| row.mask.clone()).collect();
+        for name in self.tokenizers.keys() {
+            let rows = rows_of(name)?;
+            let mask: Vec<i64> = rows.iter().flat_map(|row| row.mask()).collect();
             let shape = [rows.len(), mask.len() / rows.len().max(1)];
             masks.insert(name.clone(), Tensor::i64(&shape, mask)?);
-            tokens.insert(&**name, rows);
         }
         let mut values = BTreeMap::new();
         for text_run in &self.manifest.conditioning {
-            if let (Some(like), [Row::Negative(negative)]) = (like, prompts)
-                && self.is_zeros(text_run, *negative)
+            if let Some(like) = like
+                && self.is_zeros(text_run, prompts.negative.as_deref())
             {
                 values.extend(like.zeros(text_run)?);
                 continue;
             }
             let graph = self.manifest.graph(&text_run.graph)?;
             let model = self.parts.graph(&text_run.graph, graph).await?;
-            let rows = tokens
-                .get(&*text_run.text)
-                .ok_or_else(|| Error::package(format!("there is no text {}", text_run.text)))?;
-            values.extend(self.run_encoder(text_run, graph, &*model, rows).await?);
+            let rows = rows_of(&text_run.text)?;
+            values.extend(self.run_encoder(text_run, graph, &*model, &rows).await?);
         }
         Ok(Encoded {
-            rows: prompts.len(),
+            rows: if about == About::Both { 2 } else { 1 },
             values,
             masks,
         })
@@ -134,32 +146,31 @@ impl Pipeline {
         blank == Some(Blank::Zeros)
     }
 
-    /// Runs a text encoder on as many rows at a time as it takes.
+    /// Runs a text encoder on every chunk of the rows, as many at a time as it takes, and joins what it gives: hidden states
+    /// one behind the other, weighed; of one vector a chunk, the first.
     async fn run_encoder(
         &self,
         text_run: &TextRun,
         graph: &Graph,
         model: &dyn Model,
-        rows: &[Tokens],
+        rows: &[&Laid],
     ) -> Result<BTreeMap<String, Tensor>> {
         let at_once = graph.inputs.first().map_or(1, Port::rows);
-        let mut gathered: BTreeMap<&str, (Vec<usize>, Vec<f32>)> = BTreeMap::new();
-        for group in rows.chunks(at_once) {
-            let length = group.first().map_or(0, |row| row.ids.len());
-            let bindings = self
-                .manifest
-                .bindings(self.manifest.sizes.default, group.len(), length);
+        let chunks: Vec<&Tokens> = rows.iter().flat_map(|row| &row.chunks).collect();
+        let mut gathered: BTreeMap<&str, Gathered> = BTreeMap::new();
+        for group in chunks.chunks(at_once) {
+            let length = group.first().map_or(0, |chunk| chunk.ids.len());
+            let size = self.manifest.sizes.default;
+            let bindings = self.manifest.bindings(size, group.len(), length);
             let mut inputs = Vec::with_capacity(text_run.inputs.len());
             for (name, input) in &text_run.inputs {
                 let port = graph.input(name).ok_or_else(|| no_port(graph, name))?;
-                let numbers: Vec<i64> = group
-                    .iter()
-                    .flat_map(|row| match input {
-                        TextInput::Ids => row.ids.clone(),
-                        TextInput::Mask => row.mask.clone(),
-                    })
-                    .collect();
-                inputs.push((&**name, whole(port, &bindings, numbers)?.into()));
+                let numbers = group.iter().flat_map(|chunk| match input {
+                    TextInput::Ids => chunk.ids.iter().copied(),
+                    TextInput::Mask => chunk.mask.iter().copied(),
+                });
+                let numbers = whole(port, &bindings, numbers.collect())?;
+                inputs.push((&**name, numbers.into()));
             }
             let mut wanted = Vec::with_capacity(text_run.outputs.len());
             for name in text_run.outputs.keys() {
@@ -170,21 +181,51 @@ impl Pipeline {
                 let Some(value) = text_run.outputs.get(&port.name) else {
                     continue;
                 };
-                let shape = output.shape().to_vec();
+                let [_, inner @ ..] = output.shape() else {
+                    return Err(no_port(graph, &port.name));
+                };
+                let inner = inner.to_vec();
                 let data = output.into_tensor().await?.into_f32()?;
-                let all = gathered.entry(value).or_insert_with(|| (shape, Vec::new()));
-                all.1.extend(data);
+                let all = gathered.entry(value).or_insert_with(|| Gathered {
+                    inner,
+                    data: Vec::new(),
+                });
+                all.data.extend(data);
             }
         }
         gathered
             .into_iter()
-            .map(|(name, (mut shape, data))| {
-                if let Some(first) = shape.first_mut() {
-                    *first = rows.len();
-                }
-                Ok((name.to_owned(), Tensor::f32(&shape, data)?))
-            })
+            .map(|(name, gathered)| Ok((name.to_owned(), gathered.joined(rows)?)))
             .collect()
+    }
+}
+
+/// What an encoder gave for one chunk after the other.
+struct Gathered {
+    /// Dimensions of one chunk.
+    inner: Vec<usize>,
+    data: Vec<f32>,
+}
+
+impl Gathered {
+    fn joined(self, rows: &[&Laid]) -> Result<Tensor> {
+        let Self { inner, mut data } = self;
+        let one: usize = inner.iter().product();
+        let [tokens, width] = inner[..] else {
+            let first = rows.iter().scan(0, |at, row| {
+                let start = *at * one;
+                *at += row.chunks.len();
+                data.get(start..start + one).map(<[f32]>::to_vec)
+            });
+            let shape = [&[rows.len()], &*inner].concat();
+            return Tensor::f32(&shape, first.flatten().collect());
+        };
+        let weights = rows.iter().flat_map(|row| &row.weights);
+        for (chunk, weights) in data.chunks_exact_mut(one.max(1)).zip(weights) {
+            weigh(chunk, weights)?;
+        }
+        let chunks = rows.first().map_or(1, |row| row.chunks.len());
+        Tensor::f32(&[rows.len(), chunks * tokens, width], data)
     }
 }
 
@@ -196,7 +237,8 @@ impl Encoded {
         given
             .map(|(name, tensor)| {
                 let count = tensor.shape().iter().product();
-                Ok((name.clone(), Tensor::f32(tensor.shape(), vec![0.0; count])?))
+                let zeros = Tensor::f32(tensor.shape(), vec![0.0; count])?;
+                Ok((name.clone(), zeros))
             })
             .collect()
     }

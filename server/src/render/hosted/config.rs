@@ -303,6 +303,7 @@ impl ModelConfig {
             width: self.width,
             height: self.height,
             sizes: None,
+            weighted_prompts: false,
             samplers: Vec::new(),
             negative_prompt: self.negative_prompt,
             limits: ModelLimits {
