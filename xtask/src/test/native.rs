@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::Part;
+use crate::fixtures;
 use crate::process::{run, shell_line, step};
 use crate::serve::NOT_SERVER;
 use crate::workspace::Workspace;
@@ -33,9 +34,14 @@ impl Suite {
         match (self.package.as_str(), self.integration) {
             ("server", _) => Part::Server,
             ("onnx-gpu", true) => Part::Gpu,
-            (_, true) if self.target.starts_with("gpu") => Part::Gpu,
+            (_, true) if self.target.starts_with("gpu") || self.needs_families() => Part::Gpu,
             _ => Part::Unit,
         }
+    }
+
+    /// Whether its tests are held against the pipelines of [`fixtures::families`]; without them they are ignored.
+    fn needs_families(&self) -> bool {
+        self.integration && self.target == "families"
     }
 }
 
@@ -94,7 +100,13 @@ pub fn run_part(workspace: &Workspace, part: Part, suites: &[Suite]) -> Result<(
         let mut failed = Vec::new();
         for suite in suites.iter().filter(|suite| suite.part() == part) {
             println!("\n{} {}", suite.package, suite.target);
-            if let Err(error) = run(Command::new(&suite.program).current_dir(&suite.folder)) {
+            let mut command = Command::new(&suite.program);
+            command.current_dir(&suite.folder);
+            if suite.needs_families() {
+                let families = fixtures::families(workspace)?;
+                command.arg("--include-ignored").env("FAMILIES", families);
+            }
+            if let Err(error) = run(&mut command) {
                 failed.push(format!("{} {}: {error:#}", suite.package, suite.target));
             }
         }
@@ -204,6 +216,15 @@ mod tests {
             (Part::Gpu, "onnx-gpu")
         );
         assert_eq!(suites[1].part(), Part::Server);
+        let named = |target: &str, integration| Suite {
+            package: "diffusion".into(),
+            target: target.into(),
+            integration,
+            program: PathBuf::new(),
+            folder: PathBuf::new(),
+        };
+        assert_eq!(named("families", true).part(), Part::Gpu);
+        assert_eq!(named("families", false).part(), Part::Unit);
         assert_eq!(suites[1].folder, PathBuf::from("/w/server"));
         let server = compiled.program("demo-hub").unwrap();
         assert_eq!(server, Path::new("/t/demo-hub"));
