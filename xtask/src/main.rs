@@ -55,7 +55,7 @@ enum Command {
     Bench(bench::Bench),
     /// Feed damaged files to what reads files, for a bounded time.
     Fuzz(fuzz::FuzzArgs),
-    /// Make the Stable Diffusion test graphs with PyTorch; prints their folder.
+    /// Make the test graphs and the tiny pipelines with PyTorch; prints their folders.
     Fixtures,
 }
 
