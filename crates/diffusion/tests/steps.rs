@@ -1,7 +1,7 @@
 //! The loop of steps, with graphs that are formulas: registers in hand-overs, evaluations, draws.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -24,8 +24,15 @@ const STEPS: u32 = 6;
 #[derive(Clone, Default)]
 struct Formulas {
     asked: Rc<Cell<usize>>,
+    /// What the denoiser was told of the prompts.
+    texts: Rc<RefCell<Vec<f32>>>,
     /// Answers 0.
     silent: bool,
+}
+
+/// The denoiser.
+fn answer(x: f32, t: f32, text: f32) -> f32 {
+    (0.5 * x + t / 150.0 + text).cos()
 }
 
 struct Formula {
@@ -68,13 +75,17 @@ impl Model for Formula {
                 ("last_hidden_state", vec![1, LENGTH, 4], states.collect())
             }
             "denoiser" => {
-                let Formulas { asked, silent } = &self.engine;
+                let Formulas {
+                    asked,
+                    texts,
+                    silent,
+                } = &self.engine;
                 asked.set(asked.get() + 1);
-                let (t, text) = (float(1)?[0] / 150.0, float(2)?.iter().sum::<f32>());
+                let (t, text) = (float(1)?[0], float(2)?.iter().sum::<f32>());
+                texts.borrow_mut().push(text);
                 let share = if *silent { 0.0 } else { 1.0 };
-                let answer = float(0)?.into_iter();
-                let answer = answer.map(|x| share * (0.5 * x + t + text).cos());
-                ("out_sample", SHAPE.to_vec(), answer.collect())
+                let answers = float(0)?.into_iter().map(|x| share * answer(x, t, text));
+                ("out_sample", SHAPE.to_vec(), answers.collect())
             }
             _ => ("sample", vec![1, 3, 16, 16], vec![0.0; 3 * 256]),
         };
@@ -136,6 +147,7 @@ fn sampled_by(name: &str) -> SchedulerKind {
 struct Loop {
     pipeline: Pipeline,
     asked: Rc<Cell<usize>>,
+    texts: Rc<RefCell<Vec<f32>>>,
 }
 
 impl Loop {
@@ -151,6 +163,7 @@ impl Loop {
         Self {
             pipeline: block_on(Pipeline::load(package(kind), &engine)).unwrap(),
             asked: engine.asked,
+            texts: engine.texts,
         }
     }
 
@@ -275,6 +288,28 @@ fn registers_that_are_lost_in_a_hand_over_are_refused_or_show() {
         more.registers.push(vec![0.0; 16]);
         let error = pipeline.run(Some(more), 3.0).unwrap_err();
         assert!(error.to_string().contains("registers"), "{error}");
+    }
+}
+
+/// The additions and their order are those of single precision that pictures were always made with, so that no picture of the
+/// first models changes: `x + dt (u + g (c - u))`.
+#[test]
+fn euler_steps_through_a_flow_are_these_bits() {
+    let model = Loop::of(&SchedulerKind::FlowMatchEuler);
+    let states = model.run(None, 3.0).unwrap();
+    let [prompt, negative] = model.texts.borrow()[..2] else {
+        unreachable!()
+    };
+    let time = |step: u32| (1.0 - f64::from(step) / f64::from(STEPS)) as f32;
+    let mut x = diffusion::noise::randn(3, 0, 16);
+    for (index, state) in (0..).zip(&states) {
+        let (t, dt) = (time(index), time(index + 1) - time(index));
+        for x in &mut x {
+            let (c, u) = (answer(*x, t, prompt), answer(*x, t, negative));
+            let guided = u + 3.0 * (c - u);
+            *x += dt * guided;
+        }
+        assert_eq!(state.latents, x, "step {}", index + 1);
     }
 }
 

@@ -366,10 +366,10 @@ async fn old_exports_are_packed_as_their_pipeline_takes_them() {
     }
     // What no step can do is refused before anything is written.
     let dir = tempfile::tempdir().unwrap();
-    let clipped = stable_diffusion("DDIMScheduler", json!({"clip_sample": true}));
-    let export = export("ORTStableDiffusionPipeline", &clipped, &[]);
+    let sorted = stable_diffusion("DDIMScheduler", json!({"thresholding": true}));
+    let export = export("ORTStableDiffusionPipeline", &sorted, &[]);
     let (said, package) = add(dir.path(), &export).await;
-    assert!(said.unwrap_err().contains("clip_sample"));
+    assert!(said.unwrap_err().contains("thresholding"));
     assert!(!package.exists());
 }
 
