@@ -94,6 +94,7 @@ mod tests {
                 backend: "onnx-gpu (WebGPU)".into(),
                 adapter: adapter.into(),
                 place: "browser".into(),
+                start: None,
                 duration_ms,
             },
         }))

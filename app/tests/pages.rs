@@ -46,6 +46,7 @@ fn record(id: &str) -> ImageRecord {
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
             place: "browser".into(),
+            start: None,
             duration_ms: 3_210,
         },
         url: "/images/abab.png".into(),

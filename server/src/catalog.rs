@@ -189,6 +189,7 @@ impl Catalog {
         }
         let wanted = Wanted {
             steps,
+            skip: 0,
             image_tokens: 1,
         };
         let program = entry

@@ -255,6 +255,23 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_SAMPLER")]
     pub sampler: Option<String>,
 
+    /// A picture to begin with (PNG, JPEG or WebP), brought to the size that is asked for.
+    #[arg(long, env = "DEMO_HUB_IMAGE")]
+    pub image: Option<PathBuf>,
+
+    /// How much of the way from noise is gone where a picture is begun with, 0 to 1.
+    #[arg(
+        long,
+        env = "DEMO_HUB_STRENGTH",
+        default_value_t = 0.8,
+        requires = "image"
+    )]
+    pub strength: f32,
+
+    /// What is made anew of that picture, if not all of it: white where it is. The rest stays as it is.
+    #[arg(long, env = "DEMO_HUB_MASK", requires = "image")]
+    pub mask: Option<PathBuf>,
+
     /// Package id; default: the first package of the models folder.
     #[arg(long, env = "DEMO_HUB_MODEL")]
     pub model: Option<String>,

@@ -1,5 +1,7 @@
 //! `demo-hub generate`: one picture without a server.
 
+mod start;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,8 +20,8 @@ use crate::render::{LocalRenderer, Rendered, Renderer};
 /// A sentence on what is wrong with the request, the package or the output file.
 pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Rendered> {
     let catalog = Arc::new(Catalog::open(&config.models_dir)?);
-    let model = match config.model {
-        Some(model) => model,
+    let model = match &config.model {
+        Some(model) => model.clone(),
         None => catalog
             .first()
             .with_context(|| format!("no model package in {}", config.models_dir.display()))?
@@ -30,26 +32,29 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
     let mut request = catalog
         .resolve(GenerationRequest {
             model,
-            prompt: config.prompt,
-            negative_prompt: config.negative_prompt,
+            prompt: config.prompt.clone(),
+            negative_prompt: config.negative_prompt.clone(),
             seed: config.seed,
             num_inference_steps: config.steps,
             guidance_scale: config.guidance,
             width: config.width,
             height: config.height,
             prompt_syntax: config.weighted_prompts.then_some(PromptSyntax::A1111),
-            sampler: config.sampler,
+            sampler: config.sampler.clone(),
         })
         .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
     if request.seed.is_none() {
         request.seed = Some(crate::random::seed()?);
     }
+    let size = (request.width, request.height);
+    let (Some(width), Some(height)) = size else {
+        anyhow::bail!("the request has no size");
+    };
+    let begun = start::read(&config, width, height)?;
     let started = Instant::now();
-    let rendered = LocalRenderer::new(catalog, config.renderer.into()).render(
-        &request,
-        &mut |_| (),
-        &Cancel::default(),
-    )?;
+    let rendered = LocalRenderer::new(catalog, config.renderer.into())
+        .begin_with(begun)
+        .render(&request, &mut |_| (), &Cancel::default())?;
     std::fs::write(&config.out, &rendered.png)
         .with_context(|| format!("writing {}", config.out.display()))?;
     let recipe = &rendered.recipe;

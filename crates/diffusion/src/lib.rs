@@ -29,6 +29,6 @@ pub use files::Files;
 pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
 pub use picture::{Picture, TOLERANCE};
-pub use pipeline::{Checkpoint, Pipeline, Residency, RunOptions, Step, tile_sides};
+pub use pipeline::{Checkpoint, Pipeline, Residency, RunOptions, Start, Step, tile_sides};
 pub use protocol::{GenerationRequest, Progress, Recipe};
 pub use tensor::Tensor;

@@ -3,6 +3,7 @@
 mod decode;
 mod denoise;
 mod parts;
+mod start;
 mod steps;
 mod text;
 mod tiles;
@@ -16,6 +17,7 @@ use self::decode::{Decoding, Tiling};
 use self::denoise::Conditioning;
 use self::parts::Parts;
 pub use self::parts::Residency;
+pub use self::start::Start;
 pub use self::steps::Checkpoint;
 use self::steps::{Course, Steps};
 use self::text::Prompts;
@@ -28,6 +30,7 @@ use crate::manifest::{Bindings, Guidance, ImageSize, Manifest, Port};
 use crate::package::Package;
 use crate::picture::Picture;
 use crate::scheduler::{Evaluation, SchedulerKind, Wanted};
+use crate::tensor::Tensor;
 use crate::tokenizer::Tokenizer;
 use crate::yielding::yield_now;
 
@@ -69,6 +72,8 @@ pub struct RunOptions {
     pub checkpoints: bool,
     /// Go on from here instead of from noise.
     pub resume: Option<Checkpoint>,
+    /// A picture to begin with.
+    pub start: Option<Start>,
     /// Decode in tiles of this side in latents, a multiple of 4, as `AutoencoderKL.enable_tiling` of diffusers does.
     ///
     /// Left open, the decoder is run whole where that is possible. Tiles of [`tile_sides`] take its place if it takes any
@@ -132,6 +137,15 @@ impl Pipeline {
         &self.manifest
     }
 
+    /// Channels, height and width of the latents of a request's picture.
+    pub fn latents_of(&self, request: &GenerationRequest) -> [usize; 3] {
+        let ImageSize { width, height } = self.manifest.sizes.default;
+        self.manifest.latents.shape(ImageSize {
+            width: request.width.unwrap_or(width),
+            height: request.height.unwrap_or(height),
+        })
+    }
+
     /// [`Engine::backend`] of the engine that it was loaded onto.
     pub fn backend(&self) -> &str {
         &self.backend
@@ -163,6 +177,7 @@ impl Pipeline {
             backend: self.backend.clone(),
             adapter: self.adapter.clone(),
             place: place.to_owned(),
+            start: None,
             duration_ms,
         }
     }
@@ -217,26 +232,52 @@ impl Pipeline {
         cancel: &Cancel,
     ) -> Result<Picture> {
         let request = self.resolve(request)?;
-        let steps = request.num_inference_steps;
         let size = ImageSize {
             width: request.width,
             height: request.height,
         };
         let shape @ [_, h, w] = self.manifest.latents.shape(size);
+        let begun = match &options.start {
+            Some(start) => Some(self.begun(start, size).await?),
+            None => None,
+        };
+        let beside = if self.manifest.sees_picture()? {
+            Some(self.beside(options.start.as_ref(), size).await?)
+        } else {
+            None
+        };
+        let asked = request.num_inference_steps;
+        let skip = options
+            .start
+            .as_ref()
+            .map_or(0, |start| start.skipped(asked));
+        if let (Some(start), Some(begun), true) = (&options.start, &begun, skip == asked) {
+            let [c, h, w] = shape;
+            let latents = Tensor::f32(&[1, c, h, w], begun.latents().to_vec())?;
+            let latents = self.stepper.upload(latents).await?;
+            let picture = self
+                .decode(&latents, size, options.decode_tile, cancel)
+                .await?;
+            return Ok(start.finish(picture));
+        }
         let wanted = Wanted {
-            steps,
+            steps: asked,
+            skip,
             image_tokens: (h * w / LATENTS_PER_TOKEN) as u32,
         };
         let program = self
             .sampled(request.sampler.as_deref())?
             .program(wanted)
             .map_err(|e| Error::new(ErrorKind::InvalidRequest, e.to_string()))?;
+        let steps = program.steps.len() as u32;
         let course = Course {
             program: &program,
             stepper: &*self.stepper,
             seed: request.seed,
             guidance_scale: request.guidance_scale,
+            negated: self.manifest.denoiser.negated,
             shape,
+            begun: begun.as_ref(),
         };
         let first = match &options.resume {
             Some(checkpoint) => {
@@ -259,7 +300,8 @@ impl Pipeline {
             let denoiser = self.parts.graph(name, self.manifest.graph(name)?).await?;
             pause(cancel).await?;
             let denoise = async |latents: &Value, evaluation: &Evaluation| {
-                self.denoise(&*denoiser, latents, evaluation, &conditioning)
+                let beside = beside.as_deref();
+                self.denoise(&*denoiser, latents, evaluation, &conditioning, beside)
                     .await
             };
             while run.done() < steps {
@@ -291,8 +333,13 @@ impl Pipeline {
                 pause(cancel).await?;
             }
         }
-        self.decode(run.latents(), size, options.decode_tile, cancel)
-            .await
+        let picture = self
+            .decode(run.latents(), size, options.decode_tile, cancel)
+            .await?;
+        Ok(match &options.start {
+            Some(start) => start.finish(picture),
+            None => picture,
+        })
     }
 
     fn sampled(&self, sampler: Option<&str>) -> Result<SchedulerKind> {

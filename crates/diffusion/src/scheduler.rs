@@ -47,8 +47,38 @@ pub enum SchedulerKind {
 pub struct Wanted {
     /// Steps, at least one.
     pub steps: u32,
+    /// How many of the steps are left out at the beginning, less than all of them: where a picture is begun with. Samplers
+    /// that go by earlier steps begin anew.
+    pub skip: u32,
     /// Places of the picture that a transformer attends to, which some flows are shifted by.
     pub image_tokens: u32,
+}
+
+impl Wanted {
+    /// All steps of a picture.
+    pub fn all(steps: u32) -> Self {
+        Self {
+            steps,
+            skip: 0,
+            image_tokens: 1,
+        }
+    }
+
+    /// One step at least.
+    fn sane(self) -> Self {
+        let steps = self.steps.max(1);
+        Self {
+            steps,
+            skip: self.skip.min(steps - 1),
+            ..self
+        }
+    }
+
+    /// Without those of the steps that are left out.
+    fn rest<T>(self, mut all: Vec<T>) -> Vec<T> {
+        all.drain(..(self.skip as usize).min(all.len().saturating_sub(1)));
+        all
+    }
 }
 
 impl SchedulerKind {
@@ -88,13 +118,13 @@ impl SchedulerKind {
     /// # Errors
     /// [`RequestError::OutOfRange`] when the training had fewer steps.
     pub fn program(&self, wanted: Wanted) -> Result<Program, RequestError> {
-        let steps = wanted.steps.max(1);
+        let wanted = wanted.sane();
         match self {
-            Self::FlowMatchEuler => Ok(flow::program(steps)),
+            Self::FlowMatchEuler => Ok(flow::program(wanted)),
             Self::Flow(sampler) => Ok(sampler.program(wanted)),
-            Self::Ddim(training) => Sampler::Ddim { eta: 0.0 }.program(training, steps),
-            Self::EulerDiscrete(training) => Sampler::Euler.program(training, steps),
-            Self::Diffusion { sampler, training } => sampler.program(training, steps),
+            Self::Ddim(training) => Sampler::Ddim { eta: 0.0 }.program(training, wanted),
+            Self::EulerDiscrete(training) => Sampler::Euler.program(training, wanted),
+            Self::Diffusion { sampler, training } => sampler.program(training, wanted),
         }
     }
 
@@ -177,6 +207,7 @@ mod tests {
                         }
                         let wanted = Wanted {
                             steps,
+                            skip: 0,
                             image_tokens: 0,
                         };
                         let program = kind.program(wanted).unwrap();

@@ -88,7 +88,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Engine`] for integers and for shapes that do not fit.
-    pub fn beside(parts: &[&Self]) -> Result<Self> {
+    pub fn beside(parts: &[Self]) -> Result<Self> {
         let misfit = || Error::engine("tensors of other shapes or types cannot be joined");
         let (_, outer) = parts
             .first()

@@ -21,6 +21,7 @@ fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
         backend: "rten (CPU)".into(),
         adapter: "x".into(),
         place: "server".into(),
+        start: None,
         duration_ms: 12,
     }
 }

@@ -34,6 +34,7 @@ impl Case {
     fn program(&self) -> Program {
         let wanted = Wanted {
             steps: self.steps,
+            skip: 0,
             image_tokens: IMAGE_TOKENS,
         };
         assert_eq!(self.scheduler.fault(), None, "{:?}", self.scheduler);
@@ -259,6 +260,7 @@ fn flipped_signs_and_dropped_shifts_change_the_samples() {
         let unshifted = SchedulerKind::Flow(FlowSampler::Euler(flow));
         let wanted = Wanted {
             steps: 7,
+            skip: 0,
             image_tokens: IMAGE_TOKENS,
         };
         let unshifted = unshifted.program(wanted).unwrap();

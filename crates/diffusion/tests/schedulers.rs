@@ -20,6 +20,7 @@ const START: [f32; 4] = [0.7, -1.3, 0.05, 2.1];
 fn wanted(steps: u32) -> Wanted {
     Wanted {
         steps,
+        skip: 0,
         image_tokens: 0,
     }
 }

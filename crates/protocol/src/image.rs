@@ -63,10 +63,27 @@ pub struct Recipe {
     pub backend: String,
     /// Adapter or processor as the platform names it; may be empty.
     pub adapter: String,
+    /// The picture that it began with; absent where it began with noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartOf>,
     /// `browser` or `server`.
     pub place: String,
     /// Wall-clock time of the generation in milliseconds, weights already loaded.
     pub duration_ms: u64,
+}
+
+/// What a recipe says of the picture that another began with: whoever has the file can make the picture again, and nobody
+/// learns from the recipe what it shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StartOf {
+    /// SHA-256 of the file, 64 lower-case hex digits.
+    pub sha256: String,
+    /// How much of the way from noise was gone, 0 to 1.
+    pub strength: f32,
+    /// SHA-256 of the file of the mask, where a part was made anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_sha256: Option<String>,
 }
 
 /// Body of `POST /api/v1/uploads`.

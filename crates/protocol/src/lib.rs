@@ -25,7 +25,7 @@ pub use generation::{
 };
 pub use image::{
     GalleryPage, GalleryQuery, ImageChange, ImageRecord, MAX_REPORT_COMMENT, PNG_MIME, Recipe,
-    ReportReason, ReportRequest, THUMBNAIL_MIME, THUMBNAIL_SIDE, Thumbnail, UploadRequest,
+    ReportReason, ReportRequest, StartOf, THUMBNAIL_MIME, THUMBNAIL_SIDE, Thumbnail, UploadRequest,
     UploadTicket, Visibility, is_sha256_hex,
 };
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};

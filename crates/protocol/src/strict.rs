@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use crate::generation::{GenerationRequest, PromptSyntax};
-use crate::image::Recipe;
+use crate::image::{Recipe, StartOf};
 use crate::resume::Resume;
 
 /// Reads types from objects alone; they would also take a list of their members' values.
@@ -59,6 +59,8 @@ struct StrictRecipe {
     scheduler: String,
     backend: String,
     adapter: String,
+    #[serde(default)]
+    start: Option<StartOf>,
     place: String,
     duration_ms: u64,
 }

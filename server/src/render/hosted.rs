@@ -156,6 +156,7 @@ impl<D: Dialect> Renderer for HostedRenderer<D> {
             backend,
             adapter: model.remote.clone(),
             place: "server".to_owned(),
+            start: None,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let png = png::encode(&picture, &recipe)?;

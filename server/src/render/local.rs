@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use diffusion::manifest::ImageSize;
 use diffusion::{
-    Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, RunOptions, png,
+    Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, Recipe, RunOptions, Start,
+    png,
 };
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
-use protocol::{GenerationRequest, Resume};
+use protocol::{GenerationRequest, Resume, StartOf};
 
 use super::warm::Warm;
 use super::{RenderError, Rendered, Renderer, Report};
@@ -47,9 +47,17 @@ pub struct LocalRenderer {
     options: LocalOptions,
     engine: Option<Box<dyn Engine>>,
     warm: Warm<Pipeline>,
+    begun: Option<(Start, StartOf)>,
 }
 
 impl LocalRenderer {
+    /// Lets every picture begin with one, and its recipe say so.
+    #[must_use]
+    pub fn begin_with(mut self, begun: Option<(Start, StartOf)>) -> Self {
+        self.begun = begun;
+        self
+    }
+
     /// A renderer for the packages of `catalog`; the engine is set up with the first picture.
     pub fn new(catalog: Arc<Catalog>, options: LocalOptions) -> Self {
         Self {
@@ -57,6 +65,7 @@ impl LocalRenderer {
             engine: None,
             warm: Warm::new(options.budget),
             options,
+            begun: None,
         }
     }
 
@@ -95,8 +104,10 @@ impl LocalRenderer {
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
+        let (start, of) = self.begun.clone().unzip();
         let pipeline = self.pipeline(&request.model)?;
         let options = RunOptions {
+            start,
             decoded_previews: PREVIEWS,
             resume: resume
                 .map(|resume| checkpoint(pipeline, request, resume))
@@ -120,7 +131,10 @@ impl LocalRenderer {
             cancel,
         ))?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let recipe = pipeline.recipe(request, "server", milliseconds);
+        let recipe = Recipe {
+            start: of,
+            ..pipeline.recipe(request, "server", milliseconds)
+        };
         let png = png::encode(&picture, &recipe)?;
         Ok(Rendered { png, recipe })
     }
@@ -134,12 +148,7 @@ fn checkpoint(
 ) -> diffusion::Result<Checkpoint> {
     let invalid =
         |message: String| diffusion::Error::new(diffusion::ErrorKind::InvalidRequest, message);
-    let manifest = pipeline.manifest();
-    let default = manifest.sizes.default;
-    let wanted = manifest.latents_of(ImageSize {
-        width: request.width.unwrap_or(default.width),
-        height: request.height.unwrap_or(default.height),
-    });
+    let wanted = pipeline.latents_of(request);
     if resume.shape.map(|n| n as usize) != wanted {
         return Err(invalid(format!(
             "resume.shape is {:?}; this model's latents are {wanted:?}",

@@ -330,6 +330,7 @@ pub fn recipe() -> Recipe {
         backend: "onnx-gpu (WebGPU)".into(),
         adapter: String::new(),
         place: "browser".into(),
+        start: None,
         duration_ms: 10,
     }
 }

@@ -357,6 +357,7 @@ async fn old_exports_are_packed_as_their_pipeline_takes_them() {
         let manifest = diffusion::Manifest::parse(&manifest).unwrap();
         let wanted = diffusion::scheduler::Wanted {
             steps: 20,
+            skip: 0,
             image_tokens: 0,
         };
         let program = manifest.scheduler.program(wanted).unwrap();

@@ -164,7 +164,7 @@ async fn generate(
     track.stage.set(Some(stage(before)));
     track.lap();
     let began = now_ms();
-    let shape = pipeline.manifest().latents.map(|n| n as u32);
+    let shape = pipeline.latents_of(request).map(|n| n as u32);
     let mut on_step = |step: Step| {
         let done = step.progress.step;
         track.stage.set(Some(stage(done)));

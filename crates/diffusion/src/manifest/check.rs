@@ -113,7 +113,17 @@ impl Manifest {
         given(graph, wiring.inputs.keys().chain(own))?;
         let sample = port(graph.input(&wiring.sample), graph, &wiring.sample)?;
         let channels = self.latents.channels;
-        self.is_latents(graph, sample, channels)?;
+        let seen = self.seen_channels()?;
+        self.is_latents(graph, sample, seen)?;
+        ensure(
+            seen == channels || (self.encoder.is_some() && sample.rows() == 1),
+            || {
+                format!(
+                    "{} is given a mask and a picture beside the latents, which needs an encoder and one prompt a run",
+                    graph.file
+                )
+            },
+        )?;
         let answer = port(graph.output(&wiring.answer), graph, &wiring.answer)?;
         self.is_latents(graph, answer, channels)?;
         let time = port(graph.input(&wiring.timestep), graph, &wiring.timestep)?;
@@ -216,6 +226,30 @@ impl Manifest {
             let want = format!("latents [n, {channels}, h, w]");
             misfit(graph, port, &want).to_string()
         })
+    }
+
+    /// Channels of what the denoiser sees: those of the latents, or these, a mask, and the latents of a masked picture.
+    fn seen_channels(&self) -> Result<usize> {
+        let channels = self.latents.channels;
+        let beside = 2 * channels + 1;
+        Ok(if self.sees_picture()? {
+            beside
+        } else {
+            channels
+        })
+    }
+
+    /// Whether the denoiser is given a mask and the latents of a masked picture beside the latents, as the inpainting models
+    /// of Stable Diffusion are.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidPackage`] where there is no such graph.
+    pub fn sees_picture(&self) -> Result<bool> {
+        let sample = self
+            .graph(&self.denoiser.graph)?
+            .input(&self.denoiser.sample);
+        let channels = sample.and_then(|port| port.shape.get(1));
+        Ok(channels == Some(&Dim::Is(2 * self.latents.channels + 1)))
     }
 
     /// The symbols for a run on `rows` prompts of so many tokens.

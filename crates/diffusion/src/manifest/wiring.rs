@@ -82,7 +82,8 @@ impl TimeUnit {
 pub struct Denoiser {
     /// Name of the graph.
     pub graph: String,
-    /// Input of the latents, `[n, channels, h, w]`.
+    /// Input of the latents, `[n, channels, h, w]`; of inpainting models also of a mask, one channel, and the latents of the
+    /// masked picture.
     pub sample: String,
     /// Input of the time: a scalar, `[1]` or `[n]`.
     pub timestep: String,

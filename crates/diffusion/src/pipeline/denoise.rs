@@ -77,25 +77,30 @@ impl Pipeline {
         let mut inputs = Vec::with_capacity(wiring.inputs.len());
         for (name, feed) in &wiring.inputs {
             let port = graph.input(name).ok_or_else(|| no_port(graph, name))?;
-            let tensor = match feed {
-                Feed::Values(names) => side_by_side(encoded, names)?,
+            let value: Value = match feed {
+                Feed::Values(names) => side_by_side(encoded, names).await?,
                 Feed::Mask(text) => {
                     let mask = encoded
                         .masks
                         .get(text)
                         .ok_or_else(|| no_port(graph, text))?;
                     bindings.tokens = mask.shape().last().copied().unwrap_or_default();
-                    whole(port, &bindings, mask.clone().into_i64()?)?
+                    whole(port, &bindings, mask.clone().into_i64()?)?.into()
                 }
-                Feed::TimeIds => Tensor::f32(&[rows, 6], time_ids(size).repeat(rows))?,
+                Feed::TimeIds => Tensor::f32(&[rows, 6], time_ids(size).repeat(rows))?.into(),
                 Feed::GuidanceEmbedding => {
                     let width = bindings.shape(port).last().copied().unwrap_or_default();
                     let embedding = guidance_embedding(guidance_scale, width);
-                    Tensor::f32(&[rows, width], embedding.repeat(rows))?
+                    Tensor::f32(&[rows, width], embedding.repeat(rows))?.into()
                 }
             };
-            fits(graph, port, tensor.shape())?;
-            inputs.push((name.clone(), self.stepper.upload(tensor).await?));
+            fits(graph, port, value.shape())?;
+            let value = match value {
+                Value::Host(tensor) => self.stepper.upload(tensor).await?,
+                #[cfg(feature = "gpu")]
+                there @ Value::Gpu(_) => there,
+            };
+            inputs.push((name.clone(), value));
         }
         Ok(Condition { bindings, inputs })
     }
@@ -107,6 +112,7 @@ impl Pipeline {
         latents: &Value,
         evaluation: &Evaluation,
         conditioning: &Conditioning,
+        beside: Option<&[f32]>,
     ) -> Result<Answered> {
         let timestep = evaluation.timestep;
         let copies = match conditioning {
@@ -114,7 +120,10 @@ impl Pipeline {
             Conditioning::Each(..) => 1,
         };
         let scaled = self.stepper.scale(latents, evaluation.input_scale, copies);
-        let latents = &scaled.await?;
+        let latents = match beside {
+            Some(beside) => &self.with_channels(scaled.await?, beside).await?,
+            None => &scaled.await?,
+        };
         match conditioning {
             Conditioning::Both(both) => {
                 let answer = self.ask(denoiser, latents, timestep, both).await?;
@@ -129,6 +138,18 @@ impl Pipeline {
                 Ok(Answered::Each(to_prompt, to_negative))
             }
         }
+    }
+
+    /// Latents `[1, C, h, w]` with further channels behind theirs.
+    async fn with_channels(&self, latents: Value, beside: &[f32]) -> Result<Value> {
+        let mut values = latents.into_tensor().await?;
+        let [rows, channels, h, w] = *values.shape() else {
+            return Err(Error::engine("latents of another rank"));
+        };
+        let more = beside.len().checked_div(h * w).unwrap_or_default();
+        let data = [&*values.into_f32()?, beside].concat();
+        values = Tensor::f32(&[rows, channels + more, h, w], data)?;
+        self.stepper.upload(values).await
     }
 
     async fn ask(
@@ -161,7 +182,7 @@ impl Pipeline {
 }
 
 /// What text encoders gave, joined along the last axis.
-fn side_by_side(encoded: &Encoded, names: &[String]) -> Result<Tensor> {
+async fn side_by_side(encoded: &Encoded, names: &[String]) -> Result<Value> {
     let mut parts = Vec::with_capacity(names.len());
     for name in names {
         let value = encoded.values.get(name);
@@ -170,7 +191,11 @@ fn side_by_side(encoded: &Encoded, names: &[String]) -> Result<Tensor> {
     if let [one] = parts[..] {
         return Ok(one.clone());
     }
-    Tensor::beside(&parts)
+    let mut tensors = Vec::with_capacity(parts.len());
+    for part in parts {
+        tensors.push(part.clone().into_tensor().await?);
+    }
+    Ok(Tensor::beside(&tensors)?.into())
 }
 
 fn time_ids(size: ImageSize) -> Vec<f32> {

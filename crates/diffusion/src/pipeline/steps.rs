@@ -2,6 +2,7 @@
 
 use super::denoise::Answered;
 use super::pause;
+use super::start::Begun;
 use crate::cancel::Cancel;
 use crate::engine::{Form, Operand, Stepper, Term, Value};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +22,9 @@ pub struct Checkpoint {
     pub registers: Vec<Vec<f32>>,
 }
 
+/// Shares of picture and noise where there is no noise.
+const NO_NOISE: [f64; 2] = [1.0, 0.0];
+
 /// What the steps of a picture go by.
 #[derive(Clone, Copy)]
 pub(super) struct Course<'p> {
@@ -28,8 +32,12 @@ pub(super) struct Course<'p> {
     pub stepper: &'p dyn Stepper,
     pub seed: u64,
     pub guidance_scale: f32,
+    /// Whether the denoiser's answers count with the other sign.
+    pub negated: bool,
     /// Channels, height and width of the latents.
     pub shape: [usize; 3],
+    /// The picture that it begins with.
+    pub begun: Option<&'p Begun>,
 }
 
 impl Course<'_> {
@@ -72,6 +80,20 @@ impl Course<'_> {
         self.stepper.upload(tensor).await
     }
 
+    /// Latents after `evaluated` evaluations, outside of the mask those of the picture that it begins with.
+    async fn masked(&self, latents: Value, evaluated: u32) -> Result<Value> {
+        let Some(begun) = self.begun.filter(|begun| begun.is_masked()) else {
+            return Ok(latents);
+        };
+        let next = self.program.evaluations().nth(evaluated as usize);
+        let level = next.map_or(NO_NOISE, |evaluation| evaluation.level);
+        let values = latents.clone().into_tensor().await?.into_f32()?;
+        match begun.blended(values, level, &self.noise(0)) {
+            Some(blended) => self.upload(blended).await,
+            None => Ok(latents),
+        }
+    }
+
     fn noise(&self, draw: u32) -> Vec<f32> {
         randn(self.seed, draw, self.shape.iter().product())
     }
@@ -93,7 +115,13 @@ impl<'p> Steps<'p> {
         let mut kept = [const { None }; KEPT];
         let Some(checkpoint) = resume else {
             let scale = course.program.initial_scale;
-            let start = course.noise(0).into_iter().map(|x| x * scale).collect();
+            let noise = course.noise(0);
+            let first = course.program.evaluations().next();
+            let level = first.map_or(NO_NOISE, |evaluation| evaluation.level);
+            let start = match course.begun.filter(|begun| !begun.is_noise_first()) {
+                Some(begun) => begun.mixed(level, &noise),
+                None => noise.into_iter().map(|x| x * scale).collect(),
+            };
             return Ok(Self {
                 latents: course.upload(start).await?,
                 course,
@@ -177,7 +205,7 @@ impl<'p> Steps<'p> {
                     *place = Some(values.sum(sum, None).await?);
                 }
             }
-            self.latents = next;
+            self.latents = course.masked(next, self.evaluated).await?;
             self.kept = kept;
         }
         self.done += 1;
@@ -236,7 +264,11 @@ impl Values<'_> {
     async fn sum(&self, sum: &Sum, limit: Option<f64>) -> Result<Value> {
         let mut terms: Vec<Term<'_>> = sum
             .terms()
-            .map(|(register, share)| Ok((share as f32, self.operand(register)?)))
+            .map(|(register, share)| {
+                let turned = register == Register::Answer && self.course.negated;
+                let share = if turned { -share } else { share };
+                Ok((share as f32, self.operand(register)?))
+            })
             .collect::<Result<_>>()?;
         if terms.is_empty() {
             terms.push((0.0, Operand::Value(self.latents)));

@@ -9,7 +9,7 @@ use protocol::PromptSyntax;
 
 use self::laid::Laid;
 use super::{Pipeline, run};
-use crate::engine::Model;
+use crate::engine::{Model, Value};
 use crate::error::{Error, Result};
 use crate::manifest::{Bindings, Graph, Port, PortType, TextInput, TextRun};
 use crate::prompt::weigh;
@@ -31,8 +31,9 @@ pub(super) struct Prompts {
 #[derive(Clone, Debug)]
 pub(super) struct Encoded {
     pub rows: usize,
-    /// By the manifest's names, `[rows, tokens, width]` or `[rows, width]`.
-    pub values: BTreeMap<String, Tensor>,
+    /// By the manifest's names, `[rows, tokens, width]` or `[rows, width]`; left where the encoder left them, if nothing had to
+    /// be done to them.
+    pub values: BTreeMap<String, Value>,
     /// Of each text, `[rows, tokens]`: 1 where a token is, 0 where padding is.
     pub masks: BTreeMap<String, Tensor>,
 }
@@ -154,9 +155,11 @@ impl Pipeline {
         graph: &Graph,
         model: &dyn Model,
         rows: &[&Laid],
-    ) -> Result<BTreeMap<String, Tensor>> {
+    ) -> Result<BTreeMap<String, Value>> {
         let at_once = graph.inputs.first().map_or(1, Port::rows);
         let chunks: Vec<&Tokens> = rows.iter().flat_map(|row| &row.chunks).collect();
+        let as_it_is = chunks.len() <= at_once && rows.iter().all(|row| row.is_one_plain_text());
+        let mut whole_values = BTreeMap::new();
         let mut gathered: BTreeMap<&str, Gathered> = BTreeMap::new();
         for group in chunks.chunks(at_once) {
             let length = group.first().map_or(0, |chunk| chunk.ids.len());
@@ -181,6 +184,10 @@ impl Pipeline {
                 let Some(value) = text_run.outputs.get(&port.name) else {
                     continue;
                 };
+                if as_it_is {
+                    whole_values.insert(value.clone(), output);
+                    continue;
+                }
                 let [_, inner @ ..] = output.shape() else {
                     return Err(no_port(graph, &port.name));
                 };
@@ -193,10 +200,10 @@ impl Pipeline {
                 all.data.extend(data);
             }
         }
-        gathered
-            .into_iter()
-            .map(|(name, gathered)| Ok((name.to_owned(), gathered.joined(rows)?)))
-            .collect()
+        for (name, gathered) in gathered {
+            whole_values.insert(name.to_owned(), gathered.joined(rows)?.into());
+        }
+        Ok(whole_values)
     }
 }
 
@@ -231,14 +238,14 @@ impl Gathered {
 
 impl Encoded {
     /// Zeros in place of what a text encoder gave.
-    fn zeros(&self, text_run: &TextRun) -> Result<BTreeMap<String, Tensor>> {
+    fn zeros(&self, text_run: &TextRun) -> Result<BTreeMap<String, Value>> {
         let names = text_run.outputs.values();
         let given = names.filter_map(|name| self.values.get_key_value(name));
         given
-            .map(|(name, tensor)| {
-                let count = tensor.shape().iter().product();
-                let zeros = Tensor::f32(tensor.shape(), vec![0.0; count])?;
-                Ok((name.clone(), zeros))
+            .map(|(name, value)| {
+                let count = value.shape().iter().product();
+                let zeros = Tensor::f32(value.shape(), vec![0.0; count])?;
+                Ok((name.clone(), zeros.into()))
             })
             .collect()
     }

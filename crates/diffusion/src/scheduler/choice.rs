@@ -349,6 +349,7 @@ mod tests {
                 assert_eq!(&alternative.sampler_name(), name);
                 let wanted = Wanted {
                     steps: 7,
+                    skip: 0,
                     image_tokens: 64,
                 };
                 let program = alternative.program(wanted).unwrap();

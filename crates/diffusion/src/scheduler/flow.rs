@@ -1,18 +1,21 @@
 //! Rectified flow.
 
+use super::Wanted;
 use super::program::{Evaluation, Program, Register, Sum};
 
-pub(super) fn program(steps: u32) -> Program {
-    let flow = FlowMatchEuler::new(steps);
+pub(super) fn program(wanted: Wanted) -> Program {
+    let flow = FlowMatchEuler::new(wanted.steps);
     let (x, velocity) = (Sum::of(Register::Latents), Sum::of(Register::Answer));
     let step = |index| {
+        let time = f64::from(flow.timestep(index));
         Evaluation::new(
-            f64::from(flow.timestep(index)),
+            time,
             x + velocity * f64::from(flow.dt(index)),
             x + velocity * f64::from(flow.dt_to_data(index)),
         )
+        .at_level(1.0 - time, time)
     };
-    Program::of_single(1.0, (0..steps).map(step))
+    Program::of_single(1.0, (wanted.skip..wanted.steps).map(step))
 }
 
 /// Euler integration of a rectified flow (Liu, Gong, Liu, arXiv:2209.03003) from noise at t = 1 to data at

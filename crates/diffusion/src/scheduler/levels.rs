@@ -1,5 +1,6 @@
 //! Levels of noise of the samplers in σ, the ratio of noise to picture: the latents are `x₀ + σ ε`.
 
+use super::Wanted;
 use super::sigmas::{Interpolation, Last, Time};
 use super::training::{Prediction, Spacing, TrainingSchedule};
 
@@ -16,7 +17,8 @@ pub(super) struct Levels {
     pub initial_scale: f64,
 }
 
-pub(super) fn levels(training: &TrainingSchedule, steps: u32) -> Levels {
+pub(super) fn levels(training: &TrainingSchedule, wanted: Wanted) -> Levels {
+    let steps = wanted.steps;
     let trained = trained(training);
     let mut timesteps = training
         .whole_timesteps(steps)
@@ -63,8 +65,8 @@ pub(super) fn levels(training: &TrainingSchedule, steps: u32) -> Levels {
     let sigmas: Vec<f64> = sigmas.into_iter().map(single).collect();
     let largest = sigmas[0];
     Levels {
-        timesteps,
-        sigmas,
+        timesteps: wanted.rest(timesteps),
+        sigmas: wanted.rest(sigmas),
         initial_scale: match training.timestep_spacing {
             Spacing::Leading => (largest * largest + 1.0).sqrt(),
             Spacing::Trailing | Spacing::Linspace => largest,

@@ -113,6 +113,8 @@ pub struct Evaluation {
     pub timestep: f32,
     /// What the latents are multiplied with on their way into the denoiser.
     pub input_scale: f32,
+    /// Shares of a picture and of noise of variance 1 in latents of its time: what a picture that is begun with is mixed by.
+    pub level: [f64; 2],
     /// A sum that is cut off on both sides of 0, and where; the other sums have it as [`Register::Clamped`].
     pub clamped: Option<(Sum, f64)>,
     /// The latents after it.
@@ -129,6 +131,7 @@ impl Evaluation {
         Self {
             timestep: timestep as f32,
             input_scale: 1.0,
+            level: [0.0, 1.0],
             clamped: None,
             latents,
             kept: Vec::new(),
@@ -147,6 +150,13 @@ impl Evaluation {
     #[must_use]
     pub fn scaled(mut self, input_scale: f64) -> Self {
         self.input_scale = input_scale as f32;
+        self
+    }
+
+    /// With the shares of picture and noise in what it takes, see [`Self::level`].
+    #[must_use]
+    pub fn at_level(mut self, picture: f64, noise: f64) -> Self {
+        self.level = [picture, noise];
         self
     }
 

@@ -93,15 +93,12 @@ pub enum FlowSampler {
 impl FlowSampler {
     /// The program of a picture.
     pub fn program(&self, wanted: Wanted) -> Program {
-        let wanted = Wanted {
-            steps: wanted.steps.max(1),
-            ..wanted
-        };
+        let wanted = wanted.sane();
         match self {
             Self::Euler(flow) => flow::euler(flow, false, wanted),
             Self::Stochastic(flow) => flow::euler(flow, true, wanted),
             Self::Heun(flow) => flow::heun(flow, wanted),
-            Self::Scm { sigma_data } => scm::program(*sigma_data, wanted.steps),
+            Self::Scm { sigma_data } => scm::program(*sigma_data, wanted),
         }
     }
 
@@ -118,16 +115,17 @@ impl FlowSampler {
 }
 
 impl Sampler {
-    /// The program of a picture in `steps` steps.
+    /// The program of a picture.
     ///
     /// # Errors
     /// [`RequestError::OutOfRange`] when the training had fewer steps.
     pub fn program(
         &self,
         training: &TrainingSchedule,
-        steps: u32,
+        wanted: Wanted,
     ) -> Result<Program, RequestError> {
-        let steps = steps.max(1);
+        let wanted = wanted.sane();
+        let steps = wanted.steps;
         let training = training.checked(steps)?;
         let distilled = |original: u32| {
             let most = original.min(training.num_train_timesteps);
@@ -142,28 +140,28 @@ impl Sampler {
             })
         };
         Ok(match *self {
-            Self::Euler => euler::program(training, false, steps),
-            Self::EulerAncestral => euler::program(training, true, steps),
-            Self::Ddpm(variance) => ddpm::program(training, variance, steps),
-            Self::Pndm => pndm::program(training, steps),
-            Self::Lms => lms::program(training, steps),
-            Self::Heun => heun::program(training, steps),
-            Self::DpmMultistep(dpm) => dpm::program(training, dpm, steps),
-            Self::DpmSinglestep(dpm) => dpm_singlestep::program(training, dpm, steps),
-            Self::Deis(solver) => deis::program(training, solver, steps),
-            Self::UniPc(solver) => unipc::program(training, solver, steps),
-            Self::Ddim { eta } => ddim::program(training, eta, steps),
+            Self::Euler => euler::program(training, false, wanted),
+            Self::EulerAncestral => euler::program(training, true, wanted),
+            Self::Ddpm(variance) => ddpm::program(training, variance, wanted),
+            Self::Pndm => pndm::program(training, wanted),
+            Self::Lms => lms::program(training, wanted),
+            Self::Heun => heun::program(training, wanted),
+            Self::DpmMultistep(dpm) => dpm::program(training, dpm, wanted),
+            Self::DpmSinglestep(dpm) => dpm_singlestep::program(training, dpm, wanted),
+            Self::Deis(solver) => deis::program(training, solver, wanted),
+            Self::UniPc(solver) => unipc::program(training, solver, wanted),
+            Self::Ddim { eta } => ddim::program(training, eta, wanted),
             Self::Lcm {
                 original_inference_steps,
                 timestep_scaling,
             } => {
                 let original = distilled(original_inference_steps)?;
-                consistency::lcm(training, original, timestep_scaling, steps)
+                consistency::lcm(training, original, timestep_scaling, wanted)
             }
             Self::Tcd {
                 original_inference_steps,
                 eta,
-            } => consistency::tcd(training, distilled(original_inference_steps)?, eta, steps),
+            } => consistency::tcd(training, distilled(original_inference_steps)?, eta, wanted),
         })
     }
 }

@@ -41,6 +41,9 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
         settings.push(("Model hash", digest));
     }
     settings.push(("Model", quoted(&request.model)));
+    if let Some(start) = &recipe.start {
+        settings.push(("Denoising strength", start.strength.to_string()));
+    }
     settings.push(("Version", VERSION.to_owned()));
     for (i, (name, value)) in settings.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };

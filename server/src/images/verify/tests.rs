@@ -21,6 +21,7 @@ fn recipe() -> Recipe {
         backend: "x".into(),
         adapter: String::new(),
         place: "browser".into(),
+        start: None,
         duration_ms: 5,
     }
 }

@@ -163,6 +163,7 @@ fn most_steps(source: &Source, default: u32) -> u32 {
     let can = |steps: &u32| {
         let wanted = Wanted {
             steps: *steps,
+            skip: 0,
             image_tokens: 1,
         };
         source.scheduler.program(wanted).is_ok()

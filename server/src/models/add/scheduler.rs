@@ -53,6 +53,7 @@ pub(super) fn read(
     }
     let one = Wanted {
         steps: 1,
+        skip: 0,
         image_tokens: 1,
     };
     if kind.program(one).is_err() {

@@ -261,13 +261,10 @@ impl Reader<'_> {
         let channels = fixed(z, 1).or_else(|| fixed(answer, 1)).or(stated);
         let channels = channels
             .context("neither graphs nor unet/config.json say the channels of the latents")?;
-        let takes = fixed(sample, 1)
-            .or(number(&config, "in_channels"))
-            .unwrap_or(channels);
+        let takes = seen(sample, &config, channels);
         ensure!(
-            takes == channels,
-            "the denoiser takes {takes} channels and gives {channels}: models that are given a mask and a picture beside the \
-             latents cannot be packed yet"
+            takes == channels || takes == 2 * channels + 1,
+            "the denoiser takes {takes} channels and gives {channels}: only a mask and a picture can be given beside the latents"
         );
         let declared = sizes::stated(&config, self.pipeline)?;
         let pixels = |place: usize, side: Option<usize>| -> anyhow::Result<u32> {
@@ -305,6 +302,8 @@ impl Reader<'_> {
         let sample = graph.input("the latents", &["sample", "latents"])?;
         let timestep = graph.input("the timestep", &["timestep", "t"])?;
         let states = graph.input("the hidden states", &["encoder_hidden_states"])?;
+        let mut seen_places = spatial.latents();
+        seen_places[1] = Place::Is(seen(sample, &config, spatial.latents.channels));
         let mut known = vec![&*sample.name, &*timestep.name, &*states.name];
         let time: &[Place] = match timestep.shape.as_deref() {
             Some([]) => &[],
@@ -312,7 +311,7 @@ impl Reader<'_> {
         };
         let text = Place::Varies(Symbol::Tokens, fixed(states, 1).unwrap_or_default());
         let mut inputs = vec![
-            port(&graph, sample, &spatial.latents())?,
+            port(&graph, sample, &seen_places)?,
             port(&graph, timestep, time)?,
             port(&graph, states, &[Place::Rows, text, Place::Is(width)])?,
         ];
@@ -463,6 +462,12 @@ fn penultimate(graph: &Graph) -> anyhow::Result<&ValueInfo> {
             graph.path.display()
         )
     })
+}
+
+/// Channels that the denoiser takes.
+fn seen(sample: &ValueInfo, config: &Value, channels: usize) -> usize {
+    let stated = fixed(sample, 1).or(number(config, "in_channels"));
+    stated.unwrap_or(channels)
 }
 
 fn number(config: &Value, name: &str) -> Option<usize> {

@@ -23,6 +23,11 @@ impl Laid {
         self.chunks.iter().flat_map(|chunk| &chunk.mask).copied()
     }
 
+    /// Whether what an encoder gives of it is taken as it is.
+    pub fn is_one_plain_text(&self) -> bool {
+        self.chunks.len() == 1 && self.weights.is_empty()
+    }
+
     fn plain(tokens: Tokens) -> Self {
         Self {
             chunks: vec![tokens],

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::Wanted;
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
 use super::{LATENTS, clipped, picture_of_alpha};
@@ -21,9 +22,9 @@ pub enum Variance {
     FixedLarge,
 }
 
-pub(super) fn program(training: &TrainingSchedule, variance: Variance, steps: u32) -> Program {
+pub(super) fn program(training: &TrainingSchedule, variance: Variance, wanted: Wanted) -> Program {
     let alphas = training.alphas_cumprod();
-    let timesteps = training.rounded_timesteps(steps);
+    let timesteps = wanted.rest(training.rounded_timesteps(wanted.steps));
     let evaluation = |(index, &timestep): (usize, &f64)| {
         let bar = alphas[timestep as usize];
         let before = timesteps
@@ -42,7 +43,9 @@ pub(super) fn program(training: &TrainingSchedule, variance: Variance, steps: u3
         };
         let drawn = if timestep > 0.0 { variance.sqrt() } else { 0.0 };
         let latents = mean + Sum::of(Register::Noise) * drawn;
-        Evaluation::new(timestep, latents, picture).clamping(clamped)
+        Evaluation::new(timestep, latents, picture)
+            .at_level(bar.sqrt(), (1.0 - bar).sqrt())
+            .clamping(clamped)
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }

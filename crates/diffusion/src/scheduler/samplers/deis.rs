@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::Wanted;
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
 use super::LATENTS;
@@ -21,17 +22,17 @@ pub struct Deis {
     pub lower_order_final: bool,
 }
 
-pub(super) fn program(training: &TrainingSchedule, deis: Deis, steps: u32) -> Program {
-    let (timesteps, levels) = schedule(training, Class::Deis, steps);
+pub(super) fn program(training: &TrainingSchedule, deis: Deis, wanted: Wanted) -> Program {
+    let (timesteps, levels) = schedule(training, Class::Deis, wanted);
     let count = timesteps.len();
-    let few = deis.lower_order_final && count < FEW;
-    let wanted = usize::from(deis.solver_order).clamp(1, 3);
+    let few = deis.lower_order_final && count + (wanted.skip as usize) < FEW;
+    let most = usize::from(deis.solver_order).clamp(1, 3);
     let earlier = |i| Sum::of(Register::Kept(i));
     let x = Sum::of(LATENTS);
     let evaluation = |(index, &timestep): (usize, &f64)| {
         let (from, to) = (levels[index], levels[index + 1]);
         let left = count - index;
-        let order = match wanted.min(index + 1) {
+        let order = match most.min(index + 1) {
             _ if left == 1 && few => 1,
             3 if left == 2 && few => 2,
             order => order,
@@ -50,11 +51,13 @@ pub(super) fn program(training: &TrainingSchedule, deis: Deis, steps: u32) -> Pr
             })
         };
         let latents = (x / from.alpha + moved) * to.alpha;
-        Evaluation::new(timestep, latents, picture).keeping(match wanted {
-            1 => Vec::new(),
-            2 => vec![(0, noise)],
-            _ => vec![(1, earlier(0)), (0, noise)],
-        })
+        Evaluation::new(timestep, latents, picture)
+            .at_level(from.alpha, from.sigma)
+            .keeping(match most {
+                1 => Vec::new(),
+                2 => vec![(0, noise)],
+                _ => vec![(1, earlier(0)), (0, noise)],
+            })
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::Wanted;
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::sigmas::Last;
 use super::super::training::TrainingSchedule;
@@ -48,11 +49,11 @@ pub enum Solver {
     Heun,
 }
 
-pub(super) fn program(training: &TrainingSchedule, dpm: Dpm, steps: u32) -> Program {
-    let (timesteps, levels) = schedule(training, Class::DpmMultistep, steps);
+pub(super) fn program(training: &TrainingSchedule, dpm: Dpm, wanted: Wanted) -> Program {
+    let (timesteps, levels) = schedule(training, Class::DpmMultistep, wanted);
     let count = timesteps.len();
     let evaluation = |(index, &timestep): (usize, &f64)| {
-        let few = dpm.lower_order_final && count < FEW;
+        let few = dpm.lower_order_final && count + (wanted.skip as usize) < FEW;
         let left = count - index;
         let ends = dpm.euler_at_final || few || training.sigmas.last == Last::Zero;
         let first = left == 1 && ends;
@@ -66,11 +67,13 @@ pub(super) fn program(training: &TrainingSchedule, dpm: Dpm, steps: u32) -> Prog
         let earlier = |i| Sum::of(Register::Kept(i));
         let pictures = [picture, earlier(0), earlier(1)];
         let latents = step(&levels, index, order, dpm, pictures);
-        Evaluation::new(timestep, latents, picture).keeping(match dpm.solver_order {
-            0 | 1 => Vec::new(),
-            2 => vec![(0, picture)],
-            _ => vec![(1, earlier(0)), (0, picture)],
-        })
+        Evaluation::new(timestep, latents, picture)
+            .at_level(levels[index].alpha, levels[index].sigma)
+            .keeping(match dpm.solver_order {
+                0 | 1 => Vec::new(),
+                2 => vec![(0, picture)],
+                _ => vec![(1, earlier(0)), (0, picture)],
+            })
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }

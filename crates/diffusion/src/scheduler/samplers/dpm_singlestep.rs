@@ -1,6 +1,7 @@
 //! DPM-Solver++ in groups of steps of growing order: registers 0 and 1 are earlier pictures, the newest first; 2 is the sample
 //! that the group started from.
 
+use super::super::Wanted;
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::sigmas::Last;
 use super::super::training::TrainingSchedule;
@@ -25,13 +26,18 @@ pub struct DpmSinglestep {
     pub lower_order_final: bool,
 }
 
-pub(super) fn program(training: &TrainingSchedule, dpm: DpmSinglestep, steps: u32) -> Program {
-    let (timesteps, levels) = schedule(training, Class::DpmSinglestep, steps);
-    let orders = orders(training, dpm, timesteps.len());
+pub(super) fn program(training: &TrainingSchedule, dpm: DpmSinglestep, wanted: Wanted) -> Program {
+    let (timesteps, levels) = schedule(training, Class::DpmSinglestep, wanted);
+    let skip = wanted.skip as usize;
+    let orders = orders(training, dpm, timesteps.len() + skip);
     let earlier = |i| Sum::of(Register::Kept(i));
     let noise = dpm.algorithm_type == Algorithm::Noise;
     let evaluation = |(index, &timestep): (usize, &f64)| {
-        let order = orders.get(index).copied().unwrap_or(1).min(index + 1);
+        let order = orders
+            .get(index + skip)
+            .copied()
+            .unwrap_or(1)
+            .min(index + 1);
         let picture = levels[index].picture(training.prediction_type);
         let start = if order == 1 {
             Sum::of(LATENTS)
@@ -48,11 +54,9 @@ pub(super) fn program(training: &TrainingSchedule, dpm: DpmSinglestep, steps: u3
         let step = Step::new(group[0], levels[index + 1], noise);
         let latents =
             step.first_order(start, pictures[0]) + higher(&step, group, &pictures, dpm.solver_type);
-        Evaluation::new(timestep, latents, picture).keeping(vec![
-            (STARTED, start),
-            (1, earlier(0)),
-            (0, picture),
-        ])
+        Evaluation::new(timestep, latents, picture)
+            .at_level(levels[index].alpha, levels[index].sigma)
+            .keeping(vec![(STARTED, start), (1, earlier(0)), (0, picture)])
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }

@@ -177,7 +177,7 @@ impl Flow {
             sigmas = spread;
         }
         sigmas.push(0.0);
-        sigmas.into_iter().map(single).collect()
+        wanted.rest(sigmas.into_iter().map(single).collect())
     }
 
     fn timestep(&self, sigma: f64) -> f64 {
@@ -197,7 +197,7 @@ pub(super) fn euler(flow: &Flow, stochastic: bool, wanted: Wanted) -> Program {
         } else {
             x + m * (next - sigma)
         };
-        Evaluation::new(flow.timestep(sigma), latents, picture)
+        Evaluation::new(flow.timestep(sigma), latents, picture).at_level(1.0 - sigma, sigma)
     };
     Program::of_single(1.0, sigmas.windows(2).map(evaluation))
 }
@@ -209,13 +209,15 @@ pub(super) fn heun(flow: &Flow, wanted: Wanted) -> Program {
     let step = |pair: &[f64]| {
         let (sigma, next) = (pair[0], pair[1]);
         let to = next - sigma;
-        let first = Evaluation::new(flow.timestep(sigma), x + m * to, x - m * sigma);
+        let first = Evaluation::new(flow.timestep(sigma), x + m * to, x - m * sigma)
+            .at_level(1.0 - sigma, sigma);
         if next == 0.0 {
             return vec![first];
         }
         let mean = (Sum::of(Register::Kept(0)) + m) / 2.0;
         let latents = Sum::of(Register::Kept(1)) + mean * to;
-        let second = Evaluation::new(flow.timestep(next), latents, x - m * next);
+        let second =
+            Evaluation::new(flow.timestep(next), latents, x - m * next).at_level(1.0 - next, next);
         vec![first.keeping(vec![(0, m), (1, x)]), second]
     };
     Program::new(1.0, sigmas.windows(2).map(step).collect())

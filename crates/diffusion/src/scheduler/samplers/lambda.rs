@@ -1,5 +1,6 @@
 //! Levels of noise and timesteps of the solvers in λ.
 
+use super::super::Wanted;
 use super::super::levels::{interpolate, single, timestep, trained};
 use super::super::program::Sum;
 use super::super::sigmas::{Last, Spread};
@@ -48,8 +49,9 @@ pub(super) enum Class {
 pub(super) fn schedule(
     training: &TrainingSchedule,
     class: Class,
-    steps: u32,
+    wanted: Wanted,
 ) -> (Vec<f64>, Vec<Level>) {
+    let steps = wanted.steps;
     let sigmas = trained(training);
     let n = f64::from(training.num_train_timesteps);
     let (mut timesteps, mut ratios) = (Vec::new(), Vec::new());
@@ -97,7 +99,8 @@ pub(super) fn schedule(
         let alpha = 1.0 / (sigma * sigma + 1.0).sqrt();
         Level::new(alpha, sigma * alpha)
     };
-    (timesteps, ratios.into_iter().map(level).collect())
+    let levels = wanted.rest(ratios).into_iter().map(level).collect();
+    (wanted.rest(timesteps), levels)
 }
 
 /// Levels of a flow: evenly from noise, which no step begins at quite.

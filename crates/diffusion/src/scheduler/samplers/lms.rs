@@ -1,5 +1,6 @@
 //! Linear multistep: registers 0 to 2 are earlier derivatives, the newest first.
 
+use super::super::Wanted;
 use super::super::levels::{Levels, levels};
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
@@ -7,12 +8,12 @@ use super::{LATENTS, picture_of_sigma};
 
 const ORDER: usize = 4;
 
-pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
+pub(super) fn program(training: &TrainingSchedule, wanted: Wanted) -> Program {
     let Levels {
         timesteps,
         sigmas,
         initial_scale,
-    } = levels(training, steps);
+    } = levels(training, wanted);
     let evaluation = |(index, &timestep): (usize, &f64)| {
         let sigma = sigmas[index];
         let x = Sum::of(LATENTS);
@@ -25,6 +26,7 @@ pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
             sum + of * share(&sigmas, index, order, k)
         });
         Evaluation::new(timestep, latents, picture)
+            .at_level(1.0, sigma)
             .scaled(1.0 / (sigma * sigma + 1.0).sqrt())
             .keeping(vec![(2, earlier(1)), (1, earlier(0)), (0, derivative)])
     };

@@ -1,25 +1,27 @@
 //! Pseudo linear multistep: registers 0 to 2 are earlier answers, the newest first; 3 is the sample that the second
 //! evaluation starts from again.
 
+use super::super::Wanted;
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::{Prediction, TrainingSchedule};
 use super::{ANSWER, LATENTS, picture_of_alpha};
 
 const SAVED: usize = 3;
 
-pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
+pub(super) fn program(training: &TrainingSchedule, wanted: Wanted) -> Program {
     let alphas = training.alphas_cumprod();
     let last = if training.set_alpha_to_one {
         1.0
     } else {
         alphas[0]
     };
-    let stride = f64::from(training.num_train_timesteps / steps);
-    let mut timesteps = training.rounded_timesteps(steps);
+    let stride = f64::from(training.num_train_timesteps / wanted.steps);
+    let mut timesteps = training.rounded_timesteps(wanted.steps);
     // The second timestep is evaluated twice.
     if let Some(&second) = timesteps.get(1) {
         timesteps.insert(1, second);
     }
+    let timesteps = wanted.rest(timesteps);
     let alpha = |t: f64| {
         if t < 0.0 {
             last
@@ -58,7 +60,10 @@ pub(super) fn program(training: &TrainingSchedule, steps: u32) -> Program {
         let divisor = a * (1.0 - b).sqrt() + (a * (1.0 - a) * b).sqrt();
         let latents = x * (b / a).sqrt() - answer * ((b - a) / divisor);
         let picture = picture_of_alpha(training, alpha(timestep));
-        Evaluation::new(timestep, latents, picture).keeping(kept)
+        let now = alpha(timestep);
+        Evaluation::new(timestep, latents, picture)
+            .at_level(now.sqrt(), (1.0 - now).sqrt())
+            .keeping(kept)
     };
     let mut evaluations = timesteps.iter().enumerate().map(evaluation);
     // The first step is corrected by the second evaluation.

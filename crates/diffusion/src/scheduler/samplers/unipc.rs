@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::Wanted;
 use super::super::program::{Evaluation, Program, Register, Sum};
 use super::super::training::TrainingSchedule;
 use super::LATENTS;
@@ -34,17 +35,17 @@ pub enum Weight {
     Bh2,
 }
 
-pub(super) fn program(training: &TrainingSchedule, solver: UniPc, steps: u32) -> Program {
-    let (timesteps, levels) = schedule(training, Class::UniPc, steps);
+pub(super) fn program(training: &TrainingSchedule, solver: UniPc, wanted: Wanted) -> Program {
+    let (timesteps, levels) = schedule(training, Class::UniPc, wanted);
     let count = timesteps.len();
-    let wanted = usize::from(solver.solver_order).clamp(1, MAX_ORDER);
+    let most = usize::from(solver.solver_order).clamp(1, MAX_ORDER);
     let order = |index: usize| {
-        let wanted = if solver.lower_order_final {
-            wanted.min(count - index)
+        let most = if solver.lower_order_final {
+            most.min(count - index)
         } else {
-            wanted
+            most
         };
-        wanted.min(index + 1)
+        most.min(index + 1)
     };
     let earlier = |i| Sum::of(Register::Kept(i));
     let evaluation = |(index, &timestep): (usize, &f64)| {
@@ -58,12 +59,14 @@ pub(super) fn program(training: &TrainingSchedule, solver: UniPc, steps: u32) ->
             step.corrected(earlier(STARTED), &pictures)
         };
         let step = Step::new(&levels, index, order(index), solver.solver_type);
-        Evaluation::new(timestep, step.predicted(start, &pictures), picture).keeping(vec![
-            (STARTED, start),
-            (2, earlier(1)),
-            (1, earlier(0)),
-            (0, picture),
-        ])
+        Evaluation::new(timestep, step.predicted(start, &pictures), picture)
+            .at_level(levels[index].alpha, levels[index].sigma)
+            .keeping(vec![
+                (STARTED, start),
+                (2, earlier(1)),
+                (1, earlier(0)),
+                (0, picture),
+            ])
     };
     Program::of_single(1.0, timesteps.iter().enumerate().map(evaluation))
 }
