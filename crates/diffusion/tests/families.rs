@@ -26,7 +26,11 @@ use pollster::block_on;
 fn tokenizer(folder: &Path) -> Option<Tokenizer> {
     let optional = |name: &str| {
         let path = folder.join(name);
-        path.is_file().then(|| json(&path)).unwrap_or_default()
+        if path.is_file() {
+            json(&path)
+        } else {
+            serde_json::Value::Null
+        }
     };
     let beside = Beside {
         config: optional("tokenizer_config.json"),
@@ -112,16 +116,21 @@ fn scheduler(case: &Case) -> SchedulerKind {
 #[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
 fn answers_become_the_latents_of_diffusers() {
     let mut compared = 0;
-    for case in goldens::cases().iter().filter(|case| !case.image) {
+    for case in goldens::cases().iter().filter(|case| !case.mask) {
         let golden = case.golden();
         let program = scheduler(case).program(Wanted {
             steps: case.steps,
+            skip: case.skipped(),
             image_tokens: 0,
         });
         let program = program.unwrap();
         let count = golden.f32("latents.initial").len();
         let drawn = |draw| randn(case.seed, draw, count);
         let mut latents: Vec<f32> = drawn(0).iter().map(|x| x * program.initial_scale).collect();
+        if case.image {
+            // What the encoder gave is held in the tests of whole pipelines.
+            latents = golden.f32("latents.initial");
+        }
         near(&latents, &golden.f32("latents.initial"), 1e-6, &case.name);
         let mut kept = vec![vec![0.0; count]; KEPT];
         let times = golden.f32("timesteps");
@@ -314,7 +323,8 @@ fn graphs_give_what_the_networks_gave() {
             rgb: golden.u8("image"),
         };
         let difference = ours.max_difference(&theirs).unwrap();
-        assert!(difference <= TOLERANCE, "{name}: {difference} of 255");
+        let allowed = case.tolerance.unwrap_or(TOLERANCE);
+        assert!(difference <= allowed, "{name}: {difference} of 255");
         compared += 1;
     }
     assert!(compared >= 25, "{compared} cases");

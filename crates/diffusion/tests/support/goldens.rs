@@ -25,12 +25,25 @@ pub struct Case {
     /// Whether the picture begins with another one.
     #[serde(default)]
     pub image: bool,
+    /// How much of the way from noise is gone, where it does.
+    pub strength: Option<f32>,
+    /// Whether a part of it is made anew.
+    #[serde(default)]
+    pub mask: bool,
+    /// What the picture may be off, of 255, where it is more than usual.
+    pub tolerance: Option<u8>,
 }
 
 impl Case {
     /// The export.
     pub fn folder(&self) -> PathBuf {
         root().join(&self.folder)
+    }
+
+    /// Steps that are left out where a picture is begun with, as diffusers' `get_timesteps` counts them.
+    pub fn skipped(&self) -> u32 {
+        let strength = self.strength.unwrap_or(1.0);
+        self.steps - (f64::from(self.steps) * f64::from(strength)) as u32
     }
 
     /// Whether the export differs from another one by nothing but how its files lie.
