@@ -105,6 +105,8 @@ impl Settings {
             guidance_scale: Some(number(&self.guidance, "The guidance", "a number")?),
             width: self.side(model, &self.width, "The width")?,
             height: self.side(model, &self.height, "The height")?,
+            variation_seed: None,
+            variation_strength: None,
             // What was chosen for another model is not asked of this one.
             prompt_syntax: (self.weighted && model.weighted_prompts).then_some(PromptSyntax::A1111),
             sampler: Some(self.sampler.clone())
@@ -254,6 +256,7 @@ pub(crate) mod tests {
                     max_storage_buffer_binding_size: 0,
                     memory_bytes: 0,
                 },
+                needs_of_largest: None,
                 work: None,
                 example_prompts: Vec::new(),
             })

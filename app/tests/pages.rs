@@ -98,6 +98,7 @@ impl HubData for Fixed {
                 max_storage_buffer_binding_size: 64 << 20,
                 memory_bytes: 256 << 20,
             },
+            needs_of_largest: None,
             work: None,
             example_prompts: vec!["green heart".into()],
         };

@@ -22,6 +22,8 @@ export const built = {
   models: () => variable("E2E_MODELS"),
   /** The runtime compiled for a page of its own. */
   enginePage: () => variable("E2E_ENGINE_PAGE"),
+  /** Tiny pipelines of every family, and what diffusers makes with them. */
+  families: () => variable("E2E_FAMILIES"),
   /** The exported graphs with PyTorch's numbers. */
   fixtures: () => variable("E2E_FIXTURES"),
 };

@@ -17,6 +17,8 @@ test("a model that takes no negative prompt says so, and is not sent one", async
     // The Tab key passes over it.
     await page.getByText("More settings").focus();
     await page.keyboard.press("Tab");
+    await expect(page.getByTestId("sampler")).toBeFocused();
+    await page.keyboard.press("Tab");
     await expect(page.getByTestId("accept-software")).toBeFocused();
     await look(page, info, "no-negative-prompt");
     await make(page);

@@ -255,6 +255,14 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_SAMPLER")]
     pub sampler: Option<String>,
 
+    /// Another seed whose noise is mixed in: a variation.
+    #[arg(long, env = "DEMO_HUB_VARIATION_SEED", requires = "variation_strength")]
+    pub variation_seed: Option<u64>,
+
+    /// How far the noise turns towards that of the other seed, 0 to 1.
+    #[arg(long, env = "DEMO_HUB_VARIATION_STRENGTH", requires = "variation_seed")]
+    pub variation_strength: Option<f32>,
+
     /// A picture to begin with (PNG, JPEG or WebP), brought to the size that is asked for.
     #[arg(long, env = "DEMO_HUB_IMAGE")]
     pub image: Option<PathBuf>,

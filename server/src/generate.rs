@@ -39,6 +39,8 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
             guidance_scale: config.guidance,
             width: config.width,
             height: config.height,
+            variation_seed: config.variation_seed,
+            variation_strength: config.variation_strength,
             prompt_syntax: config.weighted_prompts.then_some(PromptSyntax::A1111),
             sampler: config.sampler.clone(),
         })

@@ -208,7 +208,11 @@ impl Task {
             Err(local::End::Cancelled) => return Err(Stop::Cancelled),
             _ if self.model.package_url.is_none() => (self.on_server_only()?, None),
             Ok(report) => {
-                let needs = &self.model.needs;
+                let (width, height) = (self.request.width, self.request.height);
+                let needs = self.model.needs_for(
+                    width.unwrap_or(self.model.width),
+                    height.unwrap_or(self.model.height),
+                );
                 let verdict = decide(self.policy, &report, needs, self.accept_software);
                 (verdict, None)
             }

@@ -106,6 +106,9 @@ pub struct Manifest {
     pub limits: ModelLimits,
     /// What a GPU must offer for a picture of the default size.
     pub needs: ModelNeeds,
+    /// What it must offer for the largest one, where there are other sizes.
+    #[serde(default)]
+    pub needs_of_largest: Option<ModelNeeds>,
     /// Every file of the package but the manifest.
     files: Vec<FileEntry>,
     /// SHA-256 of the manifest's bytes in hex.
@@ -177,6 +180,7 @@ impl Manifest {
             limits: self.limits.clone(),
             defaults: self.defaults.clone(),
             needs: self.needs,
+            needs_of_largest: self.needs_of_largest,
             work: None,
             example_prompts: self.example_prompts.clone(),
         }

@@ -36,6 +36,30 @@ pub fn randn(seed: u64, draw: u32, n: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Noise turned from `from` towards `to`: along the sphere between them, so that its length is kept as noise of one seed has it
+/// (spherical interpolation, Shoemake 1985). `share` goes from 0, all of `from`, to 1.
+pub fn turned(from: &[f32], to: &[f32], share: f32) -> Vec<f32> {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let lengths = libm::sqrt(dot(from, from) * dot(to, to));
+    let cosine = (dot(from, to) / lengths).clamp(-1.0, 1.0);
+    let (angle, share) = (libm::acos(cosine), f64::from(share));
+    let sine = libm::sin(angle);
+    // Between equal or opposite noises there is no one way along the sphere.
+    let [a, b] = if sine.abs() < 1e-6 || !sine.is_finite() {
+        [1.0 - share, share]
+    } else {
+        [
+            libm::sin((1.0 - share) * angle) / sine,
+            libm::sin(share * angle) / sine,
+        ]
+    };
+    let mix = |(from, to): (&f32, &f32)| (a * f64::from(*from) + b * f64::from(*to)) as f32;
+    from.iter().zip(to).map(mix).collect()
+}
+
 /// First value of cuRAND's `_curand_box_muller`: the uniform values in single precision as there.
 fn box_muller_sine(x: u32, y: u32) -> f32 {
     let u = x as f32 * TWO_POW_MINUS_32 + TWO_POW_MINUS_32 / 2.0;

@@ -39,6 +39,12 @@ pub struct GenerationRequest {
     /// Height of the picture in pixels; absent: the package's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
+    /// Another seed, at most [`MAX_SEED`], whose noise is mixed into the initial one: a variation of the picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variation_seed: Option<u64>,
+    /// How far the noise turns towards that of [`Self::variation_seed`], 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variation_strength: Option<f32>,
     /// How the prompts are read; absent: as plain text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_syntax: Option<PromptSyntax>,
@@ -60,6 +66,15 @@ pub enum PromptSyntax {
     A1111,
 }
 
+/// A turn of the initial noise towards that of another seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variation {
+    /// The other seed.
+    pub seed: u64,
+    /// How far, 0 to 1.
+    pub strength: f32,
+}
+
 /// A request that was checked against its model, nothing left open: what a picture depends on, and nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedRequest {
@@ -79,6 +94,8 @@ pub struct ResolvedRequest {
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
+    /// What the initial noise is mixed with, if anything.
+    pub variation: Option<Variation>,
     /// How the prompts are read.
     pub prompt_syntax: PromptSyntax,
     /// [`crate::SamplerName::a1111`] of another sampler than the model's own.
@@ -96,6 +113,8 @@ impl From<ResolvedRequest> for GenerationRequest {
             guidance_scale: Some(resolved.guidance_scale),
             width: Some(resolved.width),
             height: Some(resolved.height),
+            variation_seed: resolved.variation.map(|variation| variation.seed),
+            variation_strength: resolved.variation.map(|variation| variation.strength),
             prompt_syntax: (resolved.prompt_syntax != PromptSyntax::Plain)
                 .then_some(resolved.prompt_syntax),
             sampler: resolved.sampler,
@@ -143,6 +162,12 @@ pub enum RequestError {
         height: u32,
         /// The sizes that it makes, in words.
         offered: String,
+    },
+    /// A variation without its seed or its strength.
+    #[error("a variation needs a seed and a strength; {missing} is missing")]
+    HalfVariation {
+        /// `variation_seed` or `variation_strength`.
+        missing: &'static str,
     },
     /// Weights for a model that reads prompts as plain text.
     #[error("this model reads prompts as plain text, without weights")]
@@ -194,6 +219,24 @@ impl GenerationRequest {
             && seed > MAX_SEED
         {
             return Err(out_of_range("seed", seed, 0, MAX_SEED));
+        }
+        if let Some(seed) = self.variation_seed.filter(|seed| *seed > MAX_SEED) {
+            return Err(out_of_range("variation_seed", seed, 0, MAX_SEED));
+        }
+        match (self.variation_seed, self.variation_strength) {
+            (None, None) => {}
+            (Some(_), Some(strength)) if (0.0..=1.0).contains(&strength) => {}
+            (_, Some(strength)) if !(0.0..=1.0).contains(&strength) => {
+                return Err(out_of_range("variation_strength", strength, 0.0, 1.0));
+            }
+            (seed, _) => {
+                let missing = if seed.is_some() {
+                    "variation_strength"
+                } else {
+                    "variation_seed"
+                };
+                return Err(RequestError::HalfVariation { missing });
+            }
         }
         let limits = &model.limits;
         let steps = self
@@ -278,6 +321,10 @@ impl GenerationRequest {
             model: filled.model,
             prompt: filled.prompt,
             negative_prompt: filled.negative_prompt,
+            variation: filled
+                .variation_seed
+                .zip(filled.variation_strength)
+                .map(|(seed, strength)| Variation { seed, strength }),
             prompt_syntax: filled.prompt_syntax.unwrap_or_default(),
             sampler: filled.sampler,
         })
@@ -369,5 +416,33 @@ mod tests {
         let mut r = request();
         r.prompt = " \t\n".into();
         assert_eq!(r.resolve(&glyph()), Err(RequestError::EmptyPrompt));
+    }
+
+    #[test]
+    fn a_variation_has_a_seed_and_a_strength() {
+        let with = |seed, strength| GenerationRequest {
+            variation_seed: seed,
+            variation_strength: strength,
+            ..request()
+        };
+        let resolved = with(Some(7), Some(0.25)).resolved(&glyph(), || 0).unwrap();
+        let variation = Variation {
+            seed: 7,
+            strength: 0.25,
+        };
+        assert_eq!(resolved.variation, Some(variation));
+        let again = GenerationRequest::from(resolved.clone());
+        assert_eq!(again.resolved(&glyph(), || 0), Ok(resolved));
+        for (seed, strength, missing) in [
+            (Some(7), None, "variation_strength"),
+            (None, Some(0.5), "variation_seed"),
+        ] {
+            let refused = with(seed, strength).resolve(&glyph());
+            assert_eq!(refused, Err(RequestError::HalfVariation { missing }));
+        }
+        for (seed, strength) in [(7, -0.1), (7, 1.5), (7, f32::NAN), (MAX_SEED + 1, 0.5)] {
+            let refused = with(Some(seed), Some(strength)).resolve(&glyph());
+            assert!(matches!(refused, Err(RequestError::OutOfRange { .. })));
+        }
     }
 }

@@ -22,6 +22,7 @@ pub use catalog::{
 };
 pub use generation::{
     GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, PromptSyntax, RequestError, ResolvedRequest,
+    Variation,
 };
 pub use image::{
     GalleryPage, GalleryQuery, ImageChange, ImageRecord, MAX_REPORT_COMMENT, PNG_MIME, Recipe,

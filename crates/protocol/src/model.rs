@@ -46,8 +46,11 @@ pub struct ModelSummary {
     pub limits: ModelLimits,
     /// Values where a request leaves them open.
     pub defaults: ModelDefaults,
-    /// What a GPU must offer; all 0 without a package.
+    /// What a GPU must offer for a picture of the default size; all 0 without a package.
     pub needs: ModelNeeds,
+    /// What it must offer for the largest picture, where there are other sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_of_largest: Option<ModelNeeds>,
     /// What a picture costs, where it was counted.
     #[serde(default)]
     pub work: Option<ModelWork>,
@@ -65,6 +68,16 @@ impl ModelSummary {
         let others = self.sizes.as_ref();
         (width, height) == (self.width, self.height)
             || others.is_some_and(|sizes| sizes.allows(width, height))
+    }
+
+    /// What a GPU must offer for a picture of this size: beyond the default one, what the largest takes.
+    pub fn needs_for(&self, width: u32, height: u32) -> &ModelNeeds {
+        let pixels = |width: u32, height: u32| u64::from(width) * u64::from(height);
+        let larger = pixels(width, height) > pixels(self.width, self.height);
+        self.needs_of_largest
+            .as_ref()
+            .filter(|_| larger)
+            .unwrap_or(&self.needs)
     }
 
     /// The sizes that it makes pictures of, in words.
@@ -145,6 +158,15 @@ pub struct ModelSizes {
 }
 
 impl ModelSizes {
+    /// The largest square picture: what needs most, as far as one number tells.
+    pub fn largest(&self) -> u32 {
+        let steps = u64::from(self.max_side) / u64::from(self.multiple_of.max(1));
+        let sides = (1..=steps).rev().map(|n| n * u64::from(self.multiple_of));
+        let fits = |side: &u64| side * side <= self.max_pixels;
+        let side = sides.into_iter().find(fits).unwrap_or_default();
+        u32::try_from(side).unwrap_or(self.max_side)
+    }
+
     /// Whether a picture may have this size.
     pub fn allows(&self, width: u32, height: u32) -> bool {
         let pixels = u64::from(width) * u64::from(height);
@@ -247,8 +269,33 @@ pub(crate) mod tests {
                 max_storage_buffer_binding_size: 64 << 20,
                 memory_bytes: 256 << 20,
             },
+            needs_of_largest: None,
             work: None,
             example_prompts: Vec::new(),
         }
+    }
+
+    #[test]
+    fn larger_pictures_need_what_the_largest_does() {
+        let mut model = glyph();
+        assert_eq!(model.needs_for(128, 128), &model.needs);
+        let most = ModelNeeds {
+            memory_bytes: 1 << 30,
+            ..model.needs
+        };
+        model.needs_of_largest = Some(most);
+        assert_eq!(model.needs_for(64, 64), &model.needs);
+        assert_eq!(model.needs_for(128, 32), &model.needs);
+        assert_eq!(model.needs_for(72, 64), &most);
+        let sizes = ModelSizes {
+            multiple_of: 64,
+            min_side: 128,
+            max_side: 1024,
+            max_pixels: 2 * 512 * 512,
+            buckets: Vec::new(),
+        };
+        assert_eq!(sizes.largest(), 704);
+        assert!(sizes.allows(704, 704) && !sizes.allows(768, 768));
+        assert!(sizes.allows(1024, 512) && !sizes.allows(1024, 576) && !sizes.allows(500, 512));
     }
 }

@@ -317,6 +317,10 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Choose a value inside the model's range.",
             ),
+            RequestError::HalfVariation { .. } => (
+                ProblemCode::OutOfRange,
+                "Give both `variation_seed` and `variation_strength`, or neither.",
+            ),
             RequestError::NoWeights => (
                 ProblemCode::OutOfRange,
                 "Leave `prompt_syntax` out, or choose another model.",
@@ -344,6 +348,7 @@ impl From<RequestError> for Problem {
             | RequestError::OutOfRange { field, .. }
             | RequestError::Size { field, .. } => field,
             RequestError::NoNegativePrompt => "negative_prompt",
+            RequestError::HalfVariation { missing } => missing,
             RequestError::NoWeights => "prompt_syntax",
             RequestError::Sampler { .. } => "sampler",
             RequestError::UnknownModel(_) => "model",

@@ -38,6 +38,8 @@ impl<'de> Deserialize<'de> for JobRequest {
             guidance_scale: Option<f32>,
             width: Option<u32>,
             height: Option<u32>,
+            variation_seed: Option<u64>,
+            variation_strength: Option<f32>,
             prompt_syntax: Option<PromptSyntax>,
             sampler: Option<String>,
             #[serde(default, deserialize_with = "strict::resume")]
@@ -54,6 +56,8 @@ impl<'de> Deserialize<'de> for JobRequest {
                 guidance_scale: body.guidance_scale,
                 width: body.width,
                 height: body.height,
+                variation_seed: body.variation_seed,
+                variation_strength: body.variation_strength,
                 prompt_syntax: body.prompt_syntax,
                 sampler: body.sampler,
             },

@@ -45,6 +45,10 @@ struct StrictRequest {
     #[serde(default)]
     height: Option<u32>,
     #[serde(default)]
+    variation_seed: Option<u64>,
+    #[serde(default)]
+    variation_strength: Option<f32>,
+    #[serde(default)]
     prompt_syntax: Option<PromptSyntax>,
     #[serde(default)]
     sampler: Option<String>,

@@ -15,16 +15,36 @@ use super::{pretty, selected};
 use crate::catalog::work::OnDisk;
 use crate::catalog::{MANIFEST, read_manifest};
 
+/// Writes the needs of the package in `dir` into its manifest: those of the default size and, where there are others, of the
+/// largest.
+///
+/// # Errors
+/// When a graph cannot be planned.
+pub(super) fn fill(
+    dir: &Path,
+    manifest: &Manifest,
+    json: &mut Value,
+) -> anyhow::Result<ModelNeeds> {
+    let needs = count(dir, manifest, manifest.sizes.default)?;
+    json["needs"] = serde_json::to_value(needs)?;
+    if let Some(others) = &manifest.sizes.others {
+        let side = others.largest();
+        let size = ImageSize {
+            width: side,
+            height: side,
+        };
+        let most = count(dir, manifest, size)?;
+        json["needs_of_largest"] = serde_json::to_value(most)?;
+    }
+    Ok(needs)
+}
+
 /// Needs of a picture of the package in `dir`: all its graphs loaded, one after the other; the largest buffer of a run of
 /// any.
 ///
 /// # Errors
 /// When a graph cannot be planned.
-pub(super) fn count(
-    dir: &Path,
-    manifest: &Manifest,
-    size: ImageSize,
-) -> anyhow::Result<ModelNeeds> {
+fn count(dir: &Path, manifest: &Manifest, size: ImageSize) -> anyhow::Result<ModelNeeds> {
     let mut needs = ModelNeeds {
         max_buffer_size: 0,
         max_storage_buffer_binding_size: 0,
@@ -119,15 +139,13 @@ pub(super) fn write(
                 package::verify_in(&found.dir, file)?;
             }
         }
-        let needs = count(&found.dir, manifest, manifest.sizes.default)
-            .with_context(|| format!("{dir}"))?;
         // The other members stay as they are, whatever format they are in.
         let mut json: Value = serde_json::from_slice(&read_manifest(&found.dir)?)?;
         ensure!(
             json.get("needs").is_some(),
             "{dir}: the manifest has no needs"
         );
-        json["needs"] = serde_json::to_value(needs)?;
+        let needs = fill(&found.dir, manifest, &mut json).with_context(|| format!("{dir}"))?;
         let json = pretty(&json)?;
         Manifest::parse(&json)?;
         let mut file = tempfile::NamedTempFile::new_in(&found.dir)?;

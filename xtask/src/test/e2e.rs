@@ -16,6 +16,7 @@ use crate::{engine_page, fixtures, tools};
 pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Result<()> {
     tools::ensure(&tools::for_end_to_end(workspace))?;
     super::lint_wasm(workspace)?;
+    let families = fixtures::families(workspace)?;
     let fixtures = fixtures::ensure(workspace)?;
     client::build(workspace, Profile::Release)?;
     let engine_page = engine_page::build(workspace, Profile::Release)?;
@@ -35,6 +36,7 @@ pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Re
             .env("E2E_MODELS", workspace.root.join("models"))
             .env("E2E_ENGINE_PAGE", engine_page)
             .env("E2E_FIXTURES", fixtures)
+            .env("E2E_FAMILIES", families)
             .env("E2E_TOLERANCE", tolerance(workspace)?);
         if let Some(chromium) = npm::chromium(workspace) {
             command.env("PLAYWRIGHT_CHROMIUM", chromium);

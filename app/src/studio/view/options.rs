@@ -34,6 +34,7 @@ pub(super) fn ModelOptions(
 fn Size(settings: RwSignal<Settings>, sizes: ModelSizes, default: (u32, u32)) -> impl IntoView {
     let (width, set_width) = field!(settings, width);
     let (height, set_height) = field!(settings, height);
+    let first = settings.get_untracked();
     let note = format!(
         "Sides in steps of {}, from {} to {}.",
         sizes.multiple_of, sizes.min_side, sizes.max_side
@@ -66,6 +67,7 @@ fn Size(settings: RwSignal<Settings>, sizes: ModelSizes, default: (u32, u32)) ->
                     placeholder=default.0
                     data-testid="width"
                     aria-describedby="size-note"
+                    value=first.width.clone()
                     prop:value=width
                     on:input:target=move |e| set_width(e.target().value())
                 />
@@ -83,6 +85,7 @@ fn Size(settings: RwSignal<Settings>, sizes: ModelSizes, default: (u32, u32)) ->
                     placeholder=default.1
                     data-testid="height"
                     aria-describedby="size-note"
+                    value=first.height.clone()
                     prop:value=height
                     on:input:target=move |e| set_height(e.target().value())
                 />
@@ -120,6 +123,7 @@ fn Sampler(settings: RwSignal<Settings>, samplers: Vec<String>) -> impl IntoView
 #[component]
 fn Weights(settings: RwSignal<Settings>) -> impl IntoView {
     let (weighted, set_weighted) = field!(settings, weighted);
+    let first = settings.with_untracked(|s| s.weighted);
     view! {
         <label class="check">
             <input
@@ -128,6 +132,7 @@ fn Weights(settings: RwSignal<Settings>) -> impl IntoView {
                 type="checkbox"
                 value="1"
                 data-testid="weighted"
+                checked=first
                 prop:checked=weighted
                 on:change:target=move |e| set_weighted(e.target().checked())
             />

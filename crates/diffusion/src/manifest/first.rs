@@ -159,6 +159,7 @@ impl First {
             defaults: self.defaults,
             limits: self.limits,
             needs: self.needs,
+            needs_of_largest: None,
             files: self.files,
             digest: String::new(),
         })

@@ -124,3 +124,28 @@ fn seeds_draws_and_neighbours_are_unrelated() {
         assert!(correlation.abs() < 4.0 / n.sqrt(), "{correlation}");
     }
 }
+
+/// The length of what lies between two noises is that of a noise, its ends are the noises, and the middle is as far from one as
+/// from the other.
+#[test]
+fn noise_turns_along_the_sphere() {
+    let (a, b) = (randn(1, 0, 4096), randn(2, 0, 4096));
+    let length = |x: &[f32]| x.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+    assert_eq!(turned(&a, &b, 0.0), a);
+    let last = turned(&a, &b, 1.0);
+    assert!(last.iter().zip(&b).all(|(x, y)| (x - y).abs() < 1e-6));
+    for share in [0.25, 0.5, 0.9] {
+        let between = length(&turned(&a, &b, share));
+        assert!((between / length(&a) - 1.0).abs() < 0.03, "{between}");
+    }
+    let middle = turned(&a, &b, 0.5);
+    let far = |x: &[f32]| {
+        let apart: Vec<f32> = middle.iter().zip(x).map(|(m, x)| m - x).collect();
+        length(&apart)
+    };
+    assert!((far(&a) / far(&b) - 1.0).abs() < 0.03);
+    // Linear mixing would lose length: the mean of two noises has 1/√2 of it.
+    let mean: Vec<f32> = a.iter().zip(&b).map(|(a, b)| (a + b) / 2.0).collect();
+    assert!(length(&mean) < 0.75 * length(&a));
+    assert_eq!(turned(&a, &a, 0.5), a);
+}

@@ -1,12 +1,14 @@
 //! The steps of a picture: a scheduler's program over registers on the engine's device.
 
+use protocol::Variation;
+
 use super::denoise::Answered;
 use super::pause;
 use super::start::Begun;
 use crate::cancel::Cancel;
 use crate::engine::{Form, Operand, Stepper, Term, Value};
 use crate::error::{Error, ErrorKind, Result};
-use crate::noise::randn;
+use crate::noise::{randn, turned};
 use crate::scheduler::program::{Evaluation, KEPT, Program, Register, Sum};
 use crate::tensor::Tensor;
 
@@ -31,6 +33,7 @@ pub(super) struct Course<'p> {
     pub program: &'p Program,
     pub stepper: &'p dyn Stepper,
     pub seed: u64,
+    pub variation: Option<Variation>,
     pub guidance_scale: f32,
     /// Whether the denoiser's answers count with the other sign.
     pub negated: bool,
@@ -95,7 +98,12 @@ impl Course<'_> {
     }
 
     fn noise(&self, draw: u32) -> Vec<f32> {
-        randn(self.seed, draw, self.shape.iter().product())
+        let count = self.shape.iter().product();
+        let noise = randn(self.seed, draw, count);
+        match self.variation.filter(|_| draw == 0) {
+            Some(Variation { seed, strength }) => turned(&noise, &randn(seed, 0, count), strength),
+            None => noise,
+        }
     }
 }
 

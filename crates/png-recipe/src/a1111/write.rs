@@ -41,6 +41,10 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
         settings.push(("Model hash", digest));
     }
     settings.push(("Model", quoted(&request.model)));
+    if let Some((seed, strength)) = request.variation_seed.zip(request.variation_strength) {
+        settings.push(("Variation seed", seed.to_string()));
+        settings.push(("Variation seed strength", strength.to_string()));
+    }
     if let Some(start) = &recipe.start {
         settings.push(("Denoising strength", start.strength.to_string()));
     }

@@ -1,6 +1,6 @@
 //! What the OpenAI images API takes.
 
-use protocol::{GenerationRequest, MAX_SEED, Problem, ProblemCode};
+use protocol::{GenerationRequest, MAX_SEED, ModelSummary, Problem, ProblemCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -152,6 +152,7 @@ impl Plan {
                 seed.min(MAX_SEED - u64::from(n))
             }
         };
+        let (width, height) = size(body.size.as_deref(), catalog.summary(&model))?;
         let mut requests = Vec::new();
         for i in 0..u64::from(n) {
             requests.push(catalog.resolve(GenerationRequest {
@@ -161,13 +162,12 @@ impl Plan {
                 seed: Some(first.saturating_add(i)),
                 num_inference_steps: body.num_inference_steps,
                 guidance_scale: body.guidance_scale,
+                width: Some(width),
+                height: Some(height),
                 ..GenerationRequest::default()
             })?);
         }
-        let (width, height) = catalog
-            .summary(&model)
-            .map_or((0, 0), |model| (model.width, model.height));
-        let plan = Self {
+        Ok(Self {
             requests,
             fingerprint,
             format: body.response_format,
@@ -175,19 +175,28 @@ impl Plan {
             partial_images,
             width,
             height,
-        };
-        only(
-            "size",
-            body.size.as_deref(),
-            &["auto", plan.size().as_str()],
-        )?;
-        Ok(plan)
+        })
     }
 
     /// Width and height, such as `64x64`.
     pub fn size(&self) -> String {
         format!("{}x{}", self.width, self.height)
     }
+}
+
+/// Width and height that are asked for, or the model's.
+fn size(asked: Option<&str>, model: Option<&ModelSummary>) -> Result<(u32, u32), OpenAiError> {
+    let default = model.map_or((0, 0), |model| (model.width, model.height));
+    let Some(asked) = asked.filter(|size| *size != "auto") else {
+        return Ok(default);
+    };
+    let sides = asked.split_once('x');
+    let sides = sides.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    let made = sides.filter(|(w, h)| model.is_some_and(|model| model.makes(*w, *h)));
+    made.ok_or_else(|| {
+        let default = format!("{}x{}", default.0, default.1);
+        OpenAiError::invalid_value("size", asked, &["auto", &default])
+    })
 }
 
 fn only(field: &str, value: Option<&str>, accepted: &[&str]) -> Result<(), OpenAiError> {

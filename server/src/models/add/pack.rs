@@ -149,8 +149,7 @@ pub(super) fn write(
         manifest["encoder"] = serde_json::to_value(encoder)?;
     }
     let parsed = Manifest::parse(&pretty(&manifest)?)?;
-    let needs = needs::count(dir.path(), &parsed, parsed.sizes.default)?;
-    manifest["needs"] = serde_json::to_value(needs)?;
+    needs::fill(dir.path(), &parsed, &mut manifest)?;
     let json = pretty(&manifest)?;
     Manifest::parse(&json)?;
     fs::write(dir.path().join(MANIFEST), json)?;

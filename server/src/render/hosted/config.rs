@@ -321,6 +321,7 @@ impl ModelConfig {
                 max_storage_buffer_binding_size: 0,
                 memory_bytes: 0,
             },
+            needs_of_largest: None,
             work: None,
             example_prompts: self.example_prompts.clone(),
         }

@@ -1,0 +1,236 @@
+//! The way of a request: what it begins with, its prompts, the steps, and the picture.
+
+use protocol::{GenerationRequest, Progress, ResolvedRequest};
+
+use super::decode::{Decoding, Tiling};
+use super::denoise::Conditioning;
+use super::steps::{Course, Steps};
+use super::text::Prompts;
+use super::{Pipeline, Residency, RunOptions, Start, Step, pause};
+use crate::cancel::Cancel;
+use crate::engine::Value;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Guidance, ImageSize};
+use crate::picture::Picture;
+use crate::scheduler::{Evaluation, Program, Wanted};
+use crate::tensor::Tensor;
+
+/// Latents that a token of a transformer stands for.
+const LATENTS_PER_TOKEN: usize = 4;
+
+impl Pipeline {
+    /// [`Self::generate`] with `options`. Going on from a checkpoint does no step again, and ends in the picture of
+    /// the undisturbed run; a checkpoint whose latents were rounded to 16 bits ends within [`crate::TOLERANCE`] of it.
+    ///
+    /// # Errors
+    /// As [`Self::generate`]; [`ErrorKind::InvalidRequest`] for a checkpoint that does not fit request and package, and for
+    /// tiles that the decoder cannot be run on.
+    pub async fn run(
+        &self,
+        request: &GenerationRequest,
+        options: RunOptions,
+        on_step: &mut dyn FnMut(Step),
+        cancel: &Cancel,
+    ) -> Result<Picture> {
+        let request = self.resolve(request)?;
+        let size = ImageSize {
+            width: request.width,
+            height: request.height,
+        };
+        let shape = self.manifest.latents.shape(size);
+        let begun = match &options.start {
+            Some(start) => Some(self.begun(start, size).await?),
+            None => None,
+        };
+        let beside = if self.manifest.sees_picture()? {
+            Some(self.beside(options.start.as_ref(), size).await?)
+        } else {
+            None
+        };
+        if let (Some(start), Some(begun)) = (&options.start, &begun)
+            && start.skipped(request.num_inference_steps) == request.num_inference_steps
+        {
+            let [c, h, w] = shape;
+            let latents = Tensor::f32(&[1, c, h, w], begun.latents().to_vec())?;
+            let latents = self.stepper.upload(latents).await?;
+            let picture = self
+                .decode(&latents, size, options.decode_tile, cancel)
+                .await?;
+            return Ok(start.finish(picture));
+        }
+        let program = self.program(&request, options.start.as_ref(), shape)?;
+        let steps = program.steps.len() as u32;
+        let course = Course {
+            program: &program,
+            stepper: &*self.stepper,
+            seed: request.seed,
+            variation: request.variation,
+            guidance_scale: request.guidance_scale,
+            negated: self.manifest.denoiser.negated,
+            shape,
+            begun: begun.as_ref(),
+        };
+        let first = match &options.resume {
+            Some(checkpoint) => {
+                course.check(checkpoint)?;
+                checkpoint.step
+            }
+            None => 0,
+        };
+        cancel.check()?;
+        let conditioning = if first < steps {
+            let conditioning = self.condition_of(&request, size).await?;
+            pause(cancel).await?;
+            Some(conditioning)
+        } else {
+            None
+        };
+        let mut run = Steps::begin(course, options.resume).await?;
+        if let Some(conditioning) = conditioning {
+            let name = &self.manifest.denoiser.graph;
+            let denoiser = self.parts.graph(name, self.manifest.graph(name)?).await?;
+            pause(cancel).await?;
+            let denoise = async |latents: &Value, evaluation: &Evaluation| {
+                let beside = beside.as_deref();
+                self.denoise(&*denoiser, latents, evaluation, &conditioning, beside)
+                    .await
+            };
+            while run.done() < steps {
+                let done = run.done() + 1;
+                let decoded = preview_due(done, steps, options.decoded_previews);
+                let mapped = options.latent_previews && done < steps;
+                let denoised = run.step(&denoise, decoded || mapped, cancel).await?;
+                let preview = match denoised.filter(|_| !cancel.is_cancelled()) {
+                    Some(latents) if decoded => Some(
+                        self.decode(&latents, size, options.decode_tile, cancel)
+                            .await?,
+                    ),
+                    Some(latents) => self.map_to_rgb(latents, shape).await?,
+                    None => None,
+                };
+                let checkpoint = if options.checkpoints {
+                    Some(run.checkpoint().await?)
+                } else {
+                    None
+                };
+                on_step(Step {
+                    progress: Progress {
+                        step: done,
+                        total_steps: steps,
+                    },
+                    preview,
+                    checkpoint,
+                });
+                pause(cancel).await?;
+            }
+        }
+        let picture = self
+            .decode(run.latents(), size, options.decode_tile, cancel)
+            .await?;
+        Ok(match &options.start {
+            Some(start) => start.finish(picture),
+            None => picture,
+        })
+    }
+
+    /// The program of a picture, without the steps that its start leaves out.
+    fn program(
+        &self,
+        request: &ResolvedRequest,
+        start: Option<&Start>,
+        [_, h, w]: [usize; 3],
+    ) -> Result<Program> {
+        let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
+        let steps = request.num_inference_steps;
+        let wanted = Wanted {
+            steps,
+            skip: start.map_or(0, |start| start.skipped(steps)),
+            image_tokens: (h * w / LATENTS_PER_TOKEN) as u32,
+        };
+        let kind = self.manifest.scheduler.chosen(request.sampler.as_deref());
+        let kind = kind.map_err(|e| invalid(e.to_string()))?;
+        kind.program(wanted).map_err(|e| invalid(e.to_string()))
+    }
+
+    async fn map_to_rgb(&self, latents: Value, [_, h, w]: [usize; 3]) -> Result<Option<Picture>> {
+        let Some(map) = &self.manifest.latents.rgb else {
+            return Ok(None);
+        };
+        let latents = latents.into_tensor().await?.into_f32()?;
+        map.picture(&latents, w, h).map(Some)
+    }
+
+    fn resolve(&self, request: &GenerationRequest) -> Result<ResolvedRequest> {
+        let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
+        let seed = request.seed;
+        let seed = seed.ok_or_else(|| invalid("the request has no seed".to_owned()))?;
+        let resolved = request.resolved(&self.summary, || seed);
+        resolved.map_err(|e| invalid(e.to_string()))
+    }
+
+    async fn condition_of(
+        &self,
+        request: &ResolvedRequest,
+        size: ImageSize,
+    ) -> Result<Conditioning> {
+        let scale = request.guidance_scale;
+        let free = self.manifest.guidance == Guidance::ClassifierFree;
+        let texts = self
+            .texts(Prompts {
+                prompt: request.prompt.clone(),
+                negative: request.negative_prompt.clone(),
+                syntax: request.prompt_syntax,
+                guided: free && scale > 1.0,
+            })
+            .await?;
+        self.conditioning(&texts, size, scale).await
+    }
+
+    async fn decode(
+        &self,
+        latents: &Value,
+        size: ImageSize,
+        tile: Option<usize>,
+        cancel: &Cancel,
+    ) -> Result<Picture> {
+        let name = &self.manifest.decoder.graph;
+        let decoder = self.parts.graph(name, self.manifest.graph(name)?).await?;
+        let tiling = Tiling {
+            side: tile,
+            sparing: self.residency() == Residency::OnDemand,
+        };
+        let decoding = Decoding {
+            manifest: &self.manifest,
+            decoder: &*decoder,
+            size,
+        };
+        decoding
+            .decode(&*self.stepper, latents, tiling, cancel)
+            .await
+    }
+}
+
+/// Whether one of `previews` pictures is shown after `step`: after those closest above equal parts of the steps.
+fn preview_due(step: u32, steps: u32, previews: u32) -> bool {
+    let part = |step: u32| u64::from(step) * (u64::from(previews) + 1) / u64::from(steps.max(1));
+    step < steps && part(step) > part(step.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::preview_due;
+
+    #[test]
+    fn previews_are_spread_evenly() {
+        let due = |steps, previews| -> Vec<u32> {
+            (1..=steps)
+                .filter(|&step| preview_due(step, steps, previews))
+                .collect()
+        };
+        assert_eq!(due(8, 3), [2, 4, 6]);
+        assert_eq!(due(50, 3), [13, 25, 38]);
+        assert_eq!(due(3, 3), [1, 2]);
+        assert_eq!(due(8, 0), [] as [u32; 0]);
+        assert_eq!(due(1, 3), [] as [u32; 0]);
+    }
+}
