@@ -65,11 +65,22 @@ test("pipelines of three families make the pictures of diffusers on WebGPU", asy
       await page.getByTestId("generate").click();
       await picture(page);
       await expect(page.getByTestId("where")).toContainText("WebGPU");
-      const here = await pixels(page, await shown(page));
-      expect([here.width, here.height], one.name).toEqual([one.width, one.height]);
       const theirs = golden(one.golden);
-      const worst = Math.max(...here.rgb.map((value, i) => Math.abs(value - theirs[i])));
-      expect(worst, one.name).toBeLessThanOrEqual(tolerance());
+      const compare = async (where: string) => {
+        const ours = await pixels(page, await shown(page));
+        expect([ours.width, ours.height], `${one.name} ${where}`).toEqual([one.width, one.height]);
+        const worst = Math.max(...ours.rgb.map((value, i) => Math.abs(value - theirs[i])));
+        expect(worst, `${one.name} ${where}`).toBeLessThanOrEqual(tolerance());
+      };
+      await compare("in the browser");
+      await page.getByTestId("save").click();
+      await expect(page.getByTestId("permalink")).toBeVisible();
+
+      await page.getByTestId("policy").selectOption("prefer_server");
+      await page.getByTestId("generate").click();
+      await expect(page.getByTestId("private-note")).toBeVisible({ timeout: 120_000 });
+      await picture(page);
+      await compare("on the server");
     }
     // What a model offers is under “More settings”, and nothing of it for one that offers nothing.
     await expect(page.getByTestId("sampler")).toHaveValue("");

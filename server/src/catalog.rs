@@ -175,12 +175,8 @@ impl Catalog {
                 "this model runs on an endpoint that cannot go on from latents".to_owned(),
             ));
         };
-        let summary = &entry.summary;
-        let size = ImageSize {
-            width: request.width.unwrap_or(summary.width),
-            height: request.height.unwrap_or(summary.height),
-        };
-        let latents = entry.latents.shape(size);
+        let (width, height) = entry.summary.size_of(request);
+        let latents = entry.latents.shape(ImageSize { width, height });
         if resume.shape.map(|n| n as usize) != latents {
             return Err(bad_resume(format!(
                 "resume.shape is {:?}; the latents of this picture are {latents:?}",

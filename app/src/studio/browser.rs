@@ -208,11 +208,8 @@ impl Task {
             Err(local::End::Cancelled) => return Err(Stop::Cancelled),
             _ if self.model.package_url.is_none() => (self.on_server_only()?, None),
             Ok(report) => {
-                let (width, height) = (self.request.width, self.request.height);
-                let needs = self.model.needs_for(
-                    width.unwrap_or(self.model.width),
-                    height.unwrap_or(self.model.height),
-                );
+                let (width, height) = self.model.size_of(&self.request);
+                let needs = self.model.needs_for(width, height);
                 let verdict = decide(self.policy, &report, needs, self.accept_software);
                 (verdict, None)
             }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::generation::GenerationRequest;
+
 /// A runnable model: card and limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -63,6 +65,14 @@ fn takes() -> bool {
 }
 
 impl ModelSummary {
+    /// Width and height of a request's picture: those that it says, or the model's own.
+    pub fn size_of(&self, request: &GenerationRequest) -> (u32, u32) {
+        (
+            request.width.unwrap_or(self.width),
+            request.height.unwrap_or(self.height),
+        )
+    }
+
     /// Whether it makes pictures of this size.
     pub fn makes(&self, width: u32, height: u32) -> bool {
         let others = self.sizes.as_ref();

@@ -177,7 +177,7 @@ impl Images {
         }
         check_length(bytes.len() as u64, pending.bytes)?;
         let model = self.catalog.summary(&pending.recipe.request.model);
-        let size = model.map(|model| (model.width, model.height));
+        let size = model.map(|model| model.size_of(&pending.recipe.request));
         let (recipe, to_check) = (pending.recipe.clone(), Arc::clone(&bytes));
         let checked = self
             .compute(move || verify::check(&to_check, size, &recipe))

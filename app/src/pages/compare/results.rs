@@ -47,13 +47,7 @@ fn Card(side: SideRun, name: &'static str) -> impl IntoView {
         .as_ref()
         .map(|a| a.request.prompt.clone())
         .unwrap_or_default();
-    let (width, height) = asked.map_or((64, 64), |a| {
-        let (width, height) = (a.model.width, a.model.height);
-        (
-            a.request.width.unwrap_or(width),
-            a.request.height.unwrap_or(height),
-        )
-    });
+    let (width, height) = asked.map_or((64, 64), |a| a.model.size_of(&a.request));
     let picture = Memo::new(move |_| side.picture());
     let preview = Memo::new(move |_| run.with(|r| r.preview.clone()));
     let state = move || {

@@ -145,10 +145,11 @@ fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
                     "the server finished without a picture",
                 ))
             })?;
+            let (width, height) = task.model.size_of(&task.request);
             return Ok(Some(Finished {
                 url: image.url,
-                width: task.request.width.unwrap_or(task.model.width),
-                height: task.request.height.unwrap_or(task.model.height),
+                width,
+                height,
                 backend: view.backend.unwrap_or_default(),
                 adapter: String::new(),
                 duration_ms: None,
