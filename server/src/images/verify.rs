@@ -92,7 +92,7 @@ pub fn check(
     }
     pixels::walk(&parts.header, &parts.pixels)?;
     let picture = decode(decoder(bytes), width, height)?;
-    compare(&parts.international, announced)?;
+    compare(&parts.international, announced, (width, height))?;
     Ok(picture)
 }
 
@@ -136,8 +136,19 @@ fn decode(
     picture.ok_or_else(|| NotAPicture::Undecodable("its pixels do not fill it".to_owned()))
 }
 
-/// The recipe inside must say what was announced; it may say more.
-fn compare(texts: &[(String, String)], announced: &Recipe) -> Result<(), NotAPicture> {
+/// The recipe inside must say what was announced; it may say more. A recipe of before requests had sizes means that of its
+/// picture.
+fn compare(
+    texts: &[(String, String)],
+    announced: &Recipe,
+    (width, height): (u32, u32),
+) -> Result<(), NotAPicture> {
+    let sized = |mut recipe: Recipe| {
+        recipe.request.width.get_or_insert(width);
+        recipe.request.height.get_or_insert(height);
+        recipe
+    };
+    let announced = &sized(announced.clone());
     let wrong = |why: String| NotAPicture::Recipe(why);
     let mut own = texts
         .iter()
@@ -145,34 +156,25 @@ fn compare(texts: &[(String, String)], announced: &Recipe) -> Result<(), NotAPic
     let (Some((_, json)), None) = (own.next(), own.next()) else {
         return Err(wrong("it does not hold exactly one recipe".to_owned()));
     };
-    let mut found: Value =
-        serde_json::from_str(json).map_err(|e| wrong(format!("its recipe is no JSON: {e}")))?;
-    let model = serde_json::to_value(announced).map_err(|e| wrong(e.to_string()))?;
-    keep_known(&mut found, &model);
-    let found: Recipe = serde_json::from_value(found)
-        .map_err(|e| wrong(format!("its recipe cannot be read: {e}")))?;
+    let found: Recipe =
+        serde_json::from_str(json).map_err(|e| wrong(format!("its recipe cannot be read: {e}")))?;
+    let found = sized(found);
     if found == *announced {
         return Ok(());
     }
-    let found = serde_json::to_value(&found).map_err(|e| wrong(e.to_string()))?;
+    let value = |recipe: &Recipe| serde_json::to_value(recipe).map_err(|e| wrong(e.to_string()));
+    let (found, model) = (value(&found)?, value(announced)?);
     let name = first_difference(&found, &model).unwrap_or_default();
     Err(wrong(format!("the recipe inside has another {name}")))
 }
 
-/// Drops the members that `model` does not have.
-fn keep_known(value: &mut Value, model: &Value) {
-    if let (Value::Object(members), Value::Object(known)) = (value, model) {
-        members.retain(|name, _| known.contains_key(name));
-        for (name, member) in members.iter_mut() {
-            keep_known(member, &known[name]);
-        }
-    }
-}
-
 fn first_difference(a: &Value, b: &Value) -> Option<String> {
     match (a, b) {
-        (Value::Object(a), Value::Object(b)) => b.iter().find_map(|(name, value)| {
-            let inner = first_difference(a.get(name).unwrap_or(&Value::Null), value)?;
+        (Value::Object(a), Value::Object(b)) => b.keys().chain(a.keys()).find_map(|name| {
+            let of = |members: &'_ serde_json::Map<String, Value>| {
+                members.get(name).cloned().unwrap_or_default()
+            };
+            let inner = first_difference(&of(a), &of(b))?;
             let dot = if inner.is_empty() { "" } else { "." };
             Some(format!("{name}{dot}{inner}"))
         }),

@@ -87,6 +87,31 @@ fn a_picture_with_its_recipe_is_accepted() {
     assert!(check(&picture(8, 8, &[more.to_string()]), SIZE, &recipe()).is_ok());
 }
 
+/// Clients of before requests had sizes announce none, or write none into the picture.
+#[test]
+fn a_recipe_without_a_size_means_that_of_its_picture() {
+    let (mut sized, mut other) = (recipe(), recipe());
+    sized.request.width = Some(8);
+    sized.request.height = Some(8);
+    other.request.height = Some(16);
+    let text = |recipe: &Recipe| serde_json::to_string(recipe).unwrap();
+    for (inside, announced, fits) in [
+        (&recipe(), &sized, true),
+        (&sized, &recipe(), true),
+        (&sized, &sized, true),
+        (&recipe(), &other, false),
+        (&other, &sized, false),
+    ] {
+        let checked = check(&picture(8, 8, &[text(inside)]), SIZE, announced);
+        assert_eq!(checked.is_ok(), fits, "{checked:?}");
+    }
+    // What is not announced cannot be said inside, either.
+    let mut sampled = recipe();
+    sampled.request.sampler = Some("Euler a".into());
+    let refused = check(&picture(8, 8, &[text(&sampled)]), SIZE, &recipe()).unwrap_err();
+    assert!(refused.to_string().contains("request.sampler"), "{refused}");
+}
+
 #[test]
 fn another_recipe_is_not() {
     let mut other = json();
