@@ -79,6 +79,33 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
         Some(n) => unused.push(format!("the guidance {n}, outside this model’s range")),
         None => {}
     }
+    if let (Some((width, height)), Some(model)) = (found.size, chosen) {
+        form.width.clear();
+        form.height.clear();
+        if (width, height) == (model.width, model.height) {
+            // What is left open comes to the same.
+        } else if model.makes(width, height) {
+            form.width = width.to_string();
+            form.height = height.to_string();
+            used.push("size");
+        } else {
+            unused.push(format!(
+                "{width} × {height} pixels, which this model does not make"
+            ));
+        }
+    }
+    match (found.sampler, chosen) {
+        (Some(name), Some(model)) if model.samplers.iter().any(|s| s.is(&name)) => {
+            form.sampler = name;
+            used.push("sampler");
+        }
+        (Some(name), _) => unused.push(format!("the sampler {}", short(&name))),
+        (None, _) if used.contains(&"prompt") => form.sampler.clear(),
+        (None, _) => {}
+    }
+    if used.contains(&"prompt") {
+        form.weighted = found.weighted && chosen.is_some_and(|m| m.weighted_prompts);
+    }
     unused.extend(reading.unused.iter().map(|name| short(name)));
     let mut sentence = sentence(reading.generator.name(), &used, &unused);
     if !reading.unread.is_empty() {
@@ -165,6 +192,7 @@ mod tests {
             seed: Some(7),
             num_inference_steps: Some(20),
             guidance_scale: Some(4.5),
+            ..png_recipe::Settings::default()
         };
         let (form, sentence) = apply(reading(found, &["scheduler"]), &form(), &models());
         let (model, request) = form.request(&models(), 99).unwrap();
@@ -212,6 +240,7 @@ mod tests {
             seed: Some(MAX_SEED + 1),
             num_inference_steps: Some(51),
             guidance_scale: Some(0.5),
+            ..png_recipe::Settings::default()
         };
         let (form, sentence) = apply(reading(found, &[]), &before, &models());
         assert_eq!(form.negative_prompt, "");

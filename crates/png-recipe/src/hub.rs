@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::json::{Names, names, object};
+use crate::json::{Names, names, number, object, take_first, text};
 use crate::source::Source;
 use crate::{Generator, RECIPE_KEYWORD, ReadError, Reading};
 
@@ -28,7 +28,12 @@ fn request(recipe: &str) -> Result<Reading, String> {
     let Some(Value::Object(mut request)) = recipe.remove("request") else {
         return Err("it has no request".to_owned());
     };
-    let settings = NAMES.take(&mut request);
+    let mut settings = NAMES.take(&mut request);
+    let mut side = |name: &str| take_first(&mut request, &[name], number);
+    settings.size = side("width").zip(side("height"));
+    settings.sampler = take_first(&mut request, &["sampler"], text);
+    let syntax = take_first(&mut request, &["prompt_syntax"], text);
+    settings.weighted = syntax.as_deref() == Some("a1111");
     // The rest of a recipe is about the run, not about what was asked for.
     Ok(Reading::new(Generator::DemoHub, settings, names(request)))
 }

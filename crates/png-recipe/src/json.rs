@@ -106,6 +106,7 @@ impl Names {
             seed: take_first(map, self.seed, number),
             num_inference_steps: take_first(map, self.steps, number),
             guidance_scale: take_first(map, self.guidance, finite),
+            ..Settings::default()
         }
     }
 }

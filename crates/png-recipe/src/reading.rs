@@ -63,6 +63,12 @@ pub struct Settings {
     pub num_inference_steps: Option<u32>,
     /// Guidance scale.
     pub guidance_scale: Option<f32>,
+    /// Width and height in pixels that were asked for, where a file of this hub says so.
+    pub size: Option<(u32, u32)>,
+    /// Name of another sampler than the model's own, where a file of this hub says so.
+    pub sampler: Option<String>,
+    /// Whether prompts have weights as AUTOMATIC1111's web UI reads them, where a file of this hub says so.
+    pub weighted: bool,
 }
 
 impl Settings {

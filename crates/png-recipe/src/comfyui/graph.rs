@@ -159,6 +159,7 @@ impl Graph {
                 seed,
                 num_inference_steps: steps,
                 guidance_scale: guidance,
+                ..Settings::default()
             },
             unread,
         }

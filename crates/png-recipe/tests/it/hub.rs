@@ -26,6 +26,14 @@ fn this_hub_wins_and_forgives_other_versions() {
     );
     assert_eq!(found.unused, ["strength"]);
 
+    let recipe = r#"{"request": {"model": "a/b", "prompt": "(p:1.2)", "width": 96, "height": 64, "sampler": "Euler a",
+        "prompt_syntax": "a1111", "variation_seed": 7}}"#;
+    let found = read(&png(&[itxt("demo-hub", recipe.as_bytes(), false)])).unwrap();
+    let chosen = found.settings;
+    assert_eq!((chosen.size, chosen.weighted), (Some((96, 64)), true));
+    assert_eq!(chosen.sampler.as_deref(), Some("Euler a"));
+    assert_eq!(found.unused, ["variation_seed"]);
+
     let damaged = png(&[
         itxt("demo-hub", b"{", false),
         text(

@@ -155,6 +155,7 @@ pub fn settings(
         seed: Some(seed),
         num_inference_steps: Some(steps),
         guidance_scale: Some(guidance),
+        ..Settings::default()
     }
 }
 
