@@ -91,7 +91,7 @@ fn Size(settings: RwSignal<Settings>, sizes: ModelSizes, default: (u32, u32)) ->
                 />
             </div>
         </div>
-        <p class="note" id="size-note">{note}{trained}</p>
+        <p class="note size-note" id="size-note">{note}{trained}</p>
     }
 }
 
@@ -125,7 +125,7 @@ fn Weights(settings: RwSignal<Settings>) -> impl IntoView {
     let (weighted, set_weighted) = field!(settings, weighted);
     let first = settings.with_untracked(|s| s.weighted);
     view! {
-        <label class="check">
+        <label class="check weighted">
             <input
                 id="weighted"
                 name="weighted"
