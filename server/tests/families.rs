@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code)]
+#[expect(
+    dead_code,
+    reason = "these tests use a part of what those of the stages share"
+)]
 #[path = "../../crates/diffusion/tests/support/goldens.rs"]
 mod goldens;
 
