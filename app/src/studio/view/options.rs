@@ -46,52 +46,55 @@ fn Size(settings: RwSignal<Settings>, sizes: ModelSizes, default: (u32, u32)) ->
         .collect();
     let trained =
         (!buckets.is_empty()).then(|| format!(" The model was trained on {}.", buckets.join(", ")));
-    let ModelSizes {
-        multiple_of,
-        min_side,
-        max_side,
-        ..
-    } = sizes;
+    let range = |default: u32| SideRange {
+        default,
+        sizes: sizes.clone(),
+    };
+    let (wide, high) = (range(default.0), range(default.1));
     view! {
         <div class="row sizes">
-            <div class="field">
-                <label for="width">"Width"</label>
-                <input
-                    id="width"
-                    name="width"
-                    type="number"
-                    inputmode="numeric"
-                    min=min_side
-                    max=max_side
-                    step=multiple_of
-                    placeholder=default.0
-                    data-testid="width"
-                    aria-describedby="size-note"
-                    value=first.width.clone()
-                    prop:value=width
-                    on:input:target=move |e| set_width(e.target().value())
-                />
-            </div>
-            <div class="field">
-                <label for="height">"Height"</label>
-                <input
-                    id="height"
-                    name="height"
-                    type="number"
-                    inputmode="numeric"
-                    min=min_side
-                    max=max_side
-                    step=multiple_of
-                    placeholder=default.1
-                    data-testid="height"
-                    aria-describedby="size-note"
-                    value=first.height.clone()
-                    prop:value=height
-                    on:input:target=move |e| set_height(e.target().value())
-                />
-            </div>
+            <Side name="width" label="Width" text=first.width range=wide get=width set=set_width />
+            <Side name="height" label="Height" text=first.height range=high get=height set=set_height />
         </div>
         <p class="note size-note" id="size-note">{note}{trained}</p>
+    }
+}
+
+/// What a side may be, and what it is where nothing is typed.
+struct SideRange {
+    default: u32,
+    sizes: ModelSizes,
+}
+
+#[component]
+fn Side(
+    name: &'static str,
+    label: &'static str,
+    /// As it is served.
+    text: String,
+    range: SideRange,
+    get: impl Fn() -> String + Send + Sync + 'static,
+    set: impl Fn(String) + 'static,
+) -> impl IntoView {
+    view! {
+        <div class="field">
+            <label for=name>{label}</label>
+            <input
+                id=name
+                name=name
+                type="number"
+                inputmode="numeric"
+                min=range.sizes.min_side
+                max=range.sizes.max_side
+                step=range.sizes.multiple_of
+                placeholder=range.default
+                data-testid=name
+                aria-describedby="size-note"
+                value=text
+                prop:value=get
+                on:input:target=move |e| set(e.target().value())
+            />
+        </div>
     }
 }
 
