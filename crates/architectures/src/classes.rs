@@ -1,0 +1,48 @@
+//! The classes: one builder each, in a file of its own.
+
+mod clip;
+
+use crate::Part;
+use crate::config::Members;
+use crate::error::{Error, Result};
+use crate::network::Network;
+
+type Builder = fn(&Part, Members, &mut Network<'_>) -> Result<()>;
+
+/// The builders by the names of their classes.
+const BUILDERS: [(&str, Builder); 2] = [
+    ("CLIPTextModel", clip::build),
+    ("CLIPTextModelWithProjection", clip::build),
+];
+
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    BUILDERS.iter().map(|(name, _)| *name)
+}
+
+pub(crate) fn build(
+    class: &str,
+    part: &Part,
+    members: Members,
+    network: &mut Network<'_>,
+) -> Result<()> {
+    match BUILDERS.iter().find(|(name, _)| *name == class) {
+        Some((_, builder)) => builder(part, members, network),
+        None => Err(Error::UnknownClass {
+            class: class.to_owned(),
+            known: names().collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
+/// A class where something else is wanted.
+fn other_part(members: &Members, part: &Part) -> Error {
+    Error::OtherPart {
+        class: members.class().to_owned(),
+        part: match part {
+            Part::TextEncoder(_) => "text encoder",
+            Part::Denoiser => "denoiser",
+            Part::Decoder => "decoder",
+            Part::Encoder => "encoder of pictures",
+        },
+    }
+}

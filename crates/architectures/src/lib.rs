@@ -1,0 +1,98 @@
+//! ONNX graphs of published networks.
+//!
+//! A component of a diffusers folder is a `config.json` and safetensors. [`build`] makes of the configuration and of the *headers* of
+//! those files a graph whose initializers are external data that point into the files themselves: no weight is read, converted or
+//! copied. Sizes that a request decides stay open; arithmetic is in float32, whatever type the weights are stored in; operators are
+//! those that `onnx-gpu` runs in one dispatch and that rten runs too.
+//!
+//! There is one builder per class, in [`classes`]; what several of them are made of is in `blocks`. Used when a package is made, and
+//! by nothing that runs one.
+
+mod blocks;
+mod classes;
+mod config;
+mod error;
+mod network;
+mod weights;
+
+use std::collections::BTreeMap;
+
+pub use error::{Error, Result};
+use serde_json::Value;
+pub use weights::{Element, Header, Index, MAX_HEADER_BYTES, Stored, Weights};
+
+use config::Members;
+use network::Network;
+
+/// What a component does in its pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Token ids to hidden states.
+    TextEncoder(Texts),
+    /// Latents, time and text to the answer.
+    Denoiser,
+    /// Latents to a picture.
+    Decoder,
+    /// A picture to latents.
+    Encoder,
+}
+
+/// What a pipeline reads of a text encoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// Which hidden states.
+    pub states: States,
+    /// Whether the pooled and projected text is read, `text_embeds`.
+    pub pooled: bool,
+}
+
+/// Hidden states of a text encoder. Layers behind the last one that is read are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum States {
+    /// Behind the last layer and the final norm: `last_hidden_state`.
+    Last,
+    /// Before the last layer: `hidden_states.N`.
+    BeforeLast,
+    /// Behind so many layers each: `hidden_states.N`.
+    Behind(Vec<usize>),
+}
+
+/// A graph and the files that its weights lie in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The graph, a `ModelProto`.
+    pub graph: Vec<u8>,
+    /// File of the weights by the location that the graph names.
+    pub external: BTreeMap<String, String>,
+}
+
+/// The class that a `config.json` names: `_class_name` of diffusers, the only entry of `architectures` of transformers.
+///
+/// # Errors
+/// [`Error::NoClass`].
+pub fn class(config: &Value) -> Result<&str> {
+    let of_diffusers = config.get("_class_name").and_then(Value::as_str);
+    let of_transformers = || match config.get("architectures")?.as_array()?.as_slice() {
+        [one] => one.as_str(),
+        _ => None,
+    };
+    of_diffusers.or_else(of_transformers).ok_or(Error::NoClass)
+}
+
+/// Builds the graph of a component; `name` is that of the files' locations in it.
+///
+/// # Errors
+/// [`Error::UnknownClass`], and by their names: members of the configuration that are unknown or ask for what is not built, weights
+/// that are missing, have another shape, or are read by nothing.
+pub fn build(name: &str, part: &Part, config: &Value, weights: &Weights) -> Result<Built> {
+    let class = class(config)?;
+    let members = Members::new(class, config)?;
+    let mut network = Network::new(weights);
+    classes::build(class, part, members, &mut network)?;
+    network.finish(name)
+}
+
+/// Classes that [`build`] knows.
+pub fn classes() -> impl Iterator<Item = &'static str> {
+    classes::names()
+}
