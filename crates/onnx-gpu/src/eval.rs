@@ -86,7 +86,7 @@ pub(crate) fn copies(
             }
         };
     }
-    run!(F32, F16, I64, I32, U8, I8, Bool)
+    run!(F32, F16, BF16, I64, I32, U8, I8, Bool)
 }
 
 fn copy_into<T: Copy>(target: &mut [T], source: &[T], copy: &StridedCopy) -> Result<()> {
@@ -123,7 +123,7 @@ pub(crate) fn splat(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
             }
         };
     }
-    run!(F32, F16, I64, I32, U8, I8, Bool)
+    run!(F32, F16, BF16, I64, I32, U8, I8, Bool)
 }
 
 /// Picks elements by offset into a tensor of the same type.
@@ -138,5 +138,5 @@ pub(crate) fn pick(source: &Tensor, shape: &[usize], offsets: &[i64]) -> Result<
             }
         };
     }
-    run!(F32, F16, I64, I32, U8, I8, Bool)
+    run!(F32, F16, BF16, I64, I32, U8, I8, Bool)
 }

@@ -215,10 +215,10 @@ impl Graph {
             let contents = Initializer {
                 name: format!("value {id}"),
                 shape: tensor.shape().to_vec(),
-                storage: if tensor.dtype() == DType::F16 {
-                    Storage::F16
-                } else {
-                    Storage::F32
+                storage: match tensor.dtype() {
+                    DType::F16 => Storage::F16,
+                    DType::BF16 => Storage::BF16,
+                    _ => Storage::F32,
                 },
                 contents: Contents::Known(tensor),
             };

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result, invalid_model, unsupported};
 use crate::graph::attributes::Attributes;
 use crate::graph::{Graph, Node, Passes, ValueId};
 use crate::kernels::elementwise::{Rounding, UnaryOp, unary_of};
-use crate::kernels::strided_copy::{StridedCopy, strided_copy};
+use crate::kernels::strided_copy::{StridedCopy, strided_copy, strided_halves};
 use crate::kernels::unpack::unpack;
 use crate::kernels::{AdapterClass, Elem, Format, Launch, Tiles, row_major};
 use crate::ops;
@@ -46,7 +46,7 @@ pub(crate) struct Device {
     pub half: bool,
     /// How the elements lie in the buffer; [`Packing::Words`] for everything but weights.
     pub packing: Packing,
-    /// Where the elements are if not row by row; only where they are words. Whoever binds the buffer itself has to look at this;
+    /// Where the elements are if not row by row; only where they are words or floats of 16 bits. Whoever binds the buffer itself has to look at this;
     /// [`Cx::push`] copies the elements into order first.
     pub layout: Option<Arc<Layout>>,
 }
@@ -86,8 +86,12 @@ impl Value {
     /// How a launch that reads any [`Format`] finds the elements.
     pub fn format(&self) -> Format {
         match self {
-            Self::Device(device) if device.packing == Packing::F16 => Format::F16,
-            _ => Format::F32,
+            Self::Device(device) => match device.packing {
+                Packing::F16 => Format::F16,
+                Packing::BF16 => Format::BF16,
+                _ => Format::F32,
+            },
+            Self::Const(_) => Format::F32,
         }
     }
 }
@@ -126,7 +130,7 @@ impl Value {
 /// How the device holds a type.
 pub(crate) fn elem(dtype: DType) -> Elem {
     match dtype {
-        DType::F32 | DType::F16 => Elem::F32,
+        DType::F32 | DType::F16 | DType::BF16 => Elem::F32,
         DType::I64 | DType::I32 | DType::I8 => Elem::I32,
         DType::U8 => Elem::U32,
         DType::Bool => Elem::Bool,
@@ -264,16 +268,17 @@ impl Lowering {
         if device.packing == Packing::Words {
             return self.resident(value);
         }
-        if let Some(&id) = self.unpacked.get(&device.buffer) {
+        let packed = self.resident(value)?;
+        if let Some(&id) = self.unpacked.get(&packed) {
             return Ok(id);
         }
         let output = self.buffer(&device.shape, Source::Scratch)?;
         self.steps.push(Step {
             launch: unpack(device.packing, elements(&device.shape)?)?,
-            inputs: vec![device.buffer],
+            inputs: vec![packed],
             output,
         });
-        self.unpacked.insert(device.buffer, output);
+        self.unpacked.insert(packed, output);
         Ok(output)
     }
 
@@ -298,13 +303,14 @@ impl Lowering {
 }
 
 impl Lowering {
-    /// A buffer with the elements of `device` row by row.
+    /// A buffer with the elements of `device` row by row, packed as they are.
     fn in_order(&mut self, device: &Device, layout: &Arc<Layout>) -> Result<BufferId> {
         let key = (device.buffer, Arc::clone(layout));
         if let Some(&id) = self.ordered.get(&key) {
             return Ok(id);
         }
         let id = self.buffer(&device.shape, Source::Scratch)?;
+        self.buffers[id].bytes = device.packing.bytes(elements(&device.shape)?);
         let copy = StridedCopy {
             shape: layout.dims.clone(),
             in_offset: layout.offset,
@@ -313,7 +319,11 @@ impl Lowering {
             out_strides: row_major(&layout.dims),
         };
         self.steps.push(Step {
-            launch: strided_copy(&copy)?,
+            launch: if device.packing.is_halves() {
+                strided_halves(&copy)?
+            } else {
+                strided_copy(&copy)?
+            },
             inputs: vec![device.buffer],
             output: id,
         });

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{DType, Data, Tensor, elements};
@@ -100,6 +100,10 @@ fn decode(descr: &str, raw: &[u8]) -> Result<Data> {
         "<f2" => Data::F16(Arc::new(
             b2.iter().map(|&b| f16::from_le_bytes(b)).collect(),
         )),
+        // How NumPy writes the bfloat16 of ml_dtypes, which it has no name for.
+        "<V2" => Data::BF16(Arc::new(
+            b2.iter().map(|&b| bf16::from_le_bytes(b)).collect(),
+        )),
         "<f4" => Data::F32(Arc::new(
             b4.iter().map(|&b| f32::from_le_bytes(b)).collect(),
         )),
@@ -128,6 +132,7 @@ pub fn write(tensor: &Tensor) -> Vec<u8> {
     let descr = match tensor.dtype() {
         DType::F32 => "<f4",
         DType::F16 => "<f2",
+        DType::BF16 => "<V2",
         DType::I64 => "<i8",
         DType::I32 => "<i4",
         DType::U8 => "|u1",
@@ -154,6 +159,7 @@ pub fn write(tensor: &Tensor) -> Vec<u8> {
     match tensor.data() {
         Data::F32(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Data::F16(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
+        Data::BF16(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Data::I64(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Data::I32(v) => out.extend(v.iter().flat_map(|x| x.to_le_bytes())),
         Data::U8(v) => out.extend_from_slice(v),

@@ -29,6 +29,7 @@ mod window;
 use crate::error::{Result, unsupported};
 use crate::graph::{FUSED_DOMAIN, IF, is_onnx};
 use crate::lower::Cx;
+use crate::tensor::DType;
 
 type Lower = fn(&mut Cx<'_>) -> Result<()>;
 
@@ -78,6 +79,31 @@ pub fn is_supported(domain: &str, op: &str) -> bool {
         || (domain == contrib::DOMAIN && contrib::find(op).is_some())
 }
 
+/// Operators that compute with no element: they move or convert them.
+#[rustfmt::skip]
+const MOVING: [&str; 19] = [
+    "Cast", "CastLike", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity",
+    "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+];
+
+fn moves(op: &str) -> bool {
+    MOVING.contains(&op)
+}
+
+/// bfloat16 is how numbers are stored, not what is computed with: a result would have to be rounded after every operator.
+fn no_arithmetic(cx: &Cx<'_>) -> Result<()> {
+    let inputs = (0..cx.arity()).filter_map(|index| cx.optional(index));
+    match inputs
+        .into_iter()
+        .find(|value| value.dtype() == DType::BF16)
+    {
+        None => Ok(()),
+        Some(_) => Err(unsupported(
+            "an operand of bfloat16 is not supported; cast it to float32 before",
+        )),
+    }
+}
+
 /// Lowers the node of `cx`.
 pub(crate) fn lower(cx: &mut Cx<'_>) -> Result<()> {
     let domain = cx.node.domain.as_str();
@@ -92,6 +118,9 @@ pub(crate) fn lower(cx: &mut Cx<'_>) -> Result<()> {
     } else {
         None
     };
+    if lower.is_some() && !moves(&cx.node.op) {
+        no_arithmetic(cx)?;
+    }
     match lower {
         Some(lower) => lower(cx),
         None => Err(unsupported(format!(

@@ -5,7 +5,7 @@ mod tolerance;
 
 use std::sync::Arc;
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,6 +18,8 @@ pub enum DType {
     F32,
     /// 16-bit float; kept as such in main memory, widened to 32 bits on the GPU.
     F16,
+    /// The upper half of a 32-bit float: what weights are stored as. It is moved and converted, and not computed with.
+    BF16,
     /// 64-bit signed integer; 32 bits on the GPU.
     I64,
     /// 32-bit signed integer.
@@ -44,6 +46,7 @@ impl DType {
             7 => Self::I64,
             9 => Self::Bool,
             10 => Self::F16,
+            16 => Self::BF16,
             _ => {
                 return Err(Error::new(
                     ErrorKind::UnsupportedOp,
@@ -55,14 +58,14 @@ impl DType {
 
     /// Whether this is a floating-point type.
     pub fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16)
+        matches!(self, Self::F32 | Self::F16 | Self::BF16)
     }
 
     /// Bytes of one element in main memory.
     pub fn size(self) -> usize {
         match self {
             Self::F32 | Self::I32 => 4,
-            Self::F16 => 2,
+            Self::F16 | Self::BF16 => 2,
             Self::I64 => 8,
             Self::U8 | Self::I8 | Self::Bool => 1,
         }
@@ -74,6 +77,7 @@ impl std::fmt::Display for DType {
         f.write_str(match self {
             Self::F32 => "float32",
             Self::F16 => "float16",
+            Self::BF16 => "bfloat16",
             Self::I64 => "int64",
             Self::I32 => "int32",
             Self::U8 => "uint8",
@@ -89,6 +93,7 @@ impl std::fmt::Display for DType {
 pub enum Data {
     F32(Arc<Vec<f32>>),
     F16(Arc<Vec<f16>>),
+    BF16(Arc<Vec<bf16>>),
     I64(Arc<Vec<i64>>),
     I32(Arc<Vec<i32>>),
     U8(Arc<Vec<u8>>),
@@ -102,6 +107,7 @@ macro_rules! with_data {
         match $data {
             $crate::tensor::Data::F32($v) => $body,
             $crate::tensor::Data::F16($v) => $body,
+            $crate::tensor::Data::BF16($v) => $body,
             $crate::tensor::Data::I64($v) => $body,
             $crate::tensor::Data::I32($v) => $body,
             $crate::tensor::Data::U8($v) => $body,
@@ -128,6 +134,7 @@ impl Data {
         match self {
             Self::F32(_) => DType::F32,
             Self::F16(_) => DType::F16,
+            Self::BF16(_) => DType::BF16,
             Self::I64(_) => DType::I64,
             Self::I32(_) => DType::I32,
             Self::U8(_) => DType::U8,
@@ -207,6 +214,7 @@ impl Tensor {
     constructors! {
         f32, as_f32, F32, f32;
         f16, as_f16, F16, f16;
+        bf16, as_bf16, BF16, bf16;
         i64, as_i64, I64, i64;
         i32, as_i32, I32, i32;
         u8, as_u8, U8, u8;
@@ -224,6 +232,7 @@ impl Tensor {
         let data = match dtype {
             DType::F32 => Data::F32(Arc::new(vec![0.0; n])),
             DType::F16 => Data::F16(Arc::new(vec![f16::ZERO; n])),
+            DType::BF16 => Data::BF16(Arc::new(vec![bf16::ZERO; n])),
             DType::I64 => Data::I64(Arc::new(vec![0; n])),
             DType::I32 => Data::I32(Arc::new(vec![0; n])),
             DType::U8 => Data::U8(Arc::new(vec![0; n])),
@@ -267,6 +276,10 @@ impl Tensor {
                     .map(|x| x.to_bits())
                     .eq(b.iter().map(|x| x.to_bits())),
                 (Data::F16(a), Data::F16(b)) => a
+                    .iter()
+                    .map(|x| x.to_bits())
+                    .eq(b.iter().map(|x| x.to_bits())),
+                (Data::BF16(a), Data::BF16(b)) => a
                     .iter()
                     .map(|x| x.to_bits())
                     .eq(b.iter().map(|x| x.to_bits())),

@@ -179,6 +179,7 @@ fn known(tensor: &Tensor) -> Result<Cow<'_, [u8]>> {
     Ok(match tensor.data() {
         Data::F32(v) => Cow::Borrowed(bytemuck::cast_slice(v)),
         Data::F16(v) => Cow::Borrowed(bytemuck::cast_slice(v)),
+        Data::BF16(v) => Cow::Borrowed(bytemuck::cast_slice(v)),
         _ => Cow::Owned(tensor.to_gpu_bytes()?),
     })
 }

@@ -11,6 +11,8 @@ mod branches;
 mod encode;
 #[path = "models/foreign.rs"]
 mod foreign;
+#[path = "models/halves.rs"]
+mod halves;
 #[path = "models/hostile.rs"]
 mod hostile;
 #[path = "models/load.rs"]

@@ -1,5 +1,7 @@
 //! Elementwise operators: floats are computed in `f32`, integers in `i64`.
 
+use half::bf16;
+
 use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
 use crate::kernels::broadcast_strides;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
@@ -58,6 +60,7 @@ fn float_unary(op: UnaryOp) -> Option<fn(f32) -> f32> {
         UnaryOp::Tanh => f32::tanh,
         UnaryOp::Sigmoid => |x| 1.0 / (1.0 + (-x).exp()),
         UnaryOp::Relu => |x| if x < 0.0 { 0.0 } else { x },
+        UnaryOp::BFloat16 => |x| bf16::from_f32(x).to_f32(),
         UnaryOp::Floor => f32::floor,
         UnaryOp::Ceil => f32::ceil,
         UnaryOp::Round => f32::round_ties_even,

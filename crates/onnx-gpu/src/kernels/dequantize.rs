@@ -33,7 +33,7 @@ pub fn dequantize(geometry: &Dequantize) -> Result<Launch> {
         Packing::I8 => ("extractBits(i32(in_q[at / 4u]), at % 4u * 8u, 8u)", "i32"),
         Packing::U4 => ("extractBits(in_q[at / 8u], at % 8u * 4u, 4u)", "u32"),
         Packing::I4 => ("extractBits(i32(in_q[at / 8u]), at % 8u * 4u, 4u)", "i32"),
-        Packing::Words | Packing::F16 => {
+        Packing::Words | Packing::F16 | Packing::BF16 => {
             return Err(Error::new(
                 ErrorKind::UnsupportedOp,
                 format!("elements packed as {:?} are not quantised", g.packing),

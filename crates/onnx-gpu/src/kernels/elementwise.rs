@@ -74,6 +74,8 @@ pub enum UnaryOp {
     Low8 {
         signed: bool,
     },
+    /// To the nearest number whose lower 16 bits are 0, half to even.
+    BFloat16,
     /// `Bool` in, `Bool` out.
     Not,
     /// `F32` in, `Bool` out.

@@ -280,6 +280,17 @@ fn half4(x: vec4<f32>) -> vec4<f32> {
 }
 ";
 
+/// To the nearest number of the upper 16 bits, half to even; what overflows is infinite, and NaN stays NaN.
+const BRAIN: &str = "
+fn brain4(x: vec4<f32>) -> vec4<f32> {
+    let bits = bitcast<vec4<u32>>(x);
+    let odd = (bits >> vec4<u32>(16u)) & vec4<u32>(1u);
+    let near = (bits + vec4<u32>(0x7fffu) + odd) & vec4<u32>(0xffff0000u);
+    let nan = (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    return bitcast<vec4<f32>>(select(near, (bits & vec4<u32>(0xffff0000u)) | vec4<u32>(0x400000u), nan));
+}
+";
+
 /// C's `fmod`, exact: long division of the significands (`a - b * trunc(a / b)` loses every digit of a large quotient).
 const FMOD: &str = "
 fn fmod1(a: f32, b: f32) -> f32 {
@@ -339,11 +350,12 @@ fn floored4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
 ";
 
 /// Every helper by the call that needs it.
-const HELPERS: [(&str, &str); 22] = [
+const HELPERS: [(&str, &str); 23] = [
     ("arcsine4(", ARC),
     ("arccosine4(", ARC),
     ("arctangent4(", ARC),
     ("half4(", HALF),
+    ("brain4(", BRAIN),
     ("erf4(", ERF),
     ("tanh4(", TANH),
     ("sin4(", FAR_ANGLE),

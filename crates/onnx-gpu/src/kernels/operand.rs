@@ -11,6 +11,8 @@ pub enum Format {
     F32,
     /// 16-bit floats, two per word; needs no `shader-f16`.
     F16,
+    /// Upper halves of 32-bit floats, two per word.
+    BF16,
     /// Quantised blocks as [`super::blocks::pack`] writes them.
     Blocks(Blocks),
 }
@@ -37,6 +39,7 @@ impl Format {
         match self {
             Self::F32 => String::new(),
             Self::F16 => "-f16".to_owned(),
+            Self::BF16 => "-bf16".to_owned(),
             Self::Blocks(Blocks { bits, size }) => format!("-q{bits}x{size}"),
         }
     }
@@ -48,6 +51,15 @@ impl Format {
                 "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
 fn load_{name}(at: u32) -> f32 {{
     return unpack2x16float(in_{name}[at / 2u])[at % 2u];
+}}
+{}",
+                four(name)
+            ),
+            Self::BF16 => format!(
+                "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
+fn load_{name}(at: u32) -> f32 {{
+    let word = in_{name}[at / 2u];
+    return bitcast<f32>(select(word << 16u, word & 0xffff0000u, at % 2u == 1u));
 }}
 {}",
                 four(name)

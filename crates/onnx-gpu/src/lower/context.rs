@@ -17,6 +17,10 @@ pub(crate) const MAX_FOLDED: usize = 1 << 25;
 /// Most elements of all constants computed on the CPU in one walk.
 pub(super) const MAX_FOLDED_IN_ALL: usize = 1 << 26;
 
+/// Most bytes of a weight of 16-bit floats that is kept a second time with its axes in another order: reading along the rows is
+/// faster where there are no tiles in workgroup memory.
+const MAX_TURNED: u64 = 1 << 20;
+
 /// The lowering of one node.
 pub(crate) struct Cx<'a> {
     lowering: &'a mut Lowering,
@@ -320,6 +324,19 @@ impl<'a> Cx<'a> {
         Ok(Value::Device(output))
     }
 
+    /// Whether a copy of the elements is only noted: of what a run computes, and of large weights, which would lie on the device
+    /// twice.
+    fn is_viewed(&self, device: &Device) -> bool {
+        let buffer = &self.lowering.buffers[device.buffer];
+        match device.packing {
+            Packing::Words => !buffer.source.is_constant(),
+            Packing::F16 | Packing::BF16 => {
+                matches!(buffer.source, Source::Weight(_)) && buffer.bytes > MAX_TURNED
+            }
+            _ => false,
+        }
+    }
+
     /// Fills a new tensor by strided copies that together cover it: on the CPU if every source is known. One copy that fills
     /// it row by row is only noted, and made when a kernel needs the elements in order.
     pub fn copies(
@@ -341,8 +358,7 @@ impl<'a> Cx<'a> {
         }
         if self.has(Pass::Views)
             && let [(Value::Device(device), copy)] = pieces
-            && device.packing == Packing::Words
-            && !self.lowering.buffers[device.buffer].source.is_constant()
+            && self.is_viewed(device)
             && elements(&copy.shape)? == n
             && copy.out_offset == 0
             && copy.out_strides == row_major(&copy.shape)
@@ -358,12 +374,12 @@ impl<'a> Cx<'a> {
             }
         }
         if let [(value, copy)] = pieces
-            && value.packing() == Packing::F16
+            && value.packing().is_halves()
             && elements(&copy.shape)? == n
             && copy.out_offset == 0
             && copy.out_strides == row_major(&copy.shape)
         {
-            let output = self.allocate_packed(shape, dtype, Packing::F16)?;
+            let output = self.allocate_packed(shape, dtype, value.packing())?;
             self.push_packed(strided_halves(copy)?, &[value], &[0], &output)?;
             return Ok(Value::Device(output));
         }

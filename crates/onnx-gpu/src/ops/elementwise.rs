@@ -497,6 +497,11 @@ pub(super) fn cast_value(cx: &mut Cx<'_>, x: &Value, to: DType) -> Result<Value>
     match x {
         Value::Const(tensor) => Ok(Value::Const(tensor.cast(to))),
         Value::Device(device) => {
+            if to == DType::BF16 {
+                let wide = cast_value(cx, x, DType::F32)?;
+                let near = unary(cx, UnaryOp::BFloat16, &wide)?;
+                return Ok(named(&near, to));
+            }
             let (from, into) = (elem(device.dtype), elem(to));
             if to == DType::I8 || (to == DType::U8 && device.dtype != DType::Bool) {
                 let wide = cast_value(cx, x, DType::I32)?;

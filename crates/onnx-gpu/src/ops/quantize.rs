@@ -114,7 +114,7 @@ fn packed_weight(
     scale: &Value,
     [along, block]: [i64; 2],
 ) -> Result<Option<Value>> {
-    if matches!(x.packing(), Packing::Words | Packing::F16) {
+    if x.packing() == Packing::Words || x.packing().is_halves() {
         return Ok(None);
     }
     let zero = cx.optional(2);

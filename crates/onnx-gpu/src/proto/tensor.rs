@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::{Reader, malformed};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +15,7 @@ pub enum Storage {
     F32,
     F64,
     F16,
+    BF16,
     I64,
     I32,
     U8,
@@ -35,6 +36,7 @@ impl Storage {
             _ => match DType::from_onnx(code)? {
                 DType::F32 => Self::F32,
                 DType::F16 => Self::F16,
+                DType::BF16 => Self::BF16,
                 DType::I64 => Self::I64,
                 DType::I32 => Self::I32,
                 DType::U8 => Self::U8,
@@ -49,6 +51,7 @@ impl Storage {
         match self {
             Self::F32 | Self::F64 => DType::F32,
             Self::F16 => DType::F16,
+            Self::BF16 => DType::BF16,
             Self::I64 => DType::I64,
             Self::I32 => DType::I32,
             Self::U8 | Self::U4 => DType::U8,
@@ -62,7 +65,7 @@ impl Storage {
         match self {
             Self::F64 | Self::I64 => 64,
             Self::F32 | Self::I32 => 32,
-            Self::F16 => 16,
+            Self::F16 | Self::BF16 => 16,
             Self::U8 | Self::I8 | Self::Bool => 8,
             Self::U4 | Self::I4 => 4,
         }
@@ -111,6 +114,9 @@ impl Storage {
             )),
             Self::F16 => Data::F16(Arc::new(
                 b2.iter().map(|&b| f16::from_le_bytes(b)).collect(),
+            )),
+            Self::BF16 => Data::BF16(Arc::new(
+                b2.iter().map(|&b| bf16::from_le_bytes(b)).collect(),
             )),
             Self::I64 => Data::I64(Arc::new(
                 b8.iter().map(|&b| i64::from_le_bytes(b)).collect(),
@@ -324,6 +330,9 @@ fn from_fields(
         Storage::I64 => Data::I64(Arc::new(longs)),
         Storage::F16 => Data::F16(Arc::new(narrow(ints, |x| {
             u16::try_from(x).ok().map(f16::from_bits)
+        })?)),
+        Storage::BF16 => Data::BF16(Arc::new(narrow(ints, |x| {
+            u16::try_from(x).ok().map(bf16::from_bits)
         })?)),
         // Protobuf widens negative int32 values to 64 bits.
         Storage::I32 => Data::I32(Arc::new(narrow(ints, |x| i32::try_from(x).ok())?)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::{DType, Data, Tensor, with_data, wrong_type};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,7 @@ macro_rules! element {
 element! {
     f32 => |x| x, whole64(x), whole32(x), x != 0.0;
     f16 => |x| x.to_f32(), whole64(x.to_f32()), whole32(x.to_f32()), x.to_f32() != 0.0;
+    bf16 => |x| x.to_f32(), whole64(x.to_f32()), whole32(x.to_f32()), x.to_f32() != 0.0;
     i64 => |x| x as f32, x, x as i32, x != 0;
     i32 => |x| x as f32, i64::from(x), x, x != 0;
     u8 => |x| f32::from(x), i64::from(x), i32::from(x), x != 0;
@@ -92,6 +93,7 @@ impl Tensor {
             Data::F32(v) => bytemuck::cast_slice(v).to_vec(),
             Data::I32(v) => bytemuck::cast_slice(v).to_vec(),
             Data::F16(v) => words(v.iter().map(|x| x.to_f32().to_bits())),
+            Data::BF16(v) => words(v.iter().map(|x| x.to_f32().to_bits())),
             Data::U8(v) => words(v.iter().map(|&x| u32::from(x))),
             Data::I8(v) => words(v.iter().map(|&x| i32::from(x) as u32)),
             Data::Bool(v) => words(v.iter().map(|&x| u32::from(x))),
@@ -121,6 +123,9 @@ impl Tensor {
             DType::F16 => Data::F16(Arc::new(
                 words.map(|w| f16::from_f32(f32::from_bits(w))).collect(),
             )),
+            DType::BF16 => Data::BF16(Arc::new(
+                words.map(|w| bf16::from_f32(f32::from_bits(w))).collect(),
+            )),
             DType::I64 => Data::I64(Arc::new(words.map(|w| i64::from(w as i32)).collect())),
             DType::I32 => Data::I32(Arc::new(words.map(|w| w as i32).collect())),
             DType::U8 => Data::U8(Arc::new(words.map(|w| w as u8).collect())),
@@ -140,6 +145,7 @@ fn convert<T: Element>(v: &[T], to: DType) -> Data {
     match to {
         DType::F32 => Data::F32(Arc::new(v.map(|x| x.f32()).collect())),
         DType::F16 => Data::F16(Arc::new(v.map(|x| f16::from_f32(x.f32())).collect())),
+        DType::BF16 => Data::BF16(Arc::new(v.map(|x| bf16::from_f32(x.f32())).collect())),
         DType::I64 => Data::I64(Arc::new(v.map(|x| x.i64()).collect())),
         DType::I32 => Data::I32(Arc::new(v.map(|x| x.i32()).collect())),
         DType::U8 => Data::U8(Arc::new(v.map(|x| x.i32() as u8).collect())),

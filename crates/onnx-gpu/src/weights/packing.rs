@@ -13,6 +13,8 @@ pub enum Packing {
     Words,
     /// Two 16-bit floats per word, the first in the low half.
     F16,
+    /// Two upper halves of 32-bit floats per word, the first in the low half.
+    BF16,
     /// Four 8-bit integers per word, the first in the lowest byte.
     U8,
     /// As [`Packing::U8`], signed.
@@ -28,6 +30,7 @@ impl Packing {
     pub(crate) fn of(storage: Storage) -> Self {
         match storage {
             Storage::F16 => Self::F16,
+            Storage::BF16 => Self::BF16,
             Storage::U8 => Self::U8,
             Storage::I8 => Self::I8,
             Storage::U4 => Self::U4,
@@ -42,15 +45,21 @@ impl Packing {
     pub(crate) fn of_tensor(storage: Storage) -> Self {
         match storage {
             Storage::F16 => Self::F16,
+            Storage::BF16 => Self::BF16,
             _ => Self::Words,
         }
+    }
+
+    /// Whether a word holds two floats of 16 bits.
+    pub(crate) fn is_halves(self) -> bool {
+        matches!(self, Self::F16 | Self::BF16)
     }
 
     /// Elements in a 32-bit word.
     pub(crate) fn per_word(self) -> usize {
         match self {
             Self::Words => 1,
-            Self::F16 => 2,
+            Self::F16 | Self::BF16 => 2,
             Self::U8 | Self::I8 => 4,
             Self::U4 | Self::I4 => 8,
         }

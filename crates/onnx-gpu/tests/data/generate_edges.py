@@ -14,6 +14,7 @@ leaves the specification, which the case then says.
 import sys
 import warnings
 
+import ml_dtypes
 import numpy as np
 from generate import records_of, write
 from generate_runtime import FLOAT, model, run
@@ -21,7 +22,7 @@ from onnx import TensorProto, helper
 
 warnings.filterwarnings("ignore")
 
-F, H, I, L = np.float32, np.float16, np.int32, np.int64
+F, H, I, L, B = np.float32, np.float16, np.int32, np.int64, ml_dtypes.bfloat16
 INF, NAN = np.inf, np.nan
 CASES = []
 SKIPPED = []
@@ -164,6 +165,33 @@ def casts():
         for to, kind in (types | {"float": FLOAT, "int64": TensorProto.INT64}).items():
             if KIND(np.dtype(source)) != kind:
                 case(f"cast_{np.dtype(source)}_to_{to}", [("Cast", ["x"], ["y"], {"to": kind})], {"x": np.array([0, 1, 100, 127], np.uint8).astype(source)}, {"y": kind}, (0.0, 0.0))
+
+
+def brains():
+    """Casts to and from bfloat16, which round to nearest, ties to even; ONNX Runtime rounds the same, and flushes nothing."""
+    exact = (0.0, 0.0)
+    half, brain = TensorProto.FLOAT16, TensorProto.BFLOAT16
+    ties = [1.00390625, 1.01171875, 1.0039063692092896, 1.0039061307907104, -1.00390625, -1.01171875]
+    x = np.array([NAN, INF, -INF, 0.0, -0.0, 1.0, -2.5, 1 / 3, -0.1, *ties, 255.0, 257.0, 259.0, 65504.0, 1e-30, -1e30, 3.38e38, 3.39e38, 3.3961775e38, -3.4028235e38], F)
+    b = x.astype(B)
+    whole = np.array([300, -1, -129, 128, 0, 257, 259, 261, -257, 65535, 2**24 + 2**16, 2**31 - 1, -2**31], L)
+    case("brain_round_trip", [("Cast", ["x"], ["b"], {"to": brain}), ("Cast", ["b"], ["y"], {"to": FLOAT})], {"x": x}, {"y": FLOAT}, exact, expected=[b.astype(F)])
+    case("brain_output", [("Cast", ["x"], ["y"], {"to": brain})], {"x": x}, {"y": brain}, exact, expected=[b])
+    case("brain_input", [("Cast", ["x"], ["y"], {"to": FLOAT})], {"x": b}, {"y": FLOAT}, exact, expected=[b.astype(F)])
+    h = np.array([NAN, INF, -INF, 65504, 0.3, -0.0, 2049.0, 2051.0, 1.0039, 1e-4], H)
+    case("half_to_brain", [("Cast", ["x"], ["b"], {"to": brain}), ("Cast", ["b"], ["y"], {"to": FLOAT})], {"x": h}, {"y": FLOAT}, exact, expected=[h.astype(F).astype(B).astype(F)])
+    # A half that a kernel computed is rounded before.
+    sums = (h.astype(F) + F(H(0.1))).astype(H)
+    case("half_sum_to_brain", [("Add", ["x", "k"], ["s"], {}), ("Cast", ["s"], ["y"], {"to": brain})], {"x": h}, {"y": brain}, exact, constants={"k": H(0.1)}, expected=[sums.astype(F).astype(B)])
+    case("brain_to_half", [("Cast", ["x"], ["y"], {"to": half})], {"x": b}, {"y": half}, exact, expected=[b.astype(F).astype(H)])
+    near = b[np.abs(np.nan_to_num(b.astype(F), nan=1e30, posinf=1e30, neginf=1e30)) < 2**31]
+    case("brain_to_int32", [("Cast", ["x"], ["y"], {"to": TensorProto.INT32})], {"x": near}, {"y": TensorProto.INT32}, exact, expected=[near.astype(F).astype(I)])
+    case("brain_to_bool", [("Cast", ["x"], ["y"], {"to": TensorProto.BOOL})], {"x": b}, {"y": TensorProto.BOOL}, exact, expected=[b.astype(F) != 0])
+    for source in (I, L):
+        case(f"{np.dtype(source)}_to_brain", [("Cast", ["x"], ["y"], {"to": brain})], {"x": whole.astype(source)}, {"y": brain}, exact, expected=[whole.astype(F).astype(B)])
+    m = np.arange(12, dtype=F).reshape(3, 4).astype(B)
+    case("brain_moves", [("Transpose", ["x"], ["t"], {}), ("Gather", ["t", "i"], ["g"], {"axis": 0}), ("Concat", ["g", "g"], ["y"], {"axis": 1})], {"x": m}, {"y": brain}, exact,
+         constants={"i": np.array([3, 0, -2], L)}, expected=[np.concatenate([m.T[[3, 0, -2]]] * 2, 1)])
 
 
 def halves():
@@ -343,7 +371,7 @@ def empties():
 
 
 def main():
-    for part in (unary, binary, casts, halves, reductions, order_of_nan, pools, empties):
+    for part in (unary, binary, casts, halves, brains, reductions, order_of_nan, pools, empties):
         part()
     print(*SKIPPED, sep="\n")
     print(f"{len(CASES)} cases, {write('edge_cases.pack', CASES)} bytes")

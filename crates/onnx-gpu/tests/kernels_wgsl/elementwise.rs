@@ -58,6 +58,7 @@ fn unary_ops() -> Vec<UnaryOp> {
         ClipInt { min: 0, max: 1 },
         Low8 { signed: true },
         Low8 { signed: false },
+        BFloat16,
         Not,
         IsNan,
         IsInf {

@@ -144,7 +144,7 @@ fn tiles(all: &mut Vec<Launch>) {
                         .with_product(extent, tile)
                         .with_convolution(extent, tile)
                 });
-        for format in [Format::F32, Format::F16] {
+        for format in [Format::F32, Format::F16, Format::BF16] {
             let g = MatMul {
                 b_format: format,
                 residual: true,
@@ -160,8 +160,9 @@ fn tiles(all: &mut Vec<Launch>) {
     }
 }
 
-const PACKED: [Format; 4] = [
+const PACKED: [Format; 5] = [
     Format::F16,
+    Format::BF16,
     Format::Blocks(Blocks { bits: 4, size: 16 }),
     Format::Blocks(Blocks { bits: 4, size: 128 }),
     Format::Blocks(Blocks { bits: 8, size: 32 }),
@@ -172,6 +173,7 @@ pub fn packed(all: &mut Vec<Launch>) {
     for packing in [
         Packing::Words,
         Packing::F16,
+        Packing::BF16,
         Packing::U8,
         Packing::I8,
         Packing::U4,

@@ -220,7 +220,9 @@ fn dtype(info: &ValueInfo) -> anyhow::Result<PortType> {
         DType::I64 => PortType::Int64,
         DType::I32 => PortType::Int32,
         DType::Bool => PortType::Bool,
-        other @ (DType::U8 | DType::I8) => bail!("{} has the type {other}", info.name),
+        other @ (DType::BF16 | DType::U8 | DType::I8) => {
+            bail!("{} has the type {other}", info.name)
+        }
     })
 }
 

@@ -152,6 +152,7 @@ impl UnaryOp {
                 both("low8_signed", "", "(x << vec4<u32>(24u)) >> vec4<u32>(24u)")
             }
             Self::Low8 { signed: false } => both("low8", "", "x & vec4<i32>(255)"),
+            Self::BFloat16 => float("bfloat16", "brain4(x)"),
             Self::Not => UnarySpec {
                 truth: "vec4<u32>(1u) - x",
                 ..float("not", "")
