@@ -1,6 +1,6 @@
 //! A comparison as a form and as a link: one prompt and one seed, several sides.
 
-use protocol::{GenerationRequest, ModelSummary, Policy, Problem};
+use protocol::{ModelSummary, Policy, Problem, ResolvedRequest, RunsOn};
 
 use crate::settings::{Settings, encode};
 
@@ -11,47 +11,28 @@ pub const MAX_SIDES: usize = 4;
 /// Names of the sides, on the page and in the link.
 pub const NAMES: [&str; MAX_SIDES] = ["A", "B", "C", "D"];
 
-/// Where a side runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SidePlace {
-    /// In this browser: on its GPU, else on its processor.
-    #[default]
-    Browser,
-    /// On the server.
-    Server,
+/// The place of a form's or a link's value; anything unknown is the browser.
+pub fn parse_place(text: &str) -> RunsOn {
+    if text == RunsOn::Server.name() {
+        RunsOn::Server
+    } else {
+        RunsOn::Browser
+    }
 }
 
-impl SidePlace {
-    /// The form's and the link's value.
-    pub fn value(self) -> &'static str {
-        match self {
-            Self::Browser => "browser",
-            Self::Server => "server",
-        }
+/// A place in words.
+pub fn place_label(place: RunsOn) -> &'static str {
+    match place {
+        RunsOn::Browser => "this browser",
+        RunsOn::Server => "the server",
     }
+}
 
-    /// The place of a value; anything unknown is the browser.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "server" => Self::Server,
-            _ => Self::Browser,
-        }
-    }
-
-    /// In words.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Browser => "this browser",
-            Self::Server => "the server",
-        }
-    }
-
-    /// What keeps a run there.
-    pub fn policy(self) -> Policy {
-        match self {
-            Self::Browser => Policy::BrowserOnly,
-            Self::Server => Policy::PreferServer,
-        }
+/// What keeps a run there; in the browser on its GPU, else on its processor.
+pub fn place_policy(place: RunsOn) -> Policy {
+    match place {
+        RunsOn::Browser => Policy::BrowserOnly,
+        RunsOn::Server => Policy::PreferServer,
     }
 }
 
@@ -61,7 +42,7 @@ pub struct Side {
     /// Package id.
     pub model: String,
     /// Where it runs.
-    pub place: SidePlace,
+    pub place: RunsOn,
 }
 
 impl Side {
@@ -70,12 +51,12 @@ impl Side {
         let (model, place) = text.rsplit_once('@').unwrap_or((text, ""));
         Self {
             model: model.to_owned(),
-            place: SidePlace::parse(place),
+            place: parse_place(place),
         }
     }
 
     fn written(&self) -> String {
-        format!("{}@{}", self.model, self.place.value())
+        format!("{}@{}", self.model, self.place.name())
     }
 }
 
@@ -154,7 +135,7 @@ impl Comparison {
     pub fn requests(
         &self,
         models: &[ModelSummary],
-    ) -> Result<Vec<(ModelSummary, GenerationRequest)>, Problem> {
+    ) -> Result<Vec<(ModelSummary, ResolvedRequest)>, Problem> {
         self.sides
             .iter()
             .zip(NAMES)
@@ -191,7 +172,7 @@ impl Comparison {
 fn defaults(models: &[ModelSummary], named: Option<&Side>) -> Vec<Side> {
     let Some(first) = named
         .cloned()
-        .or_else(|| models.first().map(|m| side(&m.id, SidePlace::Browser)))
+        .or_else(|| models.first().map(|m| side(&m.id, RunsOn::Browser)))
     else {
         return Vec::new();
     };
@@ -200,15 +181,15 @@ fn defaults(models: &[ModelSummary], named: Option<&Side>) -> Vec<Side> {
         None => side(
             &first.model,
             match first.place {
-                SidePlace::Browser => SidePlace::Server,
-                SidePlace::Server => SidePlace::Browser,
+                RunsOn::Browser => RunsOn::Server,
+                RunsOn::Server => RunsOn::Browser,
             },
         ),
     };
     vec![first, second]
 }
 
-fn side(model: &str, place: SidePlace) -> Side {
+fn side(model: &str, place: RunsOn) -> Side {
     Side {
         model: model.to_owned(),
         place,
@@ -228,8 +209,8 @@ mod tests {
         assert_eq!(
             comparison.sides,
             [
-                side("demo-hub/glyph", SidePlace::Browser),
-                side("demo-hub/other", SidePlace::Browser)
+                side("demo-hub/glyph", RunsOn::Browser),
+                side("demo-hub/other", RunsOn::Browser)
             ]
         );
         assert_eq!(comparison.seed, "1");
@@ -238,8 +219,8 @@ mod tests {
         assert_eq!(
             comparison.sides,
             [
-                side("demo-hub/glyph", SidePlace::Browser),
-                side("demo-hub/glyph", SidePlace::Server)
+                side("demo-hub/glyph", RunsOn::Browser),
+                side("demo-hub/glyph", RunsOn::Server)
             ]
         );
         assert!(
@@ -256,9 +237,9 @@ mod tests {
             steps: "3".into(),
             guidance: String::new(),
             sides: vec![
-                side("demo-hub/other", SidePlace::Server),
-                side("demo-hub/glyph", SidePlace::Browser),
-                side("demo-hub/glyph", SidePlace::Server),
+                side("demo-hub/other", RunsOn::Server),
+                side("demo-hub/glyph", RunsOn::Browser),
+                side("demo-hub/glyph", RunsOn::Server),
             ],
             accept_software: true,
         };
@@ -291,8 +272,8 @@ mod tests {
         assert_eq!(
             comparison.sides,
             [
-                side("demo-hub/other", SidePlace::Server),
-                side("demo-hub/glyph", SidePlace::Server)
+                side("demo-hub/other", RunsOn::Server),
+                side("demo-hub/glyph", RunsOn::Server)
             ]
         );
     }
@@ -306,8 +287,8 @@ mod tests {
         for (model, request) in &requests {
             assert_eq!(request.model, model.id);
             assert_eq!(request.prompt, "red apple");
-            assert_eq!(request.seed, Some(7));
-            assert_eq!(request.num_inference_steps, Some(8));
+            assert_eq!(request.seed, 7);
+            assert_eq!(request.num_inference_steps, 8);
         }
         let empty = Comparison::from_query(&models(), query(&[]));
         let problem = empty.requests(&models()).unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::ImageRecord;
+use protocol::{ImageRecord, RunsOn};
 use serde::{Deserialize, Serialize};
 
 /// What the gallery tells of a model.
@@ -21,8 +21,8 @@ pub struct Speed {
     pub adapter: String,
     /// Engine, such as `onnx-gpu (WebGPU)`.
     pub backend: String,
-    /// `browser` or `server`.
-    pub place: String,
+    /// Where they were made.
+    pub place: RunsOn,
     /// Pictures that the medians are of.
     pub pictures: usize,
     /// Median milliseconds per picture divided by its steps: encoder and decoder are shared out among them.
@@ -33,22 +33,23 @@ pub struct Speed {
 
 /// Sums up the records of one model, newest first, and keeps the first `shown` of them.
 pub fn sum_up(mut records: Vec<ImageRecord>, shown: usize) -> Made {
-    let mut groups: BTreeMap<[String; 3], Vec<(f64, f64)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String, RunsOn), Vec<(f64, f64)>> = BTreeMap::new();
     for record in &records {
         let recipe = &record.recipe;
-        let steps = recipe.request.num_inference_steps.unwrap_or_default();
         // A record without a time or steps measures nothing.
-        if steps > 0 && recipe.duration_ms > 0 {
+        if let Some(steps @ 1..) = recipe.request.num_inference_steps
+            && recipe.duration_ms > 0
+        {
             let time = recipe.duration_ms as f64;
             groups
-                .entry([&recipe.adapter, &recipe.backend, &recipe.place].map(Clone::clone))
+                .entry((recipe.adapter.clone(), recipe.backend.clone(), recipe.place))
                 .or_default()
                 .push((time, time / f64::from(steps)));
         }
     }
     let mut speeds: Vec<Speed> = groups
         .into_iter()
-        .map(|([adapter, backend, place], times)| Speed {
+        .map(|((adapter, backend, place), times)| Speed {
             adapter,
             backend,
             place,
@@ -93,7 +94,7 @@ mod tests {
                 scheduler: String::new(),
                 backend: "onnx-gpu (WebGPU)".into(),
                 adapter: adapter.into(),
-                place: "browser".into(),
+                place: RunsOn::Browser,
                 start: None,
                 duration_ms,
             },

@@ -2,6 +2,7 @@
 
 use protocol::{
     GenerationRequest, ModelSummary, Policy, Problem, ProblemCode, PromptSyntax, RequestError,
+    ResolvedRequest,
 };
 
 /// Everything that the form holds, as typed.
@@ -81,7 +82,7 @@ impl Settings {
         &self,
         models: &[ModelSummary],
         drawn: u64,
-    ) -> Result<(ModelSummary, GenerationRequest), Problem> {
+    ) -> Result<(ModelSummary, ResolvedRequest), Problem> {
         let model = models
             .iter()
             .find(|m| m.id == self.model)
@@ -112,7 +113,7 @@ impl Settings {
             sampler: Some(self.sampler.clone())
                 .filter(|name| model.samplers.iter().any(|sampler| sampler.is(name))),
         };
-        Ok((model.clone(), request.resolve(model)?))
+        Ok((model.clone(), request.resolve(model, seed)?))
     }
 }
 
@@ -315,9 +316,9 @@ pub(crate) mod tests {
         );
         let (model, request) = settings.request(&models(), 99).unwrap();
         assert_eq!(model.id, "demo-hub/other");
-        assert_eq!(request.seed, Some(7));
-        assert_eq!(request.num_inference_steps, Some(12));
-        assert_eq!(request.guidance_scale, Some(3.5));
+        assert_eq!(request.seed, 7);
+        assert_eq!(request.num_inference_steps, 12);
+        assert_eq!(request.guidance_scale, 3.5);
         assert_eq!(settings.policy, Policy::BrowserOnly);
         assert!(settings.accept_software);
     }
@@ -326,7 +327,7 @@ pub(crate) mod tests {
     fn a_random_seed_is_the_one_drawn() {
         let mut settings = Settings::from_query(&models(), query(&[("prompt", "x")]));
         settings.seed = "5".into();
-        assert_eq!(settings.request(&models(), 99).unwrap().1.seed, Some(99));
+        assert_eq!(settings.request(&models(), 99).unwrap().1.seed, 99);
     }
 
     #[test]

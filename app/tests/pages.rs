@@ -45,7 +45,7 @@ fn record(id: &str) -> ImageRecord {
             scheduler: "flow-match-euler".into(),
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
-            place: "browser".into(),
+            place: protocol::RunsOn::Browser,
             start: None,
             duration_ms: 3_210,
         },

@@ -19,7 +19,8 @@ use diffusion::manifest::{ImageSize, Latents, MAX_MANIFEST_BYTES};
 use diffusion::scheduler::{SchedulerKind, Wanted};
 use diffusion::{Manifest, package};
 use protocol::{
-    ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError, Resume,
+    ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError,
+    ResolvedRequest, Resume,
 };
 
 use crate::render::hosted::config::EndpointConfig;
@@ -145,28 +146,28 @@ impl Catalog {
         self.entries.first()
     }
 
-    /// Checks a request against its model and fills defaults in.
+    /// Checks a request against its model and fills defaults in; `drawn` is the seed of a request without one.
     ///
     /// # Errors
     /// The first thing that is wrong, as a problem.
-    pub fn resolve(&self, request: GenerationRequest) -> Result<GenerationRequest, Problem> {
+    pub fn resolve(
+        &self,
+        request: GenerationRequest,
+        drawn: u64,
+    ) -> Result<ResolvedRequest, Problem> {
         let Some(summary) = self.summary(&request.model) else {
             let clipped = request.model.chars().take(80).collect();
             return Err(RequestError::UnknownModel(clipped).into());
         };
-        Ok(request.resolve(summary)?)
+        Ok(request.resolve(summary, drawn)?)
     }
 
     /// Checks what a resolved request brings of a picture that was begun elsewhere.
     ///
     /// # Errors
     /// The first thing that is wrong, as a problem.
-    pub fn check_resume(
-        &self,
-        request: &GenerationRequest,
-        resume: &Resume,
-    ) -> Result<(), Problem> {
-        let steps = request.num_inference_steps.unwrap_or_default();
+    pub fn check_resume(&self, request: &ResolvedRequest, resume: &Resume) -> Result<(), Problem> {
+        let steps = request.num_inference_steps;
         resume
             .read(steps)
             .map_err(|error| bad_resume(error.to_string()))?;
@@ -175,8 +176,10 @@ impl Catalog {
                 "this model runs on an endpoint that cannot go on from latents".to_owned(),
             ));
         };
-        let (width, height) = entry.summary.size_of(request);
-        let latents = entry.latents.shape(ImageSize { width, height });
+        let latents = entry.latents.shape(ImageSize {
+            width: request.width,
+            height: request.height,
+        });
         if resume.shape.map(|n| n as usize) != latents {
             return Err(bad_resume(format!(
                 "resume.shape is {:?}; the latents of this picture are {latents:?}",

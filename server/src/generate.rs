@@ -29,34 +29,28 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
             .id
             .clone(),
     };
-    let mut request = catalog
-        .resolve(GenerationRequest {
-            model,
-            prompt: config.prompt.clone(),
-            negative_prompt: config.negative_prompt.clone(),
-            seed: config.seed,
-            num_inference_steps: config.steps,
-            guidance_scale: config.guidance,
-            width: config.width,
-            height: config.height,
-            variation_seed: config.variation_seed,
-            variation_strength: config.variation_strength,
-            prompt_syntax: config.weighted_prompts.then_some(PromptSyntax::A1111),
-            sampler: config.sampler.clone(),
-        })
-        .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
-    if request.seed.is_none() {
-        request.seed = Some(crate::random::seed()?);
-    }
-    let size = (request.width, request.height);
-    let (Some(width), Some(height)) = size else {
-        anyhow::bail!("the request has no size");
+    let asked = GenerationRequest {
+        model,
+        prompt: config.prompt.clone(),
+        negative_prompt: config.negative_prompt.clone(),
+        seed: config.seed,
+        num_inference_steps: config.steps,
+        guidance_scale: config.guidance,
+        width: config.width,
+        height: config.height,
+        variation_seed: config.variation_seed,
+        variation_strength: config.variation_strength,
+        prompt_syntax: config.weighted_prompts.then_some(PromptSyntax::A1111),
+        sampler: config.sampler.clone(),
     };
-    let begun = start::read(&config, width, height)?;
+    let request = catalog
+        .resolve(asked, crate::random::seed()?)
+        .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
+    let begun = start::read(&config, request.width, request.height)?;
     let started = Instant::now();
     let rendered = LocalRenderer::new(catalog, config.renderer.into())
         .begin_with(begun)
-        .render(&request, &mut |_| (), &Cancel::default())?;
+        .render(&request.clone().into(), &mut |_| (), &Cancel::default())?;
     std::fs::write(&config.out, &rendered.png)
         .with_context(|| format!("writing {}", config.out.display()))?;
     let recipe = &rendered.recipe;
@@ -65,7 +59,7 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
         "{}: {} seed {} on {}, {}: {} ms, {} ms with loading",
         config.out.display(),
         recipe.request.model,
-        recipe.request.seed.unwrap_or_default(),
+        request.seed,
         recipe.backend,
         recipe.adapter,
         recipe.duration_ms,

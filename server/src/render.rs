@@ -102,7 +102,7 @@ impl RenderError {
 
 /// Makes pictures one at a time; lives in one thread, since engines need not be `Send`.
 pub trait Renderer {
-    /// Makes the picture of a resolved request whose seed is set and reports on the way.
+    /// Makes the picture of a request as the queue has it, and reports on the way.
     ///
     /// # Errors
     /// [`RenderError`]; within a step of [`Cancel::cancel`] one that [`RenderError::is_cancelled`].

@@ -122,6 +122,7 @@ fn run(pipeline: &Pipeline, case: &Case, golden: &Golden) -> (Picture, Vec<Vec<f
     };
     let mut latents = Vec::new();
     let mut on_step = |step: Step| latents.push(step.checkpoint.unwrap().latents);
+    let request = pipeline.resolve(&request).unwrap();
     let made = block_on(pipeline.run(&request, options, &mut on_step, &Cancel::default()));
     let made = made.unwrap_or_else(|e| panic!("{}: {e}", case.name));
     (made, latents)
@@ -214,6 +215,7 @@ fn what_is_outside_of_a_mask_stays_and_strength_nothing_changes_nothing() {
             }),
             ..RunOptions::default()
         };
+        let request = pipeline.resolve(&request).unwrap();
         block_on(pipeline.run(&request, options, &mut |_| {}, &Cancel::default())).unwrap()
     };
     let made = make(0.6, Some(mask.clone()));

@@ -9,7 +9,7 @@ mod report;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use protocol::ImageRecord;
+use protocol::{ImageRecord, RunsOn};
 
 use self::actions::Actions;
 use self::again::Again;
@@ -82,9 +82,9 @@ fn alt(record: &ImageRecord) -> String {
 
 /// In words.
 fn place(record: &ImageRecord) -> &'static str {
-    match record.recipe.place.as_str() {
-        "browser" => "in a visitor's browser",
-        _ => "on the server",
+    match record.recipe.place {
+        RunsOn::Browser => "in a visitor's browser",
+        RunsOn::Server => "on the server",
     }
 }
 

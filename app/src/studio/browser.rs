@@ -23,8 +23,8 @@ use futures::future::FutureExt;
 use js_sys::{ArrayBuffer, Uint8Array};
 use leptos::prelude::*;
 use protocol::{
-    BEARABLE_SECONDS, CapabilityReport, Decision, GenerationRequest, JobRequest, ModelSummary,
-    Place, Policy, Problem, ProblemCode, Reason, Resume, decide, processor_seconds,
+    BEARABLE_SECONDS, CapabilityReport, Decision, JobRequest, ModelSummary, Place, Policy, Problem,
+    ProblemCode, Reason, ResolvedRequest, Resume, decide, processor_seconds,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -97,7 +97,7 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
     studio.problem.set(None);
     studio.saving.set(Saving::Unsaved);
     studio.settings.update(|s| {
-        s.seed = request.seed.map(|v| v.to_string()).unwrap_or_default();
+        s.seed = request.seed.to_string();
     });
     let task = Task {
         studio,
@@ -131,10 +131,18 @@ pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
         let (Some(model), true) = (model, studio.run.with_untracked(idle)) else {
             return;
         };
+        // What the model no longer takes cannot be followed as a run of it.
+        let Some(Ok(request)) = view
+            .request
+            .seed
+            .map(|seed| view.request.resolve(&model, seed))
+        else {
+            return kept::forget(&job.id);
+        };
         let task = Task {
             studio,
             model,
-            request: view.request,
+            request,
             policy: Policy::PreferServer,
             accept_software: false,
             resume: RefCell::default(),
@@ -191,7 +199,7 @@ pub(super) fn cancel(studio: Studio) {
 struct Task {
     studio: Studio,
     model: ModelSummary,
-    request: GenerationRequest,
+    request: ResolvedRequest,
     policy: Policy,
     accept_software: bool,
     /// What the server is told of the steps that were done here.
@@ -208,8 +216,9 @@ impl Task {
             Err(local::End::Cancelled) => return Err(Stop::Cancelled),
             _ if self.model.package_url.is_none() => (self.on_server_only()?, None),
             Ok(report) => {
-                let (width, height) = self.model.size_of(&self.request);
-                let needs = self.model.needs_for(width, height);
+                let needs = self
+                    .model
+                    .needs_for(self.request.width, self.request.height);
                 let verdict = decide(self.policy, &report, needs, self.accept_software);
                 (verdict, None)
             }
@@ -221,7 +230,7 @@ impl Task {
                 Some(fault),
             ),
         };
-        let steps = self.request.num_inference_steps.unwrap_or_default();
+        let steps = self.request.num_inference_steps;
         let mut machine = Machine::new(self.policy, &verdict, steps);
         let mut state: Option<StateAfter> = None;
         let mut action = match fault {
@@ -285,7 +294,7 @@ impl Task {
     /// The job for the server: the request, and what is done of it.
     fn job(&self) -> JobRequest {
         JobRequest {
-            request: self.request.clone(),
+            request: self.request.clone().into(),
             resume: self.resume.borrow().clone(),
         }
     }

@@ -201,11 +201,8 @@ mod tests {
             (request.prompt.as_str(), request.negative_prompt.as_deref()),
             ("a cat", Some("dog"))
         );
-        assert_eq!(
-            (request.seed, request.num_inference_steps),
-            (Some(7), Some(20))
-        );
-        assert_eq!(request.guidance_scale, Some(4.5));
+        assert_eq!((request.seed, request.num_inference_steps), (7, 20));
+        assert_eq!(request.guidance_scale, 4.5);
         assert_eq!(
             sentence,
             "Written by ComfyUI. Read: model, prompt, negative prompt, seed, steps and guidance. Not used: scheduler."

@@ -1,6 +1,6 @@
 //! What happens from "Generate" to the picture, as plain data.
 
-use protocol::{Decision, GenerationRequest, Place, Problem, Recipe};
+use protocol::{Decision, Place, Problem, Recipe, ResolvedRequest};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +113,7 @@ pub struct Run {
     /// Where it is.
     pub phase: Phase,
     /// What was asked for.
-    pub request: Option<GenerationRequest>,
+    pub request: Option<ResolvedRequest>,
     /// Where it runs and why, once decided.
     pub decision: Option<Decision>,
     /// Address of what the picture looks like so far.
@@ -127,7 +127,7 @@ pub struct Run {
 
 impl Run {
     /// A run of `request` that has just begun.
-    pub fn begin(request: GenerationRequest) -> Self {
+    pub fn begin(request: ResolvedRequest) -> Self {
         Self {
             phase: Phase::Probing,
             request: Some(request),

@@ -3,13 +3,18 @@ use super::*;
 use protocol::Reason;
 
 fn run() -> Run {
-    Run::begin(GenerationRequest {
+    Run::begin(ResolvedRequest {
         model: "demo-hub/glyph".into(),
         prompt: "red apple".into(),
-        seed: Some(1),
-        num_inference_steps: Some(8),
-        guidance_scale: Some(3.0),
-        ..GenerationRequest::default()
+        negative_prompt: None,
+        seed: 1,
+        num_inference_steps: 8,
+        guidance_scale: 3.0,
+        width: 64,
+        height: 64,
+        variation: None,
+        prompt_syntax: protocol::PromptSyntax::Plain,
+        sampler: None,
     })
 }
 

@@ -1,11 +1,11 @@
 //! The state that the page of comparisons and the work behind it share.
 
 use leptos::prelude::*;
-use protocol::{GenerationRequest, ModelSummary, Policy};
+use protocol::{ModelSummary, Policy, ResolvedRequest, RunsOn};
 
 use super::Studio;
 use super::run::{Phase, Run};
-use crate::compare::{MAX_SIDES, SidePlace};
+use crate::compare::{MAX_SIDES, place_label, place_policy};
 
 /// A side that was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,9 +13,9 @@ pub(crate) struct Asked {
     /// The model.
     pub(crate) model: ModelSummary,
     /// The checked request.
-    pub(crate) request: GenerationRequest,
+    pub(crate) request: ResolvedRequest,
     /// Where it runs.
-    pub(crate) place: SidePlace,
+    pub(crate) place: RunsOn,
 }
 
 /// One side's run.
@@ -84,10 +84,14 @@ impl Asked {
     /// `Glyph in this browser`.
     pub(crate) fn title(&self) -> String {
         let preposition = match self.place {
-            SidePlace::Browser => "in",
-            SidePlace::Server => "on",
+            RunsOn::Browser => "in",
+            RunsOn::Server => "on",
         };
-        format!("{} {preposition} {}", self.model.name, self.place.label())
+        format!(
+            "{} {preposition} {}",
+            self.model.name,
+            place_label(self.place)
+        )
     }
 
     /// What keeps it where it was asked for.
@@ -96,6 +100,6 @@ impl Asked {
         expect(dead_code, reason = "sides run in a browser only")
     )]
     pub(crate) fn policy(&self) -> Policy {
-        self.place.policy()
+        place_policy(self.place)
     }
 }

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{CapabilityReport, GenerationRequest, ModelSummary, Place, Recipe};
+use protocol::{CapabilityReport, ModelSummary, Place, Recipe, ResolvedRequest};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
@@ -65,8 +65,8 @@ pub enum ToWorker {
 pub struct Order {
     /// The model, with the address of its package.
     pub model: ModelSummary,
-    /// Resolved request with its seed.
-    pub request: GenerationRequest,
+    /// What to make.
+    pub request: ResolvedRequest,
     /// [`Place::BrowserGpu`] or [`Place::BrowserCpu`].
     pub place: Place,
     /// Hold one graph at a time in the device's memory.

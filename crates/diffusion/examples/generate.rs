@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use diffusion::{Cancel, CpuEngine, GenerationRequest, Package, Pipeline, png};
+use diffusion::{Cancel, CpuEngine, GenerationRequest, Package, Pipeline, RunsOn, png};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -36,7 +36,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .generate(&request, &mut on_step, &Cancel::default())
             .await?;
         let took = started.elapsed();
-        let recipe = pipeline.recipe(&request, "server", took.as_millis() as u64);
+        let recipe = pipeline.recipe(
+            &pipeline.resolve(&request)?,
+            RunsOn::Server,
+            took.as_millis() as u64,
+        );
         std::fs::write(out, png::encode(&picture, &recipe)?)?;
         println!("{out} in {took:?}");
         Ok(())

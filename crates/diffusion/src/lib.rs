@@ -30,5 +30,5 @@ pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
 pub use picture::{Picture, TOLERANCE};
 pub use pipeline::{Checkpoint, Pipeline, Residency, RunOptions, Start, Step, tile_sides};
-pub use protocol::{GenerationRequest, Progress, Recipe};
+pub use protocol::{GenerationRequest, Progress, Recipe, ResolvedRequest, RunsOn};
 pub use tensor::Tensor;

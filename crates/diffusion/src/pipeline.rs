@@ -12,7 +12,7 @@ mod tiles;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use protocol::{GenerationRequest, ModelSummary, Progress, Recipe};
+use protocol::{GenerationRequest, ModelSummary, Progress, Recipe, ResolvedRequest, RunsOn};
 
 use self::parts::Parts;
 pub use self::parts::Residency;
@@ -130,11 +130,10 @@ impl Pipeline {
     }
 
     /// Channels, height and width of the latents of a request's picture.
-    pub fn latents_of(&self, request: &GenerationRequest) -> [usize; 3] {
-        let ImageSize { width, height } = self.manifest.sizes.default;
+    pub fn latents_of(&self, request: &ResolvedRequest) -> [usize; 3] {
         self.manifest.latents.shape(ImageSize {
-            width: request.width.unwrap_or(width),
-            height: request.height.unwrap_or(height),
+            width: request.width,
+            height: request.height,
         })
     }
 
@@ -148,27 +147,17 @@ impl Pipeline {
         &self.adapter
     }
 
-    /// The recipe of a picture that this pipeline made, defaults filled in; `place` is `browser` or `server`.
-    pub fn recipe(&self, request: &GenerationRequest, place: &str, duration_ms: u64) -> Recipe {
-        let defaults = &self.manifest.defaults;
-        let mut request = request.clone();
-        request.width.get_or_insert(self.summary.width);
-        request.height.get_or_insert(self.summary.height);
-        request
-            .num_inference_steps
-            .get_or_insert(defaults.num_inference_steps);
-        request
-            .guidance_scale
-            .get_or_insert(defaults.guidance_scale);
+    /// The recipe of a picture that this pipeline made.
+    pub fn recipe(&self, request: &ResolvedRequest, place: RunsOn, duration_ms: u64) -> Recipe {
         let sampled = self.manifest.scheduler.chosen(request.sampler.as_deref());
         let scheduler = sampled.map_or_else(|_| self.manifest.scheduler.name(), |kind| kind.name());
         Recipe {
-            request,
+            request: request.clone().into(),
             weights_digest: self.manifest.digest().to_owned(),
             scheduler,
             backend: self.backend.clone(),
             adapter: self.adapter.clone(),
-            place: place.to_owned(),
+            place,
             start: None,
             duration_ms,
         }
@@ -187,8 +176,9 @@ impl Pipeline {
         on_step: &mut dyn FnMut(Progress),
         cancel: &Cancel,
     ) -> Result<Picture> {
+        let request = self.resolve(request)?;
         let on_step = &mut |step: Step| on_step(step.progress);
-        self.generate_with_previews(request, 0, on_step, cancel)
+        self.run(&request, RunOptions::default(), on_step, cancel)
             .await
     }
 
@@ -207,7 +197,8 @@ impl Pipeline {
             decoded_previews: previews,
             ..RunOptions::default()
         };
-        self.run(request, options, on_step, cancel).await
+        let request = self.resolve(request)?;
+        self.run(&request, options, on_step, cancel).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use diffusion::manifest::ImageSize;
 use diffusion::{
-    Cancel, CpuEngine, ErrorKind, GenerationRequest, Package, Picture, Pipeline, Progress,
+    Cancel, CpuEngine, ErrorKind, GenerationRequest, Package, Picture, Pipeline, Progress, RunsOn,
     TOLERANCE, noise,
 };
 
@@ -92,7 +92,7 @@ fn the_recipe_fills_defaults_in() {
     let mut open = request();
     open.num_inference_steps = None;
     open.guidance_scale = None;
-    let recipe = pipeline.recipe(&open, "server", 5);
+    let recipe = pipeline.recipe(&pipeline.resolve(&open).unwrap(), RunsOn::Server, 5);
     let filled = GenerationRequest {
         width: Some(128),
         height: Some(128),

@@ -38,7 +38,12 @@ fn make(pipeline: &Pipeline, tile: Option<usize>) -> diffusion::Result<Picture> 
         ..RunOptions::default()
     };
     let (request, cancel) = (request(), Cancel::default());
-    block_on(pipeline.run(&request, options, &mut |_| {}, &cancel))
+    block_on(pipeline.run(
+        &pipeline.resolve(&request).unwrap(),
+        options,
+        &mut |_| {},
+        &cancel,
+    ))
 }
 
 fn psnr(a: &Picture, b: &Picture) -> f64 {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use diffusion::png::{encode, encode_plain};
-use diffusion::{ErrorKind, GenerationRequest, Picture, Recipe};
+use diffusion::{ErrorKind, GenerationRequest, Picture, Recipe, RunsOn};
 use png_recipe::a1111::write as parameters;
 
 fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
@@ -20,7 +20,7 @@ fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
         scheduler: "flow-match-euler".into(),
         backend: "rten (CPU)".into(),
         adapter: "x".into(),
-        place: "server".into(),
+        place: RunsOn::Server,
         start: None,
         duration_ms: 12,
     }

@@ -35,7 +35,12 @@ fn run(pipeline: &Pipeline, options: RunOptions) -> (Picture, Vec<u32>, Vec<Chec
         states.extend(step.checkpoint);
     };
     let (asked, cancel) = (request(), Cancel::default());
-    let picture = block_on(pipeline.run(&asked, options, &mut on_step, &cancel));
+    let picture = block_on(pipeline.run(
+        &pipeline.resolve(&asked).unwrap(),
+        options,
+        &mut on_step,
+        &cancel,
+    ));
     (picture.unwrap(), steps, states)
 }
 
@@ -95,7 +100,12 @@ fn checkpoints_that_do_not_fit_are_refused() {
             ..RunOptions::default()
         };
         let (asked, cancel) = (request(), Cancel::default());
-        let run = block_on(pipeline.run(&asked, options, &mut |_| {}, &cancel));
+        let run = block_on(pipeline.run(
+            &pipeline.resolve(&asked).unwrap(),
+            options,
+            &mut |_| {},
+            &cancel,
+        ));
         let error = run.unwrap_err();
         assert_eq!(*error.kind(), ErrorKind::InvalidRequest, "{error}");
     }

@@ -9,7 +9,7 @@ use diffusion::scheduler::{SchedulerKind, TrainingSchedule};
 use diffusion::tokenizer::clip;
 use diffusion::{
     Cancel, Checkpoint, Engine, ErrorKind, GenerationRequest, Model, Package, Pipeline, Result,
-    RunOptions, Step, Tensor,
+    RunOptions, RunsOn, Step, Tensor,
 };
 use pollster::block_on;
 use protocol::Resume;
@@ -198,6 +198,7 @@ impl Loop {
             assert_eq!(step.progress.total_steps, STEPS);
             states.extend(step.checkpoint);
         };
+        let request = self.pipeline.resolve(&request)?;
         let run = self.pipeline.run(&request, options, &mut on_step, &cancel);
         block_on(run).map(|_| states)
     }
@@ -328,10 +329,14 @@ fn a_chosen_sampler_takes_the_steps() {
         );
     }
     let request = GenerationRequest {
+        model: "test/formulas".into(),
+        prompt: "a photo of an apple".into(),
+        seed: Some(3),
         sampler: Some("PLMS".into()),
         ..GenerationRequest::default()
     };
-    let recipe = model.pipeline.recipe(&request, "server", 1);
+    let request = model.pipeline.resolve(&request).unwrap();
+    let recipe = model.pipeline.recipe(&request, RunsOn::Server, 1);
     assert_eq!(recipe.scheduler, "PLMS (PNDMScheduler)");
     let error = model.sampled(Some("LCM"), None, 3.0).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::InvalidRequest, "{error}");

@@ -170,6 +170,7 @@ fn cancel_takes_effect_within_a_tile() {
     };
     let request = package::request();
     let mut on_step = |_| {};
+    let request = pipeline.resolve(&request).unwrap();
     let run = pipeline.run(&request, options, &mut on_step, &device.cancel);
     assert!(block_on(run).unwrap_err().is_cancelled());
     assert_eq!(device.decoded.take().len(), 2);

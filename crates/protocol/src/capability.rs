@@ -77,6 +77,38 @@ pub enum Place {
     Server,
 }
 
+impl Place {
+    /// Whose machine it is.
+    pub fn runs_on(self) -> RunsOn {
+        match self {
+            Self::BrowserGpu | Self::BrowserCpu => RunsOn::Browser,
+            Self::Server => RunsOn::Server,
+        }
+    }
+}
+
+/// Whose machine makes a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunsOn {
+    /// A visitor's, in the browser.
+    #[default]
+    Browser,
+    /// The hub's, or an endpoint that it asks.
+    Server,
+}
+
+impl RunsOn {
+    /// `browser` or `server`, as recipes, addresses and forms say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// Why it runs there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -16,7 +16,7 @@ mod query;
 
 pub use license::{License, LicenseUse};
 pub use paper::{Author, PaperRecord};
-pub use query::{DEFAULT_PAGE, MAX_PAGE, ModelQuery, RunsOn};
+pub use query::{DEFAULT_PAGE, MAX_PAGE, ModelQuery};
 
 use serde::{Deserialize, Serialize};
 

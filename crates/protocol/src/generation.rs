@@ -67,7 +67,7 @@ pub enum PromptSyntax {
 }
 
 /// A turn of the initial noise towards that of another seed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Variation {
     /// The other seed.
     pub seed: u64,
@@ -76,7 +76,9 @@ pub struct Variation {
 }
 
 /// A request that was checked against its model, nothing left open: what a picture depends on, and nothing else.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// What is stored or sent is the [`GenerationRequest`] that it turns into; readers of older ones resolve that again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResolvedRequest {
     /// Package id, `owner/name`.
     pub model: String,
@@ -186,13 +188,15 @@ pub enum RequestError {
 }
 
 impl GenerationRequest {
-    /// Checks the request against the limits of `model` and fills defaults in.
-    ///
-    /// `seed` stays absent where it was absent.
+    /// Checks the request against the limits of `model` and fills defaults in; `drawn` is the seed of a request without one.
     ///
     /// # Errors
     /// The first [`RequestError`] found.
-    pub fn resolve(mut self, model: &ModelSummary) -> Result<Self, RequestError> {
+    pub fn resolve(
+        self,
+        model: &ModelSummary,
+        drawn: u64,
+    ) -> Result<ResolvedRequest, RequestError> {
         if self.model != model.id {
             return Err(RequestError::UnknownModel(clip(&self.model)));
         }
@@ -215,17 +219,18 @@ impl GenerationRequest {
         if !model.negative_prompt && negative.is_some_and(|text| !text.is_empty()) {
             return Err(RequestError::NoNegativePrompt);
         }
-        if let Some(seed) = self.seed
-            && seed > MAX_SEED
-        {
+        let seed = self.seed.unwrap_or(drawn);
+        if seed > MAX_SEED {
             return Err(out_of_range("seed", seed, 0, MAX_SEED));
         }
         if let Some(seed) = self.variation_seed.filter(|seed| *seed > MAX_SEED) {
             return Err(out_of_range("variation_seed", seed, 0, MAX_SEED));
         }
-        match (self.variation_seed, self.variation_strength) {
-            (None, None) => {}
-            (Some(_), Some(strength)) if (0.0..=1.0).contains(&strength) => {}
+        let variation = match (self.variation_seed, self.variation_strength) {
+            (None, None) => None,
+            (Some(seed), Some(strength)) if (0.0..=1.0).contains(&strength) => {
+                Some(Variation { seed, strength })
+            }
             (_, Some(strength)) if !(0.0..=1.0).contains(&strength) => {
                 return Err(out_of_range("variation_strength", strength, 0.0, 1.0));
             }
@@ -237,7 +242,7 @@ impl GenerationRequest {
                 };
                 return Err(RequestError::HalfVariation { missing });
             }
-        }
+        };
         let limits = &model.limits;
         let steps = self
             .num_inference_steps
@@ -276,59 +281,40 @@ impl GenerationRequest {
         if self.prompt_syntax == Some(PromptSyntax::A1111) && !model.weighted_prompts {
             return Err(RequestError::NoWeights);
         }
-        if let Some(name) = &self.sampler {
-            let known = model.samplers.iter().find(|sampler| sampler.is(name));
-            let Some(known) = known else {
-                let names: Vec<&str> = model.samplers.iter().map(|s| &*s.a1111).collect();
-                return Err(RequestError::Sampler {
-                    sampler: clip(name),
-                    offered: if names.is_empty() {
-                        "none to choose from".to_owned()
-                    } else {
-                        names.join(", ")
-                    },
-                });
-            };
-            self.sampler = Some(known.a1111.clone());
-        }
-        self.num_inference_steps = Some(steps);
-        self.guidance_scale = Some(guidance);
-        self.width = Some(width);
-        self.height = Some(height);
-        Ok(self)
-    }
-
-    /// [`Self::resolve`] of a request that has a seed, or takes `seed`.
-    ///
-    /// # Errors
-    /// The first [`RequestError`] found.
-    pub fn resolved(
-        &self,
-        model: &ModelSummary,
-        seed: impl FnOnce() -> u64,
-    ) -> Result<ResolvedRequest, RequestError> {
-        let filled = self.clone().resolve(model)?;
+        let sampler = match self.sampler {
+            Some(name) => Some(named(&name, model)?),
+            None => None,
+        };
         Ok(ResolvedRequest {
-            seed: filled.seed.unwrap_or_else(seed),
-            num_inference_steps: filled
-                .num_inference_steps
-                .unwrap_or(model.defaults.num_inference_steps),
-            guidance_scale: filled
-                .guidance_scale
-                .unwrap_or(model.defaults.guidance_scale),
-            width: filled.width.unwrap_or(model.width),
-            height: filled.height.unwrap_or(model.height),
-            model: filled.model,
-            prompt: filled.prompt,
-            negative_prompt: filled.negative_prompt,
-            variation: filled
-                .variation_seed
-                .zip(filled.variation_strength)
-                .map(|(seed, strength)| Variation { seed, strength }),
-            prompt_syntax: filled.prompt_syntax.unwrap_or_default(),
-            sampler: filled.sampler,
+            model: self.model,
+            prompt: self.prompt,
+            negative_prompt: self.negative_prompt,
+            seed,
+            num_inference_steps: steps,
+            guidance_scale: guidance,
+            width,
+            height,
+            variation,
+            prompt_syntax: self.prompt_syntax.unwrap_or_default(),
+            sampler,
         })
     }
+}
+
+/// [`crate::SamplerName::a1111`] of the model's sampler of that name.
+fn named(name: &str, model: &ModelSummary) -> Result<String, RequestError> {
+    if let Some(known) = model.samplers.iter().find(|sampler| sampler.is(name)) {
+        return Ok(known.a1111.clone());
+    }
+    let names: Vec<&str> = model.samplers.iter().map(|s| &*s.a1111).collect();
+    Err(RequestError::Sampler {
+        sampler: clip(name),
+        offered: if names.is_empty() {
+            "none to choose from".to_owned()
+        } else {
+            names.join(", ")
+        },
+    })
 }
 
 fn out_of_range<T: ToString>(field: &'static str, value: T, min: T, max: T) -> RequestError {
@@ -364,14 +350,17 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in() {
-        let r = request().resolve(&glyph()).unwrap();
-        assert_eq!(r.num_inference_steps, Some(8));
-        assert_eq!(r.guidance_scale, Some(3.0));
+        let r = request().resolve(&glyph(), 5).unwrap();
+        assert_eq!((r.seed, r.num_inference_steps), (1, 8));
+        assert_eq!(r.guidance_scale, 3.0);
+        let mut open = request();
+        open.seed = None;
+        assert_eq!(open.resolve(&glyph(), 5).unwrap().seed, 5);
     }
 
     #[test]
     fn bad_values_are_named() {
-        let field = |r: GenerationRequest| match r.resolve(&glyph()) {
+        let field = |r: GenerationRequest| match r.resolve(&glyph(), 0) {
             Err(RequestError::OutOfRange { field, .. }) => field,
             other => panic!("{other:?}"),
         };
@@ -395,27 +384,27 @@ mod tests {
         let mut model = glyph();
         let mut r = request();
         r.negative_prompt = Some("leaf".into());
-        assert!(r.clone().resolve(&model).is_ok());
+        assert!(r.clone().resolve(&model, 0).is_ok());
         model.negative_prompt = false;
-        let refused = r.clone().resolve(&model);
+        let refused = r.clone().resolve(&model, 0);
         assert_eq!(refused, Err(RequestError::NoNegativePrompt));
         r.negative_prompt = Some(String::new());
-        assert!(r.resolve(&model).is_ok());
+        assert!(r.resolve(&model, 0).is_ok());
     }
 
     #[test]
     fn prompts_are_counted_in_characters() {
         let mut r = request();
         r.prompt = "é".repeat(MAX_PROMPT_CHARS);
-        assert!(r.clone().resolve(&glyph()).is_ok());
+        assert!(r.clone().resolve(&glyph(), 0).is_ok());
         r.prompt.push('x');
         assert!(matches!(
-            r.resolve(&glyph()),
+            r.resolve(&glyph(), 0),
             Err(RequestError::PromptTooLong { chars: 1_001, .. })
         ));
         let mut r = request();
         r.prompt = " \t\n".into();
-        assert_eq!(r.resolve(&glyph()), Err(RequestError::EmptyPrompt));
+        assert_eq!(r.resolve(&glyph(), 0), Err(RequestError::EmptyPrompt));
     }
 
     #[test]
@@ -425,23 +414,23 @@ mod tests {
             variation_strength: strength,
             ..request()
         };
-        let resolved = with(Some(7), Some(0.25)).resolved(&glyph(), || 0).unwrap();
+        let resolved = with(Some(7), Some(0.25)).resolve(&glyph(), 0).unwrap();
         let variation = Variation {
             seed: 7,
             strength: 0.25,
         };
         assert_eq!(resolved.variation, Some(variation));
         let again = GenerationRequest::from(resolved.clone());
-        assert_eq!(again.resolved(&glyph(), || 0), Ok(resolved));
+        assert_eq!(again.resolve(&glyph(), 0), Ok(resolved));
         for (seed, strength, missing) in [
             (Some(7), None, "variation_strength"),
             (None, Some(0.5), "variation_seed"),
         ] {
-            let refused = with(seed, strength).resolve(&glyph());
+            let refused = with(seed, strength).resolve(&glyph(), 0);
             assert_eq!(refused, Err(RequestError::HalfVariation { missing }));
         }
         for (seed, strength) in [(7, -0.1), (7, 1.5), (7, f32::NAN), (MAX_SEED + 1, 0.5)] {
-            let refused = with(Some(seed), Some(strength)).resolve(&glyph());
+            let refused = with(Some(seed), Some(strength)).resolve(&glyph(), 0);
             assert!(matches!(refused, Err(RequestError::OutOfRange { .. })));
         }
     }

@@ -19,6 +19,7 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::capability::RunsOn;
 use crate::generation::GenerationRequest;
 
 /// The only picture type that the hub stores.
@@ -66,8 +67,8 @@ pub struct Recipe {
     /// The picture that it began with; absent where it began with noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartOf>,
-    /// `browser` or `server`.
-    pub place: String,
+    /// Where it was made.
+    pub place: RunsOn,
     /// Wall-clock time of the generation in milliseconds, weights already loaded.
     pub duration_ms: u64,
 }

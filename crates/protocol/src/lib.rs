@@ -14,11 +14,11 @@ pub mod strict;
 pub mod verdict;
 
 pub use capability::{
-    AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, decide,
+    AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, RunsOn, decide,
 };
 pub use catalog::{
     Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
-    ModelQuery, PaperRecord, Provenance, Runs, RunsOn, SamplePicture, Source, Trouble, TroubleKind,
+    ModelQuery, PaperRecord, Provenance, Runs, SamplePicture, Source, Trouble, TroubleKind,
 };
 pub use generation::{
     GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, PromptSyntax, RequestError, ResolvedRequest,

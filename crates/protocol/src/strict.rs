@@ -7,6 +7,7 @@
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
+use crate::capability::RunsOn;
 use crate::generation::{GenerationRequest, PromptSyntax};
 use crate::image::{Recipe, StartOf};
 use crate::resume::Resume;
@@ -65,7 +66,7 @@ struct StrictRecipe {
     adapter: String,
     #[serde(default)]
     start: Option<StartOf>,
-    place: String,
+    place: RunsOn,
     duration_ms: u64,
 }
 

@@ -83,12 +83,10 @@ pub async fn create(
         ClientKey::ApiKey(name) => ClientKey::ApiKey(name.clone()),
         _ => ClientKey::Owner(client.owner.clone()),
     };
-    let mut request = hub.catalog.resolve(request)?;
+    let drawn = crate::random::seed().map_err(internal)?;
+    let request = hub.catalog.resolve(request, drawn)?;
     if let Some(resume) = &resume {
         hub.catalog.check_resume(&request, resume)?;
-    }
-    if request.seed.is_none() {
-        request.seed = Some(crate::random::seed().map_err(internal)?);
     }
     let submission = Submission {
         request,

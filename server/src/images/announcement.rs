@@ -1,37 +1,18 @@
 //! Whether an announced upload may be made at all.
 
-use protocol::{PNG_MIME, Problem, ProblemCode, UploadRequest};
+use protocol::{PNG_MIME, Problem, ProblemCode, RunsOn, UploadRequest};
 
 use super::{Images, MAX_IMAGE_BYTES};
 
 /// Longest text of a recipe field that the sender words freely, in bytes.
 const MAX_LABEL_BYTES: usize = 200;
 
-/// Where a picture was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In a visitor's browser: the recipe is only a claim.
-    Browser,
-    /// By a worker of this server.
-    Worker,
-}
-
-impl Source {
-    /// As recipes name it.
-    pub fn place(self) -> &'static str {
-        match self {
-            Self::Browser => "browser",
-            Self::Worker => "server",
-        }
-    }
-}
-
 impl Images {
-    /// Checks type, size and recipe, and fills the request's defaults in.
+    /// Checks type, size and recipe, a browser's being only a claim, and fills the request's defaults in.
     pub(super) fn check(
         &self,
         mut request: UploadRequest,
-        source: Source,
+        made: RunsOn,
     ) -> Result<UploadRequest, Problem> {
         if request.content_type != PNG_MIME {
             return Err(Problem::new(
@@ -49,8 +30,8 @@ impl Images {
             )));
         }
         let recipe = &mut request.recipe;
-        let place = source.place();
-        if recipe.place != place {
+        if recipe.place != made {
+            let place = made.name();
             return Err(malformed(format!("recipe.place must be {place:?} here")));
         }
         for (name, text) in [
@@ -64,12 +45,12 @@ impl Images {
                 )));
             }
         }
-        if recipe.request.seed.is_none() {
+        let Some(seed) = recipe.request.seed else {
             return Err(malformed("recipe.request.seed is missing"));
-        }
+        };
         // Before the request: an earlier version of the model may have taken what this one refuses.
         if let Some(model) = self.catalog.summary(&recipe.request.model) {
-            if source == Source::Browser && model.package_url.is_none() {
+            if made == RunsOn::Browser && model.package_url.is_none() {
                 return Err(malformed("this model has no package for browsers"));
             }
             if model.weights_digest != recipe.weights_digest {
@@ -79,7 +60,7 @@ impl Images {
                     ));
             }
         }
-        recipe.request = self.catalog.resolve(recipe.request.clone())?;
+        recipe.request = self.catalog.resolve(recipe.request.clone(), seed)?.into();
         Ok(request)
     }
 }

@@ -127,7 +127,7 @@ impl Images {
             tracing::warn!(%id, %error, "what is left of a finished upload stays for the next sweep");
         }
         self.holdings.settled(id);
-        metrics::stored(source.place(), stored.bytes);
+        metrics::stored(source, stored.bytes);
         tracing::info!(%id, sha256 = stored.sha256, bytes = stored.bytes, "picture saved");
         Ok(stored.seen_by(asking))
     }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::Visibility;
+use protocol::{RunsOn, Visibility};
 use serde::{Deserialize, Serialize};
 
 use super::OwnerId;
-use super::announcement::Source;
 use super::references::now;
 
 /// Whose a picture is, and who is to see it.
@@ -98,15 +97,15 @@ impl Expiries {
     /// A picture made in a browser is saved because its maker said so, and is seen as asked. One that the server made
     /// is its owner's alone until that is asked for; without an owner, it is for those who have the link, and never
     /// listed.
-    pub fn of(self, keeping: &Keeping, source: Source) -> (Visibility, Option<u64>) {
+    pub fn of(self, keeping: &Keeping, source: RunsOn) -> (Visibility, Option<u64>) {
         let after = |wait: Duration| {
             now().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
         };
         match (source, &keeping.owner, keeping.visibility) {
-            (Source::Browser, _, asked) => (asked.unwrap_or(Visibility::Listed), None),
-            (Source::Worker, Some(_), Some(asked)) => (asked, None),
-            (Source::Worker, Some(_), None) => (Visibility::Private, Some(after(self.unsaved))),
-            (Source::Worker, None, _) => (Visibility::Unlisted, Some(after(self.ownerless))),
+            (RunsOn::Browser, _, asked) => (asked.unwrap_or(Visibility::Listed), None),
+            (RunsOn::Server, Some(_), Some(asked)) => (asked, None),
+            (RunsOn::Server, Some(_), None) => (Visibility::Private, Some(after(self.unsaved))),
+            (RunsOn::Server, None, _) => (Visibility::Unlisted, Some(after(self.ownerless))),
         }
     }
 }
@@ -160,14 +159,14 @@ mod tests {
         };
         use Visibility::{Listed, Private, Unlisted};
         for (source, owner, asked, expected) in [
-            (Source::Worker, true, None, (Private, Some(1))),
-            (Source::Worker, true, Some(Private), (Private, None)),
-            (Source::Worker, true, Some(Unlisted), (Unlisted, None)),
-            (Source::Worker, true, Some(Listed), (Listed, None)),
-            (Source::Worker, false, None, (Unlisted, Some(10))),
-            (Source::Worker, false, Some(Listed), (Unlisted, Some(10))),
-            (Source::Browser, true, None, (Listed, None)),
-            (Source::Browser, true, Some(Private), (Private, None)),
+            (RunsOn::Server, true, None, (Private, Some(1))),
+            (RunsOn::Server, true, Some(Private), (Private, None)),
+            (RunsOn::Server, true, Some(Unlisted), (Unlisted, None)),
+            (RunsOn::Server, true, Some(Listed), (Listed, None)),
+            (RunsOn::Server, false, None, (Unlisted, Some(10))),
+            (RunsOn::Server, false, Some(Listed), (Unlisted, Some(10))),
+            (RunsOn::Browser, true, None, (Listed, None)),
+            (RunsOn::Browser, true, Some(Private), (Private, None)),
         ] {
             assert_eq!(
                 of(source, owner, asked),

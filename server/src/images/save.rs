@@ -1,8 +1,7 @@
 //! Pictures that workers made.
 
-use protocol::{ImageRecord, PNG_MIME, Problem, Recipe, UploadRequest, UploadTicket};
+use protocol::{ImageRecord, PNG_MIME, Problem, Recipe, RunsOn, UploadRequest, UploadTicket};
 
-use super::announcement::Source;
 use super::records::Kept;
 use super::verify::sha256_hex;
 use super::{ImageId, Images, Keeping, no_such_picture, withdrawn};
@@ -36,7 +35,7 @@ impl Images {
             unlisted: false,
             visibility: keeping.visibility,
         };
-        let request = self.check(request, Source::Worker)?;
+        let request = self.check(request, RunsOn::Server)?;
         let ticket = self
             .announce_as(id.clone(), request, keeping, Audience::Internal)
             .await?;

@@ -1,9 +1,8 @@
 //! Announced uploads.
 
-use protocol::{PNG_MIME, Problem, ProblemCode, Recipe, UploadRequest, UploadTicket};
+use protocol::{PNG_MIME, Problem, ProblemCode, Recipe, RunsOn, UploadRequest, UploadTicket};
 use serde::{Deserialize, Serialize};
 
-use super::announcement::Source;
 use super::commit::check_length;
 use super::records::unnumbered;
 use super::verify::sha256_hex;
@@ -33,12 +32,8 @@ pub struct Pending {
 
 impl Pending {
     /// Where the picture was made.
-    pub fn source(&self) -> Source {
-        if self.recipe.place == Source::Worker.place() {
-            Source::Worker
-        } else {
-            Source::Browser
-        }
+    pub fn source(&self) -> RunsOn {
+        self.recipe.place
     }
 }
 
@@ -53,7 +48,7 @@ impl Images {
         request: UploadRequest,
         client: &Client,
     ) -> Result<UploadTicket, Problem> {
-        let request = self.check(request, Source::Browser)?;
+        let request = self.check(request, RunsOn::Browser)?;
         if let Some(quota) = &self.quota {
             quota.take(client, request.bytes)?;
         }

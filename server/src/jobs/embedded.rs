@@ -192,7 +192,7 @@ impl Shared {
                     let Some(id) = ids.next() else { continue };
                     created.push(JobCreated {
                         id: id.clone(),
-                        seed: submission.request.seed.unwrap_or_default(),
+                        seed: submission.request.seed,
                     });
                     state.enter_new(id.clone(), submission);
                     entered.push(id);
@@ -393,13 +393,14 @@ impl State {
             network,
             ..
         } = submission;
+        let steps = request.num_inference_steps;
         let turn = self.turn(&request.model, &client, network.as_ref());
         let record = JobRecord {
             client,
             network,
             turn: Some(turn),
             trace: traces::current(),
-            ..JobRecord::new(id, request, keeping, resume)
+            ..JobRecord::new(id, request.into(), steps, keeping, resume)
         };
         submitted(&record);
         let key = idempotency_key.map(|key| key.as_str().to_owned());
@@ -420,7 +421,7 @@ impl State {
         }
         let created = JobCreated {
             id: job.record.view.id.clone(),
-            seed: job.record.view.request.seed.unwrap_or_default(),
+            seed: job.record.seed()?,
         };
         Ok(Some((created, job.is_entered())))
     }

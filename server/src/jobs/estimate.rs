@@ -115,7 +115,7 @@ mod tests {
             guidance_scale: None,
             ..GenerationRequest::default()
         };
-        JobRecord::new("j".into(), request, Keeping::default(), None).view
+        JobRecord::new("j".into(), request, 8, Keeping::default(), None).view
     }
 
     #[test]

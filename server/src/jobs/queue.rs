@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use protocol::{
-    GenerationRequest, ImageRef, JobCreated, JobPreview, JobView, LimitName, Problem, ProblemCode,
+    ImageRef, JobCreated, JobPreview, JobView, LimitName, Problem, ProblemCode, ResolvedRequest,
     Resume,
 };
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,8 @@ pub enum JobEvent {
 /// A checked request.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Resolved; its seed is set.
-    pub request: GenerationRequest,
+    /// What to make.
+    pub request: ResolvedRequest,
     /// What is done of it already; checked except against the package.
     pub resume: Option<Resume>,
     /// Of the request as the client sent it; see [`super::key::fingerprint`].

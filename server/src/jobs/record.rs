@@ -108,14 +108,14 @@ impl Occasion {
 }
 
 impl JobRecord {
-    /// A queued job; `request` is resolved and has a seed.
+    /// A queued job of `steps` steps; `request` is a resolved one as it is stored.
     pub fn new(
         id: String,
         request: GenerationRequest,
+        steps: u32,
         keeping: Keeping,
         resume: Option<Resume>,
     ) -> Self {
-        let total_steps = request.num_inference_steps.unwrap_or_default();
         Self {
             format: format::FORMAT,
             number: 1,
@@ -127,7 +127,7 @@ impl JobRecord {
                 eta_ms: None,
                 progress: Progress {
                     step: resume.as_ref().map_or(0, |resume| resume.step),
-                    total_steps,
+                    total_steps: steps,
                 },
                 attempt: 0,
                 image: None,
@@ -149,6 +149,15 @@ impl JobRecord {
             trace: None,
             key: None,
         }
+    }
+
+    /// Seed of the picture.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Internal`] for a stored job that lacks it.
+    pub fn seed(&self) -> Result<u64, Problem> {
+        let seed = self.view.request.seed;
+        seed.ok_or_else(|| Problem::new(ProblemCode::Internal, "the stored job has no seed"))
     }
 
     /// Whose the job is.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use diffusion::{Cancel, Picture, png};
-use protocol::{GenerationRequest, Progress, Recipe};
+use protocol::{GenerationRequest, Progress, Recipe, ResolvedRequest, RunsOn};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use url::Url;
@@ -59,6 +59,23 @@ pub enum Found {
     Pixels(Picture),
 }
 
+/// The request checked against what the endpoint takes for the model.
+fn resolved(
+    request: &GenerationRequest,
+    model: &ModelConfig,
+) -> Result<ResolvedRequest, RenderError> {
+    let refused = |message: String| {
+        RenderError::Diffusion(diffusion::Error::new(
+            diffusion::ErrorKind::InvalidRequest,
+            message,
+        ))
+    };
+    let seed = request.seed;
+    let seed = seed.ok_or_else(|| refused("the request has no seed".to_owned()))?;
+    let resolved = request.clone().resolve(&model.summary(), seed);
+    resolved.map_err(|error| refused(error.to_string()))
+}
+
 /// How a protocol words requests and answers.
 pub trait Dialect: Default + Send + Sync + 'static {
     /// The protocol.
@@ -72,7 +89,7 @@ pub trait Dialect: Default + Send + Sync + 'static {
         &self,
         endpoint: &Endpoint,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
     ) -> Result<Outgoing, String>;
 
     /// Finds the picture in the body of a successful answer.
@@ -138,24 +155,27 @@ impl<D: Dialect> Renderer for HostedRenderer<D> {
             .endpoint
             .model(&request.model)
             .ok_or_else(|| RenderError::UnknownModel(request.model.clone()))?;
+        let request = resolved(request, model)?;
         let backend = format!("{} ({})", config.protocol, config.name);
         report(Report::Backend(&backend));
         let started = Instant::now();
         let picture =
-            self.runtime
-                .block_on(self.endpoint.picture(&self.dialect, model, request, cancel))?;
-        let total_steps = request.num_inference_steps.unwrap_or(1);
+            self.runtime.block_on(
+                self.endpoint
+                    .picture(&self.dialect, model, &request, cancel),
+            )?;
+        let total_steps = request.num_inference_steps;
         report(Report::Step(Progress {
             step: total_steps,
             total_steps,
         }));
         let recipe = Recipe {
-            request: request.clone(),
+            request: request.into(),
             weights_digest: String::new(),
             scheduler: String::new(),
             backend,
             adapter: model.remote.clone(),
-            place: "server".to_owned(),
+            place: RunsOn::Server,
             start: None,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };

@@ -9,7 +9,7 @@ use diffusion::{
 };
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
-use protocol::{GenerationRequest, Resume, StartOf};
+use protocol::{GenerationRequest, ResolvedRequest, Resume, RunsOn, StartOf};
 
 use super::warm::Warm;
 use super::{RenderError, Rendered, Renderer, Report};
@@ -106,6 +106,7 @@ impl LocalRenderer {
     ) -> Result<Rendered, RenderError> {
         let (start, of) = self.begun.clone().unzip();
         let pipeline = self.pipeline(&request.model)?;
+        let request = &pipeline.resolve(request)?;
         let options = RunOptions {
             start,
             decoded_previews: PREVIEWS,
@@ -133,7 +134,7 @@ impl LocalRenderer {
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let recipe = Recipe {
             start: of,
-            ..pipeline.recipe(request, "server", milliseconds)
+            ..pipeline.recipe(request, RunsOn::Server, milliseconds)
         };
         let png = png::encode(&picture, &recipe)?;
         Ok(Rendered { png, recipe })
@@ -143,7 +144,7 @@ impl LocalRenderer {
 /// The latents of a hand-over, which must have the shape of the package's.
 fn checkpoint(
     pipeline: &Pipeline,
-    request: &GenerationRequest,
+    request: &ResolvedRequest,
     resume: &Resume,
 ) -> diffusion::Result<Checkpoint> {
     let invalid =
@@ -155,8 +156,9 @@ fn checkpoint(
             resume.shape
         )));
     }
-    let steps = request.num_inference_steps.unwrap_or_default();
-    let state = resume.read(steps).map_err(|e| invalid(e.to_string()))?;
+    let state = resume
+        .read(request.num_inference_steps)
+        .map_err(|e| invalid(e.to_string()))?;
     Ok(Checkpoint {
         step: resume.step,
         latents: state.latents,

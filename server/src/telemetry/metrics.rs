@@ -6,6 +6,8 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use protocol::RunsOn;
+
 use crate::jobs::JobRecord;
 
 /// Content type of the text form.
@@ -62,12 +64,8 @@ pub fn submitted(job: &JobRecord) {
 }
 
 /// Counts a picture whose record was written; `place` is where it was made.
-pub fn stored(place: &str, bytes: u64) {
-    let origin = if place == "browser" {
-        "browser"
-    } else {
-        "server"
-    };
+pub fn stored(place: RunsOn, bytes: u64) {
+    let origin = place.name();
     counter!(names::PICTURES, "origin" => origin).increment(1);
     counter!(names::PICTURE_BYTES, "origin" => origin).increment(bytes);
 }

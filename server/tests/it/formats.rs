@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use server::images::ImageId;
 use server::jobs::{NatsQueue, Queue, Role};
 
-use crate::hub::request;
+use crate::hub::resolved;
 use crate::nats::Nats;
 use crate::queue::{completed, pull, pull_at_once, submission};
 
@@ -71,7 +71,7 @@ impl Bed {
 
 /// As the version before the first numbered format writes it.
 fn first(id: &str) -> Value {
-    json!({ "id": id, "request": request("red apple", 7), "keeping": { "unlisted": false } })
+    json!({ "id": id, "request": protocol::GenerationRequest::from(resolved("red apple", 7)), "keeping": { "unlisted": false } })
 }
 
 fn new_id() -> String {

@@ -25,6 +25,7 @@ fn resume(step: u32) -> Resume {
     };
     let mut asked = request("red apple", 1);
     asked.num_inference_steps = Some(8);
+    let asked = pipeline.resolve(&asked).unwrap();
     let run = pipeline.run(&asked, options, &mut on_step, &cancel);
     assert!(futures::executor::block_on(run).unwrap_err().is_cancelled());
     let state = found.unwrap();

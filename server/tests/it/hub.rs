@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use futures::StreamExt;
 use protocol::{
-    GenerationRequest, ImageRecord, JobCreated, JobView, Problem, ProblemCode, Recipe,
-    UploadRequest, UploadTicket,
+    GenerationRequest, ImageRecord, JobCreated, JobView, Problem, ProblemCode, PromptSyntax,
+    Recipe, ResolvedRequest, UploadRequest, UploadTicket,
 };
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response, StatusCode};
@@ -253,6 +253,23 @@ pub fn request(prompt: &str, seed: u64) -> GenerationRequest {
     }
 }
 
+/// As the catalogue resolves [`request`].
+pub fn resolved(prompt: &str, seed: u64) -> ResolvedRequest {
+    ResolvedRequest {
+        model: GLYPH.into(),
+        prompt: prompt.into(),
+        negative_prompt: None,
+        seed,
+        num_inference_steps: 8,
+        guidance_scale: 3.0,
+        width: 64,
+        height: 64,
+        variation: None,
+        prompt_syntax: PromptSyntax::Plain,
+        sampler: None,
+    }
+}
+
 pub async fn json<T: DeserializeOwned>(response: Response) -> T {
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -329,7 +346,7 @@ pub fn recipe() -> Recipe {
         scheduler: "flow-match-euler".into(),
         backend: "onnx-gpu (WebGPU)".into(),
         adapter: String::new(),
-        place: "browser".into(),
+        place: protocol::RunsOn::Browser,
         start: None,
         duration_ms: 10,
     }

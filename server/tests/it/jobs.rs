@@ -65,7 +65,7 @@ async fn a_job_reaches_its_picture() {
         (image.url, image.permalink),
         (listed[0].url.clone(), listed[0].permalink.clone())
     );
-    assert_eq!(listed[0].recipe.place, "server");
+    assert_eq!(listed[0].recipe.place, protocol::RunsOn::Server);
     assert_eq!(listed[0].recipe.request.seed, Some(1));
 
     // A client that comes back with the number of the last state is told again that it is over.

@@ -11,7 +11,7 @@ use server::jobs::{EmbeddedQueue, Outcome, Queue, Role, Submission};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
-use crate::hub::{GLYPH, request};
+use crate::hub::{GLYPH, request, resolved};
 use crate::nats::Nats;
 
 const JOBS: u64 = 300;
@@ -51,7 +51,7 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
     let mut times = Vec::new();
     for seed in 0..JOBS {
         let submission = Submission {
-            request: request("red apple", seed),
+            request: resolved("red apple", seed),
             resume: None,
             fingerprint: [0; 32],
             idempotency_key: None,

@@ -176,7 +176,7 @@ async fn a_worker_does_not_save_what_is_refused() {
     let sha256 = server::images::verify::sha256_hex(&bytes);
     run(&bucket, &["images", "remove", &sha256]).await.unwrap();
     let mut recipe = crate::hub::recipe();
-    recipe.place = "server".into();
+    recipe.place = protocol::RunsOn::Server;
     let id = server::images::ImageId::new().unwrap();
     let keeping = server::images::Keeping::default();
     let refused = images.save(id, bytes, recipe, keeping).await.unwrap_err();

@@ -15,7 +15,7 @@ use server::limits::ClientKey;
 
 use tempfile::TempDir;
 
-use crate::hub::{GLYPH, request};
+use crate::hub::{GLYPH, resolved};
 use crate::nats::Nats;
 
 const WAIT: Duration = Duration::from_secs(8);
@@ -100,10 +100,8 @@ pub async fn pull_at_once(queue: &dyn Queue) -> Option<Box<dyn Claim>> {
 }
 
 pub fn submission(prompt: &str, key: Option<&str>) -> Submission {
-    let mut request = request(prompt, 1);
-    request.num_inference_steps = Some(8);
     Submission {
-        request,
+        request: resolved(prompt, 1),
         resume: None,
         fingerprint: [prompt.len() as u8; 32],
         idempotency_key: key.map(|key| JobKey::new(&ClientKey::Unknown, key, None)),

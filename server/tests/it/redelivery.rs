@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use diffusion::{Cancel, ErrorKind};
-use protocol::{GenerationRequest, JobStatus, ProblemCode};
+use protocol::{GenerationRequest, JobStatus, ProblemCode, ResolvedRequest};
 use serde_json::json;
 use server::catalog::Catalog;
 use server::images::Images;
@@ -21,7 +21,7 @@ use server::{config::RendererChoice, work};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::hub::{GLYPH, Hub, models_dir, request};
+use crate::hub::{GLYPH, Hub, models_dir, resolved};
 use crate::nats::Nats;
 use crate::queue::{embedded, submission};
 use crate::renderers::stand_in::{Act, StandIn};
@@ -214,10 +214,9 @@ async fn an_ill_worker_steps_back(app: Arc<dyn Queue>, worker: Arc<dyn Queue>, i
     let mut jobs = Vec::new();
     for seed in 0..8 {
         let mut submission = submission("red apple", None);
-        submission.request = GenerationRequest {
-            num_inference_steps: Some(1),
-            guidance_scale: Some(3.0),
-            ..request("red apple", seed)
+        submission.request = ResolvedRequest {
+            num_inference_steps: 1,
+            ..resolved("red apple", seed)
         };
         jobs.push(app.submit(submission).await.unwrap().id);
     }

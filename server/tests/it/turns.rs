@@ -10,7 +10,7 @@ use server::images::OwnerId;
 use server::jobs::{JobEvent, JobKey, Queue, Role, Submission};
 use server::limits::{Allowance, ClientKey};
 
-use crate::hub::{GLYPH, request};
+use crate::hub::{GLYPH, resolved};
 use crate::nats::Nats;
 use crate::queue::{Kit, RETENTION, completed, pull, submission};
 
@@ -111,7 +111,7 @@ async fn one_client_cannot_fill_the_queue(kit: Kit) {
 fn several(count: u32, client: &str, key: &str) -> Vec<Submission> {
     (0..count)
         .map(|n| Submission {
-            request: request("several", 100 + u64::from(n)),
+            request: resolved("several", 100 + u64::from(n)),
             idempotency_key: Some(JobKey::new(&owner(client), key, Some(n))),
             network: None,
             ..of(client)
@@ -295,7 +295,7 @@ async fn orders_of_an_older_version_are_worked_on_first() {
     let worker = nats.queue(8, Role::Worker).await;
     let new = app.submit(of("ann")).await.unwrap().id;
     let old = server::images::ImageId::new().unwrap().to_string();
-    let order = serde_json::json!({ "id": old, "request": submission("old", None).request });
+    let order = serde_json::json!({ "id": old, "request": protocol::GenerationRequest::from(submission("old", None).request) });
     let client = async_nats::connect(nats.url()).await.unwrap();
     let subject = format!("test.queue.demo-hub=2Fglyph.{old}");
     client

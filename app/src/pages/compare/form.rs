@@ -3,9 +3,9 @@
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
-use protocol::{MAX_SEED, ModelSummary, Problem};
+use protocol::{MAX_SEED, ModelSummary, Problem, RunsOn};
 
-use crate::compare::{Comparison, MAX_SIDES, MIN_SIDES, NAMES, Side, SidePlace};
+use crate::compare::{Comparison, MAX_SIDES, MIN_SIDES, NAMES, Side, parse_place, place_label};
 use crate::format::escape;
 use crate::pages::ProblemNote;
 use crate::pages::copy::CopyButton;
@@ -229,10 +229,10 @@ fn SideRow(
             })
             .collect_view()
     });
-    let places = [SidePlace::Browser, SidePlace::Server].map(|place| {
+    let places = [RunsOn::Browser, RunsOn::Server].map(|place| {
         view! {
-            <option value=place.value() selected=place == first.place>
-                {place.label()}
+            <option value=place.name() selected=place == first.place>
+                {place_label(place)}
             </option>
         }
     });
@@ -256,9 +256,9 @@ fn SideRow(
             <select
                 aria-label=format!("Place of side {name}")
                 data-testid=format!("place-{key}")
-                prop:value=move || side().place.value()
+                prop:value=move || side().place.name()
                 on:change:target=move |e| {
-                    let place = SidePlace::parse(&e.target().value());
+                    let place = parse_place(&e.target().value());
                     change(&|side| side.place = place);
                 }
             >

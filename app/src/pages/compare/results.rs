@@ -47,7 +47,7 @@ fn Card(side: SideRun, name: &'static str) -> impl IntoView {
         .as_ref()
         .map(|a| a.request.prompt.clone())
         .unwrap_or_default();
-    let (width, height) = asked.map_or((64, 64), |a| a.model.size_of(&a.request));
+    let (width, height) = asked.map_or((64, 64), |a| (a.request.width, a.request.height));
     let picture = Memo::new(move |_| side.picture());
     let preview = Memo::new(move |_| run.with(|r| r.preview.clone()));
     let state = move || {

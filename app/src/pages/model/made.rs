@@ -68,10 +68,7 @@ fn Speeds(speeds: Vec<Speed>) -> impl IntoView {
                 "" => speed.backend.clone(),
                 adapter => adapter.to_owned(),
             };
-            let place = match speed.place.as_str() {
-                "browser" => "browser",
-                _ => "server",
-            };
+            let place = speed.place.name();
             view! {
                 <tr>
                     <th scope="row">{device}</th>

@@ -145,7 +145,7 @@ fn apply(task: &Task, view: JobView) -> Result<Option<Finished>, Stop> {
                     "the server finished without a picture",
                 ))
             })?;
-            let (width, height) = task.model.size_of(&task.request);
+            let (width, height) = (task.request.width, task.request.height);
             return Ok(Some(Finished {
                 url: image.url,
                 width,

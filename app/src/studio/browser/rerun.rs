@@ -37,7 +37,10 @@ pub(crate) fn start(rerun: Rerun, record: ImageRecord) {
         });
         return;
     }
-    rerun.run().set(Run::begin(record.recipe.request.clone()));
+    rerun.run().update(|run| {
+        *run = Run::default();
+        run.phase = Phase::Probing;
+    });
     let (cancel, cancelled) = oneshot::channel();
     // The picture under “Create” stays there while this one passes over the desk.
     let aside = desk(|d| {
@@ -46,7 +49,12 @@ pub(crate) fn start(rerun: Rerun, record: ImageRecord) {
     });
     spawn_local(async move {
         let made = match task(rerun, &record).await {
-            Ok(task) => task.drive(cancelled.fuse()).await,
+            Ok(task) => {
+                rerun
+                    .run()
+                    .try_update(|run| run.request = Some(task.request.clone()));
+                task.drive(cancelled.fuse()).await
+            }
             Err(problem) => Err(Stop::Failed(problem)),
         };
         let here = desk(|d| {
@@ -84,6 +92,10 @@ pub(crate) fn cancel(rerun: Rerun) {
 
 async fn task(rerun: Rerun, record: &ImageRecord) -> Result<Task, Problem> {
     let request = record.recipe.request.clone();
+    let seed = request.seed.ok_or_else(|| {
+        Problem::new(ProblemCode::MalformedRequest, "the recipe has no seed")
+            .with_hint("This picture cannot be made again.")
+    })?;
     let model = data::models()
         .await?
         .into_iter()
@@ -91,7 +103,7 @@ async fn task(rerun: Rerun, record: &ImageRecord) -> Result<Task, Problem> {
         .ok_or_else(|| RequestError::UnknownModel(request.model.clone()))?;
     Ok(Task {
         studio: rerun.studio,
-        request: request.resolve(&model)?,
+        request: request.resolve(&model, seed)?,
         model,
         policy: Policy::BrowserOnly,
         accept_software: false,

@@ -156,13 +156,7 @@ fn Actions(done: Finished) -> impl IntoView {
         }
     });
     let file = request
-        .map(|q| {
-            format!(
-                "{}-{}.png",
-                format::slug(&q.prompt),
-                q.seed.unwrap_or_default()
-            )
-        })
+        .map(|q| format!("{}-{}.png", format::slug(&q.prompt), q.seed))
         .unwrap_or_default();
     let permalink = move || {
         saving.with(|s| match s {

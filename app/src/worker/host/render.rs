@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use diffusion::{Checkpoint, Engine, Package, Picture, Pipeline, Residency, RunOptions, Step, png};
 use js_sys::{ArrayBuffer, Uint8Array};
-use protocol::{PNG_MIME, Place};
+use protocol::{PNG_MIME, Place, RunsOn};
 use sha2::{Digest, Sha256};
 
 use super::control::Control;
@@ -146,7 +146,7 @@ async fn generate(
     } = order;
     let pipeline = &loaded.pipeline;
     let resume = resume.as_ref().map(checkpoint).transpose()?;
-    let steps = request.num_inference_steps.unwrap_or_default();
+    let steps = request.num_inference_steps;
     let before = resume.as_ref().map_or(0, |from| from.step);
     report(RunEvent::Step {
         step: before,
@@ -195,7 +195,7 @@ async fn generate(
         .run(request, options, &mut on_step, control.flag())
         .await?;
     let duration_ms = (now_ms() - began).max(0.0) as u64;
-    let recipe = pipeline.recipe(request, "browser", duration_ms);
+    let recipe = pipeline.recipe(request, RunsOn::Browser, duration_ms);
     let bytes = png::encode(&picture, &recipe)?;
     track.note(|t| {
         t.decode_ms = track.lap();

@@ -27,12 +27,11 @@ impl Pipeline {
     /// tiles that the decoder cannot be run on.
     pub async fn run(
         &self,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
         options: RunOptions,
         on_step: &mut dyn FnMut(Step),
         cancel: &Cancel,
     ) -> Result<Picture> {
-        let request = self.resolve(request)?;
         let size = ImageSize {
             width: request.width,
             height: request.height,
@@ -58,7 +57,7 @@ impl Pipeline {
                 .await?;
             return Ok(start.finish(picture));
         }
-        let program = self.program(&request, options.start.as_ref(), shape)?;
+        let program = self.program(request, options.start.as_ref(), shape)?;
         let steps = program.steps.len() as u32;
         let course = Course {
             program: &program,
@@ -79,7 +78,7 @@ impl Pipeline {
         };
         cancel.check()?;
         let conditioning = if first < steps {
-            let conditioning = self.condition_of(&request, size).await?;
+            let conditioning = self.condition_of(request, size).await?;
             pause(cancel).await?;
             Some(conditioning)
         } else {
@@ -160,11 +159,15 @@ impl Pipeline {
         map.picture(&latents, w, h).map(Some)
     }
 
-    fn resolve(&self, request: &GenerationRequest) -> Result<ResolvedRequest> {
+    /// Checks a request against the package and fills defaults in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidRequest`], also where the request has no seed.
+    pub fn resolve(&self, request: &GenerationRequest) -> Result<ResolvedRequest> {
         let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
         let seed = request.seed;
         let seed = seed.ok_or_else(|| invalid("the request has no seed".to_owned()))?;
-        let resolved = request.resolved(&self.summary, || seed);
+        let resolved = request.clone().resolve(&self.summary, seed);
         resolved.map_err(|e| invalid(e.to_string()))
     }
 

@@ -114,7 +114,12 @@ pub fn decode(pipeline: &Pipeline, latents: Vec<f32>, tile: Option<usize>) -> Re
         negative_prompt: None,
         ..request()
     };
-    block_on(pipeline.run(&request, options, &mut |_| {}, &Cancel::default()))
+    block_on(pipeline.run(
+        &pipeline.resolve(&request).unwrap(),
+        options,
+        &mut |_| {},
+        &Cancel::default(),
+    ))
 }
 
 /// Those of data/tiles.py.

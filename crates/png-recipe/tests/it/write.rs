@@ -18,7 +18,7 @@ fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
         scheduler: "flow-match-euler".into(),
         backend: "rten (CPU)".into(),
         adapter: "x".into(),
-        place: "server".into(),
+        place: protocol::RunsOn::Server,
         start: None,
         duration_ms: 12,
     }

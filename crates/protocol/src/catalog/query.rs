@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::RunsOn;
+
 use super::LicenseUse;
 
 /// Models on a page where a query leaves it open.
@@ -43,15 +45,4 @@ pub struct ModelQuery {
     /// `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-}
-
-/// Where a model runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RunsOn {
-    /// In browsers.
-    Browser,
-    /// On the server.
-    Server,
 }

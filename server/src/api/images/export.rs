@@ -149,7 +149,7 @@ mod tests {
         format!(
             r#"{{"id": "{id}", "sha256": "", "url": "", "permalink": "", "created_at": 0, "bytes": 0,
                  "width": 0, "height": 0, "recipe": {{"request": {{"model": "", "prompt": "é"}}, "weights_digest": "",
-                 "scheduler": "", "backend": "", "adapter": "", "place": "", "duration_ms": 0}}}}"#
+                 "scheduler": "", "backend": "", "adapter": "", "place": "server", "duration_ms": 0}}}}"#
         )
     }
 

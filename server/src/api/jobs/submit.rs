@@ -44,13 +44,10 @@ pub async fn submit(
         return Ok(Vec::new());
     };
     let pictures = u32::try_from(submissions.len()).unwrap_or(u32::MAX);
-    if let Some(model) = hub.catalog.summary(&first.request.model) {
-        // Three bytes a pixel: a picture that is no smaller than it was drawn.
-        let (width, height) = model.size_of(&first.request);
-        let pixels = u64::from(width) * u64::from(height);
-        let bytes = pixels.saturating_mul(3).saturating_mul(pictures.into());
-        hub.images.check_room(bytes).await?;
-    }
+    // Three bytes a pixel: a picture that is no smaller than it was drawn.
+    let pixels = u64::from(first.request.width) * u64::from(first.request.height);
+    let bytes = pixels.saturating_mul(3).saturating_mul(pictures.into());
+    hub.images.check_room(bytes).await?;
     let taken = hub
         .limits
         .take(asking, &first.request.model, pictures)

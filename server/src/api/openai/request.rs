@@ -1,6 +1,6 @@
 //! What the OpenAI images API takes.
 
-use protocol::{GenerationRequest, MAX_SEED, ModelSummary, Problem, ProblemCode};
+use protocol::{GenerationRequest, MAX_SEED, ModelSummary, Problem, ProblemCode, ResolvedRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -105,8 +105,8 @@ impl ImagesRequest {
 
 /// A checked request.
 pub struct Plan {
-    /// One per picture, resolved, with seeds.
-    pub requests: Vec<GenerationRequest>,
+    /// One per picture.
+    pub requests: Vec<ResolvedRequest>,
     /// Of the request as the client sent it, before seeds were drawn.
     pub fingerprint: [u8; 32],
     /// What the answer holds.
@@ -155,17 +155,19 @@ impl Plan {
         let (width, height) = size(body.size.as_deref(), catalog.summary(&model))?;
         let mut requests = Vec::new();
         for i in 0..u64::from(n) {
-            requests.push(catalog.resolve(GenerationRequest {
+            let seed = first.saturating_add(i);
+            let asked = GenerationRequest {
                 model: model.clone(),
                 prompt: body.prompt.clone(),
                 negative_prompt: body.negative_prompt.clone(),
-                seed: Some(first.saturating_add(i)),
+                seed: Some(seed),
                 num_inference_steps: body.num_inference_steps,
                 guidance_scale: body.guidance_scale,
                 width: Some(width),
                 height: Some(height),
                 ..GenerationRequest::default()
-            })?);
+            };
+            requests.push(catalog.resolve(asked, seed)?);
         }
         Ok(Self {
             requests,

@@ -20,7 +20,7 @@ fn recipe() -> Recipe {
         scheduler: "euler".into(),
         backend: "x".into(),
         adapter: String::new(),
-        place: "browser".into(),
+        place: protocol::RunsOn::Browser,
         start: None,
         duration_ms: 5,
     }

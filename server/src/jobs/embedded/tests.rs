@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use protocol::{GenerationRequest, JobStatus};
+use protocol::{JobStatus, PromptSyntax, ResolvedRequest};
 
 use super::file::{Entry, Kept};
 use super::journal::Disk;
@@ -75,13 +75,18 @@ impl Bed {
 
 fn submission(key: Option<&str>) -> Submission {
     Submission {
-        request: GenerationRequest {
+        request: ResolvedRequest {
             model: MODEL.into(),
             prompt: "red apple".into(),
-            seed: Some(1),
-            num_inference_steps: Some(8),
-            guidance_scale: None,
-            ..GenerationRequest::default()
+            negative_prompt: None,
+            seed: 1,
+            num_inference_steps: 8,
+            guidance_scale: 1.0,
+            width: 64,
+            height: 64,
+            variation: None,
+            prompt_syntax: PromptSyntax::Plain,
+            sampler: None,
         },
         resume: None,
         fingerprint: [1; 32],

@@ -17,6 +17,9 @@ pub struct Order {
     /// Id of the job: a key of the bucket and a token of subjects.
     pub id: String,
     request: GenerationRequest,
+    /// Steps of the request.
+    #[serde(skip)]
+    steps: u32,
     #[serde(default)]
     keeping: Keeping,
     #[serde(default, deserialize_with = "format::or_default")]
@@ -40,11 +43,15 @@ impl Order {
     /// [`Unreadable`].
     pub fn read(payload: &[u8]) -> Result<Self, Unreadable> {
         let order: Self = format::read(payload)?;
-        if is_job_id(&order.id) {
-            Ok(order)
-        } else {
-            Err(Unreadable::Damaged("its id is no job's".to_owned()))
+        let damaged = |what: &str| Unreadable::Damaged(what.to_owned());
+        if !is_job_id(&order.id) {
+            return Err(damaged("its id is no job's"));
         }
+        let request = &order.request;
+        let (Some(_), Some(steps)) = (request.seed, request.num_inference_steps) else {
+            return Err(damaged("its request was not resolved"));
+        };
+        Ok(Self { steps, ..order })
     }
 
     /// The state of the job before anything happened to it.
@@ -53,7 +60,7 @@ impl Order {
             client: self.client,
             network: self.network,
             key: self.key,
-            ..JobRecord::new(self.id, self.request, self.keeping, self.resume)
+            ..JobRecord::new(self.id, self.request, self.steps, self.keeping, self.resume)
         }
     }
 }
@@ -64,6 +71,7 @@ impl From<&JobRecord> for Order {
             format: FORMAT,
             id: record.view.id.clone(),
             request: record.view.request.clone(),
+            steps: record.view.progress.total_steps,
             keeping: record.keeping.clone(),
             client: record.client.clone(),
             network: record.network,
@@ -140,7 +148,9 @@ mod tests {
         hostile["id"] = json!(">");
         let mut lacking = first();
         lacking["request"] = json!({});
-        for damaged in [hostile, lacking, json!({}), json!("x"), json!(null)] {
+        let mut open = first();
+        open["request"]["num_inference_steps"] = json!(null);
+        for damaged in [hostile, lacking, open, json!({}), json!("x"), json!(null)] {
             let error = read(&damaged).unwrap_err();
             assert!(matches!(error, Unreadable::Damaged(_)), "{damaged}");
         }

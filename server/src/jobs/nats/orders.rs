@@ -178,7 +178,7 @@ mod tests {
             client: ClientKey::ApiKey("a".parse().unwrap()),
             network: Some("192.0.2.1".parse().unwrap()),
             turn,
-            ..JobRecord::new("id".into(), request, Keeping::default(), None)
+            ..JobRecord::new("id".into(), request, 8, Keeping::default(), None)
         }
     }
 

@@ -117,7 +117,7 @@ impl Shared {
         }
         Ok(Some(JobCreated {
             id: known.id,
-            seed: record.view.request.seed.unwrap_or(known.seed),
+            seed: known.seed,
         }))
     }
 
@@ -126,7 +126,7 @@ impl Shared {
         let entry = KeyEntry {
             format: FORMAT,
             id: new_id()?,
-            seed: submission.request.seed.unwrap_or_default(),
+            seed: submission.request.seed,
             fingerprint: hex::encode(submission.fingerprint),
         };
         let fresh = |entry, submission| Entering {
@@ -216,7 +216,8 @@ impl Shared {
             });
             let submission = &job.submission;
             let mut request = submission.request.clone();
-            request.seed = Some(job.entry.seed);
+            request.seed = job.entry.seed;
+            let steps = request.num_inference_steps;
             let record = JobRecord {
                 client: submission.client.clone(),
                 network: submission.network,
@@ -228,7 +229,8 @@ impl Shared {
                     .map(|key| key.as_str().to_owned()),
                 ..JobRecord::new(
                     job.entry.id.clone(),
-                    request,
+                    request.into(),
+                    steps,
                     submission.keeping.clone(),
                     submission.resume.clone(),
                 )

@@ -15,6 +15,7 @@ fn record() -> JobRecord {
             guidance_scale: Some(3.0),
             ..GenerationRequest::default()
         },
+        8,
         Keeping::default(),
         None,
     )

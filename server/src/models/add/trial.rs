@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Picture, Pipeline, TOLERANCE, png};
 use futures::executor::block_on;
 use onnx_gpu::AdapterChoice;
-use protocol::GenerationRequest;
+use protocol::{GenerationRequest, RunsOn};
 
 /// Seed of the picture.
 const SEED: u64 = 1;
@@ -102,7 +102,7 @@ fn make(dir: &Path, engine: &dyn Engine, sample: Option<&str>) -> anyhow::Result
     let picture = block_on(pipeline.generate(&request, &mut |_| (), &Cancel::default()))
         .context("the package makes no picture")?;
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let recipe = pipeline.recipe(&request, "server", milliseconds);
+    let recipe = pipeline.recipe(&pipeline.resolve(&request)?, RunsOn::Server, milliseconds);
     Ok(Made {
         png: png::encode(&picture, &recipe)?,
         picture,

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use diffusion::{Cancel, Picture};
-use protocol::GenerationRequest;
+use protocol::ResolvedRequest;
 use reqwest::{Response, StatusCode, header, redirect};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -98,7 +98,7 @@ impl Endpoint {
         &self,
         dialect: &D,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
         cancel: &Cancel,
     ) -> Result<Picture, EndpointError> {
         tokio::select! {
@@ -112,7 +112,7 @@ impl Endpoint {
         &self,
         dialect: &D,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
     ) -> Result<Picture, EndpointError> {
         let deadline = Instant::now() + Duration::from_secs(self.config.timeout_seconds);
         let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else {
@@ -164,7 +164,7 @@ impl Endpoint {
         &self,
         dialect: &D,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
     ) -> Result<Picture, Kind> {
         let bad = |detail: String| Kind::BadAnswer { detail };
         let outgoing = dialect.outgoing(self, model, request).map_err(bad)?;

@@ -2,7 +2,7 @@
 //! (<https://huggingface.co/docs/inference-providers/tasks/text-to-image>): `{"inputs", "parameters"}` in, the file
 //! itself out. The same shape serves Inference Providers, dedicated Inference Endpoints and the toolkit behind them.
 
-use protocol::GenerationRequest;
+use protocol::ResolvedRequest;
 use serde_json::json;
 use url::Url;
 
@@ -20,7 +20,7 @@ impl Dialect for HuggingFace {
         &self,
         endpoint: &Endpoint,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
     ) -> Result<Outgoing, String> {
         let mut parameters = endpoint.config().extra.clone();
         parameters.insert("width".into(), json!(model.width));

@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use diffusion::Picture;
-use protocol::GenerationRequest;
+use protocol::ResolvedRequest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ impl Dialect for OpenInference {
         &self,
         endpoint: &Endpoint,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
     ) -> Result<Outgoing, String> {
         let names = &model.tensors;
         let shape: &[u32] = if names.batched { &[1, 1] } else { &[1] };

@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::GenerationRequest;
+use protocol::ResolvedRequest;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -35,7 +35,7 @@ impl Dialect for OpenAiImages {
         &self,
         endpoint: &Endpoint,
         model: &ModelConfig,
-        request: &GenerationRequest,
+        request: &ResolvedRequest,
     ) -> Result<Outgoing, String> {
         let mut body = endpoint.config().extra.clone();
         body.insert("model".into(), json!(model.remote));

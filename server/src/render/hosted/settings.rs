@@ -1,15 +1,12 @@
 //! Settings that OpenAI's and Hugging Face's requests name alike.
 
-use protocol::GenerationRequest;
+use protocol::ResolvedRequest;
 use serde_json::{Value, json};
 
 use super::config::ModelConfig;
 
 /// Seed, steps, guidance and negative prompt of `request`, as far as the endpoint takes them for this model.
-pub fn of(
-    model: &ModelConfig,
-    request: &GenerationRequest,
-) -> impl Iterator<Item = (String, Value)> {
+pub fn of(model: &ModelConfig, request: &ResolvedRequest) -> impl Iterator<Item = (String, Value)> {
     let negative = request.negative_prompt.as_deref().unwrap_or_default();
     let negative_prompt = model.negative_prompt && !negative.is_empty();
     [

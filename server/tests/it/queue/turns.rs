@@ -8,7 +8,7 @@ use protocol::{JobStatus, ProblemCode};
 use server::jobs::Submission;
 
 use super::{Kit, WAIT, completed, pull, pull_at_once, steps, submission, worker};
-use crate::hub::{GLYPH, request};
+use crate::hub::{GLYPH, resolved};
 
 pub async fn jobs_leave_in_order_and_positions_follow(kit: Kit) {
     let mut ids = Vec::new();
@@ -69,7 +69,7 @@ pub async fn one_key_is_one_job(kit: Kit) {
     let submissions = (0..4).map(|i| {
         let queue = if i % 2 == 0 { &kit.app } else { &kit.other };
         queue.submit(Submission {
-            request: request("a", i),
+            request: resolved("a", i),
             ..submission("a", Some("k"))
         })
     });

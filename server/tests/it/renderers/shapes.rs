@@ -32,7 +32,7 @@ async fn openai_images() {
         let recipe = &rendered.recipe;
         assert_eq!(recipe.backend, "OpenAI images API (acme)");
         assert_eq!(
-            (recipe.place.as_str(), recipe.weights_digest.as_str()),
+            (recipe.place.name(), recipe.weights_digest.as_str()),
             ("server", "")
         );
         let text = String::from_utf8_lossy(&rendered.png);
