@@ -40,6 +40,8 @@ pub enum ErrorKind {
     DeviceLost,
     /// The engine failed in another way, or gave results that are not what the manifest declares.
     Engine,
+    /// The graphs gave a number that is infinite or none.
+    NotFinite,
     /// [`crate::Cancel::cancel`] was called.
     Cancelled,
     /// The picture could not be written as PNG.

@@ -1,6 +1,6 @@
 //! The finished picture.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Largest difference of a channel value, of 255, between pictures that two engines make of one request.
 ///
@@ -25,7 +25,7 @@ impl Picture {
     /// `round(255 (x + 1) / 2)`, values outside clamped.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Engine`] when the number of values is wrong or one is not finite.
+    /// [`ErrorKind::Engine`] when the number of values is wrong, [`ErrorKind::NotFinite`] when one is not finite.
     pub fn from_planar(width: u32, height: u32, planes: &[f32]) -> Result<Self> {
         let mut picture = Self::black(width, height);
         picture.put([0, 0], [height as usize, width as usize], planes)?;
@@ -58,7 +58,10 @@ impl Picture {
             )));
         }
         if let Some(bad) = planes.iter().find(|x| !x.is_finite()) {
-            return Err(Error::engine(format!("the decoder gave the value {bad}")));
+            return Err(Error::new(
+                ErrorKind::NotFinite,
+                format!("the decoder gave the value {bad}"),
+            ));
         }
         for y in 0..height {
             let start = ((top + y) * self.width as usize + left) * 3;
@@ -91,7 +94,6 @@ fn byte(x: f32) -> u8 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::error::ErrorKind;
 
     #[test]
     fn planes_become_interleaved_bytes() {
@@ -102,13 +104,13 @@ mod tests {
 
     #[test]
     fn bad_values_are_errors_not_black_pixels() {
-        for planes in [
-            &[0.0; 5][..],
-            &[0.0, 0.0, f32::NAN],
-            &[f32::INFINITY, 0.0, 0.0],
+        for (planes, kind) in [
+            (&[0.0; 5][..], ErrorKind::Engine),
+            (&[0.0, 0.0, f32::NAN], ErrorKind::NotFinite),
+            (&[f32::INFINITY, 0.0, 0.0], ErrorKind::NotFinite),
         ] {
             let error = Picture::from_planar(1, 1, planes).unwrap_err();
-            assert_eq!(*error.kind(), ErrorKind::Engine);
+            assert_eq!(*error.kind(), kind);
         }
     }
 

@@ -31,7 +31,7 @@ impl LatentRgb {
     /// A picture of one pixel per latent; `latents` are `[c, height, width]`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Engine`] when the number of latents is wrong or one is not finite.
+    /// [`crate::ErrorKind::Engine`] when the number of latents is wrong, [`crate::ErrorKind::NotFinite`] when one is not.
     pub fn picture(&self, latents: &[f32], width: usize, height: usize) -> Result<Picture> {
         let pixels = width * height;
         let channels = self.weights[0].len();

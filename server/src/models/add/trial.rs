@@ -29,19 +29,14 @@ pub(super) fn run(
     sample: Option<&str>,
     report: &mut dyn Write,
 ) -> anyhow::Result<Option<Vec<u8>>> {
-    let mut made: Vec<Made> = Vec::new();
-    let mut refused = Vec::new();
+    let mut tried = Vec::new();
     match block_on(GpuEngine::request(AdapterChoice::HighPerformance)) {
-        Ok(engine) => match make(dir, &engine, sample) {
-            Ok(picture) => made.push(picture),
-            Err(error) => refused.push(format!("{}: {error:#}", engine.backend())),
-        },
+        Ok(engine) => tried.push((engine.backend(), make(dir, &engine, sample))),
         Err(error) => writeln!(report, "not tried on a GPU: {error}")?,
     }
-    match make(dir, &CpuEngine::new(), sample) {
-        Ok(picture) => made.push(picture),
-        Err(error) => refused.push(format!("{}: {error:#}", CpuEngine::new().backend())),
-    }
+    let cpu = CpuEngine::new();
+    tried.push((cpu.backend(), make(dir, &cpu, sample)));
+    let (made, refused) = sorted(tried)?;
     let Some(first) = made.first() else {
         bail!("the package makes no picture: {}", refused.join("; "));
     };
@@ -76,6 +71,30 @@ struct Made {
     backend: String,
     /// Of 255, for what the engines may differ by.
     tolerance: u8,
+}
+
+/// What was made, and by which engines nothing. An engine need not know every operator, but one that runs the graphs and
+/// gets no numbers shows a fault of the graphs.
+///
+/// # Errors
+/// When an engine's numbers are not finite.
+fn sorted<T>(tried: Vec<(String, anyhow::Result<T>)>) -> anyhow::Result<(Vec<T>, Vec<String>)> {
+    let (mut made, mut refused) = (Vec::new(), Vec::new());
+    for (backend, outcome) in tried {
+        match outcome {
+            Ok(one) => made.push(one),
+            Err(error) if error.chain().any(is_not_finite) => {
+                return Err(error.context(format!("{backend} makes no picture")));
+            }
+            Err(error) => refused.push(format!("{backend}: {error:#}")),
+        }
+    }
+    Ok((made, refused))
+}
+
+fn is_not_finite(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<diffusion::Error>();
+    error.is_some_and(|error| *error.kind() == diffusion::ErrorKind::NotFinite)
 }
 
 /// What engines may differ by where ports round to 16 bits: one of them keeps more.
@@ -114,4 +133,29 @@ fn make(dir: &Path, engine: &dyn Engine, sample: Option<&str>) -> anyhow::Result
 fn range(picture: &Picture) -> (u8, u8) {
     let values = || picture.rgb.iter().copied();
     (values().min().unwrap_or(0), values().max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use diffusion::{Error, ErrorKind};
+
+    use super::*;
+
+    fn failed(kind: ErrorKind) -> anyhow::Result<u8> {
+        Err(Error::new(kind, "x")).context("the package makes no picture")
+    }
+
+    #[test]
+    fn an_engine_may_lack_operators_but_not_numbers() {
+        let lacking = |kind| vec![("a".to_owned(), Ok(1)), ("b".to_owned(), failed(kind))];
+        let component = "denoiser".to_owned();
+        let (made, refused) = sorted(lacking(ErrorKind::InvalidModel { component })).unwrap();
+        assert_eq!((made, refused.len()), (vec![1], 1));
+        let error = sorted(lacking(ErrorKind::NotFinite)).unwrap_err();
+        assert!(error.to_string().starts_with("b "), "{error:#}");
+        let mut reversed = lacking(ErrorKind::NotFinite);
+        reversed.reverse();
+        assert!(sorted(reversed).is_err());
+    }
 }
