@@ -15,7 +15,9 @@ use sha2::{Digest, Sha256};
 use self::first::First;
 pub use self::graph::{Bindings, Dim, Graph, Port, PortType, Symbol};
 pub use self::sizes::{ImageSize, Sizes};
-pub use self::wiring::{Coder, Denoiser, Feed, Guidance, Latents, TextInput, TextRun, TimeUnit};
+pub use self::wiring::{
+    Coder, Denoiser, Feed, Guidance, Interval, Latents, TextInput, TextRun, TimeUnit,
+};
 use crate::error::{Error, Result};
 use crate::scheduler::SchedulerKind;
 use crate::tokenizer::{Emphasis, TextSettings};
@@ -87,6 +89,10 @@ pub struct Manifest {
     pub denoiser: Denoiser,
     /// What the guidance scale does.
     pub guidance: Guidance,
+    /// Steps at which classifier-free guidance acts (Kynkäänniemi et al., arXiv:2404.07724); absent: all. At the others the
+    /// denoiser is asked about the prompt alone.
+    #[serde(default)]
+    pub guidance_interval: Option<Interval>,
     /// How the steps are taken.
     pub scheduler: SchedulerKind,
     /// From latents to the picture in [-1, 1].

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use diffusion::manifest::Interval;
 use diffusion::scheduler::{SchedulerKind, TrainingSchedule};
 use diffusion::tokenizer::clip;
 use diffusion::{
@@ -153,6 +154,18 @@ struct Loop {
 impl Loop {
     fn of(kind: &SchedulerKind) -> Self {
         Self::with(kind, false)
+    }
+
+    /// With guidance from `start` to `stop` of the steps.
+    fn guided_from(kind: &SchedulerKind, start: f32, stop: f32) -> Self {
+        let engine = Formulas::default();
+        let mut package = package(kind);
+        package.manifest.guidance_interval = Some(Interval { start, stop });
+        Self {
+            pipeline: block_on(Pipeline::load(package, &engine)).unwrap(),
+            asked: engine.asked,
+            texts: engine.texts,
+        }
     }
 
     fn with(kind: &SchedulerKind, silent: bool) -> Self {
@@ -361,6 +374,30 @@ fn evaluations_are_those_that_guidance_and_sampler_need() {
 }
 
 /// Draw i + 1 at evaluation i: to the picture, which is where the latents are where the answer is 0, and back up to σ.
+/// Whole shares of six steps, as `BaseGuidance` of diffusers cuts them: of 0.2 to 0.7 the second, third and fourth.
+#[test]
+fn outside_its_interval_guidance_costs_nothing() {
+    let kind = sampled_by("Euler");
+    let asked = |guided: &Loop, scale| {
+        guided.asked.set(0);
+        let states = guided.run(None, scale).unwrap();
+        (guided.asked.get(), states)
+    };
+    let (all, everywhere) = asked(&Loop::of(&kind), 3.0);
+    let (one, unguided) = asked(&Loop::of(&kind), 1.0);
+    assert_eq!((all, one), (12, 6));
+    let (whole, same) = asked(&Loop::guided_from(&kind, 0.0, 1.0), 3.0);
+    assert_eq!((whole, &same), (12, &everywhere));
+    let (some, states) = asked(&Loop::guided_from(&kind, 0.2, 0.7), 3.0);
+    assert_eq!(some, 9);
+    assert_eq!(states[0], unguided[0]);
+    assert_ne!(states[1], unguided[1]);
+    let (early, states) = asked(&Loop::guided_from(&kind, 0.0, 0.5), 3.0);
+    assert_eq!(early, 9);
+    assert_eq!(states[2], everywhere[2]);
+    assert_ne!(states[3], everywhere[3]);
+}
+
 #[test]
 fn noise_on_the_way_is_the_next_draw_of_the_seed() {
     let flow = json!({"flow": {"stochastic": {"num_train_timesteps": 1000, "shift": {"static": 1.0}, "grid": "steps"}}});

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use diffusion::manifest::Interval;
 
 use super::HubConfig;
 
@@ -89,6 +90,11 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_GUIDANCE", allow_hyphen_values = true)]
     pub guidance: Option<f32>,
 
+    /// Part of the steps at which guidance acts, as shares of their number, such as 0.1-0.8; default: all of them. The other
+    /// steps ask the denoiser once instead of twice.
+    #[arg(long, env = "DEMO_HUB_ADD_GUIDANCE_INTERVAL", value_parser = interval)]
+    pub guidance_interval: Option<Interval>,
+
     /// Class of the pipeline, for a folder without model_index.json, such as StableDiffusionPipeline.
     #[arg(long, env = "DEMO_HUB_ADD_PIPELINE")]
     pub pipeline: Option<String>,
@@ -112,4 +118,36 @@ pub struct AddConfig {
     /// The hub.
     #[command(flatten)]
     pub hub: HubConfig,
+}
+
+/// Reads `START-STOP`.
+fn interval(text: &str) -> Result<Interval, String> {
+    let shares = text.split_once('-');
+    let shares = shares.and_then(|(start, stop)| Some((start.parse().ok()?, stop.parse().ok()?)));
+    let interval = shares.map(|(start, stop)| Interval { start, stop });
+    interval
+        .filter(|interval| interval.is_sound())
+        .ok_or_else(|| "two shares from 0 to 1 are wanted, the smaller one first".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_part_of_the_steps() {
+        let read = interval("0.1-0.8");
+        assert_eq!(
+            read,
+            Ok(Interval {
+                start: 0.1,
+                stop: 0.8
+            })
+        );
+        for bad in [
+            "", "-", "0.5", "0.8-0.1", "0-0", "-0.1-1", "0-1.1", "nan-1", "0-inf",
+        ] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
 }

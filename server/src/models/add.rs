@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
-use diffusion::manifest::ImageSize;
+use diffusion::manifest::{ImageSize, Interval};
 
 use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
@@ -41,6 +41,7 @@ struct About {
     license: String,
     steps: u32,
     guidance: f32,
+    guidance_interval: Option<Interval>,
 }
 
 pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<()> {
@@ -88,6 +89,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         license: license(&config, folder, model)?,
         steps: config.steps.unwrap_or(source.defaults.steps),
         guidance: config.guidance.unwrap_or(source.defaults.guidance),
+        guidance_interval: config.guidance_interval,
         id,
     };
     let card = CardFile {

@@ -46,6 +46,15 @@ impl Manifest {
         if let Some(encoder) = &self.encoder {
             self.check_coder(encoder, true)?;
         }
+        if let Some(interval) = self.guidance_interval {
+            ensure(interval.is_sound(), || {
+                let (start, stop) = (interval.start, interval.stop);
+                format!("guidance from {start} to {stop} of the steps is no part of them")
+            })?;
+            ensure(self.guidance == Guidance::ClassifierFree, || {
+                "only classifier-free guidance acts at a part of the steps".to_owned()
+            })?;
+        }
         ensure(
             !self.negative_prompt || matches!(self.guidance, Guidance::ClassifierFree),
             || "without classifier-free guidance there is no negative prompt".to_owned(),

@@ -147,6 +147,7 @@ impl First {
             },
             denoiser,
             guidance: Guidance::ClassifierFree,
+            guidance_interval: None,
             scheduler: self.scheduler,
             decoder: Coder {
                 graph: "decoder".to_owned(),

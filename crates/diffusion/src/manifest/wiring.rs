@@ -111,6 +111,30 @@ pub enum Guidance {
     Ignored,
 }
 
+/// A part of the steps, from `start` on and before `stop`, as shares of their number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// Where it begins.
+    pub start: f32,
+    /// Where it ends.
+    pub stop: f32,
+}
+
+impl Interval {
+    /// Whether it holds the step of that number, the first being 0: shares are cut to whole steps, as the guiders of diffusers
+    /// cut theirs.
+    pub fn holds(self, step: u32, steps: u32) -> bool {
+        let whole = |share: f32| (f64::from(share) * f64::from(steps)) as u32;
+        (whole(self.start)..whole(self.stop)).contains(&step)
+    }
+
+    /// Whether it is a part of the steps.
+    pub fn is_sound(self) -> bool {
+        0.0 <= self.start && self.start < self.stop && self.stop <= 1.0
+    }
+}
+
 /// Latents of the package.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

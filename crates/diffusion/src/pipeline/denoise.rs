@@ -27,6 +27,25 @@ pub(super) enum Conditioning {
     Each(Condition, Option<Condition>),
 }
 
+/// What an evaluation is about.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'c> {
+    Both(&'c Condition),
+    Each(&'c Condition, Option<&'c Condition>),
+}
+
+impl Conditioning {
+    /// What is asked where the guidance acts, or does not.
+    pub fn at(&self, guided: bool) -> Asked<'_> {
+        match self {
+            Self::Both(both) => Asked::Both(both),
+            Self::Each(prompt, negative) => {
+                Asked::Each(prompt, negative.as_ref().filter(|_| guided))
+            }
+        }
+    }
+}
+
 /// The denoiser's answers.
 pub(super) enum Answered {
     Both(Value),
@@ -111,25 +130,25 @@ impl Pipeline {
         denoiser: &dyn Model,
         latents: &Value,
         evaluation: &Evaluation,
-        conditioning: &Conditioning,
+        asked: Asked<'_>,
         beside: Option<&[f32]>,
     ) -> Result<Answered> {
         let timestep = evaluation.timestep;
-        let copies = match conditioning {
-            Conditioning::Both(_) => 2,
-            Conditioning::Each(..) => 1,
+        let copies = match asked {
+            Asked::Both(_) => 2,
+            Asked::Each(..) => 1,
         };
         let scaled = self.stepper.scale(latents, evaluation.input_scale, copies);
         let latents = match beside {
             Some(beside) => &self.with_channels(scaled.await?, beside).await?,
             None => &scaled.await?,
         };
-        match conditioning {
-            Conditioning::Both(both) => {
+        match asked {
+            Asked::Both(both) => {
                 let answer = self.ask(denoiser, latents, timestep, both).await?;
                 Ok(Answered::Both(answer))
             }
-            Conditioning::Each(prompt, negative) => {
+            Asked::Each(prompt, negative) => {
                 let to_prompt = self.ask(denoiser, latents, timestep, prompt).await?;
                 let to_negative = match negative {
                     Some(negative) => Some(self.ask(denoiser, latents, timestep, negative).await?),

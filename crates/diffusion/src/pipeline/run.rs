@@ -65,6 +65,7 @@ impl Pipeline {
             seed: request.seed,
             variation: request.variation,
             guidance_scale: request.guidance_scale,
+            guided: self.manifest.guidance_interval,
             negated: self.manifest.denoiser.negated,
             shape,
             begun: begun.as_ref(),
@@ -89,9 +90,10 @@ impl Pipeline {
             let name = &self.manifest.denoiser.graph;
             let denoiser = self.parts.graph(name, self.manifest.graph(name)?).await?;
             pause(cancel).await?;
-            let denoise = async |latents: &Value, evaluation: &Evaluation| {
+            let denoise = async |latents: &Value, evaluation: &Evaluation, guided: bool| {
                 let beside = beside.as_deref();
-                self.denoise(&*denoiser, latents, evaluation, &conditioning, beside)
+                let conditioning = conditioning.at(guided);
+                self.denoise(&*denoiser, latents, evaluation, conditioning, beside)
                     .await
             };
             while run.done() < steps {

@@ -8,6 +8,7 @@ use super::start::Begun;
 use crate::cancel::Cancel;
 use crate::engine::{Form, Operand, Stepper, Term, Value};
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::Interval;
 use crate::noise::{randn, turned};
 use crate::scheduler::program::{Evaluation, KEPT, Program, Register, Sum};
 use crate::tensor::Tensor;
@@ -35,6 +36,8 @@ pub(super) struct Course<'p> {
     pub seed: u64,
     pub variation: Option<Variation>,
     pub guidance_scale: f32,
+    /// Where the guidance acts; everywhere if nowhere is said.
+    pub guided: Option<Interval>,
     /// Whether the denoiser's answers count with the other sign.
     pub negated: bool,
     /// Channels, height and width of the latents.
@@ -166,7 +169,8 @@ impl<'p> Steps<'p> {
         &self.latents
     }
 
-    /// Takes a step. With `picture` it gives the picture that the last answer says, as latents.
+    /// Takes a step. With `picture` it gives the picture that the last answer says, as latents. `denoise` is told whether the
+    /// guidance acts, and need not ask about the negative prompt where it does not.
     pub async fn step<F>(
         &mut self,
         denoise: F,
@@ -174,18 +178,23 @@ impl<'p> Steps<'p> {
         cancel: &Cancel,
     ) -> Result<Option<Value>>
     where
-        F: AsyncFn(&Value, &Evaluation) -> Result<Answered>,
+        F: AsyncFn(&Value, &Evaluation, bool) -> Result<Answered>,
     {
         let course = self.course;
         let Some(evaluations) = course.program.steps.get(self.done as usize) else {
             return Err(Error::engine("a step after the last one"));
         };
+        let steps = course.program.steps.len() as u32;
+        let guided = course
+            .guided
+            .is_none_or(|part| part.holds(self.done, steps));
+        let scale = if guided { course.guidance_scale } else { 1.0 };
         let mut denoised = None;
         for (index, evaluation) in evaluations.iter().enumerate() {
             if index > 0 {
                 pause(cancel).await?;
             }
-            let answered = denoise(&self.latents, evaluation).await?;
+            let answered = denoise(&self.latents, evaluation, guided).await?;
             self.evaluated += 1;
             let noise = if evaluation.draws() {
                 Some(course.upload(course.noise(self.evaluated)).await?)
@@ -195,7 +204,7 @@ impl<'p> Steps<'p> {
             let mut values = Values {
                 course,
                 latents: &self.latents,
-                answer: Operand::Answer(answered.as_answer(course.guidance_scale)),
+                answer: Operand::Answer(answered.as_answer(scale)),
                 noise,
                 clamped: None,
                 kept: &self.kept,

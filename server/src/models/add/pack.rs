@@ -145,6 +145,9 @@ pub(super) fn write(
         "needs": {"max_buffer_size": 0, "max_storage_buffer_binding_size": 0, "memory_bytes": 0},
         "files": files.entries
     });
+    if let Some(interval) = &about.guidance_interval {
+        manifest["guidance_interval"] = serde_json::to_value(interval)?;
+    }
     if let Some(encoder) = &wiring.encoder {
         manifest["encoder"] = serde_json::to_value(encoder)?;
     }
