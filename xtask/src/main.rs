@@ -1,6 +1,7 @@
 //! Set-up, build, test and bench of Demo Hub as `cargo xtask …`.
 
 mod bench;
+mod beside;
 mod client;
 mod compress;
 mod dist;
@@ -40,6 +41,8 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Lint what browsers run, and build it optimised into dist/.
+    Client,
     /// Build everything and serve it.
     Serve(serve::ServeArgs),
     /// Run the checks and tests that CI runs, or one part of them.
@@ -74,6 +77,7 @@ fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Doctor => doctor::doctor(&workspace),
         Command::Build { release } => serve::build(&workspace, release),
+        Command::Client => test::client(&workspace),
         Command::Serve(args) => serve::serve(&workspace, &args),
         Command::Test { part, grep } => test::test(&workspace, part, grep.as_deref()),
         Command::Bench(bench::Bench::Engine(args)) => bench::engine(&workspace, &args),

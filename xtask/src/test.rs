@@ -9,10 +9,12 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::beside::Beside;
+use crate::client::Profile;
 use crate::process::{run, step};
 use crate::tools::wasm::{Route, TARGET};
 use crate::workspace::Workspace;
-use crate::{fixtures, serve, tools};
+use crate::{client, fixtures, serve, tools};
 
 use std::path::Path;
 use std::process::Command;
@@ -48,10 +50,19 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
     if wanted(Part::Gpu) {
         tools::ensure(&tools::for_gpu(workspace))?;
     }
-    let mut server = None;
+    // The client takes minutes of one core, and most tests of the server wait: they share the time. Nothing is installed
+    // meanwhile, and both have folders of their own below target/.
+    let together = part.is_none();
+    if together {
+        tools::ensure(&tools::for_end_to_end(workspace))?;
+    }
+    let (mut server, mut built) = (None, None);
     if !matches!(part, Some(Part::E2e | Part::Training)) {
         let compiled = native::compile(workspace)?;
         for candidate in [Part::Unit, Part::Server, Part::Gpu] {
+            if candidate != Part::Unit && together && built.is_none() {
+                built = Some(Beside::start(workspace, "client")?);
+            }
             if wanted(candidate) {
                 native::run_part(workspace, candidate, &compiled.suites)?;
             }
@@ -71,6 +82,10 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
         training(workspace)?;
     }
     if wanted(Part::E2e) {
+        match built.take() {
+            Some(built) => built.finish()?,
+            None => client(workspace)?,
+        }
         let server = server.map_or_else(|| serve::server(workspace, false), Ok)?;
         e2e::run_all(workspace, server, grep)?;
     }
@@ -105,6 +120,13 @@ fn lint(workspace: &Workspace) -> Result<()> {
             "warnings",
         ]))
     })
+}
+
+/// Lints what is compiled for the browser, and builds it as it is shipped.
+pub fn client(workspace: &Workspace) -> Result<()> {
+    tools::ensure(&tools::for_end_to_end(workspace))?;
+    lint_wasm(workspace)?;
+    client::build(workspace, Profile::Release)
 }
 
 /// Lints of what is compiled for the browser.

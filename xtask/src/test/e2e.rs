@@ -12,10 +12,9 @@ use crate::tools::{apt, npm};
 use crate::workspace::Workspace;
 use crate::{engine_page, fixtures, tools};
 
-/// Builds the client and drives it, with the built `server`, in the browser.
+/// Drives the built client, with the built `server`, in the browser.
 pub fn run_all(workspace: &Workspace, server: PathBuf, grep: Option<&str>) -> Result<()> {
     tools::ensure(&tools::for_end_to_end(workspace))?;
-    super::lint_wasm(workspace)?;
     let families = fixtures::families(workspace)?;
     let fixtures = fixtures::ensure(workspace)?;
     client::build(workspace, Profile::Release)?;
