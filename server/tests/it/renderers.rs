@@ -67,9 +67,17 @@ pub async fn render_until(
     endpoint: &Arc<Endpoint>,
     cancel: Cancel,
 ) -> Result<Rendered, RenderError> {
+    render_of(endpoint, request(), cancel).await
+}
+
+pub async fn render_of(
+    endpoint: &Arc<Endpoint>,
+    request: GenerationRequest,
+    cancel: Cancel,
+) -> Result<Rendered, RenderError> {
     let (endpoint, runtime) = (Arc::clone(endpoint), Handle::current());
     tokio::task::spawn_blocking(move || {
-        hosted::renderer(endpoint, runtime).render(&request(), &mut |_| {}, &cancel)
+        hosted::renderer(endpoint, runtime).render(&request, &mut |_| {}, &cancel)
     })
     .await
     .unwrap()

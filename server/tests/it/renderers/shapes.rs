@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use diffusion::Cancel;
+use protocol::GenerationRequest;
 use serde_json::json;
 
 use super::stand_in::{Act, StandIn};
-use super::{KEY, MODEL, endpoint, fox, kind, render, toml};
+use super::{KEY, MODEL, endpoint, fox, kind, render, render_of, request, toml};
 use crate::hub::pixels;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +72,18 @@ async fn settings_that_an_endpoint_does_not_take_are_not_sent() {
         })
         .collect::<Vec<_>>()
         .join("\n");
-    render(&endpoint(&plain)).await.unwrap();
+    let plain = endpoint(&plain);
+    let refused = render(&plain).await.unwrap_err().to_string();
+    assert!(refused.contains("no negative prompt"), "{refused}");
+    assert!(stand_in.seen().is_empty());
+    let taken = GenerationRequest {
+        negative_prompt: None,
+        num_inference_steps: None,
+        guidance_scale: None,
+        ..request()
+    };
+    let made = render_of(&plain, taken, Cancel::default()).await.unwrap();
+    assert_eq!(made.recipe.request.num_inference_steps, Some(1));
     assert_eq!(
         stand_in.seen()[0].body,
         json!({"model": "painter-v2", "prompt": "a red fox", "n": 1, "size": "16x8"})
