@@ -1,13 +1,15 @@
 //! The loop of steps, with graphs that are formulas: registers in hand-overs, evaluations, draws.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "support/small.rs"]
+mod small;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use diffusion::manifest::Interval;
 use diffusion::scheduler::{SchedulerKind, TrainingSchedule};
-use diffusion::tokenizer::clip;
 use diffusion::{
     Cancel, Checkpoint, Engine, ErrorKind, GenerationRequest, Model, Package, Pipeline, Result,
     RunOptions, RunsOn, Step, Tensor,
@@ -15,9 +17,8 @@ use diffusion::{
 use pollster::block_on;
 use protocol::Resume;
 use serde_json::json;
-use sha2::{Digest, Sha256};
+use small::{LENGTH, Small};
 
-const LENGTH: usize = 12;
 const SHAPE: [usize; 4] = [1, 4, 2, 2];
 const STEPS: u32 = 6;
 
@@ -95,49 +96,15 @@ impl Model for Formula {
 }
 
 fn package(scheduler: &SchedulerKind) -> Package {
-    let vocabulary = include_bytes!("data/clip/vocab.json");
-    let merges = include_str!("data/clip/merges.txt");
-    let tokenizer = clip::tokenizer_json(vocabulary, merges).unwrap();
-    let graph = |name: &str| (name.to_owned(), b"a formula".to_vec());
-    let files = vec![
-        ("tokenizer.json".to_owned(), tokenizer),
-        graph("text_encoder.onnx"),
-        graph("denoiser.onnx"),
-        graph("decoder.onnx"),
-    ];
-    let port = |name: &str, dtype: &str, shape: &[usize]| json!({"name": name, "dtype": dtype, "shape": shape});
-    let latents = |name: &str| port(name, "float32", &SHAPE);
-    let states = |name: &str| port(name, "float32", &[1, LENGTH, 4]);
-    let entries: Vec<_> = files
-        .iter()
-        .map(|(name, bytes)| json!({"name": name, "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes))}))
-        .collect();
-    let manifest = json!({
-        "format": 1, "id": "test/formulas", "name": "Formulas", "creator": "test", "version": "1", "summary": "None.",
-        "license": "MIT", "example_prompts": [], "image": {"width": 16, "height": 16}, "latents": SHAPE[1..],
-        "tokenizer": {"file": "tokenizer.json", "max_length": LENGTH, "pad_id": 537, "pad_token": clip::END},
-        "scheduler": scheduler, "wiring": "stable-diffusion", "latent_scale": 0.18215,
-        "components": {
-            "text_encoder": {
-                "file": "text_encoder.onnx", "inputs": [port("input_ids", "int64", &[1, LENGTH])],
-                "outputs": [states("last_hidden_state")]
-            },
-            "denoiser": {
-                "file": "denoiser.onnx",
-                "inputs": [latents("sample"), port("timestep", "float32", &[1]), states("encoder_hidden_states")],
-                "outputs": [latents("out_sample")]
-            },
-            "decoder": {
-                "file": "decoder.onnx", "inputs": [latents("latent_sample")],
-                "outputs": [port("sample", "float32", &[1, 3, 16, 16])]
-            }
-        },
-        "defaults": {"num_inference_steps": STEPS, "guidance_scale": 3.0},
-        "limits": {"min_steps": 1, "max_steps": 50, "min_guidance": 0.0, "max_guidance": 9.0},
-        "needs": {"max_buffer_size": 1, "max_storage_buffer_binding_size": 1, "memory_bytes": 1},
-        "files": entries
-    });
-    Package::from_files(manifest.to_string().as_bytes(), files.into_iter().collect()).unwrap()
+    Small {
+        id: "test/formulas",
+        scheduler: &json!(scheduler),
+        latents: [4, 2, 2],
+        picture: [16, 16],
+        steps: STEPS,
+        graphs: [b"a formula"; 3],
+    }
+    .package()
 }
 
 fn sampled_by(name: &str) -> SchedulerKind {

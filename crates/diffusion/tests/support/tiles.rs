@@ -1,88 +1,32 @@
 //! The package of data/tiles.py: its decoder takes any height and width.
 
-use diffusion::tokenizer::clip;
+#[path = "small.rs"]
+mod small;
+
 use diffusion::{
     Cancel, Checkpoint, GenerationRequest, Package, Picture, Pipeline, Result, RunOptions, noise,
 };
 use pollster::block_on;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 pub const WIDTH: u32 = 112;
 pub const HEIGHT: u32 = 80;
 pub const STEPS: u32 = 2;
-const LENGTH: usize = 12;
 
 pub fn package() -> Package {
-    let vocabulary = include_bytes!("../data/clip/vocab.json");
-    let merges = include_str!("../data/clip/merges.txt");
-    let files = [
-        (
-            "tokenizer.json",
-            clip::tokenizer_json(vocabulary, merges).unwrap(),
-        ),
-        (
-            "text_encoder.onnx",
-            include_bytes!("../data/tiles/text_encoder.onnx").to_vec(),
-        ),
-        (
-            "denoiser.onnx",
-            include_bytes!("../data/tiles/denoiser.onnx").to_vec(),
-        ),
-        (
-            "decoder.onnx",
-            include_bytes!("../data/tiles/decoder.onnx").to_vec(),
-        ),
-    ];
-    let port = |name: &str, dtype: &str, shape: &[usize]| json!({"name": name, "dtype": dtype, "shape": shape});
-    let latents = |name: &str| port(name, "float32", &[1, 4, 20, 28]);
-    let states = |name: &str| port(name, "float32", &[1, LENGTH, 4]);
-    let entries: Vec<_> = files
-        .iter()
-        .map(|(name, bytes)| json!({"name": name, "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes))}))
-        .collect();
-    let manifest = json!({
-        "format": 1,
-        "id": "test/tiles",
-        "name": "Tiles",
-        "creator": "test",
-        "version": "1",
-        "summary": "Random weights.",
-        "license": "MIT",
-        "example_prompts": [],
-        "image": {"width": WIDTH, "height": HEIGHT},
-        "latents": [4, 20, 28],
-        "tokenizer": {"file": "tokenizer.json", "max_length": LENGTH, "pad_id": 537, "pad_token": clip::END},
-        "scheduler": "flow-match-euler",
-        "wiring": "stable-diffusion",
-        "latent_scale": 0.18215,
-        "components": {
-            "text_encoder": {
-                "file": "text_encoder.onnx",
-                "inputs": [port("input_ids", "int64", &[1, LENGTH])],
-                "outputs": [states("last_hidden_state")]
-            },
-            "denoiser": {
-                "file": "denoiser.onnx",
-                "inputs": [latents("sample"), port("timestep", "float32", &[1]), states("encoder_hidden_states")],
-                "outputs": [latents("out_sample")]
-            },
-            "decoder": {
-                "file": "decoder.onnx",
-                "inputs": [latents("latent_sample")],
-                "outputs": [port("sample", "float32", &[1, 3, HEIGHT as usize, WIDTH as usize])]
-            }
-        },
-        "defaults": {"num_inference_steps": STEPS, "guidance_scale": 2.0},
-        "limits": {"min_steps": 1, "max_steps": 10, "min_guidance": 1.0, "max_guidance": 5.0},
-        "needs": {"max_buffer_size": 1, "max_storage_buffer_binding_size": 1, "memory_bytes": 1},
-        "files": entries
-    });
-    let files = files
-        .into_iter()
-        .map(|(name, bytes)| (name.to_owned(), bytes))
-        .collect();
-    Package::from_files(manifest.to_string().as_bytes(), files).unwrap()
+    small::Small {
+        id: "test/tiles",
+        scheduler: &json!("flow-match-euler"),
+        latents: [4, 20, 28],
+        picture: [HEIGHT, WIDTH],
+        steps: STEPS,
+        graphs: [
+            include_bytes!("../data/tiles/text_encoder.onnx"),
+            include_bytes!("../data/tiles/denoiser.onnx"),
+            include_bytes!("../data/tiles/decoder.onnx"),
+        ],
+    }
+    .package()
 }
 
 pub fn request() -> GenerationRequest {
