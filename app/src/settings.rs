@@ -240,6 +240,7 @@ pub(crate) mod tests {
                 height: 64,
                 sizes: None,
                 weighted_prompts: false,
+                begins_with_pictures: false,
                 samplers: Vec::new(),
                 negative_prompt: true,
                 limits: ModelLimits {

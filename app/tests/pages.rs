@@ -81,6 +81,7 @@ impl HubData for Fixed {
             height: 64,
             sizes: None,
             weighted_prompts: false,
+            begins_with_pictures: false,
             samplers: Vec::new(),
             negative_prompt: true,
             limits: ModelLimits {

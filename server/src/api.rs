@@ -5,6 +5,7 @@ mod error;
 mod extract;
 mod health;
 mod images;
+mod inputs;
 mod jobs;
 mod keys;
 mod models;
@@ -97,6 +98,10 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(jobs::show, jobs::cancel))
         .routes(routes!(jobs::events))
         .routes(routes!(openai::create))
+        .routes(routes!(openai::edits::edit))
+        .routes(routes!(openai::edits::vary))
+        .routes(routes!(inputs::announce))
+        .routes(routes!(inputs::delete))
         .routes(routes!(uploads::announce))
         .routes(routes!(uploads::commit))
         .routes(routes!(images::list))

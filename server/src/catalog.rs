@@ -20,7 +20,7 @@ use diffusion::scheduler::{SchedulerKind, Wanted};
 use diffusion::{Manifest, package};
 use protocol::{
     ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError,
-    ResolvedRequest, Resume,
+    ResolvedRequest, Resume, steps_taken,
 };
 
 use crate::render::hosted::config::EndpointConfig;
@@ -162,14 +162,21 @@ impl Catalog {
         Ok(request.resolve(summary, drawn)?)
     }
 
-    /// Checks what a resolved request brings of a picture that was begun elsewhere.
+    /// Checks what a resolved request brings of a picture that was begun elsewhere, with a start of that `strength` if it
+    /// had one.
     ///
     /// # Errors
     /// The first thing that is wrong, as a problem.
-    pub fn check_resume(&self, request: &ResolvedRequest, resume: &Resume) -> Result<(), Problem> {
+    pub fn check_resume(
+        &self,
+        request: &ResolvedRequest,
+        resume: &Resume,
+        strength: Option<f32>,
+    ) -> Result<(), Problem> {
         let steps = request.num_inference_steps;
+        let taken = strength.map_or(steps, |strength| steps_taken(steps, strength));
         resume
-            .read(steps)
+            .read(taken)
             .map_err(|error| bad_resume(error.to_string()))?;
         let Some(entry) = self.get(&request.model) else {
             return Err(bad_resume(
@@ -188,7 +195,7 @@ impl Catalog {
         }
         let wanted = Wanted {
             steps,
-            skip: 0,
+            skip: steps - taken,
             image_tokens: 1,
         };
         let program = entry

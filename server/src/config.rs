@@ -280,6 +280,10 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_MASK", requires = "image")]
     pub mask: Option<PathBuf>,
 
+    /// Where the mask is transparent the picture is made anew, instead of where it is white.
+    #[arg(long, env = "DEMO_HUB_MASK_BY_TRANSPARENCY", requires = "mask")]
+    pub mask_by_transparency: bool,
+
     /// Package id; default: the first package of the models folder.
     #[arg(long, env = "DEMO_HUB_MODEL")]
     pub model: Option<String>,

@@ -48,9 +48,13 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
         .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
     let begun = start::read(&config, request.width, request.height)?;
     let started = Instant::now();
-    let rendered = LocalRenderer::new(catalog, config.renderer.into())
-        .begin_with(begun)
-        .render(&request.clone().into(), &mut |_| (), &Cancel::default())?;
+    let asked = GenerationRequest::from(request.clone());
+    let mut renderer = LocalRenderer::new(catalog, config.renderer.into());
+    let cancel = Cancel::default();
+    let rendered = match &begun {
+        None => renderer.render(&asked, &mut |_| (), &cancel),
+        Some(begun) => renderer.begin(&asked, begun, None, &mut |_| (), &cancel),
+    }?;
     std::fs::write(&config.out, &rendered.png)
         .with_context(|| format!("writing {}", config.out.display()))?;
     let recipe = &rendered.recipe;

@@ -12,6 +12,7 @@ pub mod nats;
 pub mod queue;
 pub mod record;
 pub mod redelivery;
+pub mod start;
 pub mod worker;
 
 pub use claim::{Claim, JobInHand};
@@ -23,3 +24,4 @@ pub use queue::{
     Submission, WorkerStatus,
 };
 pub use record::JobRecord;
+pub use start::JobStart;

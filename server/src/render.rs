@@ -1,15 +1,17 @@
 //! What makes a picture from a request: this machine, or an endpoint elsewhere.
 
+mod begun;
 pub mod hosted;
 pub mod lanes;
 mod local;
 mod warm;
 
 use diffusion::{Cancel, ErrorKind};
-use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe, Resume};
+use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe, RequestError, Resume};
 
 use hosted::{EndpointError, EndpointErrorKind};
 
+pub use begun::{Begun, Looked, StartFiles, look};
 pub use local::{LocalOptions, LocalRenderer};
 
 /// A finished picture.
@@ -126,6 +128,23 @@ pub trait Renderer {
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
         self.render(request, report, cancel)
+    }
+
+    /// [`Self::render`], or [`Self::resume`], of a picture that begins with another one. Renderers that cannot do that
+    /// refuse.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    fn begin(
+        &mut self,
+        request: &GenerationRequest,
+        _begun: &Begun,
+        _resume: Option<&Resume>,
+        _report: &mut dyn FnMut(Report<'_>),
+        _cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        let refused = RequestError::NoStart(request.model.clone()).to_string();
+        Err(diffusion::Error::new(ErrorKind::InvalidRequest, refused).into())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::api::{Exports, Hub};
 use crate::catalog::{Cards, Catalog};
 use crate::config::{S3Config, ServeConfig};
 use crate::grace::Grace;
-use crate::images::{Images, PENDING_LIFETIME, SweepError, SweepOptions};
+use crate::images::{INPUT_LIFETIME, Images, PENDING_LIFETIME, SweepError, SweepOptions};
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
 use crate::limits::{ApiKeys, Ledger, Limits, MemoryLedger};
@@ -83,9 +83,8 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         .with_limits(config.upload_limits())
         .with_storage_limits(config.storage_limits())
         .with_expiries(config.expiry.expiries());
-    housekeeping(images.clone(), stop.clone());
-
     let (queue, own_queue, ledger) = open_queue(&config).await?;
+    housekeeping(images.clone(), Arc::clone(&queue), stop.clone());
     let budgets = budgets(&config, &endpoints, ledger)?;
     let workers = TaskTracker::new();
     if config.embedded_worker.unwrap_or(own_queue.is_some()) {
@@ -323,7 +322,7 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 }
 
 /// Finds out what the store enforces, then sweeps it now and then.
-fn housekeeping(images: Images, stop: CancellationToken) {
+fn housekeeping(images: Images, queue: Arc<dyn Queue>, stop: CancellationToken) {
     tokio::spawn(stop.run_until_cancelled_owned(async move {
         if let Err(error) = images.store().support().await {
             tracing::warn!(%error, "what the picture store enforces is not known yet");
@@ -347,9 +346,22 @@ fn housekeeping(images: Images, stop: CancellationToken) {
                     tracing::warn!(%problem, "sweeping the picture store");
                 }
             }
+            sweep_inputs(&images, &*queue).await;
             count(&images).await;
         }
     }));
+}
+
+/// Only who knows the queue knows what jobs still need.
+async fn sweep_inputs(images: &Images, queue: &dyn Queue) {
+    let swept = async {
+        let needed = queue.inputs().await?;
+        images.sweep_inputs(&needed, INPUT_LIFETIME).await
+    };
+    match swept.await {
+        Ok(inputs) => tracing::info!(inputs, "pictures to begin with were removed"),
+        Err(problem) => tracing::warn!(%problem, "sweeping pictures to begin with"),
+    }
 }
 
 async fn count(images: &Images) {

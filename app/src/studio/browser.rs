@@ -296,6 +296,7 @@ impl Task {
         JobRequest {
             request: self.request.clone().into(),
             resume: self.resume.borrow().clone(),
+            start: None,
         }
     }
 

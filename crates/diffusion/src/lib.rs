@@ -29,6 +29,8 @@ pub use files::Files;
 pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
 pub use picture::{Picture, TOLERANCE};
-pub use pipeline::{Checkpoint, Pipeline, Residency, RunOptions, Start, Step, tile_sides};
+pub use pipeline::{
+    Checkpoint, MADE_ANEW, Pipeline, Residency, RunOptions, Start, Step, tile_sides,
+};
 pub use protocol::{GenerationRequest, Progress, Recipe, ResolvedRequest, RunsOn};
 pub use tensor::Tensor;

@@ -182,6 +182,7 @@ impl Manifest {
                 text.is_some_and(|text| text.emphasis == Emphasis::A1111)
             }),
             samplers: self.scheduler.choices(),
+            begins_with_pictures: self.encoder.is_some(),
             negative_prompt: self.negative_prompt,
             limits: self.limits.clone(),
             defaults: self.defaults.clone(),

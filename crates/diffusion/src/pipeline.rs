@@ -16,7 +16,7 @@ use protocol::{GenerationRequest, ModelSummary, Progress, Recipe, ResolvedReques
 
 use self::parts::Parts;
 pub use self::parts::Residency;
-pub use self::start::Start;
+pub use self::start::{MADE_ANEW, Start};
 pub use self::steps::Checkpoint;
 pub use self::tiles::tile_sides;
 use crate::cancel::Cancel;

@@ -182,6 +182,12 @@ pub enum RequestError {
         /// The names that there are.
         offered: String,
     },
+    /// A picture to begin with for a model that has no encoder.
+    #[error("{0} cannot begin with a picture: it has no encoder")]
+    NoStart(String),
+    /// It is said how a mask is read, and there is none.
+    #[error("`mask_by` says how a mask is read, and there is no mask")]
+    NoMask,
     /// No package of that id.
     #[error("there is no runnable model \"{0}\" here")]
     UnknownModel(String),

@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::capability::RunsOn;
 use crate::generation::GenerationRequest;
+use crate::start::MaskBy;
 
 /// The only picture type that the hub stores.
 pub const PNG_MIME: &str = "image/png";
@@ -85,6 +86,9 @@ pub struct StartOf {
     /// SHA-256 of the file of the mask, where a part was made anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_sha256: Option<String>,
+    /// What said in the mask where; absent: light did.
+    #[serde(default, skip_serializing_if = "MaskBy::is_usual")]
+    pub mask_by: MaskBy,
 }
 
 /// Body of `POST /api/v1/uploads`.

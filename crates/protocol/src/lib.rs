@@ -10,6 +10,7 @@ pub mod job;
 pub mod model;
 pub mod problem;
 pub mod resume;
+pub mod start;
 pub mod strict;
 pub mod verdict;
 
@@ -36,6 +37,10 @@ pub use model::{
 };
 pub use problem::{LimitName, Problem, ProblemCode};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError, ResumedState};
+pub use start::{
+    DEFAULT_STRENGTH, INPUT_MIMES, INPUT_SECONDS, InputRequest, MAX_INPUT_BYTES, MAX_INPUT_PIXELS,
+    MaskBy, PictureRef, StartRequest, steps_taken,
+};
 pub use verdict::{
     BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, may_suit_processor, not_available,
     processor_seconds, verdict,

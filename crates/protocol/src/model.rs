@@ -44,6 +44,9 @@ pub struct ModelSummary {
     /// Whether the model takes a negative prompt. One whose guidance was distilled into one evaluation does not.
     #[serde(default = "takes")]
     pub negative_prompt: bool,
+    /// Whether a picture may begin with another one, see [`crate::StartRequest`].
+    #[serde(default)]
+    pub begins_with_pictures: bool,
     /// Ranges that a request may ask for.
     pub limits: ModelLimits,
     /// Values where a request leaves them open.
@@ -264,6 +267,7 @@ pub(crate) mod tests {
             weighted_prompts: false,
             samplers: Vec::new(),
             negative_prompt: true,
+            begins_with_pictures: false,
             limits: ModelLimits {
                 min_steps: 1,
                 max_steps: 50,

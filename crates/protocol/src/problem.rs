@@ -31,6 +31,8 @@ pub enum ProblemCode {
     RequestTimeout,
     /// The hub is not known by the name that it was asked by.
     MisdirectedRequest,
+    /// The file is no picture that can be read, or has too many pixels.
+    UnreadablePicture,
     /// The stored object is not what the upload declared.
     UploadMismatch,
     /// Nothing arrived in the store for this upload.
@@ -77,7 +79,7 @@ impl<'de> Deserialize<'de> for ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -89,6 +91,7 @@ impl ProblemCode {
         Self::UnsupportedType,
         Self::RequestTimeout,
         Self::MisdirectedRequest,
+        Self::UnreadablePicture,
         Self::UploadMismatch,
         Self::UploadMissing,
         Self::NotOwner,
@@ -126,7 +129,7 @@ impl ProblemCode {
             Self::UnsupportedType => 415,
             Self::RequestTimeout => 408,
             Self::MisdirectedRequest => 421,
-            Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
+            Self::UnreadablePicture | Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
             Self::NotOwner | Self::ImageRefused => 403,
             Self::Withdrawn => 410,
@@ -153,6 +156,7 @@ impl ProblemCode {
             Self::UnsupportedType => "This type of file is not stored here",
             Self::RequestTimeout => "The request did not come in time",
             Self::MisdirectedRequest => "The hub is not known by this name",
+            Self::UnreadablePicture => "The picture cannot be read",
             Self::UploadMismatch => "The upload is not what was declared",
             Self::UploadMissing => "The upload did not arrive",
             Self::NotOwner => "Not your picture",
@@ -337,6 +341,14 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Leave it empty, or choose another model.",
             ),
+            RequestError::NoStart(_) => (
+                ProblemCode::OutOfRange,
+                "Leave `start` out, or choose a model whose entry says `begins_with_pictures`.",
+            ),
+            RequestError::NoMask => (
+                ProblemCode::OutOfRange,
+                "Give a mask, or leave `mask_by` out.",
+            ),
             RequestError::UnknownModel(_) => (
                 ProblemCode::UnknownModel,
                 "GET /api/v1/models lists the models that run here.",
@@ -351,6 +363,8 @@ impl From<RequestError> for Problem {
             RequestError::HalfVariation { missing } => missing,
             RequestError::NoWeights => "prompt_syntax",
             RequestError::Sampler { .. } => "sampler",
+            RequestError::NoStart(_) => "start",
+            RequestError::NoMask => "start.mask_by",
             RequestError::UnknownModel(_) => "model",
         };
         Self {

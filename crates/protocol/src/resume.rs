@@ -6,13 +6,15 @@ use half::f16;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::generation::{GenerationRequest, PromptSyntax};
+use crate::start::StartRequest;
 use crate::strict;
 
 /// Most numbers that a hand-over carries, latents and registers together: 4 channels of 128 × 128, a picture of 1024 × 1024
 /// pixels without registers, or one of 512 × 512 with three.
 pub const MAX_RESUME_LATENTS: usize = 4 * 128 * 128;
 
-/// Body of `POST /api/v1/jobs`: a request, and where it was begun elsewhere what is done of it.
+/// Body of `POST /api/v1/jobs`: a request, where it was begun elsewhere what is done of it, and the picture that it begins
+/// with, if it begins with one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobRequest {
@@ -22,6 +24,9 @@ pub struct JobRequest {
     /// The state after the last finished step; absent: the picture is made from noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// The picture to begin with; absent: noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartRequest>,
 }
 
 /// By hand: `flatten` would accept unknown members, and could not say which one is wrong.
@@ -44,6 +49,8 @@ impl<'de> Deserialize<'de> for JobRequest {
             sampler: Option<String>,
             #[serde(default, deserialize_with = "strict::resume")]
             resume: Option<Resume>,
+            #[serde(default, deserialize_with = "strict::start")]
+            start: Option<StartRequest>,
         }
         let body = Body::deserialize(strict::Object(deserializer))?;
         Ok(Self {
@@ -62,6 +69,7 @@ impl<'de> Deserialize<'de> for JobRequest {
                 sampler: body.sampler,
             },
             resume: body.resume,
+            start: body.start,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::capability::RunsOn;
 use crate::generation::{GenerationRequest, PromptSyntax};
 use crate::image::{Recipe, StartOf};
 use crate::resume::Resume;
+use crate::start::{MaskBy, StartRequest};
 
 /// Reads types from objects alone; they would also take a list of their members' values.
 pub struct Object<D>(pub D);
@@ -64,10 +65,21 @@ struct StrictRecipe {
     scheduler: String,
     backend: String,
     adapter: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "start_of")]
     start: Option<StartOf>,
     place: RunsOn,
     duration_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "StartOf", deny_unknown_fields)]
+struct StrictStartOf {
+    sha256: String,
+    strength: f32,
+    #[serde(default)]
+    mask_sha256: Option<String>,
+    #[serde(default)]
+    mask_by: MaskBy,
 }
 
 #[derive(Deserialize)]
@@ -92,17 +104,48 @@ pub fn recipe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::E
     StrictRecipe::deserialize(Object(deserializer))
 }
 
+/// An object that [`Object`] reads, or null.
+struct Given<T>(T);
+
+macro_rules! given {
+    ($type:ty, $read:expr) => {
+        impl<'de> Deserialize<'de> for Given<$type> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $read(Object(deserializer)).map(Self)
+            }
+        }
+    };
+}
+
+given!(Resume, StrictResume::deserialize);
+given!(StartOf, StrictStartOf::deserialize);
+given!(StartRequest, StartRequest::deserialize);
+
+fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    Given<T>: Deserialize<'de>,
+{
+    let given = Option::<Given<T>>::deserialize(deserializer)?;
+    Ok(given.map(|given| given.0))
+}
+
+fn start_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StartOf>, D::Error> {
+    given(deserializer)
+}
+
 /// As [`recipe`], of a state between two steps, or none.
 ///
 /// # Errors
 /// Those of `deserializer`.
 pub fn resume<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Resume>, D::Error> {
-    struct Given(Resume);
-    impl<'de> Deserialize<'de> for Given {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            StrictResume::deserialize(Object(deserializer)).map(Self)
-        }
-    }
-    let resume = Option::<Given>::deserialize(deserializer)?;
-    Ok(resume.map(|resume| resume.0))
+    given(deserializer)
+}
+
+/// As [`recipe`], of a picture to begin with, or none.
+///
+/// # Errors
+/// Those of `deserializer`.
+pub fn start<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StartRequest>, D::Error> {
+    given(deserializer)
 }

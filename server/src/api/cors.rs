@@ -45,7 +45,7 @@ impl FromStr for Origins {
 
 impl Origins {
     /// What is allowed of a page of `origin`.
-    fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+    pub(super) fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         match self {
             Self::Any => Some(HeaderValue::from_static("*")),
             Self::Listed(origins) => {

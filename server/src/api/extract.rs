@@ -61,16 +61,20 @@ pub async fn read(request: Request) -> Result<JsonBytes, Problem> {
     }
 }
 
-fn too_large() -> Problem {
+/// Most bytes of the texts of a form.
+pub const MAX_TEXT_BYTES: usize = MAX_BODY_BYTES;
+
+/// The body is larger than its address accepts.
+pub fn too_large() -> Problem {
     Problem::new(
         ProblemCode::BodyTooLarge,
         "the body has more bytes than this address accepts",
     )
-    .with_hint("Shorten the prompt.")
+    .with_hint("Shorten the prompt, or send a smaller file.")
 }
 
 /// Why a body could not be read to its end.
-fn unread(error: &(dyn Error + 'static)) -> Problem {
+pub fn unread(error: &(dyn Error + 'static)) -> Problem {
     if is_due_to::<LengthLimitError>(error) {
         return too_large();
     }

@@ -24,6 +24,7 @@ use crate::jobs::queue::no_such_job;
 use crate::jobs::{JobEvent, JobEvents, JobKey, Submission};
 use crate::limits::ClientKey;
 
+use submit::Beginning;
 pub(super) use submit::MAX_KEY_BYTES;
 
 /// Comment lines keep proxies from closing a quiet stream.
@@ -50,7 +51,8 @@ impl Choice {
 ///
 /// With an `Idempotency-Key` header, repeating the request gives the same job, whatever has become of it. Keys belong to
 /// the client that sends them: the API key, else the owner cookie; who has neither is a new client. `resume` hands a
-/// picture over that was begun elsewhere: only the steps after `resume.step` are made.
+/// picture over that was begun elsewhere: only the steps after `resume.step` are made. `start` names a picture to begin
+/// with, announced at `/api/v1/inputs` before or one of the hub's.
 #[utoipa::path(
     post,
     path = "/api/v1/jobs",
@@ -72,10 +74,22 @@ pub async fn create(
     visitor: Visitor,
     Query(choice): Query<Choice>,
     headers: HeaderMap,
-    Json(JobRequest { request, resume }): Json<JobRequest>,
+    Json(JobRequest {
+        request,
+        resume,
+        start,
+    }): Json<JobRequest>,
 ) -> ApiResult<Response> {
     let key = submit::idempotency_key(&headers)?;
-    let fingerprint = fingerprint("/api/v1/jobs", &(&request, &resume, choice.visibility()))?;
+    let told = (&request, &resume, choice.visibility());
+    let fingerprint = match &start {
+        // As versions wrote it that knew no pictures to begin with.
+        None => fingerprint("/api/v1/jobs", &told)?,
+        Some(start) => fingerprint("/api/v1/jobs", &(told, start))?,
+    };
+    let beginning = start
+        .map(|start| Beginning::named(start, &hub, &request.model, &visitor))
+        .transpose()?;
     let asking = visitor.asking();
     let (client, cookie) = visitor.client(&hub)?;
     // A client that is told apart from now on has keys of its own from now on.
@@ -86,11 +100,13 @@ pub async fn create(
     let drawn = crate::random::seed().map_err(internal)?;
     let request = hub.catalog.resolve(request, drawn)?;
     if let Some(resume) = &resume {
-        hub.catalog.check_resume(&request, resume)?;
+        let strength = beginning.as_ref().map(|beginning| beginning.strength);
+        hub.catalog.check_resume(&request, resume, strength)?;
     }
     let submission = Submission {
         request,
         resume,
+        start: None,
         fingerprint,
         idempotency_key: key.map(|key| JobKey::new(&scope, &key, None)),
         keeping: Keeping {
@@ -103,7 +119,8 @@ pub async fn create(
     };
     // A task of its own, so that a client that leaves half-way leaves nothing half-done.
     let submitting = tokio::spawn(
-        async move { submit::submit(&hub, &asking, vec![submission]).await }.in_current_span(),
+        async move { submit::submit(&hub, &asking, vec![submission], beginning).await }
+            .in_current_span(),
     );
     let created = submitting
         .await

@@ -225,7 +225,7 @@ impl Images {
     }
 
     /// Runs work on pixels away from the event loop, a few at a time.
-    async fn compute<T: Send + 'static>(
+    pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {

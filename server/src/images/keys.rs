@@ -17,6 +17,8 @@
 //! | `marked/<milliseconds>/<key>` | empty; a sweep found at that time that nothing needs the object `key` |
 //! | `denied/<sha>.json` | the operator accepts those bytes no more |
 //! | `report/open/<id>/<client>.json`, `report/resolved/…` | what a visitor says against a picture |
+//! | `input/file/<id>` | the bytes of a picture that requests begin with, or of a mask |
+//! | `input/record/<id>.json` | whose it is |
 //! | `gallery/<inverted time>-<id>.json`, `unlisted/<id>.json` | records of the first format |
 //!
 //! An id begins with its inverted time, so that every list by id is newest first. Whatever is empty is derived from
@@ -44,6 +46,8 @@ pub const OWNED: &str = "own/";
 pub const REFERENCES: &str = "ref/";
 pub const PENDING: &str = "pending/";
 pub const INCOMING: &str = "incoming/";
+pub const INPUT_FILES: &str = "input/file/";
+pub const INPUT_RECORDS: &str = "input/record/";
 pub const REMOVING: &str = "removing/";
 pub const PICTURES: &str = "img/";
 pub const THUMBNAILS: &str = "thumb/";
@@ -111,6 +115,14 @@ pub fn pending(id: &ImageId) -> String {
 
 pub fn incoming(id: &ImageId) -> String {
     format!("{INCOMING}{id}.png")
+}
+
+pub fn input_file(id: &ImageId) -> String {
+    format!("{INPUT_FILES}{id}")
+}
+
+pub fn input_record(id: &ImageId) -> String {
+    format!("{INPUT_RECORDS}{id}.json")
 }
 
 pub fn removing(sha256: &str, since: u64, random: u64) -> String {
@@ -232,6 +244,8 @@ mod tests {
             removed(&id),
             pending(&id),
             incoming(&id),
+            input_file(&id),
+            input_record(&id),
             reference(&sha, &id),
             owned(&owner, &id, "demo-hub/glyph"),
             format!("{}{id}", of_model("a/b")),

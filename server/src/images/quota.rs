@@ -165,7 +165,29 @@ impl UploadQuota {
     /// # Errors
     /// [`ProblemCode::RateLimited`] with the limit's name and `retry_after`.
     pub fn take(&self, client: &Client, bytes: u64) -> Result<(), Problem> {
-        let (owner, network) = (Some(&client.owner), client.address.into());
+        self.take_bytes(Some(&client.owner), client.address.into(), bytes)
+    }
+
+    /// Counts a picture to begin with, or a mask, like an upload.
+    ///
+    /// # Errors
+    /// [`ProblemCode::RateLimited`] with the limit's name and `retry_after`.
+    pub fn take_input(
+        &self,
+        owner: Option<&OwnerId>,
+        address: IpAddr,
+        bytes: u64,
+    ) -> Result<(), Problem> {
+        self.take_bytes(owner, address.into(), bytes)
+            .map_err(|problem| problem.with_hint("Make the picture in your browser, or wait."))
+    }
+
+    fn take_bytes(
+        &self,
+        owner: Option<&OwnerId>,
+        network: Network,
+        bytes: u64,
+    ) -> Result<(), Problem> {
         self.uploads.take(owner, network, NonZeroU32::MIN)?;
         let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         match NonZeroU32::new(kibibytes) {

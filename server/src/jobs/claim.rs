@@ -8,6 +8,7 @@ use protocol::{GenerationRequest, JobPreview, Problem, Progress, Resume};
 
 use super::queue::{HandBack, History, Outcome};
 use super::record::JobRecord;
+use super::start::JobStart;
 use crate::images::Keeping;
 
 /// What a worker is told of the job that it has.
@@ -24,6 +25,8 @@ pub struct JobInHand {
     pub history: History,
     /// What is done of it already.
     pub resume: Option<Resume>,
+    /// What it begins with, if not with noise.
+    pub start: Option<JobStart>,
     /// Set when the work shall stop.
     pub cancel: Cancel,
     started: Instant,
@@ -39,6 +42,7 @@ impl JobInHand {
             keeping: record.keeping.clone(),
             history: record.into(),
             resume: record.resume.clone(),
+            start: record.start.clone(),
             cancel,
             started: Instant::now(),
         }
@@ -79,6 +83,11 @@ pub trait Claim: Send + Sync {
     /// What is done of it already.
     fn resume(&self) -> Option<&Resume> {
         self.job().resume.as_ref()
+    }
+
+    /// What it begins with, if not with noise.
+    fn start(&self) -> Option<&JobStart> {
+        self.job().start.as_ref()
     }
 
     /// Set when the work shall stop: the job was cancelled, or has been given to another worker.

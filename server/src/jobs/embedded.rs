@@ -9,7 +9,7 @@ mod file;
 mod journal;
 mod state;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +32,7 @@ use super::queue::{
 };
 use super::record::{Claimed, JobRecord};
 use super::redelivery::now_ms;
+use super::start::JobStart;
 use crate::telemetry::metrics::submitted;
 use crate::telemetry::traces;
 
@@ -265,6 +266,14 @@ impl Queue for EmbeddedQueue {
         Ok(unfinished)
     }
 
+    async fn inputs(&self) -> Result<HashSet<String>, Problem> {
+        let state = self.0.lock();
+        let starts = state
+            .unfinished()
+            .filter_map(|record| record.start.as_ref());
+        Ok(starts.flat_map(JobStart::inputs).cloned().collect())
+    }
+
     async fn holder(&self, id: &str) -> Result<Holder, Problem> {
         Ok(self.0.lock().known(id)?.record.holder())
     }
@@ -386,6 +395,7 @@ impl State {
         let Submission {
             request,
             resume,
+            start,
             fingerprint,
             idempotency_key,
             keeping,
@@ -400,7 +410,7 @@ impl State {
             network,
             turn: Some(turn),
             trace: traces::current(),
-            ..JobRecord::new(id, request.into(), steps, keeping, resume)
+            ..JobRecord::new(id, request.into(), steps, keeping, resume).beginning_with(start)
         };
         submitted(&record);
         let key = idempotency_key.map(|key| key.as_str().to_owned());

@@ -7,8 +7,12 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-/// The format that this version writes, and the newest that it reads.
+/// The format that this version writes, but for [`WITH_START`].
 pub const FORMAT: u32 = 2;
+/// The format of jobs that begin with a picture: versions that know none would make another picture.
+pub const WITH_START: u32 = 3;
+/// The newest format that this version reads.
+pub const NEWEST: u32 = WITH_START;
 
 /// The format of what carries no number.
 pub fn first() -> u32 {
@@ -19,7 +23,7 @@ pub fn first() -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A newer version wrote it, in a format that this one does not know.
-    #[error("it is of format {0}; this version reads up to {FORMAT}")]
+    #[error("it is of format {0}; this version reads up to {NEWEST}")]
     Newer(u32),
     /// It is not what it should be.
     #[error("{0}")]
@@ -39,7 +43,7 @@ struct Numbered {
 pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Unreadable> {
     let damaged = |error: serde_json::Error| Unreadable::Damaged(error.to_string());
     let Numbered { format } = serde_json::from_slice(json).map_err(damaged)?;
-    if format > FORMAT {
+    if format > NEWEST {
         return Err(Unreadable::Newer(format));
     }
     serde_json::from_slice(json).map_err(damaged)
@@ -74,14 +78,15 @@ mod tests {
             r#"{"name":"a"}"#,
             r#"{"format":1,"name":"a"}"#,
             r#"{"format":2,"name":"a"}"#,
+            r#"{"format":3,"name":"a"}"#,
             r#"{"format":2,"name":"a","added_later":{"b":[1]}}"#,
         ] {
             assert_eq!(read::<Thing>(json.as_bytes()), thing, "{json}");
         }
         // The number alone decides: what else is in there need not make sense here.
         assert_eq!(
-            read::<Thing>(br#"{"format":3,"title":"a"}"#),
-            Err(Unreadable::Newer(3))
+            read::<Thing>(br#"{"format":4,"title":"a"}"#),
+            Err(Unreadable::Newer(4))
         );
         for json in [
             "",

@@ -20,7 +20,7 @@ mod refresh;
 mod submit;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +153,19 @@ impl Queue for NatsQueue {
             *unfinished.entry(model_of(&order.class)).or_default() += 1;
         }
         Ok(unfinished)
+    }
+
+    async fn inputs(&self) -> Result<HashSet<String>, Problem> {
+        self.0.connected()?;
+        let mut inputs = HashSet::new();
+        for order in self.0.orders(None).await? {
+            if let Some((record, _)) = self.0.load_or_restore(&order.id).await?
+                && let Some(start) = &record.start
+            {
+                inputs.extend(start.inputs().cloned());
+            }
+        }
+        Ok(inputs)
     }
 
     async fn holder(&self, id: &str) -> Result<Holder, Problem> {

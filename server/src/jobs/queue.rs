@@ -1,6 +1,6 @@
 //! What API and workers ask of a queue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::Claim;
 use super::key::JobKey;
 use super::record::JobRecord;
+use super::start::JobStart;
 use crate::images::{Keeping, OwnerId};
 use crate::limits::{Allowance, ClientKey, Network};
 
@@ -42,6 +43,8 @@ pub struct Submission {
     pub request: ResolvedRequest,
     /// What is done of it already; checked except against the package.
     pub resume: Option<Resume>,
+    /// What it begins with, if not with noise; checked.
+    pub start: Option<JobStart>,
     /// Of the request as the client sent it; see [`super::key::fingerprint`].
     pub fingerprint: [u8; 32],
     /// The client's `Idempotency-Key`: the same key gives the same job.
@@ -212,6 +215,12 @@ pub trait Queue: Send + Sync {
     /// # Errors
     /// Only [`ProblemCode::QueueUnavailable`].
     async fn unfinished(&self) -> Result<HashMap<String, usize>, Problem>;
+
+    /// Ids of what unfinished jobs need of the store, see [`JobStart::inputs`].
+    ///
+    /// # Errors
+    /// Only [`ProblemCode::QueueUnavailable`].
+    async fn inputs(&self) -> Result<HashSet<String>, Problem>;
 
     /// Whose a job is.
     ///

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use protocol::{
     GenerationRequest, JobStatus, JobView, Postponed, Problem, ProblemCode, Progress, Resume,
+    steps_taken,
 };
 use serde::{Deserialize, Serialize};
 
 use super::format;
 use super::queue::{HandBack, Holder, Outcome};
 use super::redelivery;
+use super::start::JobStart;
 use crate::images::Keeping;
 use crate::limits::{ClientKey, Network};
 
@@ -51,6 +53,9 @@ pub struct JobRecord {
     /// What was done before the job came here; forgotten when the job ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// What it begins with, if not with noise; forgotten when the job ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<JobStart>,
     /// A client asked for the end.
     pub cancel_requested: bool,
     /// Counts the claims; only the holder of the latest one may change the job.
@@ -140,6 +145,7 @@ impl JobRecord {
             network: None,
             turn: None,
             resume,
+            start: None,
             cancel_requested: false,
             claim: 0,
             last_failure: None,
@@ -158,6 +164,26 @@ impl JobRecord {
     pub fn seed(&self) -> Result<u64, Problem> {
         let seed = self.view.request.seed;
         seed.ok_or_else(|| Problem::new(ProblemCode::Internal, "the stored job has no seed"))
+    }
+
+    /// The same job, begun with a picture.
+    #[must_use]
+    pub fn beginning_with(mut self, start: Option<JobStart>) -> Self {
+        if let (Some(start), Some(steps)) = (&start, self.view.request.num_inference_steps) {
+            self.view.progress.total_steps = steps_taken(steps, start.strength);
+        }
+        self.start = start;
+        self.format = self.own_format();
+        self
+    }
+
+    /// The format that it is to be written in.
+    fn own_format(&self) -> u32 {
+        if self.start.is_some() {
+            format::WITH_START
+        } else {
+            format::FORMAT
+        }
     }
 
     /// Whose the job is.
@@ -304,6 +330,8 @@ impl JobRecord {
         self.number += 1;
         self.ended_at = Some(now);
         self.resume = None;
+        self.start = None;
+        self.format = self.own_format();
         self.view.queue_position = None;
         self.view.eta_ms = None;
         self.view.postponed = None;
@@ -346,7 +374,7 @@ impl JobRecord {
     }
 
     fn restart(&mut self) {
-        self.format = format::FORMAT;
+        self.format = self.own_format();
         self.number += 1;
         self.view.progress.step = self.resume.as_ref().map_or(0, |resume| resume.step);
         self.view.queue_position = None;

@@ -1,5 +1,6 @@
 //! A worker: takes one job at a time from the queue, has it made and stores the picture.
 
+mod fetching;
 mod health;
 mod making;
 mod measure;

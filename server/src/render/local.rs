@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use diffusion::{
-    Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, Recipe, RunOptions, Start,
-    png,
+    Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, Recipe, RunOptions, png,
 };
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
-use protocol::{GenerationRequest, ResolvedRequest, Resume, RunsOn, StartOf};
+use protocol::{GenerationRequest, ResolvedRequest, Resume, RunsOn};
 
 use super::warm::Warm;
-use super::{RenderError, Rendered, Renderer, Report};
+use super::{Begun, RenderError, Rendered, Renderer, Report};
 use crate::catalog::Catalog;
 use crate::config::RendererChoice;
 
@@ -47,17 +46,9 @@ pub struct LocalRenderer {
     options: LocalOptions,
     engine: Option<Box<dyn Engine>>,
     warm: Warm<Pipeline>,
-    begun: Option<(Start, StartOf)>,
 }
 
 impl LocalRenderer {
-    /// Lets every picture begin with one, and its recipe say so.
-    #[must_use]
-    pub fn begin_with(mut self, begun: Option<(Start, StartOf)>) -> Self {
-        self.begun = begun;
-        self
-    }
-
     /// A renderer for the packages of `catalog`; the engine is set up with the first picture.
     pub fn new(catalog: Arc<Catalog>, options: LocalOptions) -> Self {
         Self {
@@ -65,7 +56,6 @@ impl LocalRenderer {
             engine: None,
             warm: Warm::new(options.budget),
             options,
-            begun: None,
         }
     }
 
@@ -100,15 +90,15 @@ impl LocalRenderer {
     fn run(
         &mut self,
         request: &GenerationRequest,
+        begun: Option<&Begun>,
         resume: Option<&Resume>,
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        let (start, of) = self.begun.clone().unzip();
         let pipeline = self.pipeline(&request.model)?;
         let request = &pipeline.resolve(request)?;
         let options = RunOptions {
-            start,
+            start: begun.map(|begun| begun.start.clone()),
             decoded_previews: PREVIEWS,
             resume: resume
                 .map(|resume| checkpoint(pipeline, request, resume))
@@ -133,7 +123,7 @@ impl LocalRenderer {
         ))?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let recipe = Recipe {
-            start: of,
+            start: begun.map(|begun| begun.of.clone()),
             ..pipeline.recipe(request, RunsOn::Server, milliseconds)
         };
         let png = png::encode(&picture, &recipe)?;
@@ -170,11 +160,12 @@ impl LocalRenderer {
     fn settled(
         &mut self,
         request: &GenerationRequest,
+        begun: Option<&Begun>,
         resume: Option<&Resume>,
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        let result = self.run(request, resume, report, cancel);
+        let result = self.run(request, begun, resume, report, cancel);
         if let Err(error) = &result
             && !error.is_cancelled()
         {
@@ -193,7 +184,7 @@ impl Renderer for LocalRenderer {
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        self.settled(request, None, report, cancel)
+        self.settled(request, None, None, report, cancel)
     }
 
     fn resume(
@@ -203,7 +194,18 @@ impl Renderer for LocalRenderer {
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        self.settled(request, Some(resume), report, cancel)
+        self.settled(request, None, Some(resume), report, cancel)
+    }
+
+    fn begin(
+        &mut self,
+        request: &GenerationRequest,
+        begun: &Begun,
+        resume: Option<&Resume>,
+        report: &mut dyn FnMut(Report<'_>),
+        cancel: &Cancel,
+    ) -> Result<Rendered, RenderError> {
+        self.settled(request, Some(begun), resume, report, cancel)
     }
 }
 

@@ -42,6 +42,7 @@ async fn a_picture_begun_elsewhere_is_finished_without_repeating_a_step() {
     let job = JobRequest {
         request,
         resume: Some(state),
+        start: None,
     };
     let answer = hub.post("/api/v1/jobs", &job).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);

@@ -53,6 +53,7 @@ async fn overhead(name: &str, app: Arc<dyn Queue>, worker: Arc<dyn Queue>) {
         let submission = Submission {
             request: resolved("red apple", seed),
             resume: None,
+            start: None,
             fingerprint: [0; 32],
             idempotency_key: None,
             keeping: server::images::Keeping::default(),

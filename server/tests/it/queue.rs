@@ -103,6 +103,7 @@ pub fn submission(prompt: &str, key: Option<&str>) -> Submission {
     Submission {
         request: resolved(prompt, 1),
         resume: None,
+        start: None,
         fingerprint: [prompt.len() as u8; 32],
         idempotency_key: key.map(|key| JobKey::new(&ClientKey::Unknown, key, None)),
         keeping: Keeping::default(),

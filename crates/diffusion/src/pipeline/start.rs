@@ -8,7 +8,7 @@ use crate::picture::Picture;
 use crate::tensor::Tensor;
 
 /// From this value of a mask on a pixel is made anew.
-const MADE_ANEW: u8 = 128;
+pub const MADE_ANEW: u8 = 128;
 
 /// A picture to begin with.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,8 +52,7 @@ impl Start {
 
     /// How many of `steps` are left out, as diffusers counts them.
     pub(super) fn skipped(&self, steps: u32) -> u32 {
-        let taken = (f64::from(steps) * f64::from(self.strength)) as u32;
-        steps - taken.min(steps)
+        steps - protocol::steps_taken(steps, self.strength)
     }
 
     /// `picture` with the pixels of the start where the mask leaves them.
@@ -219,17 +218,6 @@ mod tests {
             mask,
             keep_outside: true,
         }
-    }
-
-    /// `get_timesteps` of diffusers: of 5 steps at 0.6 three are taken, of 50 at 0.5 twenty-five.
-    #[test]
-    fn strength_is_the_share_of_steps_that_are_taken() {
-        let skipped = |steps, strength| start(strength, None).skipped(steps);
-        assert_eq!(skipped(5, 0.6), 2);
-        assert_eq!(skipped(50, 0.5), 25);
-        assert_eq!(skipped(10, 0.0), 10);
-        assert_eq!(skipped(10, 1.0), 0);
-        assert_eq!(skipped(3, 0.2), 3);
     }
 
     #[test]

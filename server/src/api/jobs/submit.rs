@@ -1,10 +1,14 @@
 //! From a checked request to jobs in the queue.
 
+use std::net::IpAddr;
+
 use axum::http::HeaderMap;
-use protocol::{JobCreated, Problem, ProblemCode};
+use protocol::{JobCreated, MaskBy, Problem, ProblemCode, RequestError, StartRequest};
 
 use crate::api::Hub;
-use crate::jobs::Submission;
+use crate::api::visitor::Visitor;
+use crate::images::{Given, OwnerId};
+use crate::jobs::{JobStart, Submission};
 use crate::limits::Asking;
 
 /// Longest `Idempotency-Key`, in bytes.
@@ -27,15 +31,92 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
+/// What of a picture is made anew.
+pub enum Mask {
+    /// What another one says.
+    Given(Given),
+    /// What the picture says itself.
+    Image,
+}
+
+/// What a request begins with, before its pictures are looked for.
+pub struct Beginning {
+    /// The picture.
+    pub image: Given,
+    /// What of it is made anew, if not all.
+    pub mask: Option<Mask>,
+    /// How the mask is read.
+    pub mask_by: MaskBy,
+    /// How much of the way from noise is gone.
+    pub strength: f32,
+    /// Whose pictures may be used.
+    pub owner: Option<OwnerId>,
+    /// Where the request comes from.
+    pub address: IpAddr,
+}
+
+impl Beginning {
+    /// What `visitor` names.
+    ///
+    /// # Errors
+    /// Those of [`StartRequest::check`]; [`ProblemCode::UnknownModel`].
+    pub fn named(
+        start: StartRequest,
+        hub: &Hub,
+        model: &str,
+        visitor: &Visitor,
+    ) -> Result<Self, Problem> {
+        let unknown = || RequestError::UnknownModel(model.chars().take(80).collect());
+        let model = hub.catalog.summary(model).ok_or_else(unknown)?;
+        let strength = start.check(model)?;
+        Ok(Self {
+            image: Given::Named(start.image),
+            mask: start.mask.map(|mask| Mask::Given(Given::Named(mask))),
+            mask_by: start.mask_by.unwrap_or_default(),
+            strength,
+            owner: visitor.owner.clone(),
+            address: visitor.address(),
+        })
+    }
+
+    /// Looks the pictures up, or stores them.
+    async fn find(self, hub: &Hub) -> Result<JobStart, Problem> {
+        let of = |field: &'static str| {
+            move |problem: Problem| Problem {
+                field: Some(problem.field.clone().unwrap_or_else(|| field.into())),
+                ..problem
+            }
+        };
+        let (owner, address) = (self.owner.as_ref(), self.address);
+        let image = hub.images.input(self.image, owner, address).await;
+        let image = image.map_err(of("start.image"))?;
+        let mask = match self.mask {
+            Some(Mask::Image) => Some(image.clone()),
+            Some(Mask::Given(mask)) => {
+                let mask = hub.images.input(mask, owner, address).await;
+                Some(mask.map_err(of("start.mask"))?)
+            }
+            None => None,
+        };
+        Ok(JobStart {
+            image,
+            strength: self.strength,
+            mask,
+            mask_by: self.mask_by,
+        })
+    }
+}
+
 /// Takes the jobs of one request in, all or none. A request that repeats an earlier one gets that one's jobs, whatever
 /// has become of them, and costs nothing.
 ///
 /// # Errors
-/// As [`crate::images::Images::check_room`], [`crate::limits::Limits::take`] and [`crate::jobs::Queue::submit_all`].
+/// As [`crate::images::Images::input`], [`crate::images::Images::check_room`], [`crate::limits::Limits::take`] and [`crate::jobs::Queue::submit_all`].
 pub async fn submit(
     hub: &Hub,
     asking: &Asking,
-    submissions: Vec<Submission>,
+    mut submissions: Vec<Submission>,
+    beginning: Option<Beginning>,
 ) -> Result<Vec<JobCreated>, Problem> {
     if let Some(known) = known(hub, &submissions).await? {
         return Ok(known);
@@ -52,7 +133,17 @@ pub async fn submit(
         .limits
         .take(asking, &first.request.model, pictures)
         .await?;
-    match hub.queue.submit_all(submissions).await {
+    // After the limits: whoever may have no more pictures stores nothing either.
+    let submitted = async {
+        if let Some(beginning) = beginning {
+            let start = beginning.find(hub).await?;
+            for submission in &mut submissions {
+                submission.start = Some(start.clone());
+            }
+        }
+        hub.queue.submit_all(submissions).await
+    };
+    match submitted.await {
         Ok(created) => Ok(created),
         Err(problem) => {
             taken.give_back().await;

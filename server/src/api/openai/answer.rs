@@ -32,9 +32,9 @@ pub struct Image {
 /// Data of a server-sent event; the event's name is `type`.
 #[derive(Serialize, ToSchema)]
 pub struct StreamEvent {
-    /// `image_generation.partial_image` or `image_generation.completed`.
+    /// `image_generation.partial_image` or `image_generation.completed`; of edits `image_edit.…`.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub kind: String,
     /// A PNG in base64; a partial one may have fewer pixels.
     pub b64_json: String,
     /// Seconds since the Unix epoch.

@@ -26,6 +26,12 @@ impl OpenAiError {
         }
     }
 
+    /// The same by another code.
+    pub fn with_code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
     /// A value that is none of those accepted.
     pub fn invalid_value(name: &str, value: &str, accepted: &[&str]) -> Self {
         let value: String = value.chars().take(40).collect();

@@ -11,7 +11,7 @@ use super::answer::Image;
 use super::followed::{Followed, News};
 use super::request::{Plan, ResponseFormat};
 use crate::api::Hub;
-use crate::api::jobs::submit::submit;
+use crate::api::jobs::submit::{Beginning, submit};
 use crate::api::visitor::Visitor;
 use crate::images::Keeping;
 use crate::jobs::{JobKey, Submission};
@@ -32,6 +32,7 @@ impl Jobs {
         hub: &Hub,
         visitor: &Visitor,
         plan: &Plan,
+        beginning: Option<Beginning>,
         key: Option<String>,
     ) -> Result<Self, Problem> {
         let asking = visitor.asking();
@@ -40,6 +41,7 @@ impl Jobs {
             .map(|(number, request)| Submission {
                 request: request.clone(),
                 resume: None,
+                start: None,
                 fingerprint: plan.fingerprint,
                 idempotency_key: key
                     .as_deref()
@@ -50,7 +52,7 @@ impl Jobs {
                 network: asking.network,
                 allowance: Some(hub.limits.allowance(&asking)),
             });
-        let created = submit(hub, &asking, submissions.collect()).await?;
+        let created = submit(hub, &asking, submissions.collect(), beginning).await?;
         Ok(Self {
             hub: hub.clone(),
             ids: created.into_iter().map(|job| job.id).collect(),

@@ -9,6 +9,15 @@ use super::error::OpenAiError;
 /// Most characters of a name or value that is repeated.
 const MAX_SHOWN: usize = 40;
 
+/// What the text of a form stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Itself.
+    Text,
+    /// A number or a truth value.
+    Other,
+}
+
 /// The members of a request that were not read yet, and the first thing that was wrong with those that were.
 pub struct Members {
     left: Map<String, Value>,
@@ -30,6 +39,39 @@ impl Members {
             }
         };
         Ok(Self { left, wrong: None })
+    }
+
+    /// The texts of a form, those read as numbers and truth values that `kinds` says are.
+    pub fn of_form(
+        texts: Vec<(String, String)>,
+        kinds: impl Fn(&str) -> Kind,
+    ) -> Result<Self, OpenAiError> {
+        let mut left = Map::new();
+        for (name, text) in texts {
+            let value = match kinds(&name) {
+                Kind::Text => None,
+                // Nothing but JSON's own words for these; what is none is a text, and refused as one.
+                Kind::Other => serde_json::from_str(&text)
+                    .ok()
+                    .filter(|value| matches!(value, Value::Number(_) | Value::Bool(_))),
+            };
+            let shown: String = name.chars().take(MAX_SHOWN).collect();
+            if left
+                .insert(name, value.unwrap_or(Value::String(text)))
+                .is_some()
+            {
+                let detail = format!("Duplicate parameter: '{shown}'.");
+                return Err(OpenAiError::member("invalid_value", &shown, detail));
+            }
+        }
+        Ok(Self { left, wrong: None })
+    }
+
+    /// Sets a member that is not there.
+    pub fn or_text(&mut self, name: &str, text: &str) {
+        self.left
+            .entry(name)
+            .or_insert_with(|| Value::String(text.to_owned()));
     }
 
     /// All is read: what is left nobody knows.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::OpenAiError;
-use super::members::Members;
+use super::members::{Kind, Members};
 use crate::catalog::Catalog;
 use crate::jobs::key::fingerprint;
 
@@ -74,11 +74,18 @@ impl ImagesRequest {
     /// With the name of the member that is missing, not known or not of its type.
     pub fn parse(json: &[u8]) -> Result<Self, OpenAiError> {
         let mut members = Members::parse(json)?;
+        let request = Self::of(&mut members);
+        members.end()?;
+        Ok(request)
+    }
+
+    /// Takes its members out of those of a request.
+    pub fn of(members: &mut Members) -> Self {
         let formats = [
             ("url", ResponseFormat::Url),
             ("b64_json", ResponseFormat::B64Json),
         ];
-        let request = Self {
+        Self {
             prompt: members.required_text("prompt"),
             model: members.text("model"),
             n: members.integer("n"),
@@ -97,9 +104,22 @@ impl ImagesRequest {
             num_inference_steps: members.integer("num_inference_steps"),
             guidance_scale: members.number("guidance_scale"),
             seed: members.integer("seed"),
-        };
-        members.end()?;
-        Ok(request)
+        }
+    }
+
+    /// What the text of a form under that name stands for.
+    pub fn kind(name: &str) -> Kind {
+        match name {
+            "n"
+            | "stream"
+            | "partial_images"
+            | "output_compression"
+            | "num_inference_steps"
+            | "guidance_scale"
+            | "seed"
+            | "strength" => Kind::Other,
+            _ => Kind::Text,
+        }
     }
 }
 
@@ -115,14 +135,32 @@ pub struct Plan {
     pub stream: bool,
     /// Partial pictures per picture.
     pub partial_images: u32,
+    /// What the names of its events begin with.
+    pub events: &'static str,
     width: u32,
     height: u32,
 }
 
 impl Plan {
-    /// Checks a request.
+    /// Checks a request for pictures from noise.
     pub fn new(body: ImagesRequest, catalog: &Catalog) -> Result<Self, OpenAiError> {
         let fingerprint = fingerprint("/v1/images/generations", &body)?;
+        let model = body.model.clone();
+        let model = model.or_else(|| catalog.summaries().into_iter().next().map(|m| m.id));
+        let model = model.unwrap_or_default();
+        let asked = size(body.size.as_deref(), catalog.summary(&model))?;
+        Self::of(body, catalog, model, asked, fingerprint, "image_generation")
+    }
+
+    /// Checks a request for pictures of that model and size.
+    pub fn of(
+        body: ImagesRequest,
+        catalog: &Catalog,
+        model: String,
+        (width, height): (u32, u32),
+        fingerprint: [u8; 32],
+        events: &'static str,
+    ) -> Result<Self, OpenAiError> {
         let n = body.n.unwrap_or(1);
         if !(1..=MAX_PICTURES).contains(&n) {
             let detail = format!("n is {n}; 1 to {MAX_PICTURES} are accepted");
@@ -140,10 +178,6 @@ impl Plan {
             body.background.as_deref(),
             &["auto", "opaque"],
         )?;
-        let model = body
-            .model
-            .or_else(|| catalog.summaries().into_iter().next().map(|m| m.id))
-            .unwrap_or_default();
         let first = match body.seed {
             Some(seed) => seed,
             // Leaves room for the seeds of the other pictures.
@@ -152,7 +186,6 @@ impl Plan {
                 seed.min(MAX_SEED - u64::from(n))
             }
         };
-        let (width, height) = size(body.size.as_deref(), catalog.summary(&model))?;
         let mut requests = Vec::new();
         for i in 0..u64::from(n) {
             let seed = first.saturating_add(i);
@@ -175,6 +208,7 @@ impl Plan {
             format: body.response_format,
             stream: body.stream.unwrap_or(false),
             partial_images,
+            events,
             width,
             height,
         })
@@ -187,7 +221,7 @@ impl Plan {
 }
 
 /// Width and height that are asked for, or the model's.
-fn size(asked: Option<&str>, model: Option<&ModelSummary>) -> Result<(u32, u32), OpenAiError> {
+pub fn size(asked: Option<&str>, model: Option<&ModelSummary>) -> Result<(u32, u32), OpenAiError> {
     let default = model.map_or((0, 0), |model| (model.width, model.height));
     let Some(asked) = asked.filter(|size| *size != "auto") else {
         return Ok(default);

@@ -22,6 +22,7 @@ struct Follower {
     hub: Hub,
     size: String,
     partial_images: u32,
+    events: &'static str,
     sent: u32,
     ended: bool,
 }
@@ -44,6 +45,7 @@ fn all(jobs: Jobs, plan: Plan) -> impl Stream<Item = Result<Event, Infallible>> 
                         hub: jobs.hub.clone(),
                         size: plan.size(),
                         partial_images: plan.partial_images,
+                        events: plan.events,
                         sent: 0,
                         ended: false,
                     }
@@ -80,7 +82,7 @@ impl Follower {
                 Ok(News::Ended(view)) => {
                     self.ended = true;
                     match jobs::picture(&self.hub, &view).await {
-                        Ok((_, base64)) => self.event("image_generation.completed", base64, None),
+                        Ok((_, base64)) => self.event("completed", base64, None),
                         Err(problem) => error(problem),
                     }
                 }
@@ -105,18 +107,15 @@ impl Follower {
             return None;
         }
         let (_, base64) = preview.image.split_once(";base64,")?;
-        let event = self.event(
-            "image_generation.partial_image",
-            base64.to_owned(),
-            Some(self.sent),
-        );
+        let event = self.event("partial_image", base64.to_owned(), Some(self.sent));
         self.sent += 1;
         event
     }
 
-    fn event(&self, kind: &'static str, b64_json: String, partial: Option<u32>) -> Option<Event> {
+    fn event(&self, what: &str, b64_json: String, partial: Option<u32>) -> Option<Event> {
+        let kind = format!("{}.{what}", self.events);
         let data = StreamEvent {
-            kind,
+            kind: kind.clone(),
             b64_json,
             created_at: unix_seconds(),
             size: self.size.clone(),

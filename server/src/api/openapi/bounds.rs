@@ -1,7 +1,7 @@
 //! What the server enforces beyond the types of a request, and what an answer offers to do next: bounds, patterns and
 //! links of the document, in one place and with the constants that the checks use.
 
-use protocol::{MAX_PROMPT_CHARS, MAX_SEED, PNG_MIME};
+use protocol::{INPUT_MIMES, MAX_INPUT_BYTES, MAX_PROMPT_CHARS, MAX_SEED, PNG_MIME};
 use serde_json::{Map, Value, json};
 
 use crate::api::jobs::MAX_KEY_BYTES;
@@ -44,6 +44,15 @@ pub fn declare(document: &mut Value) -> Result<(), String> {
     ] {
         property(document, "UploadRequest", name, bounds)?;
     }
+    for (name, bounds) in [
+        ("sha256", json!({"pattern": "^[0-9a-f]{64}$"})),
+        ("bytes", json!({"minimum": 1, "maximum": MAX_INPUT_BYTES})),
+        ("content_type", json!({"enum": INPUT_MIMES})),
+    ] {
+        property(document, "InputRequest", name, bounds)?;
+    }
+    let share = json!({"minimum": 0, "maximum": 1});
+    property(document, "StartRequest", "strength", share)?;
     for (name, bounds) in [
         ("shape", json!({"minItems": 3, "maxItems": 3})),
         ("latents", json!({"pattern": "^[A-Za-z0-9+/]*={0,2}$"})),
@@ -145,6 +154,7 @@ fn events(document: &mut Value) -> Result<(), String> {
         "image_generation.completed",
         "error"
     ]);
+    let of_edits = json!(["image_edit.partial_image", "image_edit.completed", "error"]);
     for (path, method, events) in [
         (
             "/api/v1/jobs/{id}/events",
@@ -155,6 +165,11 @@ fn events(document: &mut Value) -> Result<(), String> {
             "/v1/images/generations",
             "post",
             schema(of_images, reference("StreamEvent")),
+        ),
+        (
+            "/v1/images/edits",
+            "post",
+            schema(of_edits, reference("StreamEvent")),
         ),
     ] {
         let answer = format!(
@@ -173,6 +188,7 @@ fn links(document: &mut Value) -> Result<(), String> {
     for (path, method, status, operations) in [
         ("/api/v1/jobs", "post", "202", &of_job[..]),
         ("/api/v1/uploads", "post", "201", &["commitUpload"][..]),
+        ("/api/v1/inputs", "post", "201", &["deleteInput"][..]),
         ("/api/v1/uploads/{id}/commit", "post", "200", &of_image[..]),
         ("/api/v1/images/{id}", "get", "200", &of_image[..]),
     ] {

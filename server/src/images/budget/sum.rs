@@ -14,7 +14,7 @@ pub const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR_MS: u64 = 3_600_000;
 const HOURS_OF_DAY: u64 = 24;
 
-/// Bytes of pictures and thumbnails.
+/// Bytes of pictures, thumbnails and inputs.
 pub struct Sum {
     /// When the first list was asked for; what was stored before is in it.
     pub begun: Instant,
@@ -26,11 +26,16 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// Lists pictures, thumbnails and bytes on probation.
+    /// Lists pictures, thumbnails, what pictures begin with, and bytes on probation.
     pub async fn of(images: &Images) -> Result<Self, Problem> {
         let mut sum = Self::nothing();
         let now = now();
-        for prefix in [keys::INCOMING, keys::PICTURES, keys::THUMBNAILS] {
+        for prefix in [
+            keys::INCOMING,
+            keys::INPUT_FILES,
+            keys::PICTURES,
+            keys::THUMBNAILS,
+        ] {
             let mut pages = Pages::new(images, prefix);
             while let Some(objects) = pages.next().await? {
                 for object in objects {

@@ -17,7 +17,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::super::estimate::Durations;
-use super::super::format::{self, FORMAT, Unreadable};
+use super::super::format::{self, FORMAT, NEWEST, Unreadable};
 use super::super::queue::DeadOrder;
 use super::super::record::JobRecord;
 use super::super::redelivery::now_ms;
@@ -303,7 +303,7 @@ fn load(database: &Database) -> Result<Contents, redb::Error> {
 
 fn read(id: &str, json: &[u8]) -> Result<Kept, Unreadable> {
     let kept: Kept = format::read(json)?;
-    if kept.record.format > FORMAT {
+    if kept.record.format > NEWEST {
         return Err(Unreadable::Newer(kept.record.format));
     }
     if kept.record.view.id != id {

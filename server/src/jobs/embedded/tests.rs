@@ -89,6 +89,7 @@ fn submission(key: Option<&str>) -> Submission {
             sampler: None,
         },
         resume: None,
+        start: None,
         fingerprint: [1; 32],
         idempotency_key: key.map(|key| JobKey::new(&ClientKey::Unknown, key, None)),
         keeping: Keeping::default(),

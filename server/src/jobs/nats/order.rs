@@ -3,8 +3,9 @@
 use protocol::{GenerationRequest, Resume};
 use serde::{Deserialize, Serialize};
 
-use super::super::format::{self, FORMAT, Unreadable};
+use super::super::format::{self, Unreadable};
 use super::super::record::JobRecord;
+use super::super::start::JobStart;
 use super::records::is_job_id;
 use crate::images::Keeping;
 use crate::limits::{ClientKey, Network};
@@ -32,6 +33,8 @@ pub struct Order {
     network: Option<Network>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resume: Option<Resume>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<JobStart>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
@@ -61,6 +64,7 @@ impl Order {
             network: self.network,
             key: self.key,
             ..JobRecord::new(self.id, self.request, self.steps, self.keeping, self.resume)
+                .beginning_with(self.start)
         }
     }
 }
@@ -68,7 +72,7 @@ impl Order {
 impl From<&JobRecord> for Order {
     fn from(record: &JobRecord) -> Self {
         Self {
-            format: FORMAT,
+            format: record.format.max(format::FORMAT),
             id: record.view.id.clone(),
             request: record.view.request.clone(),
             steps: record.view.progress.total_steps,
@@ -76,6 +80,7 @@ impl From<&JobRecord> for Order {
             client: record.client.clone(),
             network: record.network,
             resume: record.resume.clone(),
+            start: record.start.clone(),
             key: record.key.clone(),
         }
     }
@@ -84,10 +89,12 @@ impl From<&JobRecord> for Order {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use protocol::JobStatus;
+    use protocol::{JobStatus, MaskBy};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::images::Input;
+    use crate::jobs::format::{FORMAT, NEWEST, WITH_START};
 
     const ID: &str = "7hqv5ya1rg3bg0n9f2t";
 
@@ -139,11 +146,38 @@ mod tests {
         assert_eq!(Order::read(&written).unwrap().into_record(), record);
     }
 
+    /// A worker that knows no pictures to begin with must not take such a job for one from noise.
+    #[test]
+    fn orders_that_begin_with_a_picture_are_of_a_newer_format() {
+        let input = |id: &str| Input {
+            id: id.to_owned(),
+            sha256: "0f".repeat(32),
+        };
+        let start = JobStart {
+            image: input("a"),
+            strength: 0.5,
+            mask: Some(input("b")),
+            mask_by: MaskBy::Transparency,
+        };
+        let record = read(&first()).unwrap().into_record();
+        let record = record.beginning_with(Some(start.clone()));
+        let order = Order::from(&record);
+        assert_eq!((order.format, WITH_START), (3, 3));
+        // Four of eight steps.
+        assert_eq!(record.view.progress.total_steps, 4);
+        let written = serde_json::to_vec(&order).unwrap();
+        let again = Order::read(&written).unwrap().into_record();
+        assert_eq!(again, record);
+        assert_eq!(start.inputs().collect::<Vec<_>>(), ["a", "b"]);
+        let plain = Order::from(&read(&first()).unwrap().into_record());
+        assert_eq!(plain.format, FORMAT);
+    }
+
     #[test]
     fn what_cannot_be_read_is_told_apart_from_what_is_newer() {
         let mut newer = first();
-        newer["format"] = json!(FORMAT + 1);
-        assert_eq!(read(&newer).unwrap_err(), Unreadable::Newer(FORMAT + 1));
+        newer["format"] = json!(NEWEST + 1);
+        assert_eq!(read(&newer).unwrap_err(), Unreadable::Newer(NEWEST + 1));
         let mut hostile = first();
         hostile["id"] = json!(">");
         let mut lacking = first();

@@ -234,6 +234,7 @@ impl Shared {
                     submission.keeping.clone(),
                     submission.resume.clone(),
                 )
+                .beginning_with(submission.start.clone())
             };
             match self.enter(&record, job.fresh).await? {
                 Sent::Stored => submitted(&record),

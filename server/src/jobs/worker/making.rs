@@ -21,8 +21,13 @@ impl Worker {
         status: &WorkerStatus,
         grace: &Grace,
     ) -> Made {
+        let begun = match self.begun(claim, status, grace).await {
+            Ok(begun) => begun,
+            Err(made) => return *made,
+        };
         let mut told = self.thread.render(
             claim.request().clone(),
+            begun,
             claim.resume().cloned(),
             claim.cancel().clone(),
         );

@@ -8,7 +8,7 @@ use protocol::{GenerationRequest, Progress, Resume};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::RendererFactory;
-use crate::render::{RenderError, Rendered, Report};
+use crate::render::{Begun, RenderError, Rendered, Report};
 
 /// What the thread tells of the work in hand.
 pub enum Told {
@@ -20,6 +20,7 @@ pub enum Told {
 
 struct Order {
     request: GenerationRequest,
+    begun: Option<Begun>,
     resume: Option<Resume>,
     cancel: Cancel,
     tell: UnboundedSender<Told>,
@@ -50,12 +51,14 @@ impl RenderThread {
     pub fn render(
         &self,
         request: GenerationRequest,
+        begun: Option<Begun>,
         resume: Option<Resume>,
         cancel: Cancel,
     ) -> UnboundedReceiver<Told> {
         let (tell, told) = unbounded_channel();
         let order = Order {
             request,
+            begun,
             resume,
             cancel,
             tell,
@@ -81,6 +84,7 @@ fn spawn(factory: Arc<std::sync::Mutex<RendererFactory>>) -> std::io::Result<mps
             while let Ok(order) = orders.recv() {
                 let Order {
                     request,
+                    begun,
                     resume,
                     cancel,
                     tell,
@@ -93,9 +97,12 @@ fn spawn(factory: Arc<std::sync::Mutex<RendererFactory>>) -> std::io::Result<mps
                         Report::Preview(progress, png) => Told::Preview(progress, png),
                     });
                 };
-                let rendered = catch_unwind(AssertUnwindSafe(|| match &resume {
-                    None => renderer.render(&request, &mut report, &cancel),
-                    Some(resume) => renderer.resume(&request, resume, &mut report, &cancel),
+                let rendered = catch_unwind(AssertUnwindSafe(|| match (&begun, &resume) {
+                    (Some(begun), resume) => {
+                        renderer.begin(&request, begun, resume.as_ref(), &mut report, &cancel)
+                    }
+                    (None, None) => renderer.render(&request, &mut report, &cancel),
+                    (None, Some(resume)) => renderer.resume(&request, resume, &mut report, &cancel),
                 }));
                 match rendered {
                     Ok(result) => {

@@ -1,49 +1,27 @@
 //! Files of an endpoint as pictures.
 
-use std::io::Cursor;
-
 use diffusion::Picture;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::DynamicImage;
 
-/// Memory that decoding may take, in bytes.
-const MAX_DECODED_BYTES: u64 = 256 << 20;
-/// The marker that every whole JPEG ends with.
-const JPEG_END: [u8; 2] = [0xFF, 0xD9];
+use crate::picture_file;
 
 /// Decodes a PNG, JPEG or WebP completely; it must have the size given in pixels. Transparent parts become white.
 ///
 /// # Errors
 /// What is wrong with the file.
 pub fn decode(file: &[u8], width: u32, height: u32) -> Result<Picture, String> {
-    let format = image::guess_format(file)
-        .ok()
-        .filter(|format| {
-            matches!(
-                format,
-                ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP
-            )
-        })
-        .ok_or("it is neither PNG, JPEG nor WebP")?;
-    let reader = || ImageReader::with_format(Cursor::new(file), format);
-    let unreadable = |error: image::ImageError| format!("the file cannot be decoded: {error}");
-    let found = reader().into_dimensions().map_err(unreadable)?;
-    if found != (width, height) {
-        return Err(format!(
+    let decoded = picture_file::decode(file, |found| {
+        if found == (width, height) {
+            return Ok(());
+        }
+        Err(format!(
             "the picture has {}x{} pixels instead of {width}x{height}",
             found.0, found.1
-        ));
+        ))
+    })?;
+    if (decoded.width(), decoded.height()) != (width, height) {
+        return Err("the picture is stored on its side".to_owned());
     }
-    // The decoder fills the missing rest of a JPEG with grey.
-    if format == ImageFormat::Jpeg && !file.ends_with(&JPEG_END) {
-        return Err("the JPEG breaks off".to_owned());
-    }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(width);
-    limits.max_image_height = Some(height);
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
-    let mut reader = reader();
-    reader.limits(limits);
-    let decoded = reader.decode().map_err(unreadable)?;
     Ok(Picture {
         width,
         height,
@@ -68,8 +46,10 @@ fn on_white(image: DynamicImage) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::io::Cursor;
+
     use super::*;
-    use image::{Rgb, RgbImage, Rgba, RgbaImage};
+    use image::{ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
     fn file(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
