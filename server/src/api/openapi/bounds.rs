@@ -59,6 +59,11 @@ pub fn declare(document: &mut Value) -> Result<(), String> {
     ] {
         property(document, "Resume", name, bounds)?;
     }
+    // A pair; not all that reads documents knows lists whose places have types of their own.
+    let text = json!({"type": "string"});
+    let pair = json!({"type": "array", "items": text, "minItems": 2, "maxItems": 2});
+    let headers = json!({"items": pair});
+    property(document, "UploadTicket", "headers", headers)?;
     change_of_an_image(document)?;
     parameters(document)?;
     events(document)?;
