@@ -53,6 +53,7 @@ pub fn for_server_tests(workspace: &Workspace) -> Vec<Box<dyn Tool + '_>> {
     tools.extend(apt::node());
     tools.extend(apt::python());
     tools.push(Box::new(clients::Clients { workspace }));
+    tools.push(Box::new(python::Environment { workspace }));
     tools.push(Box::new(s3::OtherS3 { workspace }));
     tools
 }

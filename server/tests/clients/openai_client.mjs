@@ -1,8 +1,8 @@
 // The official OpenAI client for Node against a hub: `node openai_client.mjs http://127.0.0.1:3000`.
 
 import assert from "node:assert/strict";
-import { inflateSync } from "node:zlib";
-import OpenAI, { BadRequestError, NotFoundError } from "openai";
+import { crc32, deflateSync, inflateSync } from "node:zlib";
+import OpenAI, { BadRequestError, NotFoundError, toFile } from "openai";
 import { VERSION } from "openai/version";
 
 const hub = process.argv[2];
@@ -58,4 +58,39 @@ await refused(NotFoundError, "model_not_found", "model", { model: "gpt-image-1" 
 await refused(BadRequestError, "invalid_value", "size", { size: "1024x1024" });
 await refused(BadRequestError, "out_of_range", "n", { n: 0 });
 await refused(BadRequestError, "empty_prompt", "prompt", { prompt: "" });
+/** A PNG with colours everywhere, the right half transparent. */
+function clearOnTheRight(side) {
+  const chunk = (kind, data) => {
+    const body = Buffer.concat([Buffer.from(kind), data]);
+    const [length, crc] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    crc.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, crc]);
+  };
+  const head = Buffer.alloc(13);
+  head.writeUInt32BE(side, 0);
+  head.writeUInt32BE(side, 4);
+  head.set([8, 6], 8);
+  const row = (y) => [0, ...Array.from({ length: side }, (_, x) => [x, y, 90, x < side / 2 ? 255 : 0]).flat()];
+  const rows = Buffer.from(Array.from({ length: side }, (_, y) => row(y)).flat());
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  return Buffer.concat([signature, chunk("IHDR", head), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
+}
+
+const picture = () => toFile(clearOnTheRight(64), "clear.png", { type: "image/png" });
+const begins = { model: "test/sd15", num_inference_steps: 2, seed: 7, response_format: "b64_json" };
+const edit = async (change) => client.images.edit({ ...begins, prompt: "a boat", image: await picture(), ...change });
+const edited = await edit({ mask: await picture(), n: 2 });
+const [one, two] = edited.data.map((image) => pixels(image.b64_json));
+assert.deepEqual([one.width, one.height], [64, 64]);
+assert.notDeepEqual(one.rows, two.rows);
+const own = await edit({ image: [await picture()] });
+assert.deepEqual(pixels(own.data[0].b64_json), one);
+const varied = await client.images.createVariation({ ...begins, image: await picture(), n: 2 });
+assert.equal(new Set(varied.data.map((image) => image.b64_json)).size, 2);
+await assert.rejects(edit({ model }), (error) => {
+  assert.ok(error instanceof BadRequestError, String(error));
+  assert.deepEqual([error.code, error.param], ["out_of_range", "model"]);
+  return true;
+});
 console.log(`openai ${VERSION} (Node): ${events.length} partial pictures, all as published`);

@@ -10,6 +10,8 @@ import zlib
 import openai
 
 MODEL = "demo-hub/glyph"
+# It begins with pictures.
+BEGINS = "test/sd15"
 
 
 def pixels(png: bytes) -> tuple[int, int, bytes]:
@@ -23,6 +25,65 @@ def pixels(png: bytes) -> tuple[int, int, bytes]:
             data += png[at + 8 : at + 8 + length]
         at += 12 + length
     return width, height, zlib.decompress(data)
+
+
+def clear_on_the_right(side: int) -> bytes:
+    """A PNG with colours everywhere, the right half transparent."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    rows = b"".join(
+        b"\0" + b"".join(bytes((x, y, 90, 255 if x < side // 2 else 0)) for x in range(side))
+        for y in range(side)
+    )
+    head = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def edits(hub: str, client: openai.OpenAI) -> None:
+    """Edits and variations of a picture."""
+    file = ("clear.png", clear_on_the_right(64), "image/png")
+
+    def edit(**options):
+        body = {"num_inference_steps": 2, "seed": 7}
+        request = {"model": BEGINS, "image": file, "prompt": "a boat", "extra_body": body}
+        return client.images.edit(**{**request, **options})
+
+    pair = edit(mask=file, n=2, response_format="b64_json")
+    first, second = (pixels(base64.b64decode(image.b64_json)) for image in pair.data)
+    assert first[:2] == (64, 64) and first != second
+    assert all(image.url is None for image in pair.data)
+    # The picture's own transparency is the mask where there is none; a list of one picture is one.
+    (by_url,) = edit(image=[file], response_format="url").data
+    with urllib.request.urlopen(by_url.url) as stored:
+        assert pixels(stored.read()) == first
+    *_, last = list(edit(stream=True))
+    assert last.type == "image_edit.completed", last
+    assert pixels(base64.b64decode(last.b64_json)) == first
+
+    body = {"num_inference_steps": 2, "seed": 7, "strength": 0.5}
+    varied = client.images.create_variation(
+        image=file, model=BEGINS, n=2, size="64x64", response_format="b64_json", extra_body=body
+    )
+    one, other = (pixels(base64.b64decode(image.b64_json)) for image in varied.data)
+    assert one != other and one != first
+
+    def refused(code, param, **options):
+        try:
+            edit(**options)
+        except openai.BadRequestError as error:
+            assert (error.code, error.param) == (code, param), error
+        else:
+            raise AssertionError(f"{options} was accepted")
+
+    refused("out_of_range", "model", model=MODEL)
+    refused("out_of_range", "n", n=11)
+    refused("invalid_value", "size", size="1x1")
+    refused("invalid_image", "image", image=("x.png", b"no picture", "image/png"))
+    refused("invalid_value", "image", image=[file, file])
 
 
 def size_of(hub: str) -> tuple[int, int]:
@@ -92,6 +153,7 @@ def main(hub: str) -> None:
         extra_body={"num_inference_steps": 1_000},
     )
     refused(openai.BadRequestError, "unknown_parameter", "colour", extra_body={"colour": "red"})
+    edits(hub, client)
     print(f"openai {openai.__version__} (Python): {len(partial)} partial pictures, all as published")
 
 

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::fixtures;
 use crate::process::{run, step};
 use crate::tools::clients::Clients;
 use crate::workspace::Workspace;
@@ -89,6 +90,7 @@ impl Hub {
         // The pages are not looked at, so the client need not be built.
         let assets = r#"{"client_js":"","client_wasm":"","worker_js":"","worker_wasm":"","cpu_worker_js":"","cpu_worker_wasm":"","css":""}"#;
         fs::write(site.join("assets.json"), assets)?;
+        let models = models(workspace, program, &folder)?;
         let mut process = Command::new(program)
             .args(["serve", "--renderer", "cpu", "--catalog-online", "false"])
             .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
@@ -97,7 +99,7 @@ impl Hub {
             .arg("--site-dir")
             .arg(&site)
             .arg("--models-dir")
-            .arg(workspace.root.join("models"))
+            .arg(models)
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
@@ -114,6 +116,28 @@ impl Hub {
         }
         anyhow::bail!("the server ended before it said where it is")
     }
+}
+
+/// A models folder with the built-in model, and a tiny one that begins with pictures.
+fn models(workspace: &Workspace, program: &Path, folder: &Path) -> Result<PathBuf> {
+    let models = folder.join("models");
+    let (from, to) = (workspace.root.join("models/glyph"), models.join("glyph"));
+    fs::create_dir_all(&to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    let families = fixtures::families(workspace)?;
+    step("a model that begins with pictures", || {
+        run(Command::new(program)
+            .args(["models", "add"])
+            .arg(families.join("sd15"))
+            .args(["--id", "test/sd15", "--license", "mit", "--models-dir"])
+            .arg(&models))
+    })?;
+    Ok(models)
 }
 
 impl Drop for Hub {
