@@ -1,6 +1,6 @@
 //! The graphs of a package: on the engine for good, or only while they are needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 
 use crate::engine::{Engine, Model};
@@ -55,14 +55,10 @@ impl Parts {
         for (done, (name, graph)) in (1..).zip(&graphs) {
             let model = engine.load_graph(name, graph, &*package.files).await?;
             models.insert((*name).to_owned(), model);
-            let mut left = graphs
-                .iter()
-                .skip(done)
-                .flat_map(|(_, graph)| graph.files());
-            for file in graph.files() {
-                if !left.any(|other| other == file) {
-                    package.files.forget(file);
-                }
+            let rest = graphs.iter().skip(done);
+            let left: BTreeSet<&str> = rest.flat_map(|(_, graph)| graph.files()).collect();
+            for file in graph.files().filter(|file| !left.contains(file)) {
+                package.files.forget(file);
             }
             yield_now().await;
         }
