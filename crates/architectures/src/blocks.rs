@@ -5,8 +5,18 @@
 
 mod activation;
 mod attention;
+mod convolution;
 mod dense;
 mod norm;
+mod planes;
+mod resnet;
+mod time;
+mod transformer;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::Heads;
+pub(crate) use convolution::Window;
+pub(crate) use norm::Groups;
+pub(crate) use resnet::Resnet;
+pub(crate) use time::Waves;
+pub(crate) use transformer::{Text, Transformer};

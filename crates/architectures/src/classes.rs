@@ -1,6 +1,9 @@
 //! The classes: one builder each, in a file of its own.
 
 mod clip;
+mod kl;
+mod tiny;
+mod unet;
 
 use crate::Part;
 use crate::config::Members;
@@ -10,9 +13,12 @@ use crate::network::Network;
 type Builder = fn(&Part, Members, &mut Network<'_>) -> Result<()>;
 
 /// The builders by the names of their classes.
-const BUILDERS: [(&str, Builder); 2] = [
+const BUILDERS: [(&str, Builder); 5] = [
+    ("AutoencoderKL", kl::build),
+    ("AutoencoderTiny", tiny::build),
     ("CLIPTextModel", clip::build),
     ("CLIPTextModelWithProjection", clip::build),
+    ("UNet2DConditionModel", unet::build),
 ];
 
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {

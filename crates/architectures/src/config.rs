@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 /// Largest size that a member may give.
 const MAX_SIZE: usize = 1 << 20;
 
+/// Most layers, levels and groups.
+const MAX_COUNT: usize = 256;
+
 /// Members that say nothing about what the network computes: who saved it and how, how it was trained.
 const OF_LIBRARIES: [&str; 13] = [
     "_attn_implementation_autoset",
@@ -31,7 +34,6 @@ pub(crate) struct Members {
     rest: Map<String, Value>,
 }
 
-#[allow(dead_code, reason = "classes differ in what they read")]
 impl Members {
     pub fn new(class: &str, config: &Value) -> Result<Self> {
         let mut rest = config.as_object().cloned().unwrap_or_default();
@@ -70,6 +72,14 @@ impl Members {
         }
     }
 
+    /// A member of which null means something else than its absence.
+    pub fn nullable<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<Option<T>>> {
+        if !self.rest.contains_key(name) {
+            return Ok(None);
+        }
+        self.get(name).map(Some)
+    }
+
     /// A member, or the class's default.
     pub fn or<T: DeserializeOwned>(&mut self, name: &str, default: T) -> Result<T> {
         Ok(self.get(name)?.unwrap_or(default))
@@ -88,11 +98,26 @@ impl Members {
         Ok(self.size(name)?.unwrap_or(default))
     }
 
+    /// How many there are of something that is built one by one, or the class's default.
+    pub fn count_or(&mut self, name: &str, default: usize) -> Result<usize> {
+        let count = self.size_or(name, default)?;
+        self.countable(name, count)
+    }
+
+    fn countable(&self, name: &str, count: usize) -> Result<usize> {
+        if count <= MAX_COUNT {
+            Ok(count)
+        } else {
+            Err(self.wrong(name, count, format!("{MAX_COUNT} at most can be built")))
+        }
+    }
+
     /// A list of sizes of at least 1.
     pub fn sizes(&mut self, name: &str) -> Result<Option<Vec<usize>>> {
         let Some(sizes) = self.get::<Vec<usize>>(name)? else {
             return Ok(None);
         };
+        self.countable(name, sizes.len())?;
         for &size in &sizes {
             self.bounded(name, size)?;
         }
@@ -212,6 +237,8 @@ mod tests {
                 "{shown}"
             );
         }
+        let mut some = members(json!({"layers": 300, "widths": vec![8; 300]}));
+        assert!(some.count_or("layers", 1).is_err() && some.sizes("widths").is_err());
         let mut some = members(json!({"norm": "spatial", "scale": 1.0, "none": null}));
         assert!(some.only("norm", &[json!("group")]).is_err());
         some.only("scale", &[json!(1)]).unwrap();

@@ -64,6 +64,8 @@ pub struct Built {
     pub graph: Vec<u8>,
     /// File of the weights by the location that the graph names.
     pub external: BTreeMap<String, String>,
+    /// Numbers in the weights that the graph reads.
+    pub parameters: u64,
 }
 
 /// The class that a `config.json` names: `_class_name` of diffusers, the only entry of `architectures` of transformers.

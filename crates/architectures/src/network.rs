@@ -8,10 +8,11 @@ pub(crate) use graph::{Attribute, Dim, Value};
 pub(crate) use scope::Scope;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use crate::Built;
 use crate::error::{Error, Result};
-use crate::weights::{Element, Weights};
+use crate::weights::{Element, Stored, Weights};
 use graph::{Graph, Place};
 
 /// Type of a port.
@@ -21,13 +22,33 @@ pub(crate) enum PortType {
     Int64,
 }
 
+/// Numbers in a tensor; shapes that are imagined may have more than there are numbers for.
+fn elements(shape: &[usize]) -> u64 {
+    let sizes = shape.iter().map(|&size| size as u64);
+    sizes.fold(1, u64::saturating_mul)
+}
+
+/// How a weight stands in the graph.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Declared {
+    /// In a shape with as many elements.
+    As(Vec<usize>),
+    /// As some of its rows.
+    Rows(Range<usize>),
+}
+
 /// A graph and the weights that it has taken so far.
 pub(crate) struct Network<'w> {
     graph: Graph,
     weights: &'w Weights,
     taken: BTreeSet<String>,
-    /// Weights in the graph by name and declared shape.
-    known: HashMap<(String, Vec<usize>), Value>,
+    /// Weights in the graph by name and how they are declared.
+    known: HashMap<(String, Declared), Value>,
+    /// Numbers in the weights that were taken.
+    parameters: u64,
+    /// What was asked for, where weights are imagined, and its bytes.
+    imagined: BTreeMap<String, Stored>,
+    imagined_bytes: u64,
     /// Constants in the graph by what they hold.
     integers: HashMap<Vec<i64>, Value>,
     numbers: HashMap<u32, Value>,
@@ -43,6 +64,9 @@ impl<'w> Network<'w> {
             weights,
             taken: BTreeSet::new(),
             known: HashMap::new(),
+            parameters: 0,
+            imagined: BTreeMap::new(),
+            imagined_bytes: 0,
             integers: HashMap::new(),
             numbers: HashMap::new(),
             shapes: HashMap::new(),
@@ -71,8 +95,11 @@ impl<'w> Network<'w> {
         self.graph.output(value, name, dims);
     }
 
-    /// A weight with the shape that its file must give it, declared in the graph as `declared`, which has as many elements.
-    fn weight(&mut self, name: &str, shape: &[usize], declared: &[usize]) -> Result<Value> {
+    /// Where a weight lies, which has to have this shape.
+    fn stored(&mut self, name: &str, shape: &[usize]) -> Result<(usize, Stored)> {
+        if let Some(element) = self.weights.element() {
+            return Ok((0, self.imagine(name, shape, element)));
+        }
         let (file, stored) = self
             .weights
             .get(name)
@@ -84,33 +111,69 @@ impl<'w> Network<'w> {
                 wanted: shape.to_vec(),
             });
         }
-        let key = (name.to_owned(), declared.to_vec());
+        Ok((file, stored.clone()))
+    }
+
+    fn imagine(&mut self, name: &str, shape: &[usize], element: Element) -> Stored {
+        let end = &mut self.imagined_bytes;
+        let imagined = self.imagined.entry(name.to_owned()).or_insert_with(|| {
+            let length = elements(shape).saturating_mul(element.bytes());
+            *end = end.saturating_add(length);
+            Stored {
+                element,
+                shape: shape.to_vec(),
+                offset: *end - length,
+                length,
+            }
+        });
+        imagined.clone()
+    }
+
+    /// A weight with the shape that its file must give it, as `declared` says.
+    fn weight(&mut self, name: &str, shape: &[usize], declared: &Declared) -> Result<Value> {
+        let (file, stored) = self.stored(name, shape)?;
+        let key = (name.to_owned(), declared.clone());
         if let Some(&value) = self.known.get(&key) {
             return Ok(value);
         }
-        let place = Place {
-            file,
-            offset: stored.offset,
-            length: stored.length,
-        };
-        // A weight that is declared in two shapes is two initializers over the same bytes.
-        let own = match self.taken.insert(name.to_owned()) {
-            true => name.to_owned(),
-            false => format!("{name}{declared:?}"),
-        };
-        let held = self
-            .graph
-            .weight(&own, stored.element, declared, place)
-            .ok_or_else(|| {
-                let found = match stored.element {
-                    Element::Other(dtype) => format!("{dtype:?}"),
-                    known => format!("{known:?}"),
+        let (shape, place, own) = match declared {
+            Declared::As(shape) => {
+                let place = Place {
+                    file,
+                    offset: stored.offset,
+                    length: stored.length,
                 };
-                Error::Type {
-                    name: name.to_owned(),
-                    found,
-                }
-            })?;
+                (shape.clone(), place, format!("{name}{shape:?}"))
+            }
+            Declared::Rows(rows) => {
+                let row = stored.length / (shape[0] as u64).max(1);
+                let count = rows.end.saturating_sub(rows.start);
+                let place = Place {
+                    file,
+                    offset: stored.offset + rows.start as u64 * row,
+                    length: count as u64 * row,
+                };
+                let shape = [&[count], &shape[1..]].concat();
+                (
+                    shape,
+                    place,
+                    format!("{name}[{}..{}]", rows.start, rows.end),
+                )
+            }
+        };
+        let whole = shape == stored.shape;
+        if self.taken.insert(name.to_owned()) {
+            self.parameters = self.parameters.saturating_add(elements(&stored.shape));
+        }
+        let own = if whole { name.to_owned() } else { own };
+        let held = self.graph.weight(&own, stored.element, &shape, place);
+        let held = held.ok_or_else(|| Error::Type {
+            name: name.to_owned(),
+            found: match stored.element {
+                Element::Other(dtype) => format!("{dtype:?}"),
+                known => format!("{known:?}"),
+            },
+        })?;
         let value = match stored.element {
             Element::F32 => held,
             // Widened where it is read: the device keeps what the file has.
@@ -179,6 +242,7 @@ impl<'w> Network<'w> {
         Ok(Built {
             graph: self.graph.encode(&location),
             external,
+            parameters: self.parameters,
         })
     }
 }

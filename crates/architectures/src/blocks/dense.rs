@@ -1,5 +1,7 @@
 //! Products with a matrix.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::network::{Scope, Value};
 
@@ -12,6 +14,18 @@ impl Scope<'_, '_> {
             inputs.push(self.weight("bias", &[to])?);
         }
         Ok(self.node("Gemm", &inputs, &[("transB", 1.into())]))
+    }
+
+    /// The part of [`Self::linear`] that makes the columns `to` of `all`.
+    pub fn linear_part(
+        &mut self,
+        rows: Value,
+        [from, all]: [usize; 2],
+        to: Range<usize>,
+    ) -> Result<Value> {
+        let weight = self.weight_rows("weight", &[all, from], to.clone())?;
+        let bias = self.weight_rows("bias", &[all], to)?;
+        Ok(self.node("Gemm", &[rows, weight, bias], &[("transB", 1.into())]))
     }
 
     /// Tokens `[batch, tokens, width]` as rows.

@@ -12,6 +12,9 @@ use crate::{Part, States, Texts};
 /// Symbols of the ports.
 const ROWS: Dim = Dim::Of("batch_size");
 
+/// The class whose pooled text is projected.
+const PROJECTING: &str = "CLIPTextModelWithProjection";
+
 struct Config {
     vocabulary: usize,
     width: usize,
@@ -21,6 +24,7 @@ struct Config {
     length: usize,
     activation: Activation,
     epsilon: f32,
+    /// Width of the projected text, where it is projected.
     projected: usize,
     /// The id at whose first place a text is pooled; nothing for the place of the largest id, which an `eos_token_id` of 2 means in
     /// configurations of before transformers 4.32.
@@ -29,16 +33,23 @@ struct Config {
 
 impl Config {
     fn read(mut members: Members) -> Result<Self> {
+        let projected = match members.class() {
+            PROJECTING => members.size_or("projection_dim", 512)?,
+            _ => {
+                members.irrelevant(&["projection_dim"]);
+                0
+            }
+        };
         let config = Self {
             vocabulary: members.size_or("vocab_size", 49408)?,
             width: members.size_or("hidden_size", 512)?,
             inner: members.size_or("intermediate_size", 2048)?,
-            layers: members.size_or("num_hidden_layers", 12)?,
+            layers: members.count_or("num_hidden_layers", 12)?,
             heads: members.size_or("num_attention_heads", 8)?,
             length: members.size_or("max_position_embeddings", 77)?,
             activation: Activation::read(&mut members, "hidden_act", Activation::QuickGelu)?,
             epsilon: members.or("layer_norm_eps", 1e-5)?,
-            projected: members.size_or("projection_dim", 512)?,
+            projected,
             end: Some(members.or("eos_token_id", 49407)?).filter(|&id| id != 2),
         };
         if !config.width.is_multiple_of(config.heads) {
@@ -109,7 +120,7 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
     let Part::TextEncoder(texts) = part else {
         return Err(other_part(&members, part));
     };
-    let projects = members.class() == "CLIPTextModelWithProjection";
+    let projects = members.class() == PROJECTING;
     if texts.pooled && !projects {
         return Err(other_part(&members, part));
     }
@@ -264,14 +275,18 @@ impl Scope<'_, '_> {
             Some(id) => {
                 let id = self.integers(&[id]);
                 let found = self.node("Equal", &[ids, id], &[]);
-                self.node("Cast", &[found], &[("to", 6.into())])
+                self.node("Cast", &[found], &[("to", 7.into())])
             }
         };
-        let place = self.node(
-            "ArgMax",
-            &[ends],
-            &[("axis", 1.into()), ("keepdims", 1.into())],
-        );
+        // Of equal ones the first, also where an engine would take the last.
+        let length = config.length as i64;
+        let factor = self.integers(&[length]);
+        let order: Vec<i64> = (0..length).rev().collect();
+        let order = self.integers(&order);
+        let ends = self.multiply(ends, factor);
+        let ends = self.add(ends, order);
+        let attributes = [("axis", 1.into()), ("keepdims", 1.into())];
+        let place = self.node("ArgMax", &[ends], &attributes);
         let place = self.batched(place, &[1, 1]);
         let place = self.expanded(place, &[1, config.width as i64]);
         let tokens = self.tokens(rows, config.width);

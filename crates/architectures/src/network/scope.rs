@@ -1,8 +1,9 @@
 //! A place in a network: names of weights are counted from it, as modules of PyTorch are.
 
 use std::fmt::Display;
+use std::ops::Range;
 
-use super::{Attribute, Network, Value};
+use super::{Attribute, Declared, Network, Value};
 use crate::error::{Error, Result};
 
 /// A module of the network, where nodes and weights are added.
@@ -12,7 +13,6 @@ pub(crate) struct Scope<'n, 'w> {
     path: String,
 }
 
-#[allow(dead_code, reason = "classes differ in what they need")]
 impl<'n, 'w> Scope<'n, 'w> {
     pub(super) fn new(network: &'n mut Network<'w>, path: String) -> Self {
         Self { network, path }
@@ -35,7 +35,10 @@ impl<'n, 'w> Scope<'n, 'w> {
 
     /// The first of several names that there is a weight of: checkpoints of other years have other names.
     pub fn named<'a>(&self, names: &[&'a str]) -> Result<&'a str> {
-        let found = names.iter().copied().find(|name| self.has(name));
+        let mut found = names.iter().copied().find(|name| self.has(name));
+        if self.network.weights.element().is_some() {
+            found = names.first().copied();
+        }
         found.ok_or_else(|| {
             let all: Vec<String> = names.iter().map(|name| self.full(name)).collect();
             Error::Missing(all.join(" or "))
@@ -54,16 +57,25 @@ impl<'n, 'w> Scope<'n, 'w> {
     /// A weight of that shape under another one with as many elements, as float32.
     pub fn weight_as(&mut self, name: &str, shape: &[usize], declared: &[usize]) -> Result<Value> {
         let full = self.full(name);
-        self.network.weight(&full, shape, declared)
+        self.network
+            .weight(&full, shape, &Declared::As(declared.to_vec()))
     }
 
-    /// The shape that the file gives a weight, for networks whose checkpoints differ in nothing else.
-    pub fn stored_shape(&self, name: &str) -> Result<&'w [usize]> {
+    /// Some rows of a weight of that shape, as float32.
+    pub fn weight_rows(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        rows: Range<usize>,
+    ) -> Result<Value> {
         let full = self.full(name);
-        let found = self.network.weights.get(&full);
-        found
-            .map(|(_, stored)| &*stored.shape)
-            .ok_or(Error::Missing(full))
+        self.network.weight(&full, shape, &Declared::Rows(rows))
+    }
+
+    /// The shape that the file gives a weight, where checkpoints differ in nothing else.
+    pub fn stored_shape(&self, name: &str) -> Option<&'w [usize]> {
+        let found = self.network.weights.get(&self.full(name));
+        found.map(|(_, stored)| &*stored.shape)
     }
 
     /// Notes that the weights whose names begin so are known, and not needed for what is built.

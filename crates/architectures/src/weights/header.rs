@@ -29,6 +29,17 @@ pub enum Element {
     Other(Dtype),
 }
 
+impl Element {
+    /// Bytes of one, of those that are computed with.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::BF16 => 2,
+            Self::Other(dtype) => dtype.bitsize().div_ceil(8) as u64,
+        }
+    }
+}
+
 impl From<Dtype> for Element {
     fn from(dtype: Dtype) -> Self {
         match dtype {
@@ -92,6 +103,10 @@ impl Header {
         }
         let metadata: Metadata =
             serde_json::from_slice(json).map_err(|error| wrong(file, error.to_string()))?;
+        // No tensor ends behind the last one.
+        let file_bytes = extent
+            .checked_add(metadata.data_len() as u64)
+            .ok_or_else(|| wrong(file, "its tensors are larger than any file"))?;
         let mut tensors = BTreeMap::new();
         for (name, info) in metadata.tensors() {
             let (begin, end) = info.data_offsets;
@@ -103,11 +118,9 @@ impl Header {
             };
             tensors.insert(name, stored);
         }
-        let file_bytes = extent.checked_add(metadata.data_len() as u64);
         Ok(Self {
             tensors,
-            file_bytes: file_bytes
-                .ok_or_else(|| wrong(file, "its tensors are larger than any file"))?,
+            file_bytes,
         })
     }
 
@@ -231,6 +244,13 @@ mod tests {
                 tensor("F32", "[4294967296,4294967296]", "[0,4]"),
             ),
             ("an unknown type", tensor("Q4", "[1]", "[0,1]")),
+            (
+                "tensors beyond the end of any file",
+                file(&format!(
+                    r#"{{"a":{{"dtype":"U8","shape":[{end}],"data_offsets":[0,{end}]}}}}"#,
+                    end = u64::MAX
+                )),
+            ),
             (
                 "a pickle",
                 [&[0x80u8, 2, 0x8a, 10, 0, 0, 0, 0][..], b"abc"].concat(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Header, Index, Stored};
+use super::{Element, Header, Index, Stored};
 use crate::error::{Error, Result};
 
 /// The tensors of a component's files by name.
@@ -10,7 +10,11 @@ use crate::error::{Error, Result};
 pub struct Weights {
     files: Vec<String>,
     tensors: BTreeMap<String, (usize, Stored)>,
+    imagined: Option<Element>,
 }
+
+/// Name of the file of weights that are imagined.
+const IMAGINED: &str = "imagined.safetensors";
 
 impl Weights {
     /// Of one file.
@@ -21,6 +25,17 @@ impl Weights {
             tensors: tensors
                 .map(|(name, stored)| (name.clone(), (0, stored.clone())))
                 .collect(),
+            imagined: None,
+        }
+    }
+
+    /// Of no file: all that a configuration asks for, in the shapes that it makes them, one behind the other. What a network takes is
+    /// known from them before any of its weights is here.
+    pub fn imagined(element: Element) -> Self {
+        Self {
+            files: vec![IMAGINED.to_owned()],
+            imagined: Some(element),
+            ..Self::default()
         }
     }
 
@@ -64,6 +79,11 @@ impl Weights {
     /// Names of the tensors.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// How the weights are stored, where they are imagined.
+    pub(crate) fn element(&self) -> Option<Element> {
+        self.imagined
     }
 
     /// The tensor of a name, and which of the files it is in.

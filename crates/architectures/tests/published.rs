@@ -1,0 +1,229 @@
+//! Graphs of the configurations that well-known models are published with, planned without their weights.
+//!
+//! `cargo test -p architectures --test published -- --nocapture` prints the table of docs/performance.md.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use architectures::{Element, Part, States, Texts, Weights, build};
+use onnx_gpu::kernels::AdapterClass;
+use onnx_gpu::weights::{Reading, WeightSource};
+use onnx_gpu::{Cost, dry_cost_beside};
+use serde_json::Value;
+
+/// What every WebGPU device binds at a time.
+const BINDING: u64 = 128 << 20;
+
+/// A component of a model: its configuration, what is read of it, how large its run is, and the numbers in its weights.
+struct Component {
+    model: &'static str,
+    name: &'static str,
+    config: &'static str,
+    part: Part,
+    /// Prompts, latents' side, and tokens of a run.
+    run: [usize; 3],
+    parameters: u64,
+}
+
+fn texts(states: States, pooled: bool) -> Part {
+    Part::TextEncoder(Texts { states, pooled })
+}
+
+/// Numbers of parameters as PyTorch counts them in the published models; of encoders that a pipeline does not read to their end
+/// (SDXL's first) less those of the last layer and norm, and the decoder's part of an autoencoder.
+fn components() -> Vec<Component> {
+    let last = || texts(States::Last, false);
+    let of = |model, name, config, part, run, parameters| Component {
+        model,
+        name,
+        config,
+        part,
+        run,
+        parameters,
+    };
+    macro_rules! config {
+        ($name:literal) => {
+            include_str!(concat!("published/", $name, ".json"))
+        };
+    }
+    vec![
+        of(
+            "SD 1.5",
+            "text encoder",
+            config!("sd15-text_encoder"),
+            last(),
+            [1, 0, 77],
+            123_060_480,
+        ),
+        of(
+            "SD 1.5",
+            "denoiser",
+            config!("sd15-unet"),
+            Part::Denoiser,
+            [2, 64, 77],
+            859_520_964,
+        ),
+        of(
+            "SD 1.5",
+            "decoder",
+            config!("sd15-vae"),
+            Part::Decoder,
+            [1, 32, 0],
+            DECODER,
+        ),
+        of(
+            "SD-Turbo",
+            "text encoder",
+            config!("sd-turbo-text_encoder"),
+            last(),
+            [1, 0, 77],
+            340_387_840,
+        ),
+        of(
+            "SD-Turbo",
+            "denoiser",
+            config!("sd-turbo-unet"),
+            Part::Denoiser,
+            [1, 64, 77],
+            865_910_724,
+        ),
+        of(
+            "SDXL",
+            "text encoder",
+            config!("sdxl-text_encoder"),
+            texts(States::BeforeLast, false),
+            [1, 0, 77],
+            123_060_480 - CLIP_L_LAYER - 2 * 768,
+        ),
+        of(
+            "SDXL",
+            "text encoder 2",
+            config!("sdxl-text_encoder_2"),
+            texts(States::BeforeLast, true),
+            [1, 0, 77],
+            694_659_840,
+        ),
+        of(
+            "SDXL",
+            "denoiser",
+            config!("sdxl-unet"),
+            Part::Denoiser,
+            [2, 128, 77],
+            2_567_463_684,
+        ),
+        of(
+            "SDXL",
+            "decoder",
+            config!("sdxl-vae"),
+            Part::Decoder,
+            [1, 32, 0],
+            DECODER,
+        ),
+        of(
+            "SSD-1B",
+            "denoiser",
+            config!("ssd-1b-unet"),
+            Part::Denoiser,
+            [2, 128, 77],
+            SSD_1B,
+        ),
+        of(
+            "TAESD",
+            "decoder",
+            config!("taesd-vae"),
+            Part::Decoder,
+            [1, 32, 0],
+            1_222_531,
+        ),
+    ]
+}
+
+/// Decoder and the convolution before it: 83,653,863 of the whole less the encoder's 34,163,592 and the convolution behind it.
+const DECODER: u64 = 83_653_863 - 34_163_592 - (8 * 8 + 8);
+/// Products, their biases and two norms of a layer of 768 in CLIP: four of 768², two of 768·3072.
+const CLIP_L_LAYER: u64 = 4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768;
+/// Of SSD-1B the card says 1.3 billion, and no more.
+const SSD_1B: u64 = 1_300_000_000;
+
+/// Weights that are all zero: small ones are read while a plan is made.
+struct Zeros;
+
+impl WeightSource for Zeros {
+    fn size<'a>(&'a self, _file: &'a str) -> Reading<'a, u64> {
+        Box::pin(std::future::ready(Ok(u64::MAX)))
+    }
+
+    fn read<'a>(
+        &'a self,
+        _file: &'a str,
+        _offset: u64,
+        length: usize,
+    ) -> Reading<'a, Cow<'a, [u8]>> {
+        Box::pin(std::future::ready(Ok(Cow::Owned(vec![0; length]))))
+    }
+}
+
+fn planned(component: &Component, graph: &[u8]) -> Cost {
+    let [rows, side, tokens] = component.run;
+    let open = |input: &str, place: usize| match (input, place) {
+        (_, 0) => rows,
+        ("encoder_hidden_states", _) => tokens,
+        _ => side,
+    };
+    dry_cost_beside(graph, &Zeros, AdapterClass::Hardware, &open).unwrap()
+}
+
+#[test]
+fn published_networks_have_their_parameters_and_fit_every_device() {
+    println!(
+        "| model | component | parameters | built in | graph | dispatches | memory at f16 | largest buffer |"
+    );
+    for component in components() {
+        let config: Value = serde_json::from_str(component.config).unwrap();
+        let started = Instant::now();
+        let built = build(
+            "net",
+            &component.part,
+            &config,
+            &Weights::imagined(Element::F16),
+        )
+        .unwrap();
+        let took = started.elapsed();
+        let cost = planned(&component, &built.graph);
+        let shown = format!("{} {}", component.model, component.name);
+        println!(
+            "| {} | {} | {} | {:.0} ms | {:.0} kB | {} | {:.0} MB, {:.0} MB while it loads | {:.0} MB |",
+            component.model,
+            component.name,
+            built.parameters,
+            took.as_secs_f64() * 1e3,
+            built.graph.len() as f64 / 1e3,
+            cost.dispatches,
+            cost.total_bytes as f64 / 1e6,
+            cost.load_bytes as f64 / 1e6,
+            cost.largest_buffer as f64 / 1e6
+        );
+        if component.parameters == SSD_1B {
+            let off = built.parameters.abs_diff(SSD_1B);
+            assert!(off < SSD_1B / 20, "{shown}: {}", built.parameters);
+        } else {
+            assert_eq!(built.parameters, component.parameters, "{shown}");
+        }
+        assert!(
+            cost.largest_buffer <= BINDING,
+            "{shown}: {}",
+            cost.largest_buffer
+        );
+        // Beside the weights are activations, which are the smaller part but in decoders; a second copy of the weights would not be.
+        let weights = 2 * built.parameters;
+        assert!(cost.load_bytes >= weights, "{shown}");
+        if component.part != Part::Decoder {
+            assert!(
+                cost.load_bytes < weights + weights / 2,
+                "{shown}: {} bytes for weights of {weights}",
+                cost.load_bytes
+            );
+        }
+    }
+}
