@@ -4,6 +4,10 @@
 #![cfg(all(feature = "cpu", feature = "gpu"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[expect(
+    dead_code,
+    reason = "these tests use a part of what those of packages share"
+)]
 #[path = "support/goldens.rs"]
 mod goldens;
 

@@ -18,7 +18,7 @@ pub struct ModelsConfig {
 /// What can be done to the packages.
 #[derive(Subcommand, Clone, Debug)]
 pub enum ModelsCommand {
-    /// Make a package of an ONNX export in the folder layout of diffusers.
+    /// Make a package of the folder of a pipeline: its author's own, or an ONNX export.
     Add(Box<AddConfig>),
     /// List the packages.
     List(PackagesConfig),

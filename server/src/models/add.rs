@@ -1,10 +1,11 @@
-//! `demo-hub models add`: a package of an ONNX export, in the folders of diffusers or as demos in browsers have it.
+//! `demo-hub models add`: a package of the folder of a pipeline, as its author published it or as an ONNX export in any layout in use.
 
 mod autoencoder;
 mod download;
 mod graph;
 mod json;
 mod layout;
+mod network;
 mod pack;
 mod pipeline;
 mod scheduler;

@@ -40,6 +40,12 @@ impl Case {
         root().join(&self.folder)
     }
 
+    /// The same pipeline as its author publishes it, where that is another folder.
+    pub fn author(&self) -> Option<PathBuf> {
+        let folder = root().join("authors").join(&self.folder);
+        folder.is_dir().then_some(folder)
+    }
+
     /// Steps that are left out where a picture is begun with, as diffusers' `get_timesteps` counts them.
     pub fn skipped(&self) -> u32 {
         let strength = self.strength.unwrap_or(1.0);

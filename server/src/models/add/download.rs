@@ -1,11 +1,13 @@
 //! Files of a model of the hub, fetched with resume and checked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use architectures::Header;
 use futures::StreamExt;
 use reqwest::{StatusCode, header, redirect};
 use serde_json::Value;
@@ -14,7 +16,9 @@ use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use super::graph;
-use super::layout::{Layout, Part};
+use super::layout::{Found, Layout, Part};
+use super::network::Network;
+use super::pipeline::Family;
 use super::source::{Configuration, Said};
 use crate::catalog::hub::{self, HubFile, HubModel, is_name};
 use crate::catalog::upstream::{Upstream, UpstreamOptions};
@@ -67,7 +71,7 @@ pub(super) fn fetch(
         let layout = Layout::new(listed.iter().map(|file| file.path.clone()));
         ensure!(
             layout.index().is_some() || said.pipeline.is_some(),
-            "the model has no model_index.json; it is no ONNX export of a pipeline (--pipeline names the class of one without)"
+            "the model has no model_index.json; it is no pipeline of diffusers (--pipeline names the class of an export without one)"
         );
         let revision = json.get("sha").and_then(Value::as_str).unwrap_or("main");
         let mut fetching = Fetching {
@@ -79,11 +83,17 @@ pub(super) fn fetch(
             report,
         };
         fetching.all(layout.small()).await?;
-        Configuration::read(&fetching.folder, &layout, said)?;
-        let mut graphs = Vec::new();
+        let configuration = Configuration::read(&fetching.folder, &layout, said)?;
+        let (mut graphs, mut networks) = (Vec::new(), Vec::new());
         for part in Part::ALL {
-            graphs.extend(layout.graph(part)?);
+            match layout.part(part)? {
+                Some(Found::Graph(path)) => graphs.push(path),
+                Some(Found::Network(network)) => networks.push((part, network)),
+                None => {}
+            }
         }
+        let family = configuration.pipeline.family;
+        let weights = fetching.try_networks(&networks, family).await?;
         fetching.has_room(&graphs)?;
         fetching.all(graphs.clone()).await?;
         let mut external = Vec::new();
@@ -94,6 +104,7 @@ pub(super) fn fetch(
                 external.push(path.trim_start_matches('/').to_owned());
             }
         }
+        external.extend(weights);
         fetching.has_room(&external)?;
         fetching.all(external).await?;
         let folder = fetching.folder;
@@ -162,11 +173,42 @@ impl Fetching<'_> {
         Ok(())
     }
 
+    /// Builds the graphs of networks over the headers of their weights, which are fetched alone: what cannot be built is refused
+    /// before gigabytes are. Gives the paths of the weights.
+    async fn try_networks(
+        &self,
+        networks: &[(Part, Network)],
+        family: Family,
+    ) -> anyhow::Result<Vec<String>> {
+        for (_, network) in networks {
+            network.is_known(&self.folder)?;
+        }
+        let mut headers: BTreeMap<String, Header> = BTreeMap::new();
+        for (part, network) in networks {
+            for path in network.files(&self.folder)? {
+                if !headers.contains_key(&path) {
+                    let file = self.file(&path)?;
+                    let header = self.fetcher.header(self.url(&path), file).await;
+                    headers.insert(
+                        path.clone(),
+                        header.with_context(|| format!("fetching the header of {path}"))?,
+                    );
+                }
+            }
+            network.build(&self.folder, *part, family, &headers)?;
+        }
+        Ok(headers.into_keys().collect())
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let parts: Vec<&str> = self.place.into_iter().chain(path.split('/')).collect();
+        self.hub.address(&parts)
+    }
+
     async fn all(&mut self, paths: Vec<String>) -> anyhow::Result<()> {
         for path in paths {
             let file = self.file(&path)?.clone();
-            let parts: Vec<&str> = self.place.into_iter().chain(path.split('/')).collect();
-            let url = self.hub.address(&parts);
+            let url = self.url(&path);
             self.fetcher
                 .file(url, &self.folder.join(&path), &file)
                 .await?;
@@ -193,6 +235,67 @@ impl Fetcher {
             .redirect(redirect::Policy::limited(5))
             .build()?;
         Ok(Self { http, token })
+    }
+
+    /// Fetches the header of weights.
+    async fn header(&self, url: Url, file: &HubFile) -> anyhow::Result<Header> {
+        let start = self.range(&url, 0, 8).await?;
+        let length = start.first_chunk().context("it ends before its header")?;
+        let extent = Header::extent(&file.path, *length)?;
+        let header = Header::parse(&file.path, &self.range(&url, 0, extent).await?)?;
+        let bytes = header.file_bytes();
+        ensure!(
+            file.bytes.is_none_or(|listed| listed == bytes),
+            "its header says {bytes} bytes, the hub {}",
+            file.bytes.unwrap_or_default()
+        );
+        Ok(header)
+    }
+
+    /// Bytes of a file, `from` to before `to`; a server that sends more is not listened to any further.
+    async fn range(&self, url: &Url, from: u64, to: u64) -> anyhow::Result<Vec<u8>> {
+        let mut attempt = 1;
+        loop {
+            match self.range_once(url, from, to).await {
+                Err(error) if attempt < ATTEMPTS && !error.is::<Final>() => {
+                    tracing::warn!(attempt, "{error:#}; asking again");
+                    attempt += 1;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn range_once(&self, url: &Url, from: u64, to: u64) -> anyhow::Result<Vec<u8>> {
+        let mut request = self.http.get(url.clone());
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        let last = to.saturating_sub(1);
+        request = request.header(header::RANGE, format!("bytes={from}-{last}"));
+        let response = request.send().await?;
+        let wanted = usize::try_from(to - from)?;
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {}
+            // The whole file, of which the beginning is read.
+            StatusCode::OK if from == 0 => {}
+            status if status.is_client_error() => {
+                return Err(Final(format!(
+                    "the server answered with status {}",
+                    status.as_u16()
+                ))
+                .into());
+            }
+            status => bail!("the server answered with status {}", status.as_u16()),
+        }
+        let mut found = Vec::new();
+        let mut body = response.bytes_stream();
+        while found.len() < wanted {
+            let chunk = body.next().await.context("the connection ended early")??;
+            found.extend_from_slice(&chunk);
+        }
+        found.truncate(wanted);
+        Ok(found)
     }
 
     /// Fetches a file to `path`, going on where an earlier attempt ended.

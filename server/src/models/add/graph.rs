@@ -1,4 +1,4 @@
-//! An ONNX graph of an export: its ports, and where its weights are.
+//! The graph of a part: its ports, and where its weights are.
 
 mod table;
 
@@ -7,25 +7,37 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use architectures::Header;
 use diffusion::manifest::{self, Dim, Port, PortType, Symbol};
 use onnx_gpu::DType;
 use onnx_gpu::proto::{self, Contents, Model, ValueInfo};
 
+use super::layout::Part;
+use super::network::Network;
+use super::pipeline::Family;
+
 /// Largest graph that is read: what a file of this format can hold.
 const MAX_GRAPH_BYTES: u64 = 2 << 30;
 
-/// A graph of a folder.
+/// A graph of a folder, or one that was built over its weights.
 pub(super) struct Graph {
-    /// The file.
+    /// The file, or that of the configuration.
     pub path: PathBuf,
     /// Its bytes, without those of its external data.
     pub bytes: Vec<u8>,
     /// Files of its external data by the locations that it names.
-    pub external: BTreeMap<String, PathBuf>,
+    pub external: BTreeMap<String, External>,
     inputs: Vec<ValueInfo>,
     outputs: Vec<ValueInfo>,
     /// Rows of the table that its first input picks from.
     pub rows: Option<usize>,
+}
+
+/// A file of external data.
+pub(super) struct External {
+    pub path: PathBuf,
+    /// Its name in the package, where it keeps its own.
+    pub name: Option<String>,
 }
 
 impl Graph {
@@ -55,8 +67,55 @@ impl Graph {
                 file.is_file(),
                 "{shown} keeps weights in {location}, which is missing"
             );
+            let file = External {
+                path: file,
+                name: None,
+            };
             external.insert(location, file);
         }
+        Ok(Self::of(path, bytes, external, &graph))
+    }
+
+    /// Builds the graph of a part over the weights that lie below `folder`.
+    ///
+    /// # Errors
+    /// When the weights cannot be read, or are not those of the configuration.
+    pub fn built(
+        folder: &Path,
+        network: &Network,
+        part: Part,
+        family: Family,
+    ) -> anyhow::Result<Self> {
+        let mut headers = BTreeMap::new();
+        for path in network.files(folder)? {
+            let header = Header::read(&folder.join(&path)).with_context(|| network.folder)?;
+            headers.insert(path, header);
+        }
+        let built = network.build(folder, part, family, &headers)?;
+        let own = folder.join(network.folder);
+        let external = built.external.into_iter().map(|(location, file)| {
+            let kept = External {
+                path: own.join(&file),
+                name: Some(format!("{}.{file}", network.folder)),
+            };
+            (location, kept)
+        });
+        let model =
+            Model::parse(&built.graph).context("the graph that was built cannot be read")?;
+        Ok(Self::of(
+            own.join("config.json"),
+            built.graph,
+            external.collect(),
+            &model.graph,
+        ))
+    }
+
+    fn of(
+        path: PathBuf,
+        bytes: Vec<u8>,
+        external: BTreeMap<String, External>,
+        graph: &proto::Graph,
+    ) -> Self {
         let constants: HashSet<&str> = graph
             .initializers
             .iter()
@@ -67,16 +126,16 @@ impl Graph {
             .iter()
             .filter(|input| !constants.contains(&*input.name));
         let inputs: Vec<ValueInfo> = inputs.cloned().collect();
-        Ok(Self {
+        Self {
             rows: inputs
                 .first()
-                .and_then(|input| table::rows(&graph, &input.name)),
+                .and_then(|input| table::rows(graph, &input.name)),
             inputs,
             outputs: graph.outputs.clone(),
             path,
             bytes,
             external,
-        })
+        }
     }
 
     /// The one input of these names.

@@ -1,8 +1,10 @@
-//! Where the files of an export are: in the folders of diffusers, or all in one as demos in browsers have them.
+//! Where the files of a model are: in the folders of diffusers, or all in one as demos in browsers have them.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
+
+use super::network::Network;
 
 /// Names of a graph in the folder of its part, the first that is there.
 const GRAPHS: [&str; 3] = ["model.onnx", "model_fp32.onnx", "model_fp16.onnx"];
@@ -47,6 +49,14 @@ impl Part {
         }
     }
 
+    /// The folder where its author keeps weights.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::VaeDecoder | Self::VaeEncoder => "vae",
+            other => other.name(),
+        }
+    }
+
     /// Folders and names of its configuration, the first that is there.
     fn configs(self) -> Vec<String> {
         let name = self.name();
@@ -63,7 +73,16 @@ impl Part {
     }
 }
 
-/// The paths of an export, relative to its folder, with `/` between their parts.
+/// What a part is there as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The graph at this path.
+    Graph(String),
+    /// Weights, of which the graph is built.
+    Network(Network),
+}
+
+/// The paths of a model, relative to its folder, with `/` between their parts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layout(BTreeSet<String>);
 
@@ -128,22 +147,37 @@ impl Layout {
         Ok(self.first(flat.into_iter().flatten()))
     }
 
-    /// [`Self::graph`] of a part that has to be there.
+    /// A part, as its graph or else as its author's weights.
+    ///
+    /// # Errors
+    /// When there are several, or those that are there are not read.
+    pub fn part(&self, part: Part) -> anyhow::Result<Option<Found>> {
+        if let Some(path) = self.graph(part)? {
+            return Ok(Some(Found::Graph(path)));
+        }
+        // Where the decoder is a graph, whoever made it left the encoder out.
+        if part == Part::VaeEncoder && self.graph(Part::VaeDecoder)?.is_some() {
+            return Ok(None);
+        }
+        let folder = part.folder();
+        let within = format!("{folder}/");
+        let files: Vec<&str> = self
+            .0
+            .iter()
+            .filter_map(|path| path.strip_prefix(&within))
+            .filter(|file| !file.contains('/'))
+            .collect();
+        Ok(Network::find(folder, &files)?.map(Found::Network))
+    }
+
+    /// [`Self::part`] of one that has to be there.
     ///
     /// # Errors
     /// When it is not.
-    pub fn needed(&self, part: Part) -> anyhow::Result<String> {
-        let name = part.name();
-        self.graph(part)?.with_context(|| {
-            let weights = self.0.iter().any(|path| {
-                path.starts_with(&format!("{name}/")) && path.ends_with(".safetensors")
-            });
-            let hint = if weights {
-                "; its weights are here without a graph: export them with `optimum-cli export onnx`"
-            } else {
-                ""
-            };
-            format!("{name}/{} is missing{hint}", GRAPHS[0])
+    pub fn needed(&self, part: Part) -> anyhow::Result<Found> {
+        let (name, folder) = (part.name(), part.folder());
+        self.part(part)?.with_context(|| {
+            format!("{name}/{} is missing, and {folder} has no safetensors of which the graph could be built", GRAPHS[0])
         })
     }
 
@@ -168,6 +202,12 @@ impl Layout {
     /// Every small file that a package may be made of.
     pub fn small(&self) -> Vec<String> {
         let configs = Part::ALL.into_iter().filter_map(|part| self.config(part));
+        let networks = Part::ALL
+            .into_iter()
+            .filter_map(|part| match self.part(part) {
+                Ok(Some(Found::Network(network))) => Some(network.small()),
+                _ => None,
+            });
         let words = [false, true]
             .into_iter()
             .flat_map(|second| self.tokenizer(second));
@@ -177,8 +217,10 @@ impl Layout {
             .chain(self.scheduler())
             .chain(self.first(["README.md".to_owned()]))
             .chain(configs)
+            .chain(networks.flatten())
             .chain(words.map(|(_, path)| path))
             .collect();
+        paths.sort();
         paths.dedup();
         paths
     }
@@ -208,7 +250,8 @@ mod tests {
             assert_eq!(found.as_deref(), Some(path));
         }
         let both = layout(&["unet/model.onnx", "unet/model_fp16.onnx"]);
-        assert_eq!(both.needed(Part::Unet).unwrap(), "unet/model.onnx");
+        let graph = Found::Graph("unet/model.onnx".to_owned());
+        assert_eq!(both.needed(Part::Unet).unwrap(), graph);
         assert!(both.graph(Part::VaeDecoder).unwrap().is_none());
     }
 
@@ -217,8 +260,36 @@ mod tests {
         let error = |paths: &[&str]| layout(paths).needed(Part::Unet).unwrap_err().to_string();
         assert!(error(&["unet/a.onnx", "unet/b.onnx"]).contains("unet/b.onnx"));
         assert!(error(&["unet/x/model.onnx"]).contains("is missing"));
-        let weights = error(&["unet/diffusion_pytorch_model.safetensors"]);
-        assert!(weights.contains("optimum-cli"), "{weights}");
+        assert!(error(&["unet/config.json"]).contains("no safetensors"));
+        assert!(
+            error(&["unet/config.json", "unet/diffusion_pytorch_model.bin"]).contains("a pickle")
+        );
+    }
+
+    #[test]
+    fn weights_stand_in_for_graphs_that_are_not_there() {
+        let weights = [
+            "vae/config.json",
+            "vae/diffusion_pytorch_model.safetensors",
+            "unet/config.json",
+            "unet/diffusion_pytorch_model.safetensors",
+        ];
+        let is_network =
+            |layout: &Layout, part| matches!(layout.part(part).unwrap(), Some(Found::Network(_)));
+        let author = layout(&weights);
+        for part in [Part::Unet, Part::VaeDecoder, Part::VaeEncoder] {
+            assert!(is_network(&author, part), "{part:?}");
+        }
+        assert_eq!(author.part(Part::TextEncoder).unwrap(), None);
+        let exported =
+            layout(&[&weights[..], &["unet/model.onnx", "vae_decoder/model.onnx"]].concat());
+        for part in [Part::Unet, Part::VaeDecoder] {
+            assert!(
+                matches!(exported.part(part).unwrap(), Some(Found::Graph(_))),
+                "{part:?}"
+            );
+        }
+        assert_eq!(exported.part(Part::VaeEncoder).unwrap(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writing a package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -105,16 +105,21 @@ pub(super) fn write(
         texts.insert(name, &words.settings);
     }
     let mut graphs = BTreeMap::new();
+    let mut copied = BTreeSet::new();
     for (name, wired) in &wiring.graphs {
         let file = format!("{name}.onnx");
         files.add(&file, &wired.graph.bytes)?;
         let mut external = BTreeMap::new();
-        for (index, (location, path)) in wired.graph.external.iter().enumerate() {
-            let data = match wired.graph.external.len() {
-                1 => format!("{name}.onnx_data"),
-                _ => format!("{name}.onnx_data_{index}"),
+        for (index, (location, found)) in wired.graph.external.iter().enumerate() {
+            let data = match (&found.name, wired.graph.external.len()) {
+                (Some(own), _) => own.clone(),
+                (None, 1) => format!("{name}.onnx_data"),
+                (None, _) => format!("{name}.onnx_data_{index}"),
             };
-            files.copy(&data, path)?;
+            // Graphs of two parts may read one file.
+            if copied.insert(data.clone()) {
+                files.copy(&data, &found.path)?;
+            }
             external.insert(location.clone(), data);
         }
         graphs.insert(*name, wired.entry(file, external));

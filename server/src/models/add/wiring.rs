@@ -14,7 +14,7 @@ use self::size::Spatial;
 use super::autoencoder::Scale;
 use super::graph::{Graph, Wired};
 use super::json::json;
-use super::layout::{Layout, Part};
+use super::layout::{Found, Layout, Part};
 use super::pipeline::{Family, Pipeline};
 
 /// What a text encoder takes.
@@ -82,7 +82,7 @@ impl Reader<'_> {
         };
         let (denoiser, guidance, unet) = self.denoiser(unet, width, &spatial)?;
         let decoder = spatial.decoder(decoder)?;
-        let encoder = match self.layout.graph(Part::VaeEncoder)? {
+        let encoder = match self.layout.part(Part::VaeEncoder)? {
             Some(_) => Some(spatial.encoder(self.graph(Part::VaeEncoder)?)?),
             None => None,
         };
@@ -125,7 +125,12 @@ impl Reader<'_> {
     }
 
     fn graph(&self, part: Part) -> anyhow::Result<Graph> {
-        Graph::read(self.folder, &self.layout.needed(part)?)
+        match self.layout.needed(part)? {
+            Found::Graph(path) => Graph::read(self.folder, &path),
+            Found::Network(network) => {
+                Graph::built(self.folder, &network, part, self.pipeline.family)
+            }
+        }
     }
 
     fn config(&self, part: Part) -> anyhow::Result<Value> {

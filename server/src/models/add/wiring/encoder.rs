@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use diffusion::manifest::{Symbol, TextInput, TextRun};
 use onnx_gpu::proto::ValueInfo;
+use serde_json::Value;
 
 use super::super::graph::{Graph, Place, Wired, fixed, port};
 use super::super::layout::Part;
@@ -40,7 +41,7 @@ impl Reader<'_> {
         );
         // SDXL reads the states before the last layer, whose names count from the embeddings on.
         let hidden = if xl {
-            penultimate(&graph)?
+            penultimate(&graph, &config)?
         } else {
             graph.output("the hidden states", &["last_hidden_state"])?
         };
@@ -94,13 +95,14 @@ impl Reader<'_> {
 }
 
 /// The hidden states before the last layer.
-fn penultimate(graph: &Graph) -> anyhow::Result<&ValueInfo> {
+fn penultimate<'g>(graph: &'g Graph, config: &Value) -> anyhow::Result<&'g ValueInfo> {
     let layer = |info: &&ValueInfo| {
         let number = info.name.strip_prefix("hidden_states.")?;
         number.parse::<usize>().ok()
     };
     let outputs = graph.outputs();
-    let last = outputs.iter().filter_map(|info| layer(&info)).max();
+    let stated = number(config, "num_hidden_layers");
+    let last = stated.or_else(|| outputs.iter().filter_map(|info| layer(&info)).max());
     let wanted = last.and_then(|last| last.checked_sub(1));
     let found = outputs
         .iter()

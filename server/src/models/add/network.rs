@@ -1,0 +1,283 @@
+//! Parts that their authors published as a configuration and weights: their graphs are built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use architectures::{Built, Header, Index, States, Texts, Weights};
+
+use super::json::json;
+use super::layout::Part;
+use super::pipeline::Family;
+
+/// Endings of files whose reading runs code that they hold.
+const PICKLES: [&str; 5] = [".bin", ".ckpt", ".pickle", ".pt", ".pth"];
+/// Largest index of weights that lie in several files.
+const MAX_INDEX_BYTES: u64 = 16 << 20;
+
+/// A folder with a network's configuration and weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    /// The folder.
+    pub folder: &'static str,
+    weights: Stored,
+}
+
+/// Where the weights are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stored {
+    /// In the file of this name.
+    One(String),
+    /// In those that the index of this name names.
+    Several(String),
+}
+
+impl Network {
+    /// The network among the `files` of a folder, if there is one. Of weights in two precisions, those of 16 bits are taken.
+    ///
+    /// # Errors
+    /// When weights are there that are not read, or several of which none has a name that says so.
+    pub fn find(folder: &'static str, files: &[&str]) -> anyhow::Result<Option<Self>> {
+        let indexes = files.iter().copied().filter(|file| is_index(file));
+        let singles = files
+            .iter()
+            .copied()
+            .filter(|file| file.ends_with(".safetensors") && !is_shard(file));
+        let found: Vec<Stored> = singles
+            .map(|file| Stored::One(file.to_owned()))
+            .chain(indexes.map(|file| Stored::Several(file.to_owned())))
+            .collect();
+        let pick = |variant: &str| {
+            let mut fitting = found.iter().filter(|stored| stored.variant() == variant);
+            fitting.next().cloned()
+        };
+        let weights = match (&found[..], pick("fp16").or_else(|| pick(""))) {
+            (_, Some(stored)) => stored,
+            ([], None) => {
+                let pickle = files
+                    .iter()
+                    .find(|file| PICKLES.iter().any(|ending| file.ends_with(ending)));
+                match pickle {
+                    Some(file) => bail!(
+                        "{folder} has its weights in {file} alone, a pickle: reading one runs whatever code is in it, so none is read; \
+                         safetensors are"
+                    ),
+                    None => return Ok(None),
+                }
+            }
+            ([one], None) => one.clone(),
+            (several, None) => bail!(
+                "{folder} holds several sets of weights: {}; none is called as the first one is",
+                several
+                    .iter()
+                    .map(Stored::name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        };
+        ensure!(
+            files.contains(&"config.json"),
+            "{folder}/config.json is missing beside {}",
+            weights.name()
+        );
+        Ok(Some(Self { folder, weights }))
+    }
+
+    /// Paths of its small files.
+    pub fn small(&self) -> Vec<String> {
+        let mut paths = vec![format!("{}/config.json", self.folder)];
+        if let Stored::Several(index) = &self.weights {
+            paths.push(format!("{}/{index}", self.folder));
+        }
+        paths
+    }
+
+    /// Paths of its weights; below `root` is its index, if it has one.
+    pub fn files(&self, root: &Path) -> anyhow::Result<Vec<String>> {
+        let names: BTreeSet<String> = match &self.weights {
+            Stored::One(file) => BTreeSet::from([file.clone()]),
+            Stored::Several(index) => self
+                .index(root, index)?
+                .files()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        };
+        Ok(names
+            .into_iter()
+            .map(|name| format!("{}/{name}", self.folder))
+            .collect())
+    }
+
+    fn index(&self, root: &Path, name: &str) -> anyhow::Result<Index> {
+        let path = root.join(self.folder).join(name);
+        let shown = path.display();
+        let length = fs::metadata(&path)
+            .with_context(|| format!("reading {shown}"))?
+            .len();
+        ensure!(
+            length <= MAX_INDEX_BYTES,
+            "{shown} has {length} bytes, more than {MAX_INDEX_BYTES}"
+        );
+        let json = fs::read(&path).with_context(|| format!("reading {shown}"))?;
+        Index::parse(&json).with_context(|| format!("{shown}"))
+    }
+
+    /// The graph of a part, over headers by the paths of [`Self::files`]; the files' names are without the folder.
+    pub fn build(
+        &self,
+        root: &Path,
+        part: Part,
+        family: Family,
+        headers: &BTreeMap<String, Header>,
+    ) -> anyhow::Result<Built> {
+        let prefix = format!("{}/", self.folder);
+        let own = |(path, header): (&String, &Header)| {
+            Some((path.strip_prefix(&prefix)?.to_owned(), header.clone()))
+        };
+        let headers: BTreeMap<String, Header> = headers.iter().filter_map(own).collect();
+        let weights = match &self.weights {
+            Stored::One(file) => {
+                let header = headers
+                    .get(file)
+                    .with_context(|| format!("{prefix}{file} is missing"))?;
+                Weights::one(file, header)
+            }
+            Stored::Several(name) => Weights::sharded(&self.index(root, name)?, &headers)
+                .with_context(|| prefix.clone())?,
+        };
+        let config = json(&root.join(self.folder).join("config.json"))?;
+        let built = architectures::build(part.name(), &wanted(part, family), &config, &weights);
+        built.with_context(|| format!("the graph of {} cannot be built", self.folder))
+    }
+
+    /// Whether there is a builder for its class.
+    pub fn is_known(&self, root: &Path) -> anyhow::Result<()> {
+        let path = root.join(self.folder).join("config.json");
+        let config = json(&path)?;
+        let class = architectures::class(&config).with_context(|| path.display().to_string())?;
+        let known: Vec<&str> = architectures::classes().collect();
+        ensure!(
+            known.contains(&class),
+            "{} is a {class}; {} can be built",
+            self.folder,
+            known.join(", ")
+        );
+        Ok(())
+    }
+}
+
+impl Stored {
+    fn name(&self) -> &str {
+        match self {
+            Self::One(name) | Self::Several(name) => name,
+        }
+    }
+
+    /// What stands in the name beside `model` or `diffusion_pytorch_model`: `fp16`, `non_ema`.
+    fn variant(&self) -> String {
+        let name = self.name().trim_end_matches(".json");
+        let parts = name
+            .split('.')
+            .filter(|part| !matches!(*part, "safetensors" | "index"));
+        let parts: Vec<&str> = parts.collect();
+        match parts.as_slice() {
+            ["model" | "diffusion_pytorch_model", rest @ ..] => rest.join("."),
+            _ => name.to_owned(),
+        }
+    }
+}
+
+/// `model.safetensors.index.json`, or with a variant before or behind `index`.
+fn is_index(file: &str) -> bool {
+    file.ends_with(".json") && file.contains(".safetensors.index.")
+}
+
+/// `model-00001-of-00002.safetensors`.
+fn is_shard(file: &str) -> bool {
+    let name = file.trim_end_matches(".safetensors");
+    let numbers = name
+        .rsplit_once("-of-")
+        .and_then(|(before, last)| Some([before.rsplit_once('-')?.1, last]));
+    numbers.is_some_and(|numbers| {
+        numbers
+            .iter()
+            .all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
+/// What a pipeline reads of a part.
+fn wanted(part: Part, family: Family) -> architectures::Part {
+    let xl = family == Family::StableDiffusionXl;
+    match part {
+        Part::TextEncoder | Part::TextEncoder2 => architectures::Part::TextEncoder(Texts {
+            states: if xl { States::BeforeLast } else { States::Last },
+            pooled: part == Part::TextEncoder2,
+        }),
+        Part::Unet => architectures::Part::Denoiser,
+        Part::VaeDecoder => architectures::Part::Decoder,
+        Part::VaeEncoder => architectures::Part::Encoder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn found(files: &[&str]) -> Result<Option<String>, String> {
+        let all = [&["config.json"], files].concat();
+        let network = Network::find("unet", &all).map_err(|error| error.to_string())?;
+        Ok(network.map(|network| network.weights.name().to_owned()))
+    }
+
+    #[test]
+    fn sixteen_bits_are_taken_where_there_are_both() {
+        let (plain, half) = (
+            "diffusion_pytorch_model.safetensors",
+            "diffusion_pytorch_model.fp16.safetensors",
+        );
+        let non_ema = "diffusion_pytorch_model.non_ema.safetensors";
+        assert_eq!(
+            found(&[plain, half, non_ema, "diffusion_pytorch_model.bin"]),
+            Ok(Some(half.to_owned()))
+        );
+        assert_eq!(found(&[non_ema, plain]), Ok(Some(plain.to_owned())));
+        assert_eq!(
+            found(&["sd15.safetensors"]),
+            Ok(Some("sd15.safetensors".to_owned()))
+        );
+        let index = "model.safetensors.index.json";
+        assert_eq!(
+            found(&[
+                "model-00001-of-00002.safetensors",
+                "model-00002-of-00002.safetensors",
+                index
+            ]),
+            Ok(Some(index.to_owned()))
+        );
+        let old = "diffusion_pytorch_model.safetensors.index.fp16.json";
+        let shard = "diffusion_pytorch_model.fp16-00001-of-00001.safetensors";
+        assert_eq!(found(&[shard, old, plain]), Ok(Some(old.to_owned())));
+        assert_eq!(found(&["README.md"]), Ok(None));
+        assert_eq!(found(&[]), Ok(None));
+    }
+
+    #[test]
+    fn what_is_not_read_is_said_with_the_reason() {
+        for pickle in ["diffusion_pytorch_model.bin", "unet.ckpt", "a.pt"] {
+            let error = found(&[pickle]).unwrap_err();
+            assert!(
+                error.contains(pickle) && error.contains("runs whatever code"),
+                "{error}"
+            );
+        }
+        let error = found(&["a.safetensors", "b.safetensors"]).unwrap_err();
+        assert!(error.contains("a.safetensors, b.safetensors"), "{error}");
+        let error = Network::find("unet", &["model.safetensors"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("unet/config.json is missing"), "{error}");
+    }
+}
