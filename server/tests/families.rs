@@ -303,6 +303,8 @@ fn packages_hold_the_authors_files_as_they_are() {
                 "{}",
                 file.name
             );
+            let said = &packages.made[&case.folder()];
+            assert!(said.contains(&file.sha256), "{said}");
             found += 1;
         }
         for (folder, own) in expected {

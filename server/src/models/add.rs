@@ -104,6 +104,13 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         ..CardFile::default()
     };
     let package = pack::write(models_dir, &about, &source, &card)?;
+    for file in package.authors(&source)? {
+        writeln!(
+            report,
+            "{} is its author's file as it is, SHA-256 {}",
+            file.name, file.sha256
+        )?;
+    }
     let sample = trial::run(package.dir(), config.sample_prompt.as_deref(), report)?;
     if let Some(picture) = &sample {
         package.keep_sample(

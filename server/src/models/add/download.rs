@@ -276,7 +276,14 @@ impl Fetcher {
         let response = request.send().await?;
         let wanted = usize::try_from(to - from)?;
         match response.status() {
-            StatusCode::PARTIAL_CONTENT => {}
+            StatusCode::PARTIAL_CONTENT => {
+                let range = response.headers().get(header::CONTENT_RANGE);
+                let range = range.and_then(|range| range.to_str().ok());
+                ensure!(
+                    range.is_some_and(|range| range.starts_with(&format!("bytes {from}-"))),
+                    "the server sent another part"
+                );
+            }
             // The whole file, of which the beginning is read.
             StatusCode::OK if from == 0 => {}
             status if status.is_client_error() => {

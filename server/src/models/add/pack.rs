@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use diffusion::Manifest;
-use diffusion::manifest::FORMAT;
+use diffusion::manifest::{FORMAT, FileEntry};
 use diffusion::scheduler::Wanted;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -183,6 +183,16 @@ impl Unfinished {
     /// Where it is written.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The files that it holds as their author published them.
+    pub fn authors(&self, source: &Source) -> anyhow::Result<Vec<FileEntry>> {
+        let graphs = source.wiring.graphs.values();
+        let external = graphs.flat_map(|wired| wired.graph.external.values());
+        let own: BTreeSet<&str> = external.filter_map(|file| file.name.as_deref()).collect();
+        let manifest = Manifest::parse(&fs::read(self.dir().join(MANIFEST))?)?;
+        let files = manifest.files().filter(|file| own.contains(&*file.name));
+        Ok(files.cloned().collect())
     }
 
     /// Adds a sample picture to the card.
