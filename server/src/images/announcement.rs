@@ -61,6 +61,20 @@ impl Images {
             }
         }
         recipe.request = self.catalog.resolve(recipe.request.clone(), seed)?.into();
+        if let Some(start) = &recipe.start {
+            let digests = std::iter::once(&start.sha256).chain(&start.mask_sha256);
+            if !digests
+                .into_iter()
+                .all(|digest| protocol::is_sha256_hex(digest))
+            {
+                return Err(malformed(
+                    "a digest of recipe.start is not 64 lower-case hex digits",
+                ));
+            }
+            if let Some(model) = self.catalog.summary(&recipe.request.model) {
+                protocol::start::strength(Some(start.strength), model)?;
+            }
+        }
         Ok(request)
     }
 }

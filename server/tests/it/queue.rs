@@ -184,5 +184,6 @@ conformance! {
     turns::a_worker_that_waits_is_woken with room for 8,
     turns::estimates_come_from_jobs_that_ended with room for 8,
     retention::what_is_no_job_is_not_found with room for 8,
+    ends::what_a_job_begins_with_is_needed_until_it_ends with room for 8,
     turns::every_job_ends_once_among_many_workers with room for 64,
 }

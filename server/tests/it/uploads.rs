@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{ImageRecord, ProblemCode};
+use protocol::{ImageRecord, MaskBy, ProblemCode, StartOf};
 use reqwest::StatusCode;
 
 use crate::hub::{Hub, assert_problem, json, picture, png_of, size, upload_request};
@@ -162,13 +162,22 @@ async fn a_commit_needs_an_announcement_and_bytes() {
     assert_problem(hub.commit(&ticket.id).await, ProblemCode::UploadMissing).await;
 }
 
+fn start(sha256: &str, mask: Option<&str>) -> StartOf {
+    StartOf {
+        sha256: sha256.to_owned(),
+        strength: 0.5,
+        mask_sha256: mask.map(str::to_owned),
+        mask_by: MaskBy::Light,
+    }
+}
+
 #[tokio::test]
 async fn wrong_announcements_are_named() {
     use ProblemCode::{EmptyPrompt, MalformedRequest, OutOfRange, UnknownModel, UnsupportedType};
     let hub = Hub::start().await;
     let good = upload_request(&picture(19));
     type Change = fn(&mut protocol::UploadRequest);
-    let cases: [(Change, ProblemCode); 12] = [
+    let cases: [(Change, ProblemCode); 15] = [
         (|r| r.sha256 = "AB".repeat(32), MalformedRequest),
         (|r| r.sha256 = "../../secret".into(), MalformedRequest),
         (|r| r.bytes = 0, MalformedRequest),
@@ -194,6 +203,19 @@ async fn wrong_announcements_are_named() {
             MalformedRequest,
         ),
         (|r| r.recipe.backend = "x".repeat(201), MalformedRequest),
+        (
+            |r| r.recipe.start = Some(start("<script>", None)),
+            MalformedRequest,
+        ),
+        (
+            |r| r.recipe.start = Some(start(&"0f".repeat(32), Some("x"))),
+            MalformedRequest,
+        ),
+        // The model begins with noise alone.
+        (
+            |r| r.recipe.start = Some(start(&"0f".repeat(32), None)),
+            OutOfRange,
+        ),
     ];
     for (change, code) in cases {
         let mut request = good.clone();

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use protocol::{JobPreview, JobStatus, Problem, ProblemCode};
-use server::jobs::{HandBack, JobEvent, Outcome};
+use protocol::{JobPreview, JobStatus, MaskBy, Problem, ProblemCode};
+use server::images::Input;
+use server::jobs::{HandBack, JobEvent, JobStart, Outcome, Submission};
 
-use super::{Kit, RETENTION, WAIT, completed, pull, pull_at_once, steps};
+use super::{Kit, RETENTION, WAIT, completed, pull, pull_at_once, steps, submission};
 
 pub async fn events_begin_with_the_state_and_end_with_the_last_one(kit: Kit) {
     let id = kit.submit("a").await;
@@ -190,4 +191,40 @@ async fn a_worker_that_tells_of_itself_keeps_its_job() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(claim.finish(completed()).await.unwrap());
+}
+
+pub async fn what_a_job_begins_with_is_needed_until_it_ends(kit: Kit) {
+    let input = |id: &str| Input {
+        id: id.to_owned(),
+        sha256: "0f".repeat(32),
+    };
+    let start = JobStart {
+        image: input("a"),
+        strength: 0.5,
+        mask: Some(input("b")),
+        mask_by: MaskBy::Transparency,
+    };
+    let begun = Submission {
+        start: Some(start.clone()),
+        ..submission("a", None)
+    };
+    let needed = async || {
+        let mut needed: Vec<String> = kit.other.inputs().await.unwrap().into_iter().collect();
+        needed.sort();
+        needed
+    };
+    kit.submit("from noise").await;
+    let noise = kit.pull().await;
+    assert!(noise.start().is_none());
+    noise.finish(completed()).await.unwrap();
+    let id = kit.app.submit(begun).await.unwrap().id;
+    assert_eq!(needed().await, ["a", "b"]);
+    let view = kit.other.get(&id).await.unwrap();
+    assert_eq!(view.progress.total_steps, 4);
+    let claim = kit.pull().await;
+    assert_eq!(claim.start(), Some(&start));
+    claim.hand_back(HandBack::Draining).await.unwrap();
+    assert_eq!(needed().await, ["a", "b"]);
+    kit.app.cancel(&id).await.unwrap();
+    assert!(needed().await.is_empty());
 }
