@@ -9,6 +9,8 @@
 )]
 #[path = "../../crates/diffusion/tests/support/goldens.rs"]
 mod goldens;
+#[path = "families/language.rs"]
+mod language;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -63,6 +65,8 @@ fn id(case: &Case) -> String {
 fn more(case: &Case) -> &'static [&'static str] {
     if case.folder().ends_with("sd15-flat") {
         &["--latent-scale", "0.18215", "--size", "64x64"]
+    } else if case.folder().join("transformer").is_dir() {
+        &["--size", "64x64"]
     } else {
         &[]
     }
@@ -102,9 +106,12 @@ impl Packages {
         Self { dir, made }
     }
 
+    fn folder(&self, case: &Case) -> PathBuf {
+        self.dir.path().join(id(case).replace('/', "--"))
+    }
+
     fn open(&self, case: &Case) -> Package {
-        let name = id(case).replace('/', "--");
-        Package::from_dir(&self.dir.path().join(name)).unwrap()
+        Package::from_dir(&self.folder(case)).unwrap()
     }
 }
 

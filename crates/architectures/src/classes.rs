@@ -1,9 +1,13 @@
 //! The classes: one builder each, in a file of its own.
 
 mod clip;
+mod flux2;
 mod kl;
+mod kl_flux2;
+mod qwen3;
 mod tiny;
 mod unet;
+mod z_image;
 
 use crate::Part;
 use crate::config::Members;
@@ -13,12 +17,17 @@ use crate::network::Network;
 type Builder = fn(&Part, Members, &mut Network<'_>) -> Result<()>;
 
 /// The builders by the names of their classes.
-const BUILDERS: [(&str, Builder); 5] = [
+const BUILDERS: [(&str, Builder); 10] = [
     ("AutoencoderKL", kl::build),
+    ("AutoencoderKLFlux2", kl_flux2::build),
     ("AutoencoderTiny", tiny::build),
     ("CLIPTextModel", clip::build),
     ("CLIPTextModelWithProjection", clip::build),
+    ("Flux2Transformer2DModel", flux2::build),
+    ("Qwen3ForCausalLM", qwen3::build),
+    ("Qwen3Model", qwen3::build),
     ("UNet2DConditionModel", unet::build),
+    ("ZImageTransformer2DModel", z_image::build),
 ];
 
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {

@@ -136,6 +136,46 @@ fn components() -> Vec<Component> {
             [1, 32, 0],
             1_222_531,
         ),
+        of(
+            "FLUX.2 klein 4B",
+            "text encoder",
+            config!("qwen3-4b"),
+            texts(States::Behind(vec![9, 18, 27]), false),
+            [1, 512, 0],
+            QWEN3_WORDS + 27 * QWEN3_LAYER,
+        ),
+        of(
+            "FLUX.2 klein 4B",
+            "denoiser",
+            config!("klein-transformer"),
+            Part::Denoiser,
+            [1, 64, 512],
+            3_875_544_576,
+        ),
+        of(
+            "FLUX.2 klein 4B",
+            "decoder",
+            config!("klein-vae"),
+            Part::Decoder,
+            [1, 16, 0],
+            49_620_515,
+        ),
+        of(
+            "Z-Image",
+            "text encoder",
+            config!("qwen3-4b"),
+            texts(States::BeforeLast, false),
+            [1, 128, 0],
+            QWEN3_WORDS + 35 * QWEN3_LAYER,
+        ),
+        of(
+            "Z-Image",
+            "denoiser",
+            config!("z-image-transformer"),
+            Part::Denoiser,
+            [1, 128, 128],
+            6_154_908_736,
+        ),
     ]
 }
 
@@ -143,6 +183,9 @@ fn components() -> Vec<Component> {
 const DECODER: u64 = 83_653_863 - 34_163_592 - (8 * 8 + 8);
 /// Products, their biases and two norms of a layer of 768 in CLIP: four of 768², two of 768·3072.
 const CLIP_L_LAYER: u64 = 4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768;
+/// The table of words, and a layer.
+const QWEN3_WORDS: u64 = 151_936 * 2560;
+const QWEN3_LAYER: u64 = 100_930_816;
 /// Of SSD-1B the card says 1.3 billion, and no more.
 const SSD_1B: u64 = 1_300_000_000;
 

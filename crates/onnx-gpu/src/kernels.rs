@@ -28,6 +28,7 @@ pub mod pool;
 pub mod reduce;
 pub mod resample;
 pub mod resize;
+pub mod rotary;
 pub mod scan;
 pub mod scatter;
 mod snippets;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use diffusion::Manifest;
-use diffusion::manifest::{Bindings, Graph, Guidance, ImageSize, Port};
+use diffusion::manifest::{Bindings, Graph, ImageSize, Port};
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::weights::{Folder, Reading, WeightSource};
 use onnx_gpu::{Cost, dry_cost_beside};
@@ -122,8 +122,8 @@ pub fn count(dir: &Path, manifest: &Manifest) -> anyhow::Result<ModelWork> {
         sum.flops += times * work.flops;
         sum.dispatches += times * work.dispatches;
     };
-    let guided =
-        manifest.guidance == Guidance::ClassifierFree && manifest.defaults.guidance_scale > 1.0;
+    let guided = manifest.guidance.is_free()
+        && manifest.guidance.factor(manifest.defaults.guidance_scale) > 1.0;
     let prompts = |rows: usize| if guided && rows < 2 { 2 } else { 1 };
     let mut work = ModelWork::default();
     for run in &manifest.conditioning {

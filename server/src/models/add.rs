@@ -4,6 +4,7 @@ mod autoencoder;
 mod download;
 mod graph;
 mod json;
+mod language;
 mod layout;
 mod network;
 mod pack;

@@ -12,9 +12,9 @@ use crate::network::{Dim, Network, PortType, Scope, Value};
 /// Of every norm.
 const EPSILON: f32 = 1e-6;
 
-struct Config {
+pub(super) struct Config {
     picture: [usize; 2],
-    latents: usize,
+    pub latents: usize,
     channels: Vec<usize>,
     layers: usize,
     resnet: Resnet,
@@ -24,10 +24,33 @@ struct Config {
 }
 
 impl Config {
-    fn read(mut members: Members) -> Result<Self> {
+    fn read(members: Members) -> Result<Self> {
+        Self::with_defaults(members, &[64], 1, 4)
+    }
+
+    /// That of `AutoencoderKLFlux2`, whose own members are read already; its decoder may have other channels than its encoder.
+    pub fn of_flux2(members: Members, decoder: Option<Vec<usize>>) -> Result<Self> {
+        let mut config = Self::with_defaults(members, &[128, 256, 512, 512], 2, 32)?;
+        if let Some(channels) = decoder {
+            config.channels = channels;
+        }
+        Ok(config)
+    }
+
+    /// Colours of a picture that is decoded.
+    pub fn colours(&self) -> usize {
+        self.picture[1]
+    }
+
+    fn with_defaults(
+        mut members: Members,
+        channels: &[usize],
+        layers: usize,
+        latents: usize,
+    ) -> Result<Self> {
         let channels = members
             .sizes("block_out_channels")?
-            .unwrap_or_else(|| vec![64]);
+            .unwrap_or_else(|| channels.to_vec());
         for (name, block) in [
             ("down_block_types", "DownEncoderBlock2D"),
             ("up_block_types", "UpDecoderBlock2D"),
@@ -61,8 +84,8 @@ impl Config {
                 members.size_or("in_channels", 3)?,
                 members.size_or("out_channels", 3)?,
             ],
-            latents: members.size_or("latent_channels", 4)?,
-            layers: members.count_or("layers_per_block", 1)?,
+            latents: members.size_or("latent_channels", latents)?,
+            layers: members.count_or("layers_per_block", layers)?,
             resnet: Resnet {
                 groups: Groups {
                     count: groups,
@@ -114,41 +137,12 @@ fn planes(channels: usize, height: &'static str, width: &'static str) -> [Dim; 4
 }
 
 fn decoder(config: &Config, network: &mut Network<'_>) -> Result<()> {
-    let mut x = network.input(
+    let latents = network.input(
         "latent_sample",
         PortType::Float32,
         &planes(config.latents, "latent_height", "latent_width"),
     );
-    let mut root = network.root();
-    root.leave_out("encoder.");
-    root.leave_out("quant_conv.");
-    if config.before_decoder {
-        x = root
-            .at("post_quant_conv")
-            .convolution(x, [config.latents; 2], Window::centred(1))?;
-    }
-    let mut part = root.at("decoder");
-    let mut from = config.innermost();
-    x = part
-        .at("conv_in")
-        .convolution(x, [config.latents, from], Window::centred(3))?;
-    x = part.at("mid_block").middle(x, config)?;
-    for (level, &to) in config.channels.iter().rev().enumerate() {
-        let mut block = part.at(format_args!("up_blocks.{level}"));
-        for layer in 0..=config.layers {
-            x = block
-                .at(format_args!("resnets.{layer}"))
-                .resnet(x, [from, to], &config.resnet)?;
-            from = to;
-        }
-        if level + 1 < config.channels.len() {
-            x = block.enlarged(x, 2.0);
-            x = block
-                .at("upsamplers.0.conv")
-                .convolution(x, [to; 2], Window::centred(3))?;
-        }
-    }
-    x = part.out(x, [from, config.picture[1]], config)?;
+    let x = network.root().decoded(latents, config)?;
     network.output(x, "sample", &planes(config.picture[1], "height", "width"));
     Ok(())
 }
@@ -199,6 +193,44 @@ fn encoder(config: &Config, network: &mut Network<'_>) -> Result<()> {
 }
 
 impl Scope<'_, '_> {
+    /// The picture of latents.
+    pub(super) fn decoded(&mut self, latents: Value, config: &Config) -> Result<Value> {
+        let mut x = latents;
+        self.leave_out("encoder.");
+        self.leave_out("quant_conv.");
+        if config.before_decoder {
+            x = self.at("post_quant_conv").convolution(
+                x,
+                [config.latents; 2],
+                Window::centred(1),
+            )?;
+        }
+        let mut part = self.at("decoder");
+        let mut from = config.innermost();
+        x = part
+            .at("conv_in")
+            .convolution(x, [config.latents, from], Window::centred(3))?;
+        x = part.at("mid_block").middle(x, config)?;
+        for (level, &to) in config.channels.iter().rev().enumerate() {
+            let mut block = part.at(format_args!("up_blocks.{level}"));
+            for layer in 0..=config.layers {
+                x = block.at(format_args!("resnets.{layer}")).resnet(
+                    x,
+                    [from, to],
+                    &config.resnet,
+                )?;
+                from = to;
+            }
+            if level + 1 < config.channels.len() {
+                x = block.enlarged(x, 2.0);
+                x = block
+                    .at("upsamplers.0.conv")
+                    .convolution(x, [to; 2], Window::centred(3))?;
+            }
+        }
+        part.out(x, [from, config.picture[1]], config)
+    }
+
     fn middle(&mut self, x: Value, config: &Config) -> Result<Value> {
         let channels = [config.innermost(); 2];
         let mut x = self.at("resnets.0").resnet(x, channels, &config.resnet)?;

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Bindings, Coder, Dim, Feed, Graph, Guidance, Manifest, Port, PortType, Symbol, TextInput,
-    ensure,
+    Bindings, Coder, Dim, Feed, Graph, Manifest, Port, PortType, Symbol, TextInput, ensure,
 };
 use crate::error::{Error, Result};
 
@@ -24,6 +23,10 @@ impl Manifest {
             (1..=1 << 10).contains(&channels) && (1..=1 << 7).contains(&stride),
             || format!("latents of {channels} channels and {stride} pixels"),
         )?;
+        let patch = self.latents.patch;
+        ensure((1..=1 << 5).contains(&patch), || {
+            format!("tokens of {patch} latents")
+        })?;
         let rgb = self.latents.rgb.as_ref();
         ensure(rgb.is_none_or(|map| map.fits(channels)), || {
             format!("the colours are not those of {channels} channels")
@@ -51,14 +54,13 @@ impl Manifest {
                 let (start, stop) = (interval.start, interval.stop);
                 format!("guidance from {start} to {stop} of the steps is no part of them")
             })?;
-            ensure(self.guidance == Guidance::ClassifierFree, || {
+            ensure(self.guidance.is_free(), || {
                 "only classifier-free guidance acts at a part of the steps".to_owned()
             })?;
         }
-        ensure(
-            !self.negative_prompt || matches!(self.guidance, Guidance::ClassifierFree),
-            || "without classifier-free guidance there is no negative prompt".to_owned(),
-        )
+        ensure(!self.negative_prompt || self.guidance.is_free(), || {
+            "without classifier-free guidance there is no negative prompt".to_owned()
+        })
     }
 
     /// Gives the names of what the text encoders give.

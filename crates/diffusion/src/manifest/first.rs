@@ -141,6 +141,7 @@ impl First {
             texts: BTreeMap::from([(TEXT.to_owned(), TextSettings::from(&self.tokenizer))]),
             conditioning: vec![run],
             latents: Latents {
+                patch: 2,
                 channels,
                 stride,
                 rgb: self.latent_rgb,

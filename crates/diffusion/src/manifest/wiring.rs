@@ -105,6 +105,8 @@ pub struct Denoiser {
 pub enum Guidance {
     /// Classifier-free guidance (Ho & Salimans, arXiv:2207.12598) where the scale exceeds 1; the prompt alone otherwise.
     ClassifierFree,
+    /// The same, counted on top of the answer `c` to the prompt, `c + scale (c - u)`, where the scale exceeds 0.
+    ClassifierFreeOnTop,
     /// The denoiser is told the scale; there is no negative prompt.
     Embedded,
     /// Nothing: it was distilled away, and there is no negative prompt.
@@ -135,6 +137,21 @@ impl Interval {
     }
 }
 
+impl Guidance {
+    /// Whether the denoiser is asked about a negative prompt, too.
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::ClassifierFree | Self::ClassifierFreeOnTop)
+    }
+
+    /// The factor of `c - u` beyond `u`, the answer to the negative prompt: 1 is the answer `c` to the prompt alone.
+    pub fn factor(self, scale: f32) -> f32 {
+        match self {
+            Self::ClassifierFreeOnTop => 1.0 + scale,
+            Self::ClassifierFree | Self::Embedded | Self::Ignored => scale,
+        }
+    }
+}
+
 /// Latents of the package.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,12 +160,28 @@ pub struct Latents {
     pub channels: usize,
     /// Pixels per latent, down and across.
     pub stride: usize,
+    /// Latents down and across that are one token of a transformer: schedulers count those.
+    #[serde(default = "two", skip_serializing_if = "is_two")]
+    pub patch: usize,
     /// Colours of the latents, for previews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rgb: Option<LatentRgb>,
 }
 
+fn two() -> usize {
+    2
+}
+
+fn is_two(patch: &usize) -> bool {
+    *patch == two()
+}
+
 impl Latents {
+    /// Tokens of a picture of so many latents down and across.
+    pub fn tokens(&self, [height, width]: [usize; 2]) -> usize {
+        (height / self.patch) * (width / self.patch)
+    }
+
     /// Channels, height and width of the latents of a picture.
     pub fn shape(&self, size: ImageSize) -> [usize; 3] {
         let [height, width] = size.pixels();

@@ -10,13 +10,10 @@ use super::{Pipeline, Residency, RunOptions, Start, Step, pause};
 use crate::cancel::Cancel;
 use crate::engine::Value;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Guidance, ImageSize};
+use crate::manifest::ImageSize;
 use crate::picture::Picture;
 use crate::scheduler::{Evaluation, Program, Wanted};
 use crate::tensor::Tensor;
-
-/// Latents that a token of a transformer stands for.
-const LATENTS_PER_TOKEN: usize = 4;
 
 impl Pipeline {
     /// [`Self::generate`] with `options`. Going on from a checkpoint does no step again, and ends in the picture of
@@ -64,7 +61,7 @@ impl Pipeline {
             stepper: &*self.stepper,
             seed: request.seed,
             variation: request.variation,
-            guidance_scale: request.guidance_scale,
+            guidance_scale: self.manifest.guidance.factor(request.guidance_scale),
             guided: self.manifest.guidance_interval,
             negated: self.manifest.denoiser.negated,
             shape,
@@ -146,7 +143,7 @@ impl Pipeline {
         let wanted = Wanted {
             steps,
             skip: start.map_or(0, |start| start.skipped(steps)),
-            image_tokens: (h * w / LATENTS_PER_TOKEN) as u32,
+            image_tokens: self.manifest.latents.tokens([h, w]) as u32,
         };
         let kind = self.manifest.scheduler.chosen(request.sampler.as_deref());
         let kind = kind.map_err(|e| invalid(e.to_string()))?;
@@ -179,13 +176,13 @@ impl Pipeline {
         size: ImageSize,
     ) -> Result<Conditioning> {
         let scale = request.guidance_scale;
-        let free = self.manifest.guidance == Guidance::ClassifierFree;
+        let guidance = self.manifest.guidance;
         let texts = self
             .texts(Prompts {
                 prompt: request.prompt.clone(),
                 negative: request.negative_prompt.clone(),
                 syntax: request.prompt_syntax,
-                guided: free && scale > 1.0,
+                guided: guidance.is_free() && guidance.factor(scale) > 1.0,
             })
             .await?;
         self.conditioning(&texts, size, scale).await

@@ -25,7 +25,7 @@ pub use ddpm::Variance;
 pub use deis::Deis;
 pub use dpm::{Algorithm, Dpm, Solver};
 pub use dpm_singlestep::DpmSinglestep;
-pub use flow::{Flow, Grid, Shift, TokenShift};
+pub use flow::{Flow, Grid, Shift, TimeShift, TokenShift};
 pub use unipc::{UniPc, Weight};
 
 /// A sampler with its own settings.

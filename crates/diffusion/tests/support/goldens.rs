@@ -73,9 +73,14 @@ fn root() -> PathBuf {
 
 /// All cases.
 pub fn cases() -> Vec<Case> {
-    let cases: Vec<Case> = serde_json::from_value(json(&root().join("cases.json"))).unwrap();
+    let cases = cases_of("cases.json");
     assert!(cases.len() >= 30, "{} cases", cases.len());
     cases
+}
+
+/// The cases of a file.
+pub fn cases_of(file: &str) -> Vec<Case> {
+    serde_json::from_value(json(&root().join(file))).unwrap()
 }
 
 pub fn json(path: &Path) -> Value {

@@ -7,6 +7,7 @@ use super::gather::gather_value;
 use super::movement::{join, part};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::elementwise::BinaryOp;
+use crate::kernels::rotary::{Rotary, rotary as kernel};
 use crate::lower::{Cx, Value};
 use crate::tensor::{DType, Tensor};
 
@@ -50,24 +51,26 @@ fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value
     let heads = cx.attributes.int("num_heads", 0)?;
     let interleaved = cx.attributes.flag("interleaved", false)?;
     let given = cx.attributes.int("rotary_embedding_dim", 0)?;
-    let x = if flat {
-        let heads = match usize::try_from(heads) {
-            Ok(n) if n > 0 => n,
-            // ONNX Runtime lets the caches tell the size of a head.
-            _ if given == 0 => {
-                x.shape()[2] / (2 * caches[0].shape().last().copied().unwrap_or(1)).max(1)
-            }
-            _ => return Err(mismatch(format!("attribute 'num_heads' = {heads}"))),
-        };
-        split_heads(cx, &x, heads)?
-    } else {
-        x
+    let heads = match (flat, usize::try_from(heads)) {
+        (false, _) => 0,
+        (true, Ok(n)) if n > 0 => n,
+        // ONNX Runtime lets the caches tell the size of a head.
+        _ if given == 0 => {
+            x.shape()[2] / (2 * caches[0].shape().last().copied().unwrap_or(1)).max(1)
+        }
+        _ => return Err(mismatch(format!("attribute 'num_heads' = {heads}"))),
     };
-    let &[batch, heads, length, size] = x.shape() else {
-        return Err(mismatch(format!(
-            "{:?} is not [batch, heads, length, size]",
-            x.shape()
-        )));
+    let [batch, heads, length, size] = match *x.shape() {
+        [batch, length, hidden] if heads > 0 && hidden % heads == 0 => {
+            [batch, heads, length, hidden / heads]
+        }
+        [batch, heads, length, size] => [batch, heads, length, size],
+        _ => {
+            return Err(mismatch(format!(
+                "{:?} is not [batch, heads, length, size]",
+                x.shape()
+            )));
+        }
     };
     let rotated = match usize::try_from(given) {
         Ok(0) => size,
@@ -94,14 +97,35 @@ fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value
                 )));
             }
         };
+        angles.push((chosen, lead));
+    }
+    let alike = angles[0].1 == angles[1].1;
+    if rotated == size && size == 2 * half && alike && x.dtype() == DType::F32 {
+        let geometry = Rotary {
+            batch,
+            length,
+            heads,
+            size,
+            flat,
+            interleaved,
+            own_angles: angles[0].1 == batch && batch > 1,
+        };
+        let inputs = [&x, &angles[0].0, &angles[1].0];
+        let out = cx.launch(|| kernel(&geometry), &inputs, x.shape(), DType::F32)?;
+        cx.set(0, out);
+        return Ok(());
+    }
+    let mut spread = Vec::with_capacity(2);
+    for (chosen, lead) in angles {
         let shape = if interleaved {
             vec![lead, 1, length, half, 1]
         } else {
             vec![lead, 1, length, half]
         };
-        angles.push(cx.reshaped(chosen, shape)?);
+        spread.push(cx.reshaped(chosen, shape)?);
     }
-    let (cos, sin) = (&angles[0], &angles[1]);
+    let x = if flat { split_heads(cx, &x, heads)? } else { x };
+    let (cos, sin) = (&spread[0], &spread[1]);
     let turned = part(cx, &x, 3, 0, rotated)?;
     let (pairs, axis) = if interleaved {
         (cx.reshaped(turned, vec![batch, heads, length, half, 2])?, 4)

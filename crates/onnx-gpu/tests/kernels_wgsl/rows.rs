@@ -2,12 +2,23 @@
 
 use onnx_gpu::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
 use onnx_gpu::kernels::reduce::{Reduce, ReduceOp, reduce};
+use onnx_gpu::kernels::rotary::{Rotary, rotary};
 use onnx_gpu::kernels::softmax::{Softmax, softmax};
 use onnx_gpu::kernels::{Elem, Launch};
 
 use crate::{ACTIVATIONS, CLASSES};
 
 pub fn rows(all: &mut Vec<Launch>) {
+    let turned = Rotary {
+        batch: 2,
+        length: 3,
+        heads: 4,
+        size: 6,
+        flat: true,
+        interleaved: true,
+        own_angles: false,
+    };
+    all.push(rotary(&turned).unwrap());
     let ops = [
         ReduceOp::Sum,
         ReduceOp::Mean,

@@ -19,6 +19,14 @@ pub(super) struct Scale {
     pub shift: f32,
 }
 
+impl Scale {
+    /// Of an autoencoder whose graph does what there is to do.
+    pub const NONE: Self = Self {
+        factor: 1.0,
+        shift: 0.0,
+    };
+}
+
 /// Reads the autoencoder's configuration, if there is one; the second is a note where a default holds. `given` is what the
 /// person who adds the model says of a folder that does not.
 pub(super) fn scale(
@@ -38,6 +46,17 @@ pub(super) fn scale(
         })?;
         return Ok((plain(factor), None));
     };
+    of_config(config, given)
+}
+
+/// [`scale`] of a configuration.
+///
+/// # Errors
+/// For other autoencoders and numbers that are none.
+pub(super) fn of_config(
+    config: &Value,
+    given: Option<f32>,
+) -> anyhow::Result<(Scale, Option<String>)> {
     let stated = |name: &str| config.get(name).filter(|value| !value.is_null());
     let class = match stated("_class_name") {
         None => CLASSES[0].0,

@@ -85,14 +85,15 @@ pub(super) fn fetch(
         fetching.all(layout.small()).await?;
         let configuration = Configuration::read(&fetching.folder, &layout, said)?;
         let (mut graphs, mut networks) = (Vec::new(), Vec::new());
-        for part in Part::ALL {
+        let pipeline = configuration.pipeline;
+        for part in Part::ALL.into_iter().filter(|part| pipeline.reads(*part)) {
             match layout.part(part)? {
                 Some(Found::Graph(path)) => graphs.push(path),
                 Some(Found::Network(network)) => networks.push((part, network)),
                 None => {}
             }
         }
-        let family = configuration.pipeline.family;
+        let family = pipeline.family;
         let weights = fetching.try_networks(&networks, family).await?;
         fetching.has_room(&graphs)?;
         fetching.all(graphs.clone()).await?;

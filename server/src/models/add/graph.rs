@@ -56,9 +56,7 @@ impl Graph {
             "{shown} has {length} bytes, more than {MAX_GRAPH_BYTES}"
         );
         let bytes = fs::read(&path).with_context(|| format!("reading {shown}"))?;
-        let model = Model::parse(&bytes)
-            .with_context(|| format!("{shown} is no graph that can be read"))?;
-        let graph = model.graph;
+        let graph = parsed(&path, &bytes)?;
         let beside = path.parent().unwrap_or(folder);
         let mut external = BTreeMap::new();
         for location in locations(&graph) {
@@ -200,11 +198,14 @@ impl Graph {
 /// # Errors
 /// When it is no graph.
 pub(super) fn external(path: &Path) -> anyhow::Result<Vec<String>> {
-    let shown = path.display();
-    let bytes = fs::read(path).with_context(|| format!("reading {shown}"))?;
-    let model =
-        Model::parse(&bytes).with_context(|| format!("{shown} is no graph that can be read"))?;
-    Ok(locations(&model.graph))
+    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(locations(&parsed(path, &bytes)?))
+}
+
+fn parsed(path: &Path, bytes: &[u8]) -> anyhow::Result<proto::Graph> {
+    let model = Model::parse(bytes);
+    let model = model.with_context(|| format!("{} is no graph that can be read", path.display()));
+    Ok(model?.graph)
 }
 
 /// The files of external data that a graph names.

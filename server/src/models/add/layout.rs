@@ -10,13 +10,14 @@ use super::network::Network;
 const GRAPHS: [&str; 3] = ["model.onnx", "model_fp32.onnx", "model_fp16.onnx"];
 
 /// Files of a tokenizer.
-const TOKENIZER: [&str; 6] = [
+const TOKENIZER: [&str; 7] = [
     "tokenizer.json",
     "vocab.json",
     "merges.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
 ];
 
 /// A part of a model that is a graph.
@@ -49,11 +50,13 @@ impl Part {
         }
     }
 
-    /// The folder where its author keeps weights.
-    fn folder(self) -> &'static str {
+    /// Folders where its author may keep weights.
+    fn folders(self) -> &'static [&'static str] {
         match self {
-            Self::VaeDecoder | Self::VaeEncoder => "vae",
-            other => other.name(),
+            Self::VaeDecoder | Self::VaeEncoder => &["vae"],
+            Self::Unet => &["unet", "transformer"],
+            Self::TextEncoder => &["text_encoder"],
+            Self::TextEncoder2 => &["text_encoder_2"],
         }
     }
 
@@ -68,6 +71,9 @@ impl Part {
         if matches!(self, Self::VaeDecoder | Self::VaeEncoder) {
             places.push("vae/config.json".to_owned());
             places.push("vae_config.json".to_owned());
+        }
+        if self == Self::Unet {
+            places.push("transformer/config.json".to_owned());
         }
         places
     }
@@ -159,15 +165,19 @@ impl Layout {
         if part == Part::VaeEncoder && self.graph(Part::VaeDecoder)?.is_some() {
             return Ok(None);
         }
-        let folder = part.folder();
-        let within = format!("{folder}/");
-        let files: Vec<&str> = self
-            .0
-            .iter()
-            .filter_map(|path| path.strip_prefix(&within))
-            .filter(|file| !file.contains('/'))
-            .collect();
-        Ok(Network::find(folder, &files)?.map(Found::Network))
+        for folder in part.folders() {
+            let within = format!("{folder}/");
+            let files: Vec<&str> = self
+                .0
+                .iter()
+                .filter_map(|path| path.strip_prefix(&within))
+                .filter(|file| !file.contains('/'))
+                .collect();
+            if let Some(network) = Network::find(folder, &files)? {
+                return Ok(Some(Found::Network(network)));
+            }
+        }
+        Ok(None)
     }
 
     /// [`Self::part`] of one that has to be there.
@@ -175,7 +185,7 @@ impl Layout {
     /// # Errors
     /// When it is not.
     pub fn needed(&self, part: Part) -> anyhow::Result<Found> {
-        let (name, folder) = (part.name(), part.folder());
+        let (name, folder) = (part.name(), part.folders().join(" or "));
         self.part(part)?.with_context(|| {
             format!("{name}/{} is missing, and {folder} has no safetensors of which the graph could be built", GRAPHS[0])
         })

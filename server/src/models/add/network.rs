@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use architectures::{Built, Header, Index, States, Texts, Weights};
 
 use super::json::json;
+use super::language;
 use super::layout::Part;
 use super::pipeline::Family;
 
@@ -209,10 +210,13 @@ fn is_shard(file: &str) -> bool {
 
 /// What a pipeline reads of a part.
 fn wanted(part: Part, family: Family) -> architectures::Part {
-    let xl = family == Family::StableDiffusionXl;
     match part {
         Part::TextEncoder | Part::TextEncoder2 => architectures::Part::TextEncoder(Texts {
-            states: if xl { States::BeforeLast } else { States::Last },
+            states: match family {
+                Family::StableDiffusionXl | Family::ZImage => States::BeforeLast,
+                Family::Flux2Klein => States::Behind(language::LAYERS.to_vec()),
+                Family::StableDiffusion | Family::LatentConsistency => States::Last,
+            },
             pooled: part == Part::TextEncoder2,
         }),
         Part::Unet => architectures::Part::Denoiser,

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::layout::Part;
+
 /// How graphs and texts belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
@@ -11,6 +13,10 @@ pub(super) enum Family {
     StableDiffusionXl,
     /// Stable Diffusion whose denoiser is told the guidance scale (Luo et al., arXiv:2310.04378).
     LatentConsistency,
+    /// FLUX.2 klein: a transformer, and hidden states of a language model (Black Forest Labs, 2026).
+    Flux2Klein,
+    /// Z-Image: the same of another transformer (Tongyi-MAI, arXiv:2511.22699).
+    ZImage,
 }
 
 /// Who wrote the folder.
@@ -37,7 +43,7 @@ const fn class(name: &'static str, family: Family, kit: Kit) -> Pipeline {
 }
 
 /// The classes: those that begin with a picture hold the same files.
-const CLASSES: [Pipeline; 18] = [
+const CLASSES: [Pipeline; 20] = [
     class(
         "StableDiffusionPipeline",
         Family::StableDiffusion,
@@ -128,6 +134,8 @@ const CLASSES: [Pipeline; 18] = [
         Family::LatentConsistency,
         Kit::Optimum,
     ),
+    class("Flux2KleinPipeline", Family::Flux2Klein, Kit::Diffusers),
+    class("ZImagePipeline", Family::ZImage, Kit::Diffusers),
 ];
 
 /// Denoising steps and guidance scale where a request leaves them open.
@@ -156,6 +164,12 @@ impl Pipeline {
     /// The class names, for messages.
     pub fn names() -> String {
         CLASSES.map(|pipeline| pipeline.name).join(", ")
+    }
+
+    /// Whether it reads a part, where the folder has it.
+    pub fn reads(self, part: Part) -> bool {
+        let language = matches!(self.family, Family::Flux2Klein | Family::ZImage);
+        !language || !matches!(part, Part::TextEncoder2 | Part::VaeEncoder)
     }
 
     /// The class name.
@@ -196,6 +210,9 @@ impl Pipeline {
             (_, class) if class.starts_with("Euler") && is_distilled(text) => (4, 0.0),
             (Family::StableDiffusionXl, _) => (25, 5.0),
             (Family::StableDiffusion, _) => (25, 7.5),
+            // Those that were distilled to few steps, which no scheduler shows.
+            (Family::Flux2Klein, _) => (4, 1.0),
+            (Family::ZImage, _) => (9, 0.0),
         };
         Defaults { steps, guidance }
     }

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use diffusion::manifest::{Guidance, ImageSize};
+use diffusion::manifest::ImageSize;
 use diffusion::scheduler::SchedulerKind;
 use diffusion::tokenizer::{Blank, Emphasis, NegativeSettings, TextSettings};
 use serde_json::Value;
 
 use super::autoencoder::{self, Scale};
 use super::json::json;
+use super::language::Language;
 use super::layout::{Layout, Part};
 use super::pipeline::{Defaults, Family, Pipeline};
 use super::scheduler;
@@ -38,6 +39,8 @@ pub(super) struct Configuration {
     zeros: bool,
     /// What the person who adds it should know.
     notes: Vec<String>,
+    /// How the pipeline is put together, where its text encoder is a language model.
+    language: Option<Language>,
 }
 
 impl Configuration {
@@ -60,6 +63,9 @@ impl Configuration {
             let known = Pipeline::names();
             format!("the pipeline is {class:?}; {known} can be packed")
         })?;
+        if let Some(language) = Language::of(pipeline.family, &index) {
+            return Self::of_language(folder, layout, language, pipeline);
+        }
         // Names first: a folder without the graphs need not be read any further.
         let xl = pipeline.family == Family::StableDiffusionXl;
         for part in [Part::TextEncoder, Part::Unet, Part::VaeDecoder] {
@@ -92,11 +98,9 @@ impl Configuration {
             "this is a refiner, which takes a picture and a score; it cannot be packed"
         );
         let defaults = pipeline.defaults(&config);
-        notes.push(format!(
-            "requests that leave them open take {} steps at guidance {}",
-            defaults.steps, defaults.guidance
-        ));
+        notes.push(asked(defaults));
         Ok(Self {
+            language: None,
             pipeline,
             scheduler,
             defaults,
@@ -105,6 +109,39 @@ impl Configuration {
             notes,
         })
     }
+
+    fn of_language(
+        folder: &Path,
+        layout: &Layout,
+        language: Language,
+        pipeline: Pipeline,
+    ) -> anyhow::Result<Self> {
+        let path = layout.scheduler().with_context(|| {
+            let path = folder.join("scheduler/scheduler_config.json");
+            format!("{} is missing", path.display())
+        })?;
+        let (scheduler, mut notes) = scheduler::read(&json(&folder.join(path))?, pipeline)?;
+        let scheduler = language.scheduler(scheduler)?;
+        let defaults = language.defaults();
+        notes.push(asked(defaults));
+        Ok(Self {
+            pipeline,
+            scheduler,
+            defaults,
+            scale: Scale::NONE,
+            zeros: false,
+            notes,
+            language: Some(language),
+        })
+    }
+}
+
+/// The sentence about steps and guidance.
+fn asked(defaults: Defaults) -> String {
+    format!(
+        "requests that leave them open take {} steps at guidance {}",
+        defaults.steps, defaults.guidance
+    )
 }
 
 /// A tokenizer of the package.
@@ -142,7 +179,11 @@ impl Source {
             scale,
             zeros,
             mut notes,
+            language,
         } = configuration;
+        if let Some(language) = language {
+            return language.read(folder, layout, said, pipeline, (scheduler, notes));
+        }
         let reader = Reader {
             folder,
             layout,
@@ -185,7 +226,7 @@ impl Source {
 
     /// Whether the negative prompt has an effect.
     pub fn takes_negative(&self) -> bool {
-        self.wiring.guidance == Guidance::ClassifierFree
+        self.wiring.guidance.is_free()
     }
 }
 

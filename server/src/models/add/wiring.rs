@@ -10,7 +10,7 @@ use std::path::Path;
 use diffusion::manifest::{Coder, Denoiser, Guidance, ImageSize, Latents, Sizes, TextRun};
 use serde_json::Value;
 
-use self::size::Spatial;
+pub(super) use self::size::Spatial;
 use super::autoencoder::Scale;
 use super::graph::{Graph, Wired};
 use super::json::json;
@@ -74,6 +74,7 @@ impl Reader<'_> {
         let latents = Latents {
             channels,
             stride,
+            patch: 2,
             rgb: None,
         };
         let spatial = Spatial {
@@ -124,7 +125,8 @@ impl Reader<'_> {
         })
     }
 
-    fn graph(&self, part: Part) -> anyhow::Result<Graph> {
+    /// The graph of a part, read or built.
+    pub(super) fn graph(&self, part: Part) -> anyhow::Result<Graph> {
         match self.layout.needed(part)? {
             Found::Graph(path) => Graph::read(self.folder, &path),
             Found::Network(network) => {
@@ -133,7 +135,8 @@ impl Reader<'_> {
         }
     }
 
-    fn config(&self, part: Part) -> anyhow::Result<Value> {
+    /// The configuration of a part; null where there is none.
+    pub(super) fn config(&self, part: Part) -> anyhow::Result<Value> {
         match self.layout.config(part) {
             Some(path) => json(&self.folder.join(path)),
             None => Ok(Value::Null),

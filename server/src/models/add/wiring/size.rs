@@ -123,7 +123,7 @@ pub(super) fn seen(sample: &ValueInfo, config: &Value, channels: usize) -> usize
 }
 
 /// Sizes of pictures and latents.
-pub(super) struct Spatial<'l> {
+pub(in super::super) struct Spatial<'l> {
     pub latents: &'l Latents,
     pub size: ImageSize,
 }
