@@ -3,6 +3,7 @@
 pub mod policy;
 pub mod reading;
 pub mod run;
+pub mod start;
 pub mod watchdog;
 
 #[cfg(any(feature = "ssr", feature = "hydrate"))]

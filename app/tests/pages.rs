@@ -107,6 +107,7 @@ impl HubData for Fixed {
             id: "demo-hub/brief".into(),
             name: "Brief".into(),
             negative_prompt: false,
+            begins_with_pictures: true,
             ..glyph.clone()
         };
         vec![glyph, brief]
@@ -347,6 +348,19 @@ async fn the_field_of_a_negative_prompt_is_off_where_the_model_takes_none() {
         let html = page(&format!("/models/demo-hub/{model}")).await.html;
         let row = format!("<th scope=\"row\">Negative prompt</th><td>{answer}</td>");
         assert!(html.contains(&row), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn a_picture_to_begin_with_is_asked_for_where_the_model_takes_one() {
+    for (model, offered) in [("demo-hub/glyph", false), ("demo-hub/brief", true)] {
+        let page = page(&format!("/?model={model}")).await;
+        assert_eq!(
+            page.html.contains("Start from a picture"),
+            offered,
+            "{model}"
+        );
+        assert_eq!(page.html.contains("data-testid=\"start-file\""), offered);
     }
 }
 

@@ -10,7 +10,6 @@ pub mod jobs;
 pub mod limits;
 pub mod models;
 pub mod network;
-mod picture_file;
 pub mod random;
 pub mod render;
 pub mod serve;

@@ -1,17 +1,15 @@
 //! What makes a picture from a request: this machine, or an endpoint elsewhere.
 
-mod begun;
 pub mod hosted;
 pub mod lanes;
 mod local;
 mod warm;
 
-use diffusion::{Cancel, ErrorKind};
+use diffusion::{Begun, Cancel, ErrorKind};
 use protocol::{GenerationRequest, Problem, ProblemCode, Progress, Recipe, RequestError, Resume};
 
 use hosted::{EndpointError, EndpointErrorKind};
 
-pub use begun::{Begun, Looked, StartFiles, look};
 pub use local::{LocalOptions, LocalRenderer};
 
 /// A finished picture.

@@ -11,6 +11,7 @@ mod pixels;
 mod remote;
 pub(super) mod rerun;
 pub(super) mod save;
+pub(super) mod start;
 pub(crate) mod storage;
 pub(super) mod time;
 pub(super) mod typed;
@@ -24,7 +25,7 @@ use js_sys::{ArrayBuffer, Uint8Array};
 use leptos::prelude::*;
 use protocol::{
     BEARABLE_SECONDS, CapabilityReport, Decision, JobRequest, ModelSummary, Place, Policy, Problem,
-    ProblemCode, Reason, ResolvedRequest, Resume, decide, processor_seconds,
+    ProblemCode, Reason, ResolvedRequest, Resume, decide, processor_seconds, steps_taken,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -34,6 +35,7 @@ use super::Studio;
 use super::handle::Saving;
 use super::policy::{Action, Machine};
 use super::run::{Finished, Phase, Run};
+use super::start::{Chosen, StartForm};
 use crate::format;
 use crate::worker::fault::Fault;
 use crate::worker::message::{RoomChoice, StateAfter};
@@ -81,7 +83,13 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
     }
     let settings = studio.settings.get_untracked();
     let checked = draw_seed().and_then(|drawn| settings.request(models, drawn));
-    let (model, request) = match checked {
+    let begun = studio.start.with_untracked(StartForm::checked);
+    let checked = checked.and_then(|(model, request)| {
+        // What was chosen for another model is not asked of this one.
+        let begun = begun.map(|begun| begun.filter(|_| model.begins_with_pictures))?;
+        Ok((model, request, begun))
+    });
+    let (model, request, begun) = match checked {
         Ok(checked) => checked,
         Err(problem) => {
             if studio
@@ -105,6 +113,7 @@ pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
         request,
         policy: settings.policy,
         accept_software: settings.accept_software,
+        begun,
         resume: RefCell::default(),
         began_ms: time::now_ms(),
     };
@@ -145,6 +154,7 @@ pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
             request,
             policy: Policy::PreferServer,
             accept_software: false,
+            begun: None,
             resume: RefCell::default(),
             began_ms: time::now_ms(),
         };
@@ -202,6 +212,8 @@ struct Task {
     request: ResolvedRequest,
     policy: Policy,
     accept_software: bool,
+    /// What it begins with, and the strength.
+    begun: Option<(Chosen, f32)>,
     /// What the server is told of the steps that were done here.
     resume: RefCell<Option<Resume>>,
     /// When it was asked for.
@@ -230,7 +242,7 @@ impl Task {
                 Some(fault),
             ),
         };
-        let steps = self.request.num_inference_steps;
+        let steps = self.steps();
         let mut machine = Machine::new(self.policy, &verdict, steps);
         let mut state: Option<StateAfter> = None;
         let mut action = match fault {
@@ -291,13 +303,24 @@ impl Task {
         }
     }
 
-    /// The job for the server: the request, and what is done of it.
-    fn job(&self) -> JobRequest {
-        JobRequest {
+    /// The job for the server: the request, what is done of it, and what it begins with, which is sent ahead.
+    async fn job(&self) -> Result<JobRequest, Problem> {
+        let start = match &self.begun {
+            Some((chosen, strength)) => Some(start::send(chosen, *strength).await?),
+            None => None,
+        };
+        Ok(JobRequest {
             request: self.request.clone().into(),
             resume: self.resume.borrow().clone(),
-            start: None,
-        }
+            start,
+        })
+    }
+
+    /// Steps that are taken.
+    fn steps(&self) -> u32 {
+        let steps = self.request.num_inference_steps;
+        let begun = self.begun.as_ref();
+        begun.map_or(steps, |(_, strength)| steps_taken(steps, *strength))
     }
 
     async fn wait_for_network(&self, cancelled: &mut Cancelled) -> Result<(), Stop> {

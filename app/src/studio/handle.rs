@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use protocol::{ModelSummary, Problem};
 
 use super::run::Run;
+use super::start::StartForm;
 use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::worker::message::RoomChoice;
@@ -40,6 +41,8 @@ pub(crate) enum Saving {
 pub(crate) struct Studio {
     /// The form.
     pub(crate) settings: RwSignal<Settings>,
+    /// The picture to begin with.
+    pub(crate) start: RwSignal<StartForm>,
     /// The run.
     pub(crate) run: RwSignal<Run>,
     /// What is wrong with the form.
@@ -58,6 +61,7 @@ impl Studio {
     pub(crate) fn new() -> Self {
         Self {
             settings: RwSignal::default(),
+            start: RwSignal::default(),
             run: RwSignal::default(),
             problem: RwSignal::new(None),
             saving: RwSignal::default(),
@@ -145,6 +149,38 @@ impl Studio {
         super::browser::files::listen(self, models, over);
         #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
         let _ = (models, over);
+    }
+
+    /// Takes the file that the field for a picture to begin with holds now.
+    pub(crate) fn take_chosen_start(self, event: leptos::ev::Event) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::start::chosen(self, &event);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = event;
+    }
+
+    /// Takes a dropped picture to begin with.
+    pub(crate) fn take_dropped_start(self, event: leptos::ev::DragEvent) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::start::dropped(self, &event);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = event;
+    }
+
+    /// Takes a pasted picture to begin with.
+    pub(crate) fn take_pasted_start(self, event: leptos::ev::ClipboardEvent) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::start::pasted(self, &event);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = event;
+    }
+
+    /// Begins the next picture with the finished one at `url`.
+    pub(crate) fn start_with(self, url: String) {
+        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+        super::browser::start::finished(self, url);
+        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+        let _ = url;
     }
 
     /// Takes the picture that a file field holds now.

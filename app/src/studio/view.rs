@@ -4,6 +4,7 @@ mod drop;
 mod form;
 mod options;
 mod result;
+mod start;
 mod times;
 mod transfer;
 

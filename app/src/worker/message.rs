@@ -73,6 +73,33 @@ pub struct Order {
     pub sparing: bool,
     /// Where to go on from.
     pub resume: Option<StateAfter>,
+    /// What to begin with, if not with noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartFile>,
+}
+
+/// A picture to begin with, as a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartFile {
+    /// How much of the way from noise is gone, 0 to 1.
+    pub strength: f32,
+    /// The file in base64.
+    file: String,
+}
+
+impl StartFile {
+    /// Takes the bytes of a PNG, JPEG or WebP file.
+    pub fn new(file: &[u8], strength: f32) -> Self {
+        Self {
+            strength,
+            file: STANDARD.encode(file),
+        }
+    }
+
+    /// The bytes; nothing where the text is damaged.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.file).ok()
+    }
 }
 
 /// What to do where the browser gives too little room for a model.

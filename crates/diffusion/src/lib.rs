@@ -1,6 +1,7 @@
 //! Text-to-image diffusion: model packages, tokenizer, scheduler, noise, guidance and the pipeline that
 //! ties them together over an [`Engine`], on a server or in a browser.
 
+pub mod begun;
 pub mod cancel;
 pub mod engine;
 pub mod error;
@@ -9,6 +10,7 @@ pub mod manifest;
 pub mod noise;
 pub mod package;
 pub mod picture;
+pub mod picture_file;
 pub mod pipeline;
 pub mod png;
 pub mod preview;
@@ -18,6 +20,7 @@ pub mod tensor;
 pub mod tokenizer;
 mod yielding;
 
+pub use begun::{Begun, Looked, StartFiles};
 pub use cancel::Cancel;
 #[cfg(feature = "cpu")]
 pub use engine::cpu::{CpuEngine, Product};

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use diffusion::{Begun, StartFiles};
 use protocol::MaskBy;
 
 use crate::config::GenerateConfig;
-use crate::render::{Begun, StartFiles};
 
 /// The picture to begin with that `config` names, at `width` times `height` pixels.
 ///

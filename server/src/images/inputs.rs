@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use diffusion::{Looked, begun};
 use protocol::{
     INPUT_MIMES, INPUT_SECONDS, InputRequest, MAX_INPUT_BYTES, PictureRef, Problem, ProblemCode,
     UploadTicket,
@@ -22,7 +23,6 @@ use super::{
     Client, FORMAT, ImageId, Images, MAX_RECORD_BYTES, OwnerId, internal, keys, no_such_picture,
     refused,
 };
-use crate::render::{self, Looked};
 use crate::storage::{Audience, ObjectClaim, StorageError};
 
 /// How long an input may be named in requests.
@@ -303,7 +303,7 @@ impl Images {
     /// # Errors
     /// [`ProblemCode::UnreadablePicture`].
     pub async fn look(&self, file: Vec<u8>) -> Result<(Vec<u8>, Looked), Problem> {
-        let looked = self.compute(move || render::look(&file).map(|looked| (file, looked)));
+        let looked = self.compute(move || begun::look(&file).map(|looked| (file, looked)));
         looked.await?.map_err(|why| {
             Problem::new(ProblemCode::UnreadablePicture, why)
                 .with_hint("Send a PNG, JPEG or WebP file with fewer pixels.")

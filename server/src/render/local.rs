@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use diffusion::{
-    Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, Recipe, RunOptions, png,
+    Begun, Cancel, Checkpoint, CpuEngine, Engine, GpuEngine, Package, Pipeline, Recipe, RunOptions,
+    png,
 };
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
 use protocol::{GenerationRequest, ResolvedRequest, Resume, RunsOn};
 
 use super::warm::Warm;
-use super::{Begun, RenderError, Rendered, Renderer, Report};
+use super::{RenderError, Rendered, Renderer, Report};
 use crate::catalog::Catalog;
 use crate::config::RendererChoice;
 

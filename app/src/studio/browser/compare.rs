@@ -79,6 +79,7 @@ async fn run(side: SideRun, accept_software: bool) {
         request: asked.request,
         policy,
         accept_software,
+        begun: None,
         resume: RefCell::default(),
         began_ms: time::now_ms(),
     };

@@ -53,6 +53,9 @@ pub(crate) fn listen(studio: Studio, models: Models, over: RwSignal<bool>) {
         }),
         window_event_listener(ev::drop, move |event| {
             over.set(false);
+            if event.default_prevented() {
+                return;
+            }
             if let Some(files) = files(&event) {
                 event.prevent_default();
                 if let Some(file) = files.files().and_then(|files| files.get(0)) {

@@ -9,7 +9,9 @@ use crate::studio::policy::Machine;
 use crate::studio::run::{Finished, MadeHere, Phase};
 use crate::studio::watchdog::{Alarm, Watchdog};
 use crate::worker::fault::Fault;
-use crate::worker::message::{FromWorker, Order, RunEvent, StateAfter, Timings, ToWorker};
+use crate::worker::message::{
+    FromWorker, Order, RunEvent, StartFile, StateAfter, Timings, ToWorker,
+};
 
 /// Pause before looking again whether the worker has answered somebody else.
 const ASKING_MS: i32 = 50;
@@ -120,6 +122,10 @@ pub(super) async fn render(
         place,
         sparing,
         resume: progress.state.clone(),
+        start: task
+            .begun
+            .as_ref()
+            .map(|(chosen, strength)| StartFile::new(&chosen.bytes, *strength)),
     };
     worker
         .post(&ToWorker::Generate {

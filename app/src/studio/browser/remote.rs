@@ -41,10 +41,11 @@ async fn submit(task: &Task) -> Result<String, Problem> {
         )
     })?;
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let job = task.job().await?;
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match api::post_once::<JobCreated>("/api/v1/jobs", &key, &task.job()).await {
+        match api::post_once::<JobCreated>("/api/v1/jobs", &key, &job).await {
             Ok(job) => return Ok(job.id),
             Err(problem) if attempt < 3 && may_pass(&problem) => time::sleep(PAUSE_MS).await,
             Err(problem) => return Err(problem),

@@ -101,12 +101,20 @@ async fn task(rerun: Rerun, record: &ImageRecord) -> Result<Task, Problem> {
         .into_iter()
         .find(|m| m.id == request.model)
         .ok_or_else(|| RequestError::UnknownModel(request.model.clone()))?;
+    if record.recipe.start.is_some() {
+        return Err(Problem::new(
+            ProblemCode::Conflict,
+            "this picture began with another one, which the hub does not keep",
+        )
+        .with_hint("Whoever has that picture can begin with it under “Create”."));
+    }
     Ok(Task {
         studio: rerun.studio,
         request: request.resolve(&model, seed)?,
         model,
         policy: Policy::BrowserOnly,
         accept_software: false,
+        begun: None,
         resume: RefCell::default(),
         began_ms: time::now_ms(),
     })

@@ -129,7 +129,7 @@ async fn save(
 }
 
 /// Sends the bytes; `fetch` tells no upload progress, hence `XMLHttpRequest`.
-async fn put(
+pub(super) async fn put(
     ticket: &UploadTicket,
     png: &ArrayBuffer,
     show: impl Fn(Saving) + 'static,

@@ -5,6 +5,7 @@ use protocol::{MAX_SEED, ModelSummary, Policy};
 
 use super::drop::FromPicture;
 use super::options::ModelOptions;
+use super::start::StartFromPicture;
 use crate::format::{self, escape};
 use crate::pages::{ProblemNote, VerdictLine};
 use crate::settings::{Settings, parse_policy, policy_value};
@@ -83,6 +84,7 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
                 </span>
             </div>
             <ModelField models settings />
+            <StartFromPicture models />
             <MoreSettings models settings />
             <FromPicture models />
         </form>

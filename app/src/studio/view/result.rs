@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use protocol::ModelSummary;
 
+use super::start::UseAsStart;
 use super::times::Times;
 use super::transfer::TransferControls;
 use crate::format;
@@ -106,7 +107,7 @@ pub(super) fn ResultPane(models: StoredValue<Vec<ModelSummary>>) -> impl IntoVie
                 })
                     .map(|problem| view! { <ProblemNote problem name="error" /> })}
             </div>
-            {move || done.get().map(|done| view! { <Actions done /> })}
+            {move || done.get().map(|done| view! { <Actions models done /> })}
         </section>
     }
     .into_any()
@@ -133,7 +134,7 @@ fn Shown(done: Finished) -> impl IntoView {
 }
 
 #[component]
-fn Actions(done: Finished) -> impl IntoView {
+fn Actions(models: StoredValue<Vec<ModelSummary>>, done: Finished) -> impl IntoView {
     let studio = expect_context::<Studio>();
     let saving = studio.saving;
     let request = studio.run.with_untracked(|r| r.request.clone());
@@ -255,9 +256,10 @@ fn Actions(done: Finished) -> impl IntoView {
                             }
                         })
                 }}
-                <a class="button quiet" href=done.url download=file>
+                <a class="button quiet" href=done.url.clone() download=file>
                     "Download PNG"
                 </a>
+                <UseAsStart models url=done.url />
             </div>
             <div class="alert" role="alert">
                 {move || saving.with(|s| match s {

@@ -4,9 +4,12 @@ use std::cell::Cell;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use diffusion::{Checkpoint, Engine, Package, Picture, Pipeline, Residency, RunOptions, Step, png};
+use diffusion::{
+    Begun, Checkpoint, Engine, Package, Picture, Pipeline, Residency, RunOptions, StartFiles, Step,
+    png,
+};
 use js_sys::{ArrayBuffer, Uint8Array};
-use protocol::{PNG_MIME, Place, RunsOn};
+use protocol::{MaskBy, PNG_MIME, Place, Recipe, ResolvedRequest, RunsOn, steps_taken};
 use sha2::{Digest, Sha256};
 
 use super::control::Control;
@@ -15,7 +18,7 @@ use super::js::now_ms;
 use super::store::Store;
 use super::{End, device, get};
 use crate::worker::fault::Stage;
-use crate::worker::message::{Order, RunEvent, StateAfter, Timings};
+use crate::worker::message::{Order, RunEvent, StartFile, StateAfter, Timings};
 
 /// A package on an engine, kept for the next picture.
 pub(super) struct Loaded {
@@ -142,11 +145,22 @@ async fn generate(
     track: &Track,
 ) -> Result<(RunEvent, ArrayBuffer), End> {
     let Order {
-        request, resume, ..
+        request,
+        resume,
+        start,
+        ..
     } = order;
     let pipeline = &loaded.pipeline;
     let resume = resume.as_ref().map(checkpoint).transpose()?;
+    let begun = start.as_ref().map(|file| begun(request, file));
+    let (start, of) = begun
+        .transpose()?
+        .map(|begun| (begun.start, begun.of))
+        .unzip();
     let steps = request.num_inference_steps;
+    let steps = of
+        .as_ref()
+        .map_or(steps, |of| steps_taken(steps, of.strength));
     let before = resume.as_ref().map_or(0, |from| from.step);
     report(RunEvent::Step {
         step: before,
@@ -189,13 +203,17 @@ async fn generate(
         latent_previews: true,
         checkpoints: true,
         resume,
+        start,
         ..RunOptions::default()
     };
     let picture = pipeline
         .run(request, options, &mut on_step, control.flag())
         .await?;
     let duration_ms = (now_ms() - began).max(0.0) as u64;
-    let recipe = pipeline.recipe(request, RunsOn::Browser, duration_ms);
+    let recipe = Recipe {
+        start: of,
+        ..pipeline.recipe(request, RunsOn::Browser, duration_ms)
+    };
     let bytes = png::encode(&picture, &recipe)?;
     track.note(|t| {
         t.decode_ms = track.lap();
@@ -210,6 +228,22 @@ async fn generate(
         timings: track.timings.get(),
     };
     Ok((event, Uint8Array::from(bytes.as_slice()).buffer()))
+}
+
+/// The picture to begin with, at the size of the one that is made.
+fn begun(request: &ResolvedRequest, file: &StartFile) -> Result<Begun, End> {
+    let unreadable = |why| End::Engine(format!("the picture to begin with: {why}"));
+    let bytes = file.bytes();
+    let image = bytes.ok_or_else(|| unreadable("it did not arrive whole".to_owned()))?;
+    let files = StartFiles {
+        image,
+        mask: None,
+        mask_by: MaskBy::Light,
+        strength: file.strength,
+    };
+    files
+        .read(request.width, request.height)
+        .map_err(unreadable)
 }
 
 /// Size of the WebAssembly memory, which never shrinks.

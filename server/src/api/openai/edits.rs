@@ -4,6 +4,7 @@
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use diffusion::Looked;
 use protocol::start::strength;
 use protocol::{MaskBy, Problem, ProblemCode, RequestError};
 use serde::Serialize;
@@ -21,7 +22,6 @@ use crate::api::visitor::Visitor;
 use crate::images::Given;
 use crate::images::verify::sha256_hex;
 use crate::jobs::key::fingerprint;
-use crate::render::Looked;
 
 /// The prompt of a variation that brings none; OpenAI's take none.
 const OF_A_VARIATION: &str = "a picture";

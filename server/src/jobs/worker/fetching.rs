@@ -1,5 +1,6 @@
 //! Bringing what a job begins with from the store.
 
+use diffusion::{Begun, StartFiles};
 use futures::future::OptionFuture;
 use protocol::{Problem, ProblemCode};
 use tokio::time::{MissedTickBehavior, interval};
@@ -9,7 +10,6 @@ use crate::grace::Grace;
 use crate::jobs::claim::Claim;
 use crate::jobs::queue::{HandBack, Outcome, WorkerStatus};
 use crate::jobs::start::JobStart;
-use crate::render::{Begun, StartFiles};
 
 impl Worker {
     /// The picture that the job begins with, if it begins with one, or what becomes of a job that cannot have it.

@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 
-use diffusion::Cancel;
+use diffusion::{Begun, Cancel};
 use protocol::{GenerationRequest, Progress, Resume};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::RendererFactory;
-use crate::render::{Begun, RenderError, Rendered, Report};
+use crate::render::{RenderError, Rendered, Report};
 
 /// What the thread tells of the work in hand.
 pub enum Told {

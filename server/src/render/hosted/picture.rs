@@ -1,9 +1,7 @@
 //! Files of an endpoint as pictures.
 
-use diffusion::Picture;
+use diffusion::{Picture, picture_file};
 use image::DynamicImage;
-
-use crate::picture_file;
 
 /// Decodes a PNG, JPEG or WebP completely; it must have the size given in pixels. Transparent parts become white.
 ///

@@ -1,12 +1,13 @@
 //! Pictures that others begin with: from files to what a pipeline takes.
 
-use diffusion::{MADE_ANEW, Picture, Start};
 use image::DynamicImage;
 use image::imageops::{FilterType, resize};
 use protocol::{MAX_INPUT_PIXELS, MaskBy, StartOf};
+use sha2::{Digest, Sha256};
 
-use crate::images::verify::sha256_hex;
+use crate::picture::Picture;
 use crate::picture_file;
+use crate::pipeline::{MADE_ANEW, Start};
 
 /// The files of a picture to begin with.
 #[derive(Clone, Debug)]
@@ -118,6 +119,10 @@ fn made_anew(mask: DynamicImage, by: MaskBy) -> image::GrayImage {
             })
         }
     }
+}
+
+fn sha256_hex(file: &[u8]) -> String {
+    hex::encode(Sha256::digest(file))
 }
 
 #[cfg(test)]
