@@ -1,11 +1,11 @@
 //! Pipelines whose text encoder is a language model, added from safetensors as their authors publish them
 //! (bench/fixtures/families/language.py): ids, hidden states, latents after each step and the picture.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 use diffusion::tokenizer::Tokenizer;
-use diffusion::{CpuEngine, Engine, GpuEngine, Package, Pipeline, TOLERANCE, Tensor};
+use diffusion::{CpuEngine, Engine, GpuEngine, Model, Package, Pipeline, TOLERANCE, Tensor};
 use futures::executor::block_on;
 use onnx_gpu::AdapterChoice;
 use serde_json::{Value, json};
@@ -15,8 +15,21 @@ use super::{LATENTS, Packages, picture, run};
 
 const CASES: &str = "language.json";
 
+/// The language model of a package.
+fn encoder(packages: &Packages, case: &Case, engine: &dyn Engine) -> Box<dyn Model> {
+    let dir = packages.folder(case);
+    let package = Package::from_dir(&dir).unwrap();
+    let run = &package.manifest.conditioning[0];
+    let graph = package.manifest.graph(&run.graph).unwrap();
+    let mut files = HashMap::new();
+    for file in graph.files() {
+        files.insert(file.to_owned(), std::fs::read(dir.join(file)).unwrap());
+    }
+    block_on(engine.load_graph(&run.graph, graph, &InMemory(files))).unwrap()
+}
+
 /// Ids and hidden states of a row.
-fn texts(packages: &Packages, case: &Case, engine: &dyn Engine, golden: &Golden, row: &str) {
+fn texts(packages: &Packages, case: &Case, model: &dyn Model, golden: &Golden, row: &str) {
     let dir = packages.folder(case);
     let package = Package::from_dir(&dir).unwrap();
     let manifest = &package.manifest;
@@ -33,13 +46,6 @@ fn texts(packages: &Packages, case: &Case, engine: &dyn Engine, golden: &Golden,
     let what = format!("{}, {row}", case.name);
     assert_eq!(tokens.ids, golden.i64(&format!("ids.{row}")), "{what}");
     let run = &manifest.conditioning[0];
-    let graph = manifest.graph(&run.graph).unwrap();
-    let mut files = HashMap::new();
-    for file in graph.files() {
-        files.insert(file.to_owned(), std::fs::read(dir.join(file)).unwrap());
-    }
-    let files = InMemory(files);
-    let model = block_on(engine.load_graph(&run.graph, graph, &files)).unwrap();
     let shape = [1, tokens.ids.len()];
     let inputs = vec![
         ("input_ids", Tensor::i64(&shape, tokens.ids).unwrap()),
@@ -88,15 +94,22 @@ impl diffusion::Files for InMemory {
 fn compare(engine: &dyn Engine) {
     let cases = goldens::cases_of(CASES);
     let packages = Packages::of(&cases);
+    let mut encoders: BTreeMap<PathBuf, Box<dyn Model>> = BTreeMap::new();
+    let mut pipelines: BTreeMap<PathBuf, Pipeline> = BTreeMap::new();
     for case in &cases {
+        let model = encoders
+            .entry(case.folder())
+            .or_insert_with(|| encoder(&packages, case, engine));
         let golden = case.golden();
         for row in ["prompt", "negative"] {
             if golden.has(&format!("ids.{row}")) {
-                texts(&packages, case, engine, &golden, row);
+                texts(&packages, case, &**model, &golden, row);
             }
         }
-        let pipeline = block_on(Pipeline::load(packages.open(case), engine)).unwrap();
-        let (made, latents) = run(&pipeline, case, &golden);
+        let pipeline = pipelines
+            .entry(case.folder())
+            .or_insert_with(|| block_on(Pipeline::load(packages.open(case), engine)).unwrap());
+        let (made, latents) = run(pipeline, case, &golden);
         let steps = golden.rows("latents.steps");
         assert_eq!(latents.len(), steps.len(), "{}", case.name);
         for (index, (ours, theirs)) in latents.iter().zip(&steps).enumerate() {

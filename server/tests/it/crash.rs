@@ -16,8 +16,8 @@ use tokio::sync::{RwLock, mpsc};
 use crate::hub::{Folders, OWNER, models_dir, picture, upload_request};
 use crate::stores::{keys, keys_of, sweep};
 
-const UPLOADS: u32 = 200;
-const KILLS: usize = 12;
+const UPLOADS: u32 = 120;
+const KILLS: usize = 8;
 const SEED: u64 = 6;
 /// Uploads at the same time.
 const CLIENTS: u32 = 4;
@@ -149,7 +149,7 @@ async fn attempt(http: &Client, url: &str, variant: u32) -> Option<ImageRecord> 
     committed.json().await.ok()
 }
 
-/// Uploads until 200 pictures are committed, while the server dies and comes back; the records that were answered.
+/// Uploads until so many pictures are committed, while the server dies and comes back; the records that were answered.
 async fn upload_under_fire(folders: &Folders, http: &Client) -> (Server, Vec<ImageRecord>, usize) {
     let mut server = Server::start(folders, &[]);
     let url = Arc::new(RwLock::new(server.url.clone()));
