@@ -189,8 +189,6 @@ fn training(workspace: &Workspace) -> Result<()> {
         run(
             Command::new(tools::python::Environment { workspace }.python())
                 .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-                // Each test keeps to one thread, and two run at a time.
-                .args(["-n", "2", "--dist", "worksteal"])
                 .env("OMP_NUM_THREADS", "1")
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .current_dir(workspace.root.join("models/glyph/training")),
