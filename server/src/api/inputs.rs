@@ -1,14 +1,15 @@
 //! Pictures that others begin with, and masks.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use protocol::{InputRequest, UploadTicket};
 
 use super::Hub;
 use super::error::{ApiError, ApiResult};
 use super::extract::{Json, Path};
-use super::visitor::{Visitor, set_cookie};
+use super::uploads::announced;
+use super::visitor::Visitor;
 
 /// Announce a picture to begin with, or a mask; the answer says how to send the bytes to the store.
 ///
@@ -29,14 +30,7 @@ pub async fn announce(
 ) -> ApiResult<Response> {
     let (client, cookie) = visitor.client(&hub)?;
     let ticket = hub.images.announce_input(request, &client).await?;
-    let mut response = (
-        StatusCode::CREATED,
-        [(header::CACHE_CONTROL, "no-store")],
-        axum::Json(ticket),
-    )
-        .into_response();
-    set_cookie(response.headers_mut(), cookie);
-    Ok(response)
+    Ok(announced(ticket, cookie))
 }
 
 /// Delete a picture to begin with before its day is over; only for the client that announced it. Jobs that still need it

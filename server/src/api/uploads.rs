@@ -1,7 +1,7 @@
 //! Pictures that visitors made.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::{ImageRecord, UploadRequest, UploadTicket};
 
@@ -28,6 +28,11 @@ pub async fn announce(
 ) -> ApiResult<Response> {
     let (client, cookie) = visitor.client(&hub)?;
     let ticket = hub.images.announce(request, &client).await?;
+    Ok(announced(ticket, cookie))
+}
+
+/// The answer to an announcement.
+pub(super) fn announced(ticket: UploadTicket, cookie: Option<HeaderValue>) -> Response {
     let mut response = (
         StatusCode::CREATED,
         [(header::CACHE_CONTROL, "no-store")],
@@ -35,7 +40,7 @@ pub async fn announce(
     )
         .into_response();
     set_cookie(response.headers_mut(), cookie);
-    Ok(response)
+    response
 }
 
 /// Save an uploaded picture; only for the client that announced it.
