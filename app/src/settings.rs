@@ -28,6 +28,8 @@ pub struct Settings {
     pub height: String,
     /// Name of a sampler; empty: the model's own.
     pub sampler: String,
+    /// Clip skip as typed; empty: none.
+    pub clip_skip: String,
     /// Read weights in the prompts.
     pub weighted: bool,
     /// Where to run.
@@ -68,6 +70,7 @@ impl Settings {
             width: get("width").unwrap_or_default(),
             height: get("height").unwrap_or_default(),
             sampler: get("sampler").unwrap_or_default(),
+            clip_skip: get("clip_skip").unwrap_or_default(),
             weighted: get("weighted").is_some_and(|v| v == "1" || v == "on"),
             policy: get("policy").map(|p| parse_policy(&p)).unwrap_or_default(),
             accept_software: get("accept-software").is_some_and(|v| v == "1" || v == "on"),
@@ -112,6 +115,7 @@ impl Settings {
             prompt_syntax: (self.weighted && model.weighted_prompts).then_some(PromptSyntax::A1111),
             sampler: Some(self.sampler.clone())
                 .filter(|name| model.samplers.iter().any(|sampler| sampler.is(name))),
+            clip_skip: self.clip_skip(model)?,
         };
         Ok((model.clone(), request.resolve(model, seed)?))
     }
@@ -125,6 +129,13 @@ impl Settings {
         number(text, what, "a whole number").map(Some)
     }
 
+    fn clip_skip(&self, model: &ModelSummary) -> Result<Option<u32>, Problem> {
+        if model.max_clip_skip == 1 || self.clip_skip.trim().is_empty() {
+            return Ok(None);
+        }
+        number(&self.clip_skip, "The clip skip", "a whole number").map(Some)
+    }
+
     /// Whether a field under “More settings” says something.
     pub fn says_more(&self) -> bool {
         let texts = [
@@ -132,6 +143,7 @@ impl Settings {
             &self.width,
             &self.height,
             &self.sampler,
+            &self.clip_skip,
         ];
         texts.iter().any(|text| !text.is_empty()) || self.weighted || self.accept_software
     }
@@ -184,6 +196,7 @@ pub fn link(request: &GenerationRequest) -> String {
         ("width", request.width.map(|v| v.to_string())),
         ("height", request.height.map(|v| v.to_string())),
         ("sampler", request.sampler.as_deref().map(encode)),
+        ("clip_skip", request.clip_skip.map(|v| v.to_string())),
         (
             "weighted",
             (request.prompt_syntax == Some(PromptSyntax::A1111)).then(|| "1".to_owned()),
@@ -240,6 +253,7 @@ pub(crate) mod tests {
                 height: 64,
                 sizes: None,
                 weighted_prompts: false,
+                max_clip_skip: 1,
                 begins_with_pictures: false,
                 samplers: Vec::new(),
                 negative_prompt: true,

@@ -39,6 +39,10 @@ fn record(id: &str) -> ImageRecord {
                 seed: Some(7),
                 num_inference_steps: Some(8),
                 guidance_scale: Some(3.5),
+                clip_skip: Some(2),
+                variation_seed: Some(9),
+                variation_strength: Some(0.25),
+                prompt_syntax: Some(protocol::PromptSyntax::A1111),
                 ..GenerationRequest::default()
             },
             weights_digest: "cd".repeat(32),
@@ -46,7 +50,12 @@ fn record(id: &str) -> ImageRecord {
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
             place: protocol::RunsOn::Browser,
-            start: None,
+            start: Some(protocol::StartOf {
+                sha256: "ef".repeat(32),
+                strength: 0.6,
+                mask_sha256: None,
+                mask_by: protocol::MaskBy::default(),
+            }),
             duration_ms: 3_210,
         },
         url: "/images/abab.png".into(),
@@ -81,6 +90,7 @@ impl HubData for Fixed {
             height: 64,
             sizes: None,
             weighted_prompts: false,
+            max_clip_skip: 1,
             begins_with_pictures: false,
             samplers: Vec::new(),
             negative_prompt: true,
@@ -108,6 +118,7 @@ impl HubData for Fixed {
             name: "Brief".into(),
             negative_prompt: false,
             begins_with_pictures: true,
+            max_clip_skip: 12,
             ..glyph.clone()
         };
         vec![glyph, brief]
@@ -365,6 +376,21 @@ async fn a_picture_to_begin_with_is_asked_for_where_the_model_takes_one() {
 }
 
 #[tokio::test]
+async fn a_layer_of_the_text_encoder_is_asked_for_where_the_model_offers_one() {
+    for (model, offered) in [("glyph", false), ("brief", true)] {
+        let page = page(&format!("/?model=demo-hub/{model}&clip_skip=2")).await;
+        let field = page.html.split_once("<input id=\"clip-skip\"");
+        assert_eq!(field.is_some(), offered, "{model}");
+        if let Some((_, field)) = field {
+            let (tag, _) = field.split_once('>').unwrap();
+            for expected in ["name=\"clip_skip\"", "max=\"12\"", "value=\"2\""] {
+                assert!(tag.contains(expected), "{expected} in {tag}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn inline_scripts_carry_the_nonce_of_the_policy() {
     let page = page("/").await;
     let nonce = page
@@ -475,6 +501,10 @@ async fn a_permalink_tells_everything_and_escapes_it() {
         "2026-01-01 00:00 UTC",
         "prompt=red%20%3Cb%3Eapple",
         "seed=7",
+        "Clip skip</th><td>2</td>",
+        "Seed 9, strength 0.25",
+        "AUTOMATIC1111",
+        "Another picture, strength 0.6",
     ] {
         assert!(page.html.contains(expected), "{expected} in {}", page.html);
     }

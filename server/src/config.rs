@@ -255,6 +255,10 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_SAMPLER")]
     pub sampler: Option<String>,
 
+    /// Which layer of the text encoders is read, as AUTOMATIC1111's web UI counts: 2 is the one before the usual one.
+    #[arg(long, env = "DEMO_HUB_CLIP_SKIP")]
+    pub clip_skip: Option<u32>,
+
     /// Another seed whose noise is mixed in: a variation.
     #[arg(long, env = "DEMO_HUB_VARIATION_SEED", requires = "variation_strength")]
     pub variation_seed: Option<u64>,

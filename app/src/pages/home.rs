@@ -96,6 +96,7 @@ fn fill(studio: Studio, models: &[protocol::ModelSummary], get: impl Fn(&str) ->
         "width",
         "height",
         "sampler",
+        "clip_skip",
         "weighted",
         "negative_prompt",
         "policy",

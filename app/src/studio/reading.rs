@@ -103,6 +103,15 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
         (None, _) if used.contains(&"prompt") => form.sampler.clear(),
         (None, _) => {}
     }
+    match (found.clip_skip, chosen) {
+        (Some(skip), Some(model)) if (2..=model.max_clip_skip).contains(&skip) => {
+            form.clip_skip = skip.to_string();
+            used.push("clip skip");
+        }
+        (Some(skip), _) if skip > 1 => unused.push(format!("the clip skip {skip}")),
+        _ if used.contains(&"prompt") => form.clip_skip.clear(),
+        _ => {}
+    }
     if used.contains(&"prompt") {
         form.weighted = found.weighted && chosen.is_some_and(|m| m.weighted_prompts);
     }

@@ -15,6 +15,7 @@ fn run() -> Run {
         variation: None,
         prompt_syntax: protocol::PromptSyntax::Plain,
         sampler: None,
+        clip_skip: 1,
     })
 }
 

@@ -44,6 +44,9 @@ pub struct Texts {
     pub states: States,
     /// Whether the pooled and projected text is read, `text_embeds`.
     pub pooled: bool,
+    /// How many layers a request may skip, at most. Classes of CLIP give the states for every number of them up to it, as
+    /// far as they have layers: [`States::skipped`] names them.
+    pub skips: usize,
 }
 
 /// Hidden states of a text encoder. Layers behind the last one that is read are left out.
@@ -55,6 +58,21 @@ pub enum States {
     BeforeLast,
     /// Behind so many layers each: `hidden_states.N`.
     Behind(Vec<usize>),
+}
+
+impl States {
+    /// Name of the output that stands for the usual one where `skipped` of `layers` layers are skipped; nothing where no
+    /// layer would be left, or several states are read.
+    pub fn skipped(&self, layers: usize, skipped: usize) -> Option<String> {
+        match self {
+            Self::Last => (skipped < layers).then(|| format!("last_hidden_state.skip_{skipped}")),
+            Self::BeforeLast => {
+                let left = layers.checked_sub(1 + skipped).filter(|&left| left > 0)?;
+                Some(format!("hidden_states.{left}"))
+            }
+            Self::Behind(_) => None,
+        }
+    }
 }
 
 /// A graph and the files that its weights lie in.

@@ -27,7 +27,11 @@ struct Component {
 }
 
 fn texts(states: States, pooled: bool) -> Part {
-    Part::TextEncoder(Texts { states, pooled })
+    Part::TextEncoder(Texts {
+        states,
+        pooled,
+        skips: 0,
+    })
 }
 
 /// Numbers of parameters as PyTorch counts them in the published models; of encoders that a pipeline does not read to their end

@@ -181,6 +181,7 @@ impl Manifest {
                 let text = self.texts.get(&run.text);
                 text.is_some_and(|text| text.emphasis == Emphasis::A1111)
             }),
+            max_clip_skip: self.max_clip_skip(),
             samplers: self.scheduler.choices(),
             begins_with_pictures: self.encoder.is_some(),
             negative_prompt: self.negative_prompt,
@@ -191,6 +192,12 @@ impl Manifest {
             work: None,
             example_prompts: self.example_prompts.clone(),
         }
+    }
+
+    /// Largest clip skip of a request; 1 where there is nothing to choose.
+    pub fn max_clip_skip(&self) -> u32 {
+        let skips = self.conditioning.iter().map(|run| run.skips.len());
+        1 + skips.max().unwrap_or(0) as u32
     }
 
     /// Channels, height and width of the latents of a picture.

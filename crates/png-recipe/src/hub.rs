@@ -32,6 +32,8 @@ fn request(recipe: &str) -> Result<Reading, String> {
     let mut side = |name: &str| take_first(&mut request, &[name], number);
     settings.size = side("width").zip(side("height"));
     settings.sampler = take_first(&mut request, &["sampler"], text);
+    let whole = take_first(&mut request, &["clip_skip"], number);
+    settings.clip_skip = whole;
     let syntax = take_first(&mut request, &["prompt_syntax"], text);
     settings.weighted = syntax.as_deref() == Some("a1111");
     // The rest of a recipe is about the run, not about what was asked for.

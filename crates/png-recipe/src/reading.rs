@@ -67,6 +67,8 @@ pub struct Settings {
     pub size: Option<(u32, u32)>,
     /// Name of another sampler than the model's own, where a file of this hub says so.
     pub sampler: Option<String>,
+    /// Which layer of the text encoders is read, where a file of this hub says so.
+    pub clip_skip: Option<u32>,
     /// Whether prompts have weights as AUTOMATIC1111's web UI reads them, where a file of this hub says so.
     pub weighted: bool,
 }

@@ -51,6 +51,10 @@ pub struct GenerationRequest {
     /// How the steps are taken: a name of [`ModelSummary::samplers`], either of the two; absent: as the model's authors say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<String>,
+    /// Which layer of the text encoders is read, as AUTOMATIC1111's web UI counts: 1 or absent the one that the model was
+    /// trained with, 2 the one before it, and so on to [`ModelSummary::max_clip_skip`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_skip: Option<u32>,
 }
 
 /// How prompts are read.
@@ -102,6 +106,8 @@ pub struct ResolvedRequest {
     pub prompt_syntax: PromptSyntax,
     /// [`crate::SamplerName::a1111`] of another sampler than the model's own.
     pub sampler: Option<String>,
+    /// See [`GenerationRequest::clip_skip`].
+    pub clip_skip: u32,
 }
 
 impl From<ResolvedRequest> for GenerationRequest {
@@ -120,6 +126,7 @@ impl From<ResolvedRequest> for GenerationRequest {
             prompt_syntax: (resolved.prompt_syntax != PromptSyntax::Plain)
                 .then_some(resolved.prompt_syntax),
             sampler: resolved.sampler,
+            clip_skip: (resolved.clip_skip != 1).then_some(resolved.clip_skip),
         }
     }
 }
@@ -287,6 +294,10 @@ impl GenerationRequest {
         if self.prompt_syntax == Some(PromptSyntax::A1111) && !model.weighted_prompts {
             return Err(RequestError::NoWeights);
         }
+        let clip_skip = self.clip_skip.unwrap_or(1);
+        if !(1..=model.max_clip_skip).contains(&clip_skip) {
+            return Err(out_of_range("clip_skip", clip_skip, 1, model.max_clip_skip));
+        }
         let sampler = match self.sampler {
             Some(name) => Some(named(&name, model)?),
             None => None,
@@ -303,6 +314,7 @@ impl GenerationRequest {
             variation,
             prompt_syntax: self.prompt_syntax.unwrap_or_default(),
             sampler,
+            clip_skip,
         })
     }
 }
@@ -411,6 +423,31 @@ mod tests {
         let mut r = request();
         r.prompt = " \t\n".into();
         assert_eq!(r.resolve(&glyph(), 0), Err(RequestError::EmptyPrompt));
+    }
+
+    #[test]
+    fn layers_are_skipped_where_the_model_offers_it() {
+        let with = |clip_skip| GenerationRequest {
+            clip_skip,
+            ..request()
+        };
+        let mut model = glyph();
+        for clip_skip in [None, Some(1)] {
+            let resolved = with(clip_skip).resolve(&model, 0).unwrap();
+            assert_eq!(resolved.clip_skip, 1);
+            assert_eq!(GenerationRequest::from(resolved).clip_skip, None);
+        }
+        assert!(with(Some(2)).resolve(&model, 0).is_err());
+        model.max_clip_skip = 2;
+        let resolved = with(Some(2)).resolve(&model, 0).unwrap();
+        assert_eq!(GenerationRequest::from(resolved).clip_skip, Some(2));
+        for clip_skip in [0, 3] {
+            let refused = with(Some(clip_skip)).resolve(&model, 0);
+            assert!(
+                matches!(&refused, Err(RequestError::OutOfRange { field: "clip_skip", max, .. }) if max == "2"),
+                "{refused:?}"
+            );
+        }
     }
 
     #[test]

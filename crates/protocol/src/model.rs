@@ -38,6 +38,9 @@ pub struct ModelSummary {
     /// Whether prompts may be read with weights and at any length, see [`crate::PromptSyntax`].
     #[serde(default)]
     pub weighted_prompts: bool,
+    /// Largest [`GenerationRequest::clip_skip`]; 1: none can be chosen.
+    #[serde(default = "no_skip", skip_serializing_if = "is_no_skip")]
+    pub max_clip_skip: u32,
     /// Samplers that a request may choose; empty: only the model's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samplers: Vec<SamplerName>,
@@ -65,6 +68,14 @@ pub struct ModelSummary {
 
 fn takes() -> bool {
     true
+}
+
+fn no_skip() -> u32 {
+    1
+}
+
+fn is_no_skip(max: &u32) -> bool {
+    *max == no_skip()
 }
 
 impl ModelSummary {
@@ -265,6 +276,7 @@ pub(crate) mod tests {
             height: 64,
             sizes: None,
             weighted_prompts: false,
+            max_clip_skip: 1,
             samplers: Vec::new(),
             negative_prompt: true,
             begins_with_pictures: false,

@@ -47,6 +47,7 @@ impl<'de> Deserialize<'de> for JobRequest {
             variation_strength: Option<f32>,
             prompt_syntax: Option<PromptSyntax>,
             sampler: Option<String>,
+            clip_skip: Option<u32>,
             #[serde(default, deserialize_with = "strict::resume")]
             resume: Option<Resume>,
             #[serde(default, deserialize_with = "strict::start")]
@@ -67,6 +68,7 @@ impl<'de> Deserialize<'de> for JobRequest {
                 variation_strength: body.variation_strength,
                 prompt_syntax: body.prompt_syntax,
                 sampler: body.sampler,
+                clip_skip: body.clip_skip,
             },
             resume: body.resume,
             start: body.start,

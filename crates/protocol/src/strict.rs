@@ -54,6 +54,8 @@ struct StrictRequest {
     prompt_syntax: Option<PromptSyntax>,
     #[serde(default)]
     sampler: Option<String>,
+    #[serde(default)]
+    clip_skip: Option<u32>,
 }
 
 #[derive(Deserialize)]

@@ -266,6 +266,7 @@ pub fn resolved(prompt: &str, seed: u64) -> ResolvedRequest {
         height: 128,
         variation: None,
         prompt_syntax: PromptSyntax::Plain,
+        clip_skip: 1,
         sampler: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that is known of a picture's making.
 
 use leptos::prelude::*;
-use protocol::ImageRecord;
+use protocol::{ImageRecord, PromptSyntax};
 
 use super::{option, place};
 use crate::format;
@@ -11,6 +11,16 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
     let place = place(&record);
     let recipe = record.recipe;
     let request = recipe.request;
+    let weighted = request.prompt_syntax == Some(PromptSyntax::A1111);
+    let variation = request.variation_seed.zip(request.variation_strength);
+    let variation = variation.map(|(seed, strength)| format!("Seed {seed}, strength {strength}"));
+    let start = recipe.start.map(|start| {
+        let part = match start.mask_sha256 {
+            Some(_) => "A part of another picture",
+            None => "Another picture",
+        };
+        format!("{part}, strength {}", start.strength)
+    });
     let size = format!(
         "{} × {} pixels, {}",
         record.width,
@@ -23,8 +33,15 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
             "Negative prompt",
             request.negative_prompt.unwrap_or_default(),
         ),
+        (
+            "Prompts read",
+            option(weighted.then_some("As AUTOMATIC1111’s web UI reads them")),
+        ),
+        ("Clip skip", option(request.clip_skip)),
         ("Model", request.model),
         ("Seed", option(request.seed)),
+        ("Variation", option(variation)),
+        ("Begun with", option(start)),
         ("Steps", option(request.num_inference_steps)),
         ("Guidance", option(request.guidance_scale)),
         ("Scheduler", recipe.scheduler),

@@ -17,6 +17,7 @@ pub(crate) fn adopt(settings: RwSignal<Settings>) {
             ("guidance", &mut s.guidance),
             ("width", &mut s.width),
             ("height", &mut s.height),
+            ("clip-skip", &mut s.clip_skip),
         ] {
             if let Some(value) = changed(id, "value", "defaultValue").and_then(|v| v.as_string()) {
                 *field = value;

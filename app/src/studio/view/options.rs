@@ -1,4 +1,4 @@
-//! What only some models let a visitor choose: size, sampler, weights in the prompt.
+//! What only some models let a visitor choose: size, sampler, clip skip, weights in the prompt.
 
 use leptos::prelude::*;
 use protocol::{ModelSizes, ModelSummary};
@@ -24,6 +24,8 @@ pub(super) fn ModelOptions(
             view! {
                 {model.sizes.map(|sizes| view! { <Size settings sizes default /> })}
                 {(!samplers.is_empty()).then(|| view! { <Sampler settings samplers /> })}
+                {(model.max_clip_skip > 1)
+                    .then(|| view! { <ClipSkip settings max=model.max_clip_skip /> })}
                 {model.weighted_prompts.then(|| view! { <Weights settings /> })}
             }
         })
@@ -119,6 +121,35 @@ fn Sampler(settings: RwSignal<Settings>, samplers: Vec<String>) -> impl IntoView
                 <option value="">"The model’s own"</option>
                 {options}
             </select>
+        </div>
+    }
+}
+
+#[component]
+fn ClipSkip(settings: RwSignal<Settings>, max: u32) -> impl IntoView {
+    let (clip_skip, set_clip_skip) = field!(settings, clip_skip);
+    let first = settings.with_untracked(|s| s.clip_skip.clone());
+    view! {
+        <div class="field">
+            <label for="clip-skip">"Clip skip"</label>
+            <input
+                id="clip-skip"
+                name="clip_skip"
+                type="number"
+                inputmode="numeric"
+                min=1
+                max=max
+                step=1
+                placeholder="1"
+                data-testid="clip-skip"
+                aria-describedby="clip-skip-note"
+                value=first
+                prop:value=clip_skip
+                on:input:target=move |e| set_clip_skip(e.target().value())
+            />
+            <p id="clip-skip-note" class="note">
+                "2 reads the text encoder one layer earlier; some models were trained with that."
+            </p>
         </div>
     }
 }

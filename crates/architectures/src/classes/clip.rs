@@ -173,6 +173,21 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
             root.tokens(rows, config.width),
         ));
     }
+    for skipped in 1..=texts.skips {
+        let Some(name) = texts.states.skipped(config.layers, skipped) else {
+            break;
+        };
+        let rows = if texts.states == States::Last {
+            // diffusers norms whatever layer it reads in place of the last one, and no other.
+            let rows = states[config.layers - skipped];
+            let mut norm = root.at(if inside { "text_model" } else { "" });
+            norm.at("final_layer_norm")
+                .layer_norm(rows, config.width, config.epsilon)?
+        } else {
+            states[config.layers - 1 - skipped]
+        };
+        given.push((name, root.tokens(rows, config.width)));
+    }
     for (name, value) in given {
         network.output(
             value,
@@ -367,7 +382,11 @@ mod tests {
     }
 
     fn texts(states: States, pooled: bool) -> Part {
-        Part::TextEncoder(Texts { states, pooled })
+        Part::TextEncoder(Texts {
+            states,
+            pooled,
+            skips: 0,
+        })
     }
 
     fn built(part: &Part, config: &Value, weights: &Weights) -> Result<Built> {

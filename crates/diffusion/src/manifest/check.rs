@@ -1,9 +1,9 @@
 //! Whether the graphs' ports fit the pipeline and each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Bindings, Coder, Dim, Feed, Graph, Manifest, Port, PortType, Symbol, TextInput, ensure,
+    Bindings, Coder, Dim, Feed, Graph, Manifest, Port, PortType, Symbol, TextInput, TextRun, ensure,
 };
 use crate::error::{Error, Result};
 
@@ -110,8 +110,29 @@ impl Manifest {
                     format!("two outputs of text encoders are named {value:?}")
                 })?;
             }
+            self.check_skips(run, graph)?;
         }
         Ok(values)
+    }
+
+    /// Whatever layer is read, the denoiser is given the same names and shapes.
+    fn check_skips(&self, run: &TextRun, graph: &Graph) -> Result<()> {
+        let most = self.max_clip_skip() as usize;
+        ensure(
+            run.skips.len() < MAX_PARTS && (run.skips.is_empty() || run.skips.len() + 1 == most),
+            || format!("{} skips another number of layers than others", run.graph),
+        )?;
+        let usual = shapes(graph, &run.outputs)?;
+        for outputs in &run.skips {
+            let same = outputs.len() == run.outputs.len() && shapes(graph, outputs)? == usual;
+            ensure(same, || {
+                format!(
+                    "{} gives something else where layers are skipped",
+                    run.graph
+                )
+            })?;
+        }
+        Ok(())
     }
 
     fn check_denoiser(&self, values: &BTreeSet<&str>) -> Result<()> {
@@ -273,6 +294,18 @@ impl Manifest {
             pixels: size.pixels(),
         }
     }
+}
+
+/// What outputs give, by the names that the package has for it.
+fn shapes<'g>(
+    graph: &'g Graph,
+    outputs: &'g BTreeMap<String, String>,
+) -> Result<BTreeMap<&'g str, (PortType, &'g [Dim])>> {
+    let shape = |(name, value): (&'g String, &'g String)| {
+        let port = port(graph.output(name), graph, name)?;
+        Ok((&**value, (port.dtype, &*port.shape)))
+    };
+    outputs.iter().map(shape).collect()
 }
 
 fn check_ports(graph: &Graph) -> Result<()> {

@@ -240,6 +240,7 @@ impl First {
                 ("attention_mask".to_owned(), TextInput::Mask),
             ]),
             outputs: BTreeMap::from([(text.name.clone(), STATES.to_owned())]),
+            skips: Vec::new(),
         };
         let feeds = [
             ("text", Feed::Values(vec![STATES.to_owned()])),
@@ -281,6 +282,7 @@ impl First {
             text: TEXT.to_owned(),
             inputs: BTreeMap::from([(ids.name.clone(), TextInput::Ids)]),
             outputs: BTreeMap::from([(text.name.clone(), STATES.to_owned())]),
+            skips: Vec::new(),
         };
         let feeds = [(&*states.name, Feed::Values(vec![STATES.to_owned()]))];
         let denoiser = self.denoiser(&latents.name, &timestep.name, &feeds, &answer.name);

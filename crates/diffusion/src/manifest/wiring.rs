@@ -30,6 +30,20 @@ pub struct TextRun {
     /// Names of what the outputs give, each unique in the package: hidden states `[n, tokens, width]` or one vector a
     /// prompt, `[n, width]`.
     pub outputs: BTreeMap<String, String>,
+    /// Other outputs that give the same names, of layers further ahead: the first entry is read at a clip skip of 2, the next
+    /// at 3. Empty where there is nothing to choose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skips: Vec<BTreeMap<String, String>>,
+}
+
+impl TextRun {
+    /// The outputs that are read at a clip skip, 1 being the usual ones.
+    pub fn outputs_at(&self, clip_skip: u32) -> &BTreeMap<String, String> {
+        let skipped = (clip_skip as usize).checked_sub(2);
+        skipped
+            .and_then(|skipped| self.skips.get(skipped))
+            .unwrap_or(&self.outputs)
+    }
 }
 
 /// What an input of the denoiser is given beside latents and time.

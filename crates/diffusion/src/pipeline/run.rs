@@ -182,6 +182,7 @@ impl Pipeline {
                 prompt: request.prompt.clone(),
                 negative: request.negative_prompt.clone(),
                 syntax: request.prompt_syntax,
+                clip_skip: request.clip_skip,
                 guided: guidance.is_free() && guidance.factor(scale) > 1.0,
             })
             .await?;

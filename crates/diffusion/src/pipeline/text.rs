@@ -23,6 +23,8 @@ pub(super) struct Prompts {
     /// `None` where there is none.
     pub negative: Option<String>,
     pub syntax: PromptSyntax,
+    /// See [`protocol::GenerationRequest::clip_skip`].
+    pub clip_skip: u32,
     /// Whether the denoiser is asked about the negative prompt.
     pub guided: bool,
 }
@@ -131,7 +133,9 @@ impl Pipeline {
             let graph = self.manifest.graph(&text_run.graph)?;
             let model = self.parts.graph(&text_run.graph, graph).await?;
             let rows = rows_of(&text_run.text)?;
-            values.extend(self.run_encoder(text_run, graph, &*model, &rows).await?);
+            let read = text_run.outputs_at(prompts.clip_skip);
+            let given = self.run_encoder(text_run, read, graph, &*model, &rows);
+            values.extend(given.await?);
         }
         Ok(Encoded {
             rows: if about == About::Both { 2 } else { 1 },
@@ -152,6 +156,7 @@ impl Pipeline {
     async fn run_encoder(
         &self,
         text_run: &TextRun,
+        read: &BTreeMap<String, String>,
         graph: &Graph,
         model: &dyn Model,
         rows: &[&Laid],
@@ -175,13 +180,13 @@ impl Pipeline {
                 let numbers = whole(port, &bindings, numbers.collect())?;
                 inputs.push((&**name, numbers.into()));
             }
-            let mut wanted = Vec::with_capacity(text_run.outputs.len());
-            for name in text_run.outputs.keys() {
+            let mut wanted = Vec::with_capacity(read.len());
+            for name in read.keys() {
                 wanted.push(graph.output(name).ok_or_else(|| no_port(graph, name))?);
             }
             let outputs = run(model, inputs, &wanted, &bindings).await?;
             for (port, output) in wanted.into_iter().zip(outputs) {
-                let Some(value) = text_run.outputs.get(&port.name) else {
+                let Some(value) = read.get(&port.name) else {
                     continue;
                 };
                 if as_it_is {

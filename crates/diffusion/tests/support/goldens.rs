@@ -22,6 +22,8 @@ pub struct Case {
     pub seed: u64,
     /// Class of diffusers that takes the place of the folder's scheduler.
     pub sampler: Option<String>,
+    /// Which layer of the text encoders is read, as a request counts.
+    pub clip_skip: Option<u32>,
     /// Whether the picture begins with another one.
     #[serde(default)]
     pub image: bool,

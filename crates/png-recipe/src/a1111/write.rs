@@ -41,6 +41,9 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
         settings.push(("Model hash", digest));
     }
     settings.push(("Model", quoted(&request.model)));
+    if let Some(skip) = request.clip_skip.filter(|&skip| skip > 1) {
+        settings.push(("Clip skip", skip.to_string()));
+    }
     if let Some((seed, strength)) = request.variation_seed.zip(request.variation_strength) {
         settings.push(("Variation seed", seed.to_string()));
         settings.push(("Variation seed strength", strength.to_string()));

@@ -27,11 +27,12 @@ fn this_hub_wins_and_forgives_other_versions() {
     assert_eq!(found.unused, ["strength"]);
 
     let recipe = r#"{"request": {"model": "a/b", "prompt": "(p:1.2)", "width": 96, "height": 64, "sampler": "Euler a",
-        "prompt_syntax": "a1111", "variation_seed": 7}}"#;
+        "prompt_syntax": "a1111", "clip_skip": 2, "variation_seed": 7}}"#;
     let found = read(&png(&[itxt("demo-hub", recipe.as_bytes(), false)])).unwrap();
     let chosen = found.settings;
     assert_eq!((chosen.size, chosen.weighted), (Some((96, 64)), true));
     assert_eq!(chosen.sampler.as_deref(), Some("Euler a"));
+    assert_eq!(chosen.clip_skip, Some(2));
     assert_eq!(found.unused, ["variation_seed"]);
 
     let damaged = png(&[

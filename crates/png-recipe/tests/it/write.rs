@@ -78,3 +78,13 @@ fn what_is_written_can_be_read() {
     assert_eq!(settings.guidance_scale, Some(3.5));
     assert_eq!(settings.model.as_deref(), Some("demo-hub/glyph"));
 }
+
+/// Under the name that A1111's `create_infotext` gives it, and where it is not 1 alone.
+#[test]
+fn a_clip_skip_is_named() {
+    let mut skipping = recipe("a", "");
+    assert!(!write(&skipping, 64, 64).contains("Clip skip"));
+    skipping.request.clip_skip = Some(2);
+    let text = write(&skipping, 64, 64);
+    assert!(text.contains(", Clip skip: 2, "), "{text}");
+}

@@ -87,6 +87,7 @@ fn submission(key: Option<&str>) -> Submission {
             variation: None,
             prompt_syntax: PromptSyntax::Plain,
             sampler: None,
+            clip_skip: 1,
         },
         resume: None,
         start: None,

@@ -268,6 +268,7 @@ fn text_run(graph: Graph, names: &[(String, String)]) -> anyhow::Result<(Wired, 
             ("attention_mask".to_owned(), TextInput::Mask),
         ]),
         outputs: names.iter().cloned().collect(),
+        skips: Vec::new(),
     };
     Ok((wired(graph, &inputs, &outputs)?, run, width))
 }

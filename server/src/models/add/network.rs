@@ -12,6 +12,8 @@ use super::language;
 use super::layout::Part;
 use super::pipeline::Family;
 
+/// Most layers of a text encoder of CLIP that a request may skip: AUTOMATIC1111's web UI offers as many.
+pub(super) const MAX_SKIPPED: usize = 11;
 /// Endings of files whose reading runs code that they hold.
 const PICKLES: [&str; 5] = [".bin", ".ckpt", ".pickle", ".pt", ".pth"];
 /// Largest index of weights that lie in several files.
@@ -218,6 +220,12 @@ fn wanted(part: Part, family: Family) -> architectures::Part {
                 Family::StableDiffusion | Family::LatentConsistency => States::Last,
             },
             pooled: part == Part::TextEncoder2,
+            skips: match family {
+                Family::StableDiffusion | Family::StableDiffusionXl | Family::LatentConsistency => {
+                    MAX_SKIPPED
+                }
+                Family::Flux2Klein | Family::ZImage => 0,
+            },
         }),
         Part::Unet => architectures::Part::Denoiser,
         Part::VaeDecoder => architectures::Part::Decoder,

@@ -67,6 +67,10 @@ impl Reader<'_> {
         if xl {
             encoders.push(self.encoder(Part::TextEncoder2, &states)?);
         }
+        let skips = encoders.iter().map(|encoder| encoder.run.skips.len()).min();
+        for encoder in &mut encoders {
+            encoder.skip_at_most(skips.unwrap_or(0));
+        }
         let width = encoders.iter().map(|encoder| encoder.width).sum();
         let decoder = self.graph(Part::VaeDecoder)?;
         let stride = self.stride()?;

@@ -304,6 +304,7 @@ impl ModelConfig {
             height: self.height,
             sizes: None,
             weighted_prompts: false,
+            max_clip_skip: 1,
             begins_with_pictures: false,
             samplers: Vec::new(),
             negative_prompt: self.negative_prompt,

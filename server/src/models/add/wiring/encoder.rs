@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use architectures::States;
 use diffusion::manifest::{Symbol, TextInput, TextRun};
 use onnx_gpu::proto::ValueInfo;
 use serde_json::Value;
 
 use super::super::graph::{Graph, Place, Wired, fixed, port};
 use super::super::layout::Part;
+use super::super::network::MAX_SKIPPED;
 use super::super::pipeline::Family;
 use super::{POOLED, Reader, STATES, TEXTS, Text, number};
 
@@ -22,6 +24,17 @@ pub(super) struct Encoder {
     pub run: TextRun,
     /// Width of the hidden states.
     pub width: usize,
+}
+
+impl Encoder {
+    /// Leaves out what other encoders of the model do not offer.
+    pub(super) fn skip_at_most(&mut self, layers: usize) {
+        for read in self.run.skips.drain(layers..) {
+            let dropped =
+                |name: &String| read.contains_key(name) && !self.run.outputs.contains_key(name);
+            self.wired.outputs.retain(|port| !dropped(&port.name));
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -71,11 +84,27 @@ impl Reader<'_> {
             outputs.push(port(&graph, pooled, &[Place::Rows, Place::Is(wide)])?);
             named.insert(pooled.name.clone(), POOLED.to_owned());
         }
+        let mut skips = Vec::new();
+        for other in ahead(&graph, hidden) {
+            if skips.len() == MAX_SKIPPED {
+                break;
+            }
+            outputs.push(port(
+                &graph,
+                other,
+                &[Place::Rows, tokens, Place::Is(width)],
+            )?);
+            let mut read = named.clone();
+            read.remove(&hidden.name);
+            read.insert(other.name.clone(), STATES[text].to_owned());
+            skips.push(read);
+        }
         let run = TextRun {
             graph: part.name().to_owned(),
             text: TEXTS[text].to_owned(),
             inputs: BTreeMap::from([(ids.name.clone(), TextInput::Ids)]),
             outputs: named,
+            skips,
         };
         let inputs = vec![port(&graph, ids, &[Place::Rows, tokens])?];
         Ok(Encoder {
@@ -92,6 +121,23 @@ impl Reader<'_> {
             width,
         })
     }
+}
+
+/// Outputs that stand for `hidden` where one layer is skipped, two, and so on, as long as the graph gives them: each of the
+/// layers that are read before their last norm, and of those behind it what a graph of ours calls so.
+fn ahead<'g>(graph: &'g Graph, hidden: &ValueInfo) -> impl Iterator<Item = &'g ValueInfo> {
+    let layer = hidden.name.strip_prefix("hidden_states.");
+    let layer = layer.and_then(|number| number.parse::<usize>().ok());
+    let states = match layer {
+        Some(_) => States::BeforeLast,
+        None => States::Last,
+    };
+    let layers = layer.map_or(usize::MAX, |layer| layer + 1);
+    let outputs = graph.outputs();
+    (1..).map_while(move |skipped| {
+        let name = states.skipped(layers, skipped)?;
+        outputs.iter().find(|info| info.name == name)
+    })
 }
 
 /// The hidden states before the last layer.
