@@ -1,10 +1,14 @@
 //! The classes: one builder each, in a file of its own.
 
 mod clip;
+mod dc_ae;
 mod flux2;
+mod gemma2;
 mod kl;
 mod kl_flux2;
 mod qwen3;
+mod sana;
+mod states;
 mod tiny;
 mod unet;
 mod z_image;
@@ -17,15 +21,19 @@ use crate::network::Network;
 type Builder = fn(&Part, Members, &mut Network<'_>) -> Result<()>;
 
 /// The builders by the names of their classes.
-const BUILDERS: [(&str, Builder); 10] = [
+const BUILDERS: [(&str, Builder); 14] = [
+    ("AutoencoderDC", dc_ae::build),
     ("AutoencoderKL", kl::build),
     ("AutoencoderKLFlux2", kl_flux2::build),
     ("AutoencoderTiny", tiny::build),
     ("CLIPTextModel", clip::build),
     ("CLIPTextModelWithProjection", clip::build),
     ("Flux2Transformer2DModel", flux2::build),
+    ("Gemma2ForCausalLM", gemma2::build),
+    ("Gemma2Model", gemma2::build),
     ("Qwen3ForCausalLM", qwen3::build),
     ("Qwen3Model", qwen3::build),
+    ("SanaTransformer2DModel", sana::build),
     ("UNet2DConditionModel", unet::build),
     ("ZImageTransformer2DModel", z_image::build),
 ];

@@ -36,6 +36,9 @@ fn texts(states: States, pooled: bool) -> Part {
 
 /// Numbers of parameters as PyTorch counts them in the published models; of encoders that a pipeline does not read to their end
 /// (SDXL's first) less those of the last layer and norm, and the decoder's part of an autoencoder.
+///
+/// The configurations of SANA and of its autoencoder are those that diffusers' conversion scripts write (convert_sana_to_diffusers.py,
+/// convert_dcae_to_diffusers.py), that of Gemma 2 has the defaults of transformers' class, which are the model of 2 billion.
 fn components() -> Vec<Component> {
     let last = || texts(States::Last, false);
     let of = |model, name, config, part, run, parameters| Component {
@@ -180,6 +183,46 @@ fn components() -> Vec<Component> {
             [1, 128, 128],
             6_154_908_736,
         ),
+        of(
+            "SANA 0.6B",
+            "text encoder",
+            config!("gemma-2-2b"),
+            last(),
+            [1, 512, 0],
+            2_614_341_888,
+        ),
+        of(
+            "SANA 0.6B",
+            "denoiser",
+            config!("sana-transformer"),
+            Part::Denoiser,
+            [1, 32, 300],
+            591_747_872,
+        ),
+        of(
+            "SANA-Sprint 0.6B",
+            "denoiser",
+            config!("sana-sprint-transformer"),
+            Part::Denoiser,
+            [1, 32, 300],
+            593_501_216,
+        ),
+        of(
+            "SANA 0.6B",
+            "decoder",
+            config!("sana-vae"),
+            Part::Decoder,
+            [1, 8, 0],
+            159_223_171,
+        ),
+        of(
+            "SANA 0.6B",
+            "encoder",
+            config!("sana-vae"),
+            Part::Encoder,
+            [1, 256, 0],
+            153_027_104,
+        ),
     ]
 }
 
@@ -215,7 +258,7 @@ fn planned(component: &Component, graph: &[u8]) -> Cost {
     let [rows, side, tokens] = component.run;
     let open = |input: &str, place: usize| match (input, place) {
         (_, 0) => rows,
-        ("encoder_hidden_states", _) => tokens,
+        ("encoder_hidden_states" | "encoder_attention_mask", _) => tokens,
         _ => side,
     };
     dry_cost_beside(graph, &Zeros, AdapterClass::Hardware, &open).unwrap()

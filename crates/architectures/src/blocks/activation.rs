@@ -23,13 +23,19 @@ impl Activation {
         let Some(stated) = members.get::<String>(name)? else {
             return Ok(default);
         };
-        Ok(match stated.as_str() {
+        let found = Self::named(&stated);
+        found.ok_or_else(|| members.wrong(name, stated, "no such function is built"))
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
             "relu" => Self::Relu,
             "silu" | "swish" => Self::Silu,
             "gelu" => Self::Gelu,
             "gelu_pytorch_tanh" | "gelu_new" => Self::GeluTanh,
             "quick_gelu" => Self::QuickGelu,
-            _ => return Err(members.wrong(name, stated, "no such function is built")),
+            _ => return None,
         })
     }
 }

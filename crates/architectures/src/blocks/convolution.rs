@@ -1,5 +1,7 @@
 //! Convolutions of planes.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::network::{Scope, Value};
 
@@ -14,6 +16,8 @@ pub(crate) struct Window {
     pub padding: [usize; 2],
     /// Whether a number is added to each plane.
     pub bias: bool,
+    /// Groups of channels, which see nothing of each other.
+    pub groups: usize,
 }
 
 impl Window {
@@ -24,6 +28,7 @@ impl Window {
             stride: 1,
             padding: [side / 2; 2],
             bias: true,
+            groups: 1,
         }
     }
 
@@ -34,7 +39,13 @@ impl Window {
             stride: 2,
             padding: if padding == 0 { [0, 1] } else { [padding; 2] },
             bias: true,
+            groups: 1,
         }
+    }
+
+    /// In so many groups of channels; as many as there are channels: each by itself.
+    pub fn each(self, groups: usize) -> Self {
+        Self { groups, ..self }
     }
 
     /// Without a number that is added.
@@ -47,11 +58,17 @@ impl Window {
 }
 
 impl Scope<'_, '_> {
-    /// PyTorch's `Conv2d`: `weight` `[to, from, side, side]` and, if it has one, `bias` `[to]`.
-    pub fn convolution(
+    /// PyTorch's `Conv2d`: `weight` `[to, from / groups, side, side]` and, if it has one, `bias` `[to]`.
+    pub fn convolution(&mut self, x: Value, channels: [usize; 2], window: Window) -> Result<Value> {
+        self.convolution_part(x, channels, 0..channels[1], window)
+    }
+
+    /// The part of [`Self::convolution`] that makes the channels `to` of `all`; in groups, of those that are as many.
+    pub fn convolution_part(
         &mut self,
         x: Value,
-        [from, to]: [usize; 2],
+        [from, all]: [usize; 2],
+        to: Range<usize>,
         window: Window,
     ) -> Result<Value> {
         let Window {
@@ -59,17 +76,28 @@ impl Scope<'_, '_> {
             stride,
             padding: [before, behind],
             bias,
+            groups,
         } = window;
-        let mut inputs = vec![x, self.weight("weight", &[to, from, side, side])?];
+        // A part of the channels has a part of the groups.
+        let within = if groups == 1 {
+            from
+        } else {
+            from / (groups * all / to.len().max(1)).max(1)
+        };
+        let shape = [all, within, side, side];
+        let mut inputs = vec![x, self.weight_rows("weight", &shape, to.clone())?];
         if bias {
-            inputs.push(self.weight("bias", &[to])?);
+            inputs.push(self.weight_rows("bias", &[all], to)?);
         }
         let [side, stride, before, behind] = [side, stride, before, behind].map(|size| size as i64);
-        let attributes = [
+        let mut attributes = vec![
             ("kernel_shape", [side; 2].into()),
             ("strides", [stride; 2].into()),
             ("pads", [before, before, behind, behind].into()),
         ];
+        if groups > 1 {
+            attributes.push(("group", (groups as i64).into()));
+        }
         Ok(self.node("Conv", &inputs, &attributes))
     }
 }

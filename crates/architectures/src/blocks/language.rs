@@ -1,6 +1,6 @@
 //! What networks of tokens are made of that came after CLIP: root mean squares, rotated heads, gated layers.
 
-use super::Heads;
+use super::{Activation, Heads};
 use crate::error::Result;
 use crate::network::{Scope, Value};
 
@@ -20,10 +20,19 @@ pub(crate) struct Angles {
     neighbours: bool,
 }
 
+/// What becomes of the products of queries and keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Scores {
+    /// What they are multiplied with, in place of a head's size to the power of -½.
+    pub scale: Option<f32>,
+    /// `c · tanh(x / c)` of them, for a `c` other than 0.
+    pub cap: f32,
+}
+
 /// Names of the three matrices of a gated layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gated {
-    /// One of its own each: through SiLU, times, back.
+    /// One of its own each: through the activation, times, back.
     Apart([&'static str; 3]),
     /// The first two one above the other; back.
     Joined([&'static str; 2]),
@@ -132,16 +141,32 @@ impl Scope<'_, '_> {
         )
     }
 
-    /// Attention of tokens `[1, tokens, width]` to rows; `mask` `[1, 1, 1, tokens]` says which of them are seen.
-    pub fn looked(&mut self, [q, k, v]: [Value; 3], mask: Option<Value>, heads: Heads) -> Value {
+    /// Attention of tokens `[1, tokens, width]` to rows; `mask`, which broadcasts to `[1, 1, queries, keys]`, says which of them are
+    /// seen.
+    pub fn looked(&mut self, qkv: [Value; 3], mask: Option<Value>, heads: Heads) -> Value {
+        self.looked_by(qkv, mask, heads, Scores::default())
+    }
+
+    /// [`Self::looked`] by other scores.
+    pub fn looked_by(
+        &mut self,
+        [q, k, v]: [Value; 3],
+        mask: Option<Value>,
+        heads: Heads,
+        scores: Scores,
+    ) -> Value {
         let v = self.reshaped(v, &[1, -1, (heads.shared * heads.size) as i64]);
         let mut inputs = vec![q, k, v];
         inputs.extend(mask);
-        let attributes = [
+        let mut attributes = vec![
             ("q_num_heads", (heads.count as i64).into()),
             ("kv_num_heads", (heads.shared as i64).into()),
             ("is_causal", i64::from(heads.causal).into()),
         ];
+        attributes.extend(scores.scale.map(|scale| ("scale", scale.into())));
+        if scores.cap != 0.0 {
+            attributes.push(("softcap", scores.cap.into()));
+        }
         let out = self.node("Attention", &inputs, &attributes);
         self.rows(out, heads.count * heads.size)
     }
@@ -152,11 +177,12 @@ impl Scope<'_, '_> {
         self.reshaped(seen, &[1, 1, 1, -1])
     }
 
-    /// `silu(x A) * (x B)` times C, in parts where it is wide: `[width, inner, out]`.
+    /// `f(x A) * (x B)` times C, in parts where it is wide: `[width, inner, out]`.
     pub fn gated(
         &mut self,
         rows: Value,
         names: Gated,
+        activation: Activation,
         [width, inner, out]: [usize; 3],
     ) -> Result<Value> {
         let mut sum = None;
@@ -177,17 +203,23 @@ impl Scope<'_, '_> {
                     self.weight_columns(back, [out, inner], start, size)?,
                 ],
             };
-            let hidden = self.through_gate(rows, gate, up);
+            let hidden = self.through_gate(rows, gate, up, activation);
             sum = Some(self.product(hidden, back, sum));
         }
         // There is a part, since no size is 0.
         Ok(sum.unwrap_or(rows))
     }
 
-    /// `silu(x A) * (x B)`, of matrices `[inner, width]`.
-    pub fn through_gate(&mut self, rows: Value, gate: Value, up: Value) -> Value {
+    /// `f(x A) * (x B)`, of matrices `[inner, width]`.
+    pub fn through_gate(
+        &mut self,
+        rows: Value,
+        gate: Value,
+        up: Value,
+        activation: Activation,
+    ) -> Value {
         let gate = self.product(rows, gate, None);
-        let gate = self.activated(gate, super::Activation::Silu);
+        let gate = self.activated(gate, activation);
         let up = self.product(rows, up, None);
         self.multiply(gate, up)
     }

@@ -345,7 +345,9 @@ impl Scope<'_, '_> {
             let rows = self.through(given[index], seen, steering[0].gate);
             let normal = self.modulated(rows, steering[1].norm, epsilon);
             let names = Gated::Joined(["linear_in.weight", "linear_out.weight"]);
-            let out = self.at(feed).gated(normal, names, [width, inner, width])?;
+            let out =
+                self.at(feed)
+                    .gated(normal, names, Activation::Silu, [width, inner, width])?;
             given[index] = self.through(rows, out, steering[1].gate);
         }
         Ok(given)
@@ -399,7 +401,7 @@ impl Scope<'_, '_> {
             let gate = module.weight_rows(into, &rows_of, first..first + size)?;
             let first = first + inner;
             let up = module.weight_rows(into, &rows_of, first..first + size)?;
-            let hidden = module.through_gate(normal, gate, up);
+            let hidden = module.through_gate(normal, gate, up, Activation::Silu);
             let matrix = module.weight_columns(back, columns_of, width + start, size)?;
             out = module.product(hidden, matrix, Some(out));
         }

@@ -1,20 +1,15 @@
 //! `Qwen3ForCausalLM` and `Qwen3Model` (Qwen Team, arXiv:2505.09388) as text encoders of FLUX.2 klein and Z-Image: hidden states behind some
 //! of the layers. What writes words is left out.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::json;
 
 use super::other_part;
-use crate::blocks::{Angles, Gated, Heads};
+use super::states::Wanted;
+use crate::Part;
+use crate::blocks::{Activation, Angles, Gated, Heads, theta};
 use crate::config::Members;
-use crate::error::{Error, Result};
-use crate::network::{Dim, Network, PortType, Scope, Value};
-use crate::{Part, States};
-
-/// Most numbers of a table that is read at once: at 16 bits each they fit into a binding of 128 MiB.
-const LARGEST_TABLE: usize = 60 << 20;
-
-/// Tokens of a prompt.
-const TOKENS: Dim = Dim::Of("sequence_length");
+use crate::error::Result;
+use crate::network::{Network, Scope, Value};
 
 struct Config {
     vocabulary: usize,
@@ -93,35 +88,6 @@ impl Config {
     }
 }
 
-/// The base of the rotation's frequencies: a member of its own in files of before transformers 5, one of `rope_parameters` since.
-fn theta(members: &mut Members) -> Result<f64> {
-    members.only("rope_scaling", &[])?;
-    let own = members.get::<f64>("rope_theta")?;
-    let parameters = members
-        .get::<Map<String, Json>>("rope_parameters")?
-        .unwrap_or_default();
-    let mut theta = own.unwrap_or(10_000.0);
-    for (name, value) in parameters {
-        match (&*name, value.as_f64(), value.as_str()) {
-            ("rope_theta", Some(stated), _) => theta = stated,
-            ("rope_type" | "type", _, Some("default")) => {}
-            _ => {
-                let stated = format!("{name}: {value}");
-                return Err(members.wrong(
-                    "rope_parameters",
-                    stated,
-                    "such rotations are not built",
-                ));
-            }
-        }
-    }
-    if theta.is_finite() && theta > 0.0 {
-        Ok(theta)
-    } else {
-        Err(members.wrong("rope_theta", theta, "a number above 0 is wanted"))
-    }
-}
-
 pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) -> Result<()> {
     let Part::TextEncoder(texts) = part else {
         return Err(other_part(&members, part));
@@ -130,45 +96,20 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let layers = config.layers;
-    let (hidden, last) = match &texts.states {
-        States::Last => (Vec::new(), true),
-        States::BeforeLast => (vec![layers - 1], false),
-        States::Behind(behind) => (behind.clone(), false),
-    };
-    // What transformers calls the states behind the last layer is normed.
-    if let Some(&wanted) = hidden.iter().find(|&&wanted| wanted >= layers) {
-        return Err(Error::Layer { wanted, layers });
-    }
-    let run = if last {
-        layers
-    } else {
-        hidden.iter().copied().max().unwrap_or(0)
-    };
-    let shape = [Dim::Is(1), TOKENS];
-    let ids = network.input("input_ids", PortType::Int64, &shape);
-    let mask = network.input("attention_mask", PortType::Int64, &shape);
+    let wanted = Wanted::of(&texts.states, config.layers)?;
+    let [ids, mask] = Wanted::inputs(network);
     let mut root = network.root();
     let inside = root.has("model.embed_tokens.weight");
     root.leave_out("lm_head.");
     let mut model = root.at(if inside { "model" } else { "" });
-    let states = model.layers_of_qwen3(ids, mask, &config, run)?;
-    let mut given: Vec<(String, Value)> = Vec::new();
-    if last {
-        let rows = *states.last().unwrap_or(&ids);
-        let rows = model
-            .at("norm")
-            .rms_norm(rows, config.width, config.epsilon)?;
-        given.push(("last_hidden_state".to_owned(), rows));
+    let states = model.layers_of_qwen3(ids, mask, &config, wanted.run)?;
+    let mut end = None;
+    if let (true, Some(&rows)) = (wanted.last, states.last()) {
+        let mut norm = model.at("norm");
+        end = Some(norm.rms_norm(rows, config.width, config.epsilon)?);
     }
     model.leave_out("norm.");
-    for &layer in &hidden {
-        given.push((format!("hidden_states.{layer}"), states[layer]));
-    }
-    for (name, rows) in given {
-        let tokens = network.root().tokens(rows, config.width);
-        network.output(tokens, &name, &[Dim::Is(1), TOKENS, Dim::Is(config.width)]);
-    }
+    wanted.give(network, &states, end, config.width);
     Ok(())
 }
 
@@ -240,38 +181,9 @@ impl Scope<'_, '_> {
             .at("post_attention_layernorm")
             .rms_norm(rows, width, epsilon)?;
         let names = Gated::Apart(["gate_proj.weight", "up_proj.weight", "down_proj.weight"]);
-        let out = self.at("mlp").gated(normal, names, [width, inner, width])?;
+        let out = self
+            .at("mlp")
+            .gated(normal, names, Activation::Silu, [width, inner, width])?;
         Ok(self.add(out, rows))
-    }
-
-    /// Rows `weight` `[count, width]` of the ids `[1, tokens]`, from as many parts of the table as bindings need.
-    fn rows_of_table(&mut self, ids: Value, [count, width]: [usize; 2]) -> Result<Value> {
-        let part = (LARGEST_TABLE / width).max(1);
-        let mut found = None;
-        for start in (0..count).step_by(part) {
-            let size = part.min(count - start);
-            let table = self.weight_rows("weight", &[count, width], start..start + size)?;
-            let Some(before) = found else {
-                // An id beyond this part takes a row that a later part replaces.
-                let last = self.integers(&[size as i64 - 1]);
-                let own = if size == count {
-                    ids
-                } else {
-                    self.node("Min", &[ids, last], &[])
-                };
-                found = Some(self.node("Gather", &[table, own], &[]));
-                continue;
-            };
-            let [first, zero, last] =
-                [start as i64, 0, size as i64 - 1].map(|number| self.integers(&[number]));
-            let own = self.node("Sub", &[ids, first], &[]);
-            let own = self.node("Max", &[own, zero], &[]);
-            let own = self.node("Min", &[own, last], &[]);
-            let rows = self.node("Gather", &[table, own], &[]);
-            let here = self.node("GreaterOrEqual", &[ids, first], &[]);
-            let here = self.reshaped(here, &[1, -1, 1]);
-            found = Some(self.node("Where", &[here, rows, before], &[]));
-        }
-        Ok(found.unwrap_or(ids))
     }
 }

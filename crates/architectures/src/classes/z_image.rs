@@ -338,7 +338,9 @@ impl Scope<'_, '_> {
         let normal = self.steered_norm("ffn_norm1", rows, before[1], config)?;
         let names = Gated::Apart(["w1.weight", "w3.weight", "w2.weight"]);
         let sizes = [width, config.inner, width];
-        let out = self.at("feed_forward").gated(normal, names, sizes)?;
+        let out = self
+            .at("feed_forward")
+            .gated(normal, names, Activation::Silu, sizes)?;
         let out = self.steered_norm("ffn_norm2", out, behind[1], config)?;
         Ok(self.add(out, rows))
     }
