@@ -21,7 +21,7 @@ pub use catalog::{CatalogConfig, HubConfig};
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
-    AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig,
+    AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig, WeightsOf,
 };
 pub use pictures::{
     BudgetConfig, ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig,

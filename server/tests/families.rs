@@ -15,6 +15,8 @@ mod goldens;
 mod hub;
 #[path = "families/language.rs"]
 mod language;
+#[path = "families/smaller.rs"]
+mod smaller;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

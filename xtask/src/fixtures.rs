@@ -18,7 +18,7 @@ const ARCHITECTURES_SCRIPT: &str = "bench/fixtures/export_architectures.py";
 const REQUIREMENTS: &str = "bench/fixtures/requirements.txt";
 const FAMILIES_SCRIPT: &str = "bench/fixtures/export_families.py";
 /// Modules of [`FAMILIES_SCRIPT`]; by name, for Python leaves files of its own beside them.
-const FAMILIES_MODULES: [&str; 11] = [
+const FAMILIES_MODULES: [&str; 12] = [
     "__init__",
     "authors",
     "cases",
@@ -29,6 +29,7 @@ const FAMILIES_MODULES: [&str; 11] = [
     "onnx_folder",
     "pipelines",
     "replay",
+    "smaller",
     "vocabulary",
 ];
 

@@ -78,6 +78,19 @@ pub enum Error {
     /// Weights that nothing reads: the network is another one than the configuration says.
     #[error("nothing reads {}", listed(.0))]
     Unused(Vec<String>),
+    /// A weight that cannot be kept in fewer bits.
+    #[error(
+        "{0} has numbers that are not finite, or too large for 16 bits; its weights can be kept as they are"
+    )]
+    NotFinite(String),
+    /// The author's files or the one that is written.
+    #[error("{what}: {problem}")]
+    Io {
+        /// What went wrong.
+        what: String,
+        /// Why.
+        problem: String,
+    },
     /// Hidden states that the encoder does not have.
     #[error("hidden states behind layer {wanted} are asked for; there are {layers} layers")]
     Layer {

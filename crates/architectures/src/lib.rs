@@ -5,6 +5,8 @@
 //! copied. Sizes that a request decides stay open; arithmetic is in float32, whatever type the weights are stored in; operators are
 //! those that `onnx-gpu` runs in one dispatch and that rten runs too.
 //!
+//! [`build_smaller`] does the same over a file of its own, in which the weights have fewer bits; builders do not know of it.
+//!
 //! There is one builder per class, in [`classes`]; what several of them are made of is in `blocks`. Used when a package is made, and
 //! by nothing that runs one.
 
@@ -13,12 +15,14 @@ mod classes;
 mod config;
 mod error;
 mod network;
+mod smaller;
 mod weights;
 
 use std::collections::BTreeMap;
 
 pub use error::{Error, Result};
 use serde_json::Value;
+pub use smaller::{Kind, Packed, ReadAt};
 pub use weights::{Element, Header, Index, MAX_HEADER_BYTES, Stored, Weights};
 
 use config::Members;
@@ -86,6 +90,17 @@ pub struct Built {
     pub parameters: u64,
 }
 
+/// A graph and the file of its weights, which is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smaller {
+    /// The graph, a `ModelProto`.
+    pub graph: Vec<u8>,
+    /// Location that the graph names.
+    pub location: String,
+    /// What lies there.
+    pub file: Packed,
+}
+
 /// The class that a `config.json` names: `_class_name` of diffusers, the only entry of `architectures` of transformers.
 ///
 /// # Errors
@@ -105,11 +120,29 @@ pub fn class(config: &Value) -> Result<&str> {
 /// [`Error::UnknownClass`], and by their names: members of the configuration that are unknown or ask for what is not built, weights
 /// that are missing, have another shape, or are read by nothing.
 pub fn build(name: &str, part: &Part, config: &Value, weights: &Weights) -> Result<Built> {
+    network(part, config, weights)?.finish(name)
+}
+
+/// [`build`] over weights that are made smaller; what is not read is not in their file.
+///
+/// # Errors
+/// Those of [`build`].
+pub fn build_smaller(
+    name: &str,
+    part: &Part,
+    config: &Value,
+    weights: &Weights,
+    kind: Kind,
+) -> Result<Smaller> {
+    network(part, config, weights)?.finish_smaller(name, kind)
+}
+
+fn network<'w>(part: &Part, config: &Value, weights: &'w Weights) -> Result<Network<'w>> {
     let class = class(config)?;
     let members = Members::new(class, config)?;
     let mut network = Network::new(weights);
     classes::build(class, part, members, &mut network)?;
-    network.finish(name)
+    Ok(network)
 }
 
 /// Classes that [`build`] knows.

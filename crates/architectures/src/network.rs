@@ -10,9 +10,9 @@ pub(crate) use scope::Scope;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
-use crate::Built;
 use crate::error::{Error, Result};
 use crate::weights::{Element, Stored, Weights};
+use crate::{Built, Kind, Smaller};
 use graph::{Graph, Place};
 
 /// Type of a port.
@@ -219,15 +219,7 @@ impl<'w> Network<'w> {
 
     /// The finished graph, whose weights' locations begin with `name`.
     pub fn finish(self, name: &str) -> Result<Built> {
-        let unused: Vec<String> = self
-            .weights
-            .names()
-            .filter(|name| !self.taken.contains(*name))
-            .map(str::to_owned)
-            .collect();
-        if !unused.is_empty() {
-            return Err(Error::Unused(unused));
-        }
+        self.is_complete()?;
         // rten reads external data of names with such an ending alone.
         let files = self.weights.files();
         let location = |file: usize| match files.len() {
@@ -244,5 +236,29 @@ impl<'w> Network<'w> {
             external,
             parameters: self.parameters,
         })
+    }
+
+    /// The finished graph over a file of weights that are made smaller.
+    pub fn finish_smaller(self, name: &str, kind: Kind) -> Result<Smaller> {
+        self.is_complete()?;
+        let location = format!("{name}.data");
+        let (graph, file) = self.graph.smaller(kind, self.weights.files());
+        Ok(Smaller {
+            graph: graph.encode(&|_| location.clone()),
+            location,
+            file,
+        })
+    }
+
+    /// Refuses weights that nothing reads.
+    fn is_complete(&self) -> Result<()> {
+        let names = self.weights.names();
+        let unused = names.filter(|name| !self.taken.contains(*name));
+        let unused: Vec<String> = unused.map(str::to_owned).collect();
+        if unused.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Unused(unused))
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use architectures::Kind;
 use clap::{Args, Subcommand};
 use diffusion::manifest::Interval;
 
@@ -107,6 +108,11 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_SIZE")]
     pub size: Option<String>,
 
+    /// In how many bits the author's weights are kept: kept (as they are, the default), f16, int8 or int4; autoencoders have 16 bits in
+    /// the last two. For a component by its folder: text_encoder=int4. Several, with commas or the option again, go together.
+    #[arg(long, env = "DEMO_HUB_ADD_WEIGHTS", value_delimiter = ',', value_parser = weights, value_name = "[COMPONENT=]KIND")]
+    pub weights: Vec<WeightsOf>,
+
     /// Prompt of a sample picture to be made and kept with the package; without one, two steps are tried.
     #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
     pub sample_prompt: Option<String>,
@@ -118,6 +124,39 @@ pub struct AddConfig {
     /// The hub.
     #[command(flatten)]
     pub hub: HubConfig,
+}
+
+/// In how many bits weights are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightsOf {
+    /// Folder of the component; none: of all that are not named.
+    pub component: Option<String>,
+    /// How; none: as their author has them.
+    pub kind: Option<Kind>,
+}
+
+/// Name of [`WeightsOf::kind`] where there is none.
+const KEPT: &str = "kept";
+
+/// Reads `[COMPONENT=]KIND`.
+fn weights(text: &str) -> Result<WeightsOf, String> {
+    let (component, kind) = match text.split_once('=') {
+        Some((component, kind)) => (Some(component), kind),
+        None => (None, text),
+    };
+    let known = match kind {
+        KEPT => Ok(None),
+        other => other.parse().map(Some),
+    };
+    let kind = known.map_err(|()| {
+        let kinds = Kind::ALL.map(Kind::name).join(", ");
+        format!("{kind:?} is no kind of weights; there are {KEPT}, {kinds}")
+    })?;
+    if component == Some("") {
+        return Err("the name of a component stands before the =".to_owned());
+    }
+    let component = component.map(str::to_owned);
+    Ok(WeightsOf { component, kind })
 }
 
 /// Reads `START-STOP`.
@@ -133,6 +172,20 @@ fn interval(text: &str) -> Result<Interval, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_are_named_with_or_without_a_component() {
+        let of = |component: Option<&str>, kind| {
+            let component = component.map(str::to_owned);
+            Ok(WeightsOf { component, kind })
+        };
+        assert_eq!(weights("int8"), of(None, Some(Kind::Int8)));
+        assert_eq!(weights("kept"), of(None, None));
+        assert_eq!(weights("vae=f16"), of(Some("vae"), Some(Kind::F16)));
+        for bad in ["", "int3", "INT8", "vae", "vae=", "=int8", "vae=int8=int4"] {
+            assert!(weights(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn an_interval_is_a_part_of_the_steps() {

@@ -11,6 +11,7 @@ mod pack;
 mod pipeline;
 mod scheduler;
 mod sizes;
+mod smaller;
 mod source;
 mod tokenizer;
 mod trial;
@@ -28,6 +29,7 @@ use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
 use crate::config::AddConfig;
 use layout::Layout;
+use smaller::Choices;
 use source::{Configuration, Said, Source};
 
 /// Name of the sample picture.
@@ -112,6 +114,18 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
             file.name, file.sha256
         )?;
     }
+    for packing in source.smaller() {
+        let (before, after) = (packing.file.bytes_before(), packing.file.bytes());
+        writeln!(
+            report,
+            "{} has weights of {} in {}, {:.1} MB of {:.1} MB",
+            packing.component,
+            packing.kind,
+            packing.name,
+            after as f64 / 1e6,
+            before as f64 / 1e6
+        )?;
+    }
     let sample = trial::run(package.dir(), config.sample_prompt.as_deref(), report)?;
     if let Some(picture) = &sample {
         package.keep_sample(
@@ -143,6 +157,7 @@ fn said(config: &AddConfig) -> anyhow::Result<Said> {
         pipeline: config.pipeline.clone(),
         latent_scale: config.latent_scale,
         size: config.size.as_ref().map(size).transpose()?,
+        weights: Choices::of(&config.weights)?,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Nodes, constants and ports of a graph by number.
 
+mod smaller;
+
 use prost::Message;
 
 use super::PortType;
@@ -13,6 +15,18 @@ use crate::weights::Element;
 const OPSET: i64 = 23;
 /// The version of the format that goes with it.
 const IR_VERSION: i64 = 11;
+/// The operators of ONNX Runtime's own set that graphs have here, and its name.
+const CONTRIB: (&[&str], &str) = (&["MatMulNBits"], "com.microsoft");
+
+/// ONNX's numbers of element types.
+mod element {
+    pub const FLOAT: i32 = 1;
+    pub const UINT8: i32 = 2;
+    pub const INT8: i32 = 3;
+    pub const INT64: i32 = 7;
+    pub const FLOAT16: i32 = 10;
+    pub const BFLOAT16: i32 = 16;
+}
 
 /// A value of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +87,7 @@ pub(super) struct Place {
 }
 
 /// A tensor of the graph.
+#[derive(Clone)]
 struct Initializer {
     value: Value,
     element: i32,
@@ -80,11 +95,13 @@ struct Initializer {
     contents: Contents,
 }
 
+#[derive(Clone)]
 enum Contents {
     Raw(Vec<u8>),
     At(Place),
 }
 
+#[derive(Clone)]
 struct Node {
     op: &'static str,
     inputs: Vec<Value>,
@@ -187,9 +204,9 @@ impl Graph {
         place: Place,
     ) -> Option<Value> {
         let element = match element {
-            Element::F32 => 1,
-            Element::F16 => 10,
-            Element::BF16 => 16,
+            Element::F32 => element::FLOAT,
+            Element::F16 => element::FLOAT16,
+            Element::BF16 => element::BFLOAT16,
             Element::Other(_) => return None,
         };
         Some(self.initializer(name.to_owned(), element, shape, Contents::At(place)))
@@ -201,7 +218,7 @@ impl Graph {
             .flat_map(|value| value.to_le_bytes())
             .collect();
         let name = format!("constant.{}", self.names.len());
-        self.initializer(name, 1, shape, Contents::Raw(raw))
+        self.initializer(name, element::FLOAT, shape, Contents::Raw(raw))
     }
 
     pub fn integers(&mut self, values: &[i64]) -> Value {
@@ -210,7 +227,7 @@ impl Graph {
             .flat_map(|value| value.to_le_bytes())
             .collect();
         let name = format!("constant.{}", self.names.len());
-        self.initializer(name, 7, &[values.len()], Contents::Raw(raw))
+        self.initializer(name, element::INT64, &[values.len()], Contents::Raw(raw))
     }
 
     fn initializer(
@@ -238,6 +255,7 @@ impl Graph {
             output: node.outputs.iter().map(name).collect(),
             name: node.outputs.first().map(name),
             op_type: Some(node.op.to_owned()),
+            domain: node.domain().map(str::to_owned),
             attribute: node.attributes.iter().map(attribute).collect(),
         });
         let initializers = self.initializers.iter().map(|tensor| {
@@ -262,8 +280,8 @@ impl Graph {
             r#type: Some(TypeProto {
                 tensor_type: Some(TensorType {
                     elem_type: Some(match port.kind {
-                        PortType::Float32 => 1,
-                        PortType::Int64 => 7,
+                        PortType::Float32 => element::FLOAT,
+                        PortType::Int64 => element::INT64,
                     }),
                     shape: Some(Shape {
                         dim: port.dims.iter().map(dimension).collect(),
@@ -278,16 +296,30 @@ impl Graph {
             input: self.inputs.iter().map(port).collect(),
             output: self.outputs.iter().map(port).collect(),
         };
+        let contrib = self.nodes.iter().find_map(Node::domain);
+        let own = contrib.map(|domain| OperatorSetId {
+            domain: Some(domain.to_owned()),
+            version: Some(1),
+        });
+        let onnx = OperatorSetId {
+            domain: None,
+            version: Some(OPSET),
+        };
         let model = ModelProto {
             ir_version: Some(IR_VERSION),
             producer_name: Some("demo-hub".to_owned()),
             graph: Some(graph),
-            opset_import: vec![OperatorSetId {
-                domain: None,
-                version: Some(OPSET),
-            }],
+            opset_import: [onnx].into_iter().chain(own).collect(),
         };
         model.encode_to_vec()
+    }
+}
+
+impl Node {
+    /// The set of its operator, where it is not ONNX's.
+    fn domain(&self) -> Option<&'static str> {
+        let (operators, domain) = CONTRIB;
+        operators.contains(&self.op).then_some(domain)
     }
 }
 

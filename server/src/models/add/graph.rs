@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use architectures::Header;
+use architectures::{Header, Kind, Packed};
 use diffusion::manifest::{self, Dim, Port, PortType, Symbol};
 use onnx_gpu::DType;
 use onnx_gpu::proto::{self, Contents, Model, ValueInfo};
@@ -34,10 +34,45 @@ pub(super) struct Graph {
 }
 
 /// A file of external data.
-pub(super) struct External {
-    pub path: PathBuf,
-    /// Its name in the package, where it keeps its own.
-    pub name: Option<String>,
+pub(super) enum External {
+    /// It is there.
+    File {
+        path: PathBuf,
+        /// Its name in the package, where it keeps its own.
+        name: Option<String>,
+    },
+    /// It is written with the package.
+    Smaller(Packing),
+}
+
+/// Weights that are made smaller.
+pub(super) struct Packing {
+    pub kind: Kind,
+    pub file: Packed,
+    /// Path of the folder of their author's files.
+    pub folder: PathBuf,
+    /// Name of that folder.
+    pub component: &'static str,
+    /// Name in the package.
+    pub name: String,
+}
+
+impl External {
+    /// The name that it keeps in the package.
+    pub fn own_name(&self) -> Option<&str> {
+        match self {
+            Self::File { name, .. } => name.as_deref(),
+            Self::Smaller(_) => None,
+        }
+    }
+
+    /// The weights that are made smaller, if it is that.
+    pub fn smaller(&self) -> Option<&Packing> {
+        match self {
+            Self::File { .. } => None,
+            Self::Smaller(packing) => Some(packing),
+        }
+    }
 }
 
 impl Graph {
@@ -65,11 +100,8 @@ impl Graph {
                 file.is_file(),
                 "{shown} keeps weights in {location}, which is missing"
             );
-            let file = External {
-                path: file,
-                name: None,
-            };
-            external.insert(location, file);
+            let name = None;
+            external.insert(location, External::File { path: file, name });
         }
         Ok(Self::of(path, bytes, external, &graph))
     }
@@ -84,28 +116,50 @@ impl Graph {
         part: Part,
         family: Family,
     ) -> anyhow::Result<Self> {
-        let mut headers = BTreeMap::new();
-        for path in network.files(folder)? {
-            let header = Header::read(&folder.join(&path)).with_context(|| network.folder)?;
-            headers.insert(path, header);
-        }
-        let built = network.build(folder, part, family, &headers)?;
+        let built = network.build(folder, part, family, &headers(folder, network)?)?;
         let own = folder.join(network.folder);
         let external = built.external.into_iter().map(|(location, file)| {
-            let kept = External {
+            let kept = External::File {
                 path: own.join(&file),
                 name: Some(format!("{}.{file}", network.folder)),
             };
             (location, kept)
         });
-        let model =
-            Model::parse(&built.graph).context("the graph that was built cannot be read")?;
-        Ok(Self::of(
-            own.join("config.json"),
-            built.graph,
-            external.collect(),
-            &model.graph,
-        ))
+        Self::of_network(&own, built.graph, external.collect())
+    }
+
+    /// [`Self::built`] over weights that are made smaller.
+    ///
+    /// # Errors
+    /// Those of [`Self::built`].
+    pub fn smaller(
+        folder: &Path,
+        network: &Network,
+        (part, family): (Part, Family),
+        kind: Kind,
+    ) -> anyhow::Result<Self> {
+        let headers = headers(folder, network)?;
+        let built = network.build_smaller(folder, (part, family), &headers, kind)?;
+        let own = folder.join(network.folder);
+        let packing = Packing {
+            kind,
+            file: built.file,
+            folder: own.clone(),
+            component: network.folder,
+            name: format!("{}.{kind}.data", part.name()),
+        };
+        let external = BTreeMap::from([(built.location, External::Smaller(packing))]);
+        Self::of_network(&own, built.graph, external)
+    }
+
+    fn of_network(
+        own: &Path,
+        bytes: Vec<u8>,
+        external: BTreeMap<String, External>,
+    ) -> anyhow::Result<Self> {
+        let model = Model::parse(&bytes).context("the graph that was built cannot be read")?;
+        let path = own.join("config.json");
+        Ok(Self::of(path, bytes, external, &model.graph))
     }
 
     fn of(
@@ -191,6 +245,16 @@ impl Graph {
             None => Ok(()),
         }
     }
+}
+
+/// The headers of a network's weights by their paths below `folder`.
+fn headers(folder: &Path, network: &Network) -> anyhow::Result<BTreeMap<String, Header>> {
+    let mut headers = BTreeMap::new();
+    for path in network.files(folder)? {
+        let header = Header::read(&folder.join(&path)).with_context(|| network.folder)?;
+        headers.insert(path, header);
+    }
+    Ok(headers)
 }
 
 /// Names of the files of external data of the graph at `path`, which lie beside it.

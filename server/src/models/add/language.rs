@@ -165,6 +165,7 @@ impl Language {
             layout,
             pipeline,
             size: said.size,
+            weights: &said.weights,
         };
         let text = reader.config(Part::TextEncoder)?;
         let vae = reader.config(Part::VaeDecoder)?;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use architectures::{Built, Header, Index, States, Texts, Weights};
+use architectures::{Built, Header, Index, Kind, Smaller, States, Texts, Weights};
+use serde_json::Value;
 
 use super::json::json;
 use super::language;
@@ -135,6 +136,35 @@ impl Network {
         family: Family,
         headers: &BTreeMap<String, Header>,
     ) -> anyhow::Result<Built> {
+        let (config, weights) = self.described(root, headers)?;
+        let built = architectures::build(part.name(), &wanted(part, family), &config, &weights);
+        built.with_context(|| self.unbuilt())
+    }
+
+    /// [`Self::build`] over weights that are made smaller.
+    pub fn build_smaller(
+        &self,
+        root: &Path,
+        (part, family): (Part, Family),
+        headers: &BTreeMap<String, Header>,
+        kind: Kind,
+    ) -> anyhow::Result<Smaller> {
+        let (config, weights) = self.described(root, headers)?;
+        let part_of = wanted(part, family);
+        let built = architectures::build_smaller(part.name(), &part_of, &config, &weights, kind);
+        built.with_context(|| self.unbuilt())
+    }
+
+    fn unbuilt(&self) -> String {
+        format!("the graph of {} cannot be built", self.folder)
+    }
+
+    /// Its configuration, and what its files hold.
+    fn described(
+        &self,
+        root: &Path,
+        headers: &BTreeMap<String, Header>,
+    ) -> anyhow::Result<(Value, Weights)> {
         let prefix = format!("{}/", self.folder);
         let own = |(path, header): (&String, &Header)| {
             Some((path.strip_prefix(&prefix)?.to_owned(), header.clone()))
@@ -150,9 +180,7 @@ impl Network {
             Stored::Several(name) => Weights::sharded(&self.index(root, name)?, &headers)
                 .with_context(|| prefix.clone())?,
         };
-        let config = json(&root.join(self.folder).join("config.json"))?;
-        let built = architectures::build(part.name(), &wanted(part, family), &config, &weights);
-        built.with_context(|| format!("the graph of {} cannot be built", self.folder))
+        Ok((json(&root.join(self.folder).join("config.json"))?, weights))
     }
 
     /// Whether there is a builder for its class.

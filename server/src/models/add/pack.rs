@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::About;
+use super::graph::{External, Packing};
+use super::smaller::Opened;
 use super::source::Source;
 use super::wiring::TEXTS;
 use crate::catalog::MANIFEST;
@@ -50,8 +52,7 @@ impl Files<'_> {
     /// Copies a file in bounded memory.
     fn copy(&mut self, name: &str, from: &Path) -> anyhow::Result<()> {
         let path = self.dir.join(name);
-        let copied = || -> std::io::Result<(u64, Sha256)> {
-            use std::io::Write;
+        let copied = || -> io::Result<(u64, Sha256)> {
             let mut source = fs::File::open(from)?;
             let mut out = fs::File::create(&path)?;
             let mut hasher = Sha256::new();
@@ -73,10 +74,56 @@ impl Files<'_> {
         Ok(())
     }
 
+    /// Writes weights that are made smaller.
+    fn pack(&mut self, packing: &Packing) -> anyhow::Result<()> {
+        let path = self.dir.join(&packing.name);
+        let failed = || format!("writing {}", path.display());
+        let file = fs::File::create(&path).with_context(failed)?;
+        let mut out = Digesting {
+            out: BufWriter::with_capacity(CHUNK, file),
+            hasher: Sha256::new(),
+            length: 0,
+        };
+        let mut authors = Opened::new(&packing.folder);
+        packing
+            .file
+            .write(&mut authors, &mut out)
+            .with_context(|| {
+                format!(
+                    "the weights of {} cannot be made smaller",
+                    packing.component
+                )
+            })?;
+        out.flush().with_context(failed)?;
+        self.list(&packing.name, out.length, &out.hasher.finalize());
+        Ok(())
+    }
+
     fn list(&mut self, name: &str, bytes: u64, digest: &[u8]) {
         let sha256 = hex::encode(digest);
         self.entries
             .push(json!({"name": name, "bytes": bytes, "sha256": sha256}));
+    }
+}
+
+/// Knows length and digest of what passes through it.
+struct Digesting<W> {
+    out: W,
+    hasher: Sha256,
+    length: u64,
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        let passed = bytes.get(..written).unwrap_or_default();
+        self.hasher.update(passed);
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -111,14 +158,23 @@ pub(super) fn write(
         files.add(&file, &wired.graph.bytes)?;
         let mut external = BTreeMap::new();
         for (index, (location, found)) in wired.graph.external.iter().enumerate() {
-            let data = match (&found.name, wired.graph.external.len()) {
-                (Some(own), _) => own.clone(),
-                (None, 1) => format!("{name}.onnx_data"),
-                (None, _) => format!("{name}.onnx_data_{index}"),
+            let data = match (found, wired.graph.external.len()) {
+                (
+                    External::File {
+                        name: Some(own), ..
+                    },
+                    _,
+                ) => own.clone(),
+                (External::Smaller(packing), _) => packing.name.clone(),
+                (External::File { .. }, 1) => format!("{name}.onnx_data"),
+                (External::File { .. }, _) => format!("{name}.onnx_data_{index}"),
             };
             // Graphs of two parts may read one file.
             if copied.insert(data.clone()) {
-                files.copy(&data, &found.path)?;
+                match found {
+                    External::File { path, .. } => files.copy(&data, path)?,
+                    External::Smaller(packing) => files.pack(packing)?,
+                }
             }
             external.insert(location.clone(), data);
         }
@@ -189,7 +245,7 @@ impl Unfinished {
     pub fn authors(&self, source: &Source) -> anyhow::Result<Vec<FileEntry>> {
         let graphs = source.wiring.graphs.values();
         let external = graphs.flat_map(|wired| wired.graph.external.values());
-        let own: BTreeSet<&str> = external.filter_map(|file| file.name.as_deref()).collect();
+        let own: BTreeSet<&str> = external.filter_map(External::own_name).collect();
         let manifest = Manifest::parse(&fs::read(self.dir().join(MANIFEST))?)?;
         let files = manifest.files().filter(|file| own.contains(&*file.name));
         Ok(files.cloned().collect())

@@ -167,9 +167,14 @@ impl Pipeline {
     }
 
     /// Whether it reads a part, where the folder has it.
-    pub fn reads(self, part: Part) -> bool {
+    fn reads(self, part: Part) -> bool {
         let language = matches!(self.family, Family::Flux2Klein | Family::ZImage);
         !language || !matches!(part, Part::TextEncoder2 | Part::VaeEncoder)
+    }
+
+    /// The parts that it reads, where the folder has them.
+    pub fn parts(self) -> impl Iterator<Item = Part> {
+        Part::ALL.into_iter().filter(move |part| self.reads(*part))
     }
 
     /// The class name.

@@ -10,11 +10,13 @@ use diffusion::tokenizer::{Blank, Emphasis, NegativeSettings, TextSettings};
 use serde_json::Value;
 
 use super::autoencoder::{self, Scale};
+use super::graph::{External, Packing};
 use super::json::json;
 use super::language::Language;
 use super::layout::{Layout, Part};
 use super::pipeline::{Defaults, Family, Pipeline};
 use super::scheduler;
+use super::smaller::Choices;
 use super::tokenizer::{self, Takes};
 use super::wiring::{Reader, Wiring};
 
@@ -27,6 +29,8 @@ pub(super) struct Said {
     pub latent_scale: Option<f32>,
     /// Size of the picture.
     pub size: Option<ImageSize>,
+    /// In how many bits weights are kept.
+    pub weights: Choices,
 }
 
 /// What the small files of a folder say: enough to know whether the large ones are worth having.
@@ -63,6 +67,7 @@ impl Configuration {
             let known = Pipeline::names();
             format!("the pipeline is {class:?}; {known} can be packed")
         })?;
+        said.weights.fit(layout, pipeline)?;
         if let Some(language) = Language::of(pipeline.family, &index) {
             return Self::of_language(folder, layout, language, pipeline);
         }
@@ -189,6 +194,7 @@ impl Source {
             layout,
             pipeline,
             size: said.size,
+            weights: &said.weights,
         };
         let wiring = reader.read(scale, &mut notes)?;
         let mut words = Vec::with_capacity(wiring.texts.len());
@@ -222,6 +228,12 @@ impl Source {
             words,
             notes,
         })
+    }
+
+    /// The weights that are made smaller, in the order of the graphs' names.
+    pub fn smaller(&self) -> impl Iterator<Item = &Packing> {
+        let graphs = self.wiring.graphs.values();
+        graphs.flat_map(|wired| wired.graph.external.values().filter_map(External::smaller))
     }
 
     /// Whether the negative prompt has an effect.

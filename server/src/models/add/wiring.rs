@@ -16,6 +16,7 @@ use super::graph::{Graph, Wired};
 use super::json::json;
 use super::layout::{Found, Layout, Part};
 use super::pipeline::{Family, Pipeline};
+use super::smaller::Choices;
 
 /// What a text encoder takes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +51,8 @@ pub(super) struct Reader<'f> {
     pub pipeline: Pipeline,
     /// Size of the picture that is asked for, where the folder leaves it open or another is wanted.
     pub size: Option<ImageSize>,
+    /// In how many bits weights are kept.
+    pub weights: &'f Choices,
 }
 
 impl Reader<'_> {
@@ -134,7 +137,11 @@ impl Reader<'_> {
         match self.layout.needed(part)? {
             Found::Graph(path) => Graph::read(self.folder, &path),
             Found::Network(network) => {
-                Graph::built(self.folder, &network, part, self.pipeline.family)
+                let family = self.pipeline.family;
+                match self.weights.kind(network.folder) {
+                    None => Graph::built(self.folder, &network, part, family),
+                    Some(kind) => Graph::smaller(self.folder, &network, (part, family), kind),
+                }
             }
         }
     }
