@@ -2,13 +2,17 @@
 
 mod clip;
 mod dc_ae;
+mod flux;
 mod flux2;
 mod gemma2;
 mod kl;
 mod kl_flux2;
+mod pixart;
 mod qwen3;
 mod sana;
+mod sd3;
 mod states;
+mod t5;
 mod tiny;
 mod unet;
 mod z_image;
@@ -21,7 +25,7 @@ use crate::network::Network;
 type Builder = fn(&Part, Members, &mut Network<'_>) -> Result<()>;
 
 /// The builders by the names of their classes.
-const BUILDERS: [(&str, Builder); 14] = [
+const BUILDERS: [(&str, Builder); 19] = [
     ("AutoencoderDC", dc_ae::build),
     ("AutoencoderKL", kl::build),
     ("AutoencoderKLFlux2", kl_flux2::build),
@@ -29,11 +33,17 @@ const BUILDERS: [(&str, Builder); 14] = [
     ("CLIPTextModel", clip::build),
     ("CLIPTextModelWithProjection", clip::build),
     ("Flux2Transformer2DModel", flux2::build),
+    ("FluxTransformer2DModel", flux::build),
     ("Gemma2ForCausalLM", gemma2::build),
     ("Gemma2Model", gemma2::build),
+    ("PixArtTransformer2DModel", pixart::build),
     ("Qwen3ForCausalLM", qwen3::build),
     ("Qwen3Model", qwen3::build),
+    ("SD3Transformer2DModel", sd3::build),
     ("SanaTransformer2DModel", sana::build),
+    ("T5EncoderModel", t5::build),
+    // What folders of PixArt called it before it had a class of its own.
+    ("Transformer2DModel", pixart::build),
     ("UNet2DConditionModel", unet::build),
     ("ZImageTransformer2DModel", z_image::build),
 ];

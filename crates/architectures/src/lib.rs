@@ -46,7 +46,7 @@ pub enum Part {
 pub struct Texts {
     /// Which hidden states.
     pub states: States,
-    /// Whether the pooled and projected text is read, `text_embeds`.
+    /// Whether the pooled text is read: projected, `text_embeds`, of a class that projects it, else `pooler_output`.
     pub pooled: bool,
     /// How many layers a request may skip, at most. Classes of CLIP give the states for every number of them up to it, as
     /// far as they have layers: [`States::skipped`] names them.

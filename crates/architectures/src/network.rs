@@ -146,6 +146,11 @@ impl<'w> Network<'w> {
                 (shape.clone(), place, format!("{name}{shape:?}"))
             }
             Declared::Rows(rows) => {
+                // Tables of positions are stored as a batch of one.
+                let shape = match shape {
+                    [1, rest @ ..] if rest.len() > 1 => rest,
+                    all => all,
+                };
                 let row = stored.length / (shape[0] as u64).max(1);
                 let count = rows.end.saturating_sub(rows.start);
                 let place = Place {

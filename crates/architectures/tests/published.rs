@@ -223,6 +223,38 @@ fn components() -> Vec<Component> {
             [1, 256, 0],
             153_027_104,
         ),
+        of(
+            "T5-XXL",
+            "text encoder",
+            config!("t5-xxl"),
+            last(),
+            [1, 512, 0],
+            4_762_310_656,
+        ),
+        of(
+            "PixArt-Σ",
+            "denoiser",
+            config!("pixart-sigma-transformer"),
+            Part::Denoiser,
+            [1, 128, 300],
+            610_856_096,
+        ),
+        of(
+            "SD3.5-medium",
+            "denoiser",
+            config!("sd35-medium-transformer"),
+            Part::Denoiser,
+            [1, 128, 77],
+            2_243_171_520 + SD3_PLACES,
+        ),
+        of(
+            "FLUX.1-schnell",
+            "denoiser",
+            config!("flux1-schnell-transformer"),
+            Part::Denoiser,
+            [1, 128, 512],
+            11_891_178_560,
+        ),
     ]
 }
 
@@ -233,6 +265,8 @@ const CLIP_L_LAYER: u64 = 4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 
 /// The table of words, and a layer.
 const QWEN3_WORDS: u64 = 151_936 * 2560;
 const QWEN3_LAYER: u64 = 100_930_816;
+/// The table of places, a buffer that is stored with the weights.
+const SD3_PLACES: u64 = 384 * 384 * 1536;
 /// Of SSD-1B the card says 1.3 billion, and no more.
 const SSD_1B: u64 = 1_300_000_000;
 
@@ -258,6 +292,9 @@ fn planned(component: &Component, graph: &[u8]) -> Cost {
     let [rows, side, tokens] = component.run;
     let open = |input: &str, place: usize| match (input, place) {
         (_, 0) => rows,
+        // Two encoders of CLIP side by side, and behind their tokens those of T5.
+        ("encoder_hidden_states", 2) => 768 + 1280,
+        ("encoder_hidden_states_t5", _) => 256,
         ("encoder_hidden_states" | "encoder_attention_mask", _) => tokens,
         _ => side,
     };

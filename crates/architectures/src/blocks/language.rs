@@ -6,7 +6,7 @@ use crate::network::{Scope, Value};
 
 /// Widest inner layer that is computed at once: of 4,608 tokens, a picture of 1024² and its text, it takes 113 MB, and a binding
 /// holds 128 MiB.
-const WIDEST: usize = 6144;
+pub(crate) const WIDEST: usize = 6144;
 /// ONNX's number of float32 and of truth values.
 const FLOAT: i64 = 1;
 const BOOL: i64 = 9;
@@ -40,7 +40,12 @@ pub(crate) enum Gated {
 
 /// First number and size of the parts in which a layer of so many numbers is computed.
 pub(crate) fn parts(inner: usize) -> impl Iterator<Item = (usize, usize)> {
-    let part = inner.div_ceil(inner.div_ceil(WIDEST).max(1)).max(1);
+    parts_of(inner, WIDEST)
+}
+
+/// [`parts`] of at most `widest` numbers.
+pub(crate) fn parts_of(inner: usize, widest: usize) -> impl Iterator<Item = (usize, usize)> {
+    let part = inner.div_ceil(inner.div_ceil(widest.max(1)).max(1)).max(1);
     (0..inner)
         .step_by(part)
         .map(move |start| (start, part.min(inner - start)))

@@ -54,4 +54,35 @@ impl Scope<'_, '_> {
         let inner = self.activated(inner, activation);
         self.at("linear_2").linear(inner, [to; 2], true)
     }
+
+    /// `CombinedTimestepTextProjEmbeddings` of diffusers, and with a guidance scale its other form: time and pooled text `[1, from]` as one
+    /// row `[1, to]`, behind the activation with which every block reads it.
+    pub fn time_and_text(
+        &mut self,
+        [time, pooled]: [Value; 2],
+        guidance: Option<Value>,
+        [from, to]: [usize; 2],
+    ) -> Result<Value> {
+        let waves = Waves {
+            width: 256,
+            cosines_first: true,
+            shift: 0.0,
+        };
+        let mut row = self
+            .at("text_embedder")
+            .embedded(pooled, [from, to], Activation::Silu)?;
+        for (module, number) in [
+            ("timestep_embedder", Some(time)),
+            ("guidance_embedder", guidance),
+        ] {
+            let Some(number) = number else { continue };
+            let number = self.reshaped(number, &[1, 1]);
+            let waves_of_it = self.waves(number, waves);
+            let own =
+                self.at(module)
+                    .embedded(waves_of_it, [waves.width, to], Activation::Silu)?;
+            row = self.add(row, own);
+        }
+        Ok(self.activated(row, Activation::Silu))
+    }
 }

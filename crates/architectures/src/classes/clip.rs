@@ -121,9 +121,6 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     };
     let projects = members.class() == PROJECTING;
-    if texts.pooled && !projects {
-        return Err(other_part(&members, part));
-    }
     let config = Config::read(members)?;
     let outputs = outputs(texts, config.layers)?;
     let ids = network.input(
@@ -151,8 +148,13 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
     let pooled = match finished.filter(|_| texts.pooled) {
         Some(rows) => {
             let row = model.pooled(ids, rows, &config);
-            let mut projection = root.at("text_projection");
-            Some(projection.linear(row, [config.width, config.projected], false)?)
+            Some(if projects {
+                let mut projection = root.at("text_projection");
+                let columns = [config.width, config.projected];
+                ("text_embeds", projection.linear(row, columns, false)?)
+            } else {
+                ("pooler_output", row)
+            })
         }
         None => None,
     };
@@ -195,8 +197,9 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
             &[ROWS, Dim::Is(config.length), Dim::Is(config.width)],
         );
     }
-    if let Some(pooled) = pooled {
-        network.output(pooled, "text_embeds", &[ROWS, Dim::Is(config.projected)]);
+    if let Some((name, pooled)) = pooled {
+        let wide = if projects { config.projected } else { config.width };
+        network.output(pooled, name, &[ROWS, Dim::Is(wide)]);
     }
     Ok(())
 }

@@ -199,17 +199,6 @@ impl Scope<'_, '_> {
             .linear(inner, [config.width; 2], false)
     }
 
-    /// `N` neighbours of width `width` of one row, `[width]` each.
-    fn pieces<const N: usize>(&mut self, row: Value, width: usize) -> [Value; N] {
-        let flat = self.reshaped(row, &[-1]);
-        let mut start = 0;
-        [(); N].map(|()| {
-            let piece = self.slice(flat, 0, start, start + width as i64);
-            start += width as i64;
-            piece
-        })
-    }
-
     fn steering(&mut self, steered: Value, width: usize, sets: usize) -> Result<Vec<Steering>> {
         let all = self
             .at("linear")
@@ -263,29 +252,6 @@ impl Scope<'_, '_> {
         let text = self.node("Concat", &[before, words], &[("axis", (-1).into())]);
         let all = self.node("Concat", &[text, image], &[("axis", 0.into())]);
         self.angles(all, true)
-    }
-
-    /// The first `count` rows, a scalar of the graph.
-    fn before(&mut self, rows: Value, count: Value) -> Value {
-        let [zero, count] = [self.integers(&[0]), self.reshaped(count, &[1])];
-        let axis = zero;
-        self.node("Slice", &[rows, zero, count, axis], &[])
-    }
-
-    /// The rows behind the first `count`.
-    fn behind(&mut self, rows: Value, count: Value) -> Value {
-        let [axis, count, end] = [
-            self.integers(&[0]),
-            self.reshaped(count, &[1]),
-            self.integers(&[i64::from(i32::MAX)]),
-        ];
-        self.node("Slice", &[rows, count, end, axis], &[])
-    }
-
-    /// What a sub-layer gives, times its gate, and the rows before.
-    fn through(&mut self, rows: Value, given: Value, gate: Value) -> Value {
-        let given = self.multiply(given, gate);
-        self.add(given, rows)
     }
 
     /// Text and picture by weights of their own, which see each other.
