@@ -27,6 +27,7 @@ fn weights_become_what_their_operators_take() {
     let text = Part::TextEncoder(Texts {
         states: States::Last,
         pooled: false,
+        skips: 0,
     });
     let clip = config(include_str!("published/sd15-text_encoder.json"));
     let unet = config(include_str!("published/sd15-unet.json"));
