@@ -24,7 +24,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::catalog::{Cards, Catalog};
+use crate::catalog::{Cards, Live};
 use crate::grace::Grace;
 use crate::images::Images;
 use crate::jobs::Queue;
@@ -45,7 +45,7 @@ const MAX_JOB_BYTES: usize = MAX_BODY_BYTES + (protocol::MAX_RESUME_LATENTS * 2)
 #[derive(Clone)]
 pub struct Hub {
     /// The models that run here.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Live,
     /// The catalogue: cards of these and of others.
     pub cards: Cards,
     /// The pictures.

@@ -6,6 +6,7 @@ pub mod card_file;
 pub mod cards;
 pub mod hub;
 pub mod licenses;
+mod live;
 mod local;
 pub mod text;
 pub mod upstream;
@@ -13,6 +14,8 @@ pub(crate) mod work;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context;
 use diffusion::manifest::{ImageSize, Latents, MAX_MANIFEST_BYTES};
@@ -27,6 +30,7 @@ use crate::render::hosted::config::EndpointConfig;
 use card_file::CardFile;
 
 pub use cards::Cards;
+pub use live::Live;
 
 /// Name of the manifest in a package folder.
 pub const MANIFEST: &str = "manifest.json";
@@ -52,14 +56,20 @@ pub struct CatalogEntry {
     pub components: Vec<ComponentSize>,
     /// Width and height of the sample picture that [`Self::card`] names, if it is there.
     pub sample_size: Option<(u32, u32)>,
+    stamp: Stamp,
 }
 
 /// All packages, in the order of their folders' names, then the hosted models.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    entries: Vec<CatalogEntry>,
+    entries: Vec<Arc<CatalogEntry>>,
+    /// Folders that hold no whole package.
+    left_out: Vec<(PathBuf, Stamp)>,
     hosted: Vec<ModelSummary>,
 }
+
+/// Name, length and time of every file that a package depends on: what is equal is not read again.
+type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 impl Catalog {
     /// Reads every subfolder of `dir` that has a manifest and checks size and SHA-256 of each file.
@@ -68,6 +78,14 @@ impl Catalog {
     /// # Errors
     /// When the folder cannot be read or two packages have the same id.
     pub fn open(dir: &Path) -> anyhow::Result<Self> {
+        Self::default().read_again(dir)
+    }
+
+    /// Reads `dir`, taking over every package whose files are as they were.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or two packages, or a package and a hosted model, have the same id.
+    pub fn read_again(&self, dir: &Path) -> anyhow::Result<Self> {
         let mut folders: Vec<PathBuf> = std::fs::read_dir(dir)
             .with_context(|| format!("reading the models folder {}", dir.display()))?
             .map(|entry| entry.map(|e| e.path()))
@@ -75,29 +93,58 @@ impl Catalog {
         folders.retain(|path| is_package(path));
         folders.sort();
         let cards = card_file::read_catalog(dir)?;
-        let mut entries: Vec<CatalogEntry> = Vec::new();
+        let mut all = Self {
+            hosted: self.hosted.clone(),
+            ..Self::default()
+        };
         for folder in folders {
-            match read(&folder, &cards) {
-                Ok(entry) => {
-                    if let Some(other) = entries.iter().find(|e| e.summary.id == entry.summary.id) {
-                        anyhow::bail!(
-                            "{} and {} both hold the package {}",
-                            other.dir.display(),
-                            folder.display(),
-                            entry.summary.id
-                        );
+            let mut stamp = stamp_of(&folder);
+            stamp.extend(stamp_of_file(&dir.join(card_file::CATALOG)));
+            let known = self.entries.iter().find(|entry| entry.dir == folder);
+            let entry = match known.filter(|entry| entry.stamp == stamp) {
+                Some(entry) => Arc::clone(entry),
+                None if self.left_out.contains(&(folder.clone(), stamp.clone())) => {
+                    all.left_out.push((folder, stamp));
+                    continue;
+                }
+                None => match read(&folder, stamp.clone(), &cards) {
+                    Ok(entry) => Arc::new(entry),
+                    Err(error) => {
+                        tracing::error!(package = %folder.display(), "package left out: {error:#}");
+                        all.left_out.push((folder, stamp));
+                        continue;
                     }
-                    entries.push(entry);
-                }
-                Err(error) => {
-                    tracing::error!(package = %folder.display(), "package left out: {error:#}");
-                }
+                },
+            };
+            let id = &entry.summary.id;
+            if let Some(other) = all.get(id) {
+                anyhow::bail!(
+                    "{} and {} both hold the package {id}",
+                    other.dir.display(),
+                    folder.display(),
+                );
             }
+            all.without(id)?;
+            all.entries.push(entry);
         }
-        Ok(Self {
-            entries,
-            hosted: Vec::new(),
-        })
+        Ok(all)
+    }
+
+    /// Whether it is what `other` is, nothing having been read anew.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let mut pairs = self.entries.iter().zip(&other.entries);
+        self.entries.len() == other.entries.len()
+            && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
+            && self.left_out == other.left_out
+    }
+
+    /// An endpoint's model is none of the packages.
+    fn without(&self, id: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.summary(id).is_none(),
+            "both a package and an endpoint have the model {id}"
+        );
+        Ok(())
     }
 
     /// Adds the models of hosted endpoints.
@@ -106,11 +153,7 @@ impl Catalog {
     /// When a package has the id of one.
     pub fn with_endpoints(mut self, endpoints: &[EndpointConfig]) -> anyhow::Result<Self> {
         for model in endpoints.iter().flat_map(|endpoint| &endpoint.models) {
-            anyhow::ensure!(
-                self.summary(&model.id).is_none(),
-                "both a package and an endpoint have the model {}",
-                model.id
-            );
+            self.without(&model.id)?;
             self.hosted.push(model.summary());
         }
         Ok(self)
@@ -127,23 +170,34 @@ impl Catalog {
     }
 
     fn all(&self) -> impl Iterator<Item = &ModelSummary> {
-        let packages = self.entries.iter().map(|entry| &entry.summary);
+        let packages = self.entries().map(|entry| &entry.summary);
         packages.chain(&self.hosted)
     }
 
     /// The package of that id.
     pub fn get(&self, id: &str) -> Option<&CatalogEntry> {
-        self.entries.iter().find(|e| e.summary.id == id)
+        let mut entries = self.entries();
+        entries.find(|entry| entry.summary.id == id)
+    }
+
+    /// The package in the folder of that name.
+    pub fn in_folder(&self, slug: &str) -> Option<&CatalogEntry> {
+        self.entries().find(|entry| entry.slug == slug)
     }
 
     /// All packages.
-    pub fn entries(&self) -> &[CatalogEntry] {
-        &self.entries
+    pub fn entries(&self) -> impl Iterator<Item = &CatalogEntry> {
+        self.entries.iter().map(|entry| &**entry)
+    }
+
+    /// Models that endpoints elsewhere run.
+    pub fn hosted(&self) -> &[ModelSummary] {
+        &self.hosted
     }
 
     /// The default model: the first one.
     pub fn first(&self) -> Option<&CatalogEntry> {
-        self.entries.first()
+        self.entries().next()
     }
 
     /// Checks a request against its model and fills defaults in; `drawn` is the seed of a request without one.
@@ -224,7 +278,7 @@ fn bad_resume(detail: String) -> Problem {
         .with_hint("Leave `resume` out to have the whole picture made.")
 }
 
-fn read(dir: &Path, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
+fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
     let slug = dir
         .file_name()
         .and_then(|n| n.to_str())
@@ -280,7 +334,23 @@ fn read(dir: &Path, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
         latents: manifest.latents,
         scheduler: manifest.scheduler.clone(),
         digests,
+        stamp,
     })
+}
+
+/// What the files of a folder are like; files that cannot be looked at have no part in it.
+fn stamp_of(dir: &Path) -> Stamp {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut stamp: Stamp = entries
+        .filter_map(|entry| stamp_of_file(&entry.path()))
+        .collect();
+    stamp.sort();
+    stamp
+}
+
+fn stamp_of_file(path: &Path) -> Option<(PathBuf, u64, Option<SystemTime>)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((path.to_owned(), found.len(), found.modified().ok()))
 }
 
 /// Whether a folder holds a package. Hidden ones hold what is being made.

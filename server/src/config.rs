@@ -1,6 +1,7 @@
 //! Every option of the server: flag, environment variable and default in one place.
 
 mod catalog;
+mod folder;
 mod jobs;
 mod limits;
 mod models;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::images::{StorageLimits, UploadLimits};
 
 pub use catalog::{CatalogConfig, HubConfig};
+pub use folder::ModelsFolder;
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
@@ -119,9 +121,9 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_SITE_DIR", default_value = "dist")]
     pub site_dir: PathBuf,
 
-    /// Folder whose subfolders are model packages.
-    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
-    pub models_dir: PathBuf,
+    /// The model packages.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Origin of this hub as visitors see it, such as `https://hub.example`; default: `http://` and the listen address.
     #[arg(long, env = "DEMO_HUB_PUBLIC_URL")]

@@ -3,7 +3,6 @@
 mod start;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -19,7 +18,7 @@ use crate::render::{LocalRenderer, Rendered, Renderer};
 /// # Errors
 /// A sentence on what is wrong with the request, the package or the output file.
 pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Rendered> {
-    let catalog = Arc::new(Catalog::open(&config.models_dir)?);
+    let catalog = Catalog::open(&config.models_dir)?;
     let model = match &config.model {
         Some(model) => model.clone(),
         None => catalog
@@ -50,7 +49,7 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
     let begun = start::read(&config, request.width, request.height)?;
     let started = Instant::now();
     let asked = GenerationRequest::from(request.clone());
-    let mut renderer = LocalRenderer::new(catalog, config.renderer.into());
+    let mut renderer = LocalRenderer::new(catalog.into(), config.renderer.into());
     let cancel = Cancel::default();
     let rendered = match &begun {
         None => renderer.render(&asked, &mut |_| (), &cancel),

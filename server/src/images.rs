@@ -30,7 +30,7 @@ use std::time::Duration;
 use protocol::{ImageRecord, Problem, ProblemCode};
 use tokio::sync::Semaphore;
 
-use crate::catalog::Catalog;
+use crate::catalog::Live;
 use crate::storage::Store;
 
 pub use budget::StorageLimits;
@@ -65,7 +65,7 @@ const DECODERS: usize = 4;
 #[derive(Clone)]
 pub struct Images {
     store: Store,
-    catalog: Arc<Catalog>,
+    catalog: Live,
     expiry: Duration,
     quota: Option<Arc<UploadQuota>>,
     holdings: Arc<Holdings>,
@@ -77,7 +77,7 @@ pub struct Images {
 
 impl Images {
     /// Pictures of the models in `catalog`; presigned URLs for uploads are valid for `expiry`.
-    pub fn new(store: Store, catalog: Arc<Catalog>, expiry: Duration) -> Self {
+    pub fn new(store: Store, catalog: Live, expiry: Duration) -> Self {
         Self {
             store,
             catalog,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Exports, Hub};
-use crate::catalog::{Cards, Catalog};
+use crate::catalog::Cards;
 use crate::config::{S3Config, ServeConfig};
 use crate::grace::Grace;
 use crate::images::{INPUT_LIFETIME, Images, PENDING_LIFETIME, SweepError, SweepOptions};
@@ -55,23 +55,17 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     let limits = config.serving.limits();
     let endpoints = hosted::config::read_option(config.endpoints.as_deref())?;
     let assets = web::load_assets(&config.site_dir)?;
-    let models_dir = config.models_dir.clone();
-    let catalog = Arc::new(
-        tokio::task::spawn_blocking(move || Catalog::open(&models_dir))
-            .await
-            .context("reading the models folder")??
-            .with_endpoints(&endpoints)?,
-    );
+    let stop = CancellationToken::new();
+    let catalog = config.models.open(&endpoints, &stop).await?;
     let endpoints = hosted::open(endpoints)?;
-    if catalog.summaries().is_empty() {
-        tracing::warn!(folder = %config.models_dir.display(), "no model package found");
+    if catalog.now().summaries().is_empty() {
+        tracing::warn!(folder = %config.models.models_dir.display(), "no model package found");
     }
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("creating the data folder {}", config.data.display()))?;
 
     let cards = Cards::new(&catalog, &config.catalog, &config.data)?;
 
-    let stop = CancellationToken::new();
     let stop_store = CancellationToken::new();
     let (settings, embedded) = open_store(&config, stop_store.clone()).await?;
     let mut store = Store::new(&settings)?;
@@ -79,7 +73,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         store = store.with_disk(embedded.room.clone());
     }
     let storage_origin = store.public_origin().to_owned();
-    let images = Images::new(store, Arc::clone(&catalog), config.upload_expiry())
+    let images = Images::new(store, catalog.clone(), config.upload_expiry())
         .with_limits(config.upload_limits())
         .with_storage_limits(config.storage_limits())
         .with_expiries(config.expiry.expiries());
@@ -125,12 +119,8 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
     );
     telemetry::metrics::recorder();
     if let Some(listen) = config.telemetry.metrics_listen {
-        let models = catalog
-            .summaries()
-            .into_iter()
-            .map(|model| model.id)
-            .collect();
-        let address = exposition::serve(listen, Arc::clone(&queue), models, stop.clone()).await?;
+        let address =
+            exposition::serve(listen, Arc::clone(&queue), catalog.clone(), stop.clone()).await?;
         tracing::info!("metrics are at http://{address}/metrics");
     }
     let hub = Hub {

@@ -33,6 +33,8 @@ use crate::telemetry::{access, traces};
 pub use hosts::Hosts;
 pub use site::load_assets;
 
+use packages::Packages;
+
 /// Brotli's and gzip's quality: pages are made anew for every visit.
 const QUALITY: i32 = 4;
 
@@ -44,10 +46,13 @@ pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path, hosts: 
         .merge(
             app::ssr::pages(context)
                 .method_not_allowed_fallback(api::method_not_allowed)
-                .layer(from_fn_with_state(hub.clone(), api::record_or_page)),
+                .layer(from_fn_with_state(hub.clone(), api::record_or_page))
+                .layer(from_fn_with_state(
+                    Packages::new(&hub.catalog),
+                    packages::before_pages,
+                )),
         )
         .merge(api::routes(hub.clone()))
-        .merge(packages::routes(&hub.catalog))
         .fallback_service(site)
         .layer(
             ServiceBuilder::new()
@@ -108,7 +113,7 @@ pub struct PageData(pub Hub);
 #[async_trait]
 impl HubData for PageData {
     async fn models(&self) -> Vec<ModelSummary> {
-        self.0.catalog.summaries()
+        self.0.catalog.now().summaries()
     }
 
     async fn gallery(

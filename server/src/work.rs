@@ -8,7 +8,7 @@ use futures::future::join_all;
 use protocol::ModelSummary;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::Catalog;
+use crate::catalog::Live;
 use crate::config::WorkerConfig;
 use crate::images::{Images, StorageLimits};
 use crate::jobs::worker::{RendererFactory, Worker, WorkerOptions};
@@ -31,17 +31,17 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
         .context("a worker needs the queue's address: --nats-url")?;
     let settings = crate::serve::other_store(&config.s3)?
         .context("a worker needs the picture store that the app uses: --s3-bucket")?;
-    let models_dir = config.models_dir.clone();
     let endpoints = hosted::config::read_option(config.endpoints.as_deref())?;
-    let catalog = tokio::task::spawn_blocking(move || Catalog::open(&models_dir))
-        .await
-        .context("reading the models folder")??
-        .with_endpoints(&endpoints)?;
-    let catalog = Arc::new(catalog);
+    let catalog = config.models.open(&endpoints, &stop).await?;
     let endpoints = hosted::open(endpoints)?;
-    let lanes = lanes::of(&catalog, &config.local(), &endpoints);
-    anyhow::ensure!(!lanes.is_empty(), "no model fits this worker's memory");
-    let images = Images::new(Store::new(&settings)?, Arc::clone(&catalog), UPLOAD_EXPIRY)
+    let local = config.local();
+    let fits = !fitting(&catalog.now().summaries(), local.budget).is_empty();
+    anyhow::ensure!(
+        fits || !endpoints.is_empty(),
+        "no model fits this worker's memory"
+    );
+    let lanes = lanes::of(&catalog, &local, &endpoints);
+    let images = Images::new(Store::new(&settings)?, catalog.clone(), UPLOAD_EXPIRY)
         .with_expiries(config.expiry.expiries())
         .with_storage_limits(StorageLimits::of_mebibytes(
             config.budget.stored_mebibytes,
@@ -59,12 +59,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> anyhow::Resul
     telemetry::metrics::recorder();
     if let Some(listen) = config.telemetry.metrics_listen {
         let queue = Arc::clone(&queue) as Arc<dyn Queue>;
-        let models = catalog
-            .summaries()
-            .into_iter()
-            .map(|model| model.id)
-            .collect();
-        let address = exposition::serve(listen, queue, models, stop.clone()).await?;
+        let address = exposition::serve(listen, queue, catalog.clone(), stop.clone()).await?;
         tracing::info!("metrics are at http://{address}/metrics");
     }
     let mut workers = Vec::new();
@@ -106,8 +101,8 @@ pub fn fitting(models: &[ModelSummary], budget: Option<u64>) -> Vec<String> {
 }
 
 /// What makes this machine's renderers.
-pub fn renderer_factory(catalog: Arc<Catalog>, options: LocalOptions) -> RendererFactory {
-    Box::new(move || Box::new(LocalRenderer::new(Arc::clone(&catalog), options.clone())))
+pub fn renderer_factory(catalog: Live, options: LocalOptions) -> RendererFactory {
+    Box::new(move || Box::new(LocalRenderer::new(catalog.clone(), options.clone())))
 }
 
 #[cfg(test)]
@@ -116,6 +111,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::catalog::Catalog;
 
     #[test]
     fn models_that_are_too_large_are_left_to_others() {

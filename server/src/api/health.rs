@@ -128,7 +128,7 @@ async fn look(hub: &Hub) -> Readiness {
         storing,
         queue: queue.reachable,
         worker,
-        models: hub.catalog.summaries().len(),
+        models: hub.catalog.now().summaries().len(),
     }
 }
 
@@ -164,11 +164,5 @@ pub async fn metrics(State(hub): State<Hub>, request: Request) -> Response {
     if !here || FORWARDED.iter().any(|name| headers.contains_key(*name)) {
         return not_found(request.uri()).into_response();
     }
-    let models: Vec<String> = hub
-        .catalog
-        .summaries()
-        .into_iter()
-        .map(|model| model.id)
-        .collect();
-    exposition::answer(&*hub.queue, &models).await
+    exposition::answer(&*hub.queue, &hub.catalog).await
 }

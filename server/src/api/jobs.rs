@@ -98,10 +98,11 @@ pub async fn create(
         _ => ClientKey::Owner(client.owner.clone()),
     };
     let drawn = crate::random::seed().map_err(internal)?;
-    let request = hub.catalog.resolve(request, drawn)?;
+    let catalog = hub.catalog.now();
+    let request = catalog.resolve(request, drawn)?;
     if let Some(resume) = &resume {
         let strength = beginning.as_ref().map(|beginning| beginning.strength);
-        hub.catalog.check_resume(&request, resume, strength)?;
+        catalog.check_resume(&request, resume, strength)?;
     }
     let submission = Submission {
         request,

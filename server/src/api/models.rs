@@ -18,7 +18,7 @@ use super::extract::Query;
     responses((status = 200, description = "Cards and limits, the default model first", body = [ModelSummary]))
 )]
 pub async fn list(State(hub): State<Hub>) -> axum::Json<Vec<ModelSummary>> {
-    axum::Json(hub.catalog.summaries())
+    axum::Json(hub.catalog.now().summaries())
 }
 
 /// Searches the models that run here and those of the hub.

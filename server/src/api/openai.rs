@@ -56,7 +56,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, OpenAiError> {
     let request = ImagesRequest::parse(&super::extract::read(request).await?.0)?;
-    let plan = Plan::new(request, &hub.catalog)?;
+    let plan = Plan::new(request, &hub.catalog.now())?;
     let key = idempotency_key(&headers)?;
     answer(hub, visitor, plan, None, key).await
 }

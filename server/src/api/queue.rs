@@ -35,10 +35,15 @@ pub struct ModelDepth {
 )]
 pub async fn depth(State(hub): State<Hub>) -> ApiResult<Response> {
     let unfinished = hub.queue.unfinished().await?;
-    let models = hub.catalog.summaries().into_iter().map(|model| ModelDepth {
-        unfinished: unfinished.get(&model.id).copied().unwrap_or_default(),
-        id: model.id,
-    });
+    let models = hub
+        .catalog
+        .now()
+        .summaries()
+        .into_iter()
+        .map(|model| ModelDepth {
+            unfinished: unfinished.get(&model.id).copied().unwrap_or_default(),
+            id: model.id,
+        });
     let depth = QueueDepth {
         models: models.collect(),
     };

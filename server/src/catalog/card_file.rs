@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::hub::HubModel;
 
+/// Name of the cards' file in the models folder.
+pub const CATALOG: &str = "catalog.toml";
 /// Name of the file in a package's folder.
 pub const CARD: &str = "card.json";
 /// Largest card that is read, in bytes.
@@ -71,7 +73,7 @@ struct CatalogFile {
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn read_catalog(models_dir: &Path) -> anyhow::Result<Vec<CardFile>> {
-    let path = models_dir.join("catalog.toml");
+    let path = models_dir.join(CATALOG);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => EMBEDDED.to_owned(),

@@ -4,7 +4,7 @@ mod ask;
 mod list;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::{
@@ -14,7 +14,7 @@ use protocol::{
 use tokio::time::Instant;
 
 use super::hub::{HubModel, is_name};
-use super::{Catalog, hub, local};
+use super::{Catalog, Live, hub, local};
 use crate::config::CatalogConfig;
 use ask::Ask;
 
@@ -23,10 +23,15 @@ use ask::Ask;
 pub struct Cards(Arc<Inner>);
 
 struct Inner {
-    local: Vec<Local>,
+    catalog: Live,
+    /// What was made of a catalogue, until there is another one.
+    local: Mutex<Option<Made>>,
     ask: Option<Ask>,
     deadline: Duration,
 }
+
+/// Cards, and the catalogue that they were made of.
+type Made = (Arc<Catalog>, Arc<Vec<Local>>);
 
 /// A model that runs here.
 struct Local {
@@ -40,23 +45,10 @@ impl Cards {
     ///
     /// # Errors
     /// When an address is not usable.
-    pub fn new(packages: &Catalog, config: &CatalogConfig, data: &Path) -> anyhow::Result<Self> {
-        let here = packages.entries().iter().map(|entry| Local {
-            card: local::packaged(entry),
-            hub_id: entry.card.hub_id.as_deref().and_then(split),
-            snapshot: entry
-                .card
-                .hub
-                .clone()
-                .map(|hub| (hub.model, hub.fetched_at)),
-        });
-        let hosted = packages.hosted.iter().map(|hosted| Local {
-            card: local::hosted(hosted),
-            hub_id: None,
-            snapshot: None,
-        });
+    pub fn new(catalog: &Live, config: &CatalogConfig, data: &Path) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            local: here.chain(hosted).collect(),
+            catalog: catalog.clone(),
+            local: Mutex::default(),
             ask: config
                 .catalog_online
                 .then(|| Ask::new(config, &data.join("catalog")))
@@ -73,7 +65,7 @@ impl Cards {
     pub async fn card(&self, owner: &str, name: &str) -> Result<ModelCard, Problem> {
         let deadline = Instant::now() + self.0.deadline;
         let here = |l: &&Local| l.card.owner == owner && l.card.name == name;
-        if let Some(local) = self.0.local.iter().find(here) {
+        if let Some(local) = self.0.local().iter().find(here) {
             let card = local.card.clone();
             return Ok(match &self.0.ask {
                 Some(ask) => ask.freshen(card, local).await,
@@ -155,6 +147,42 @@ impl Cards {
             next_cursor: page.next_cursor,
             provenance: page.provenance,
         })
+    }
+}
+
+impl Inner {
+    /// The models that run here now.
+    fn local(&self) -> Arc<Vec<Local>> {
+        let now = self.catalog.now();
+        let mut known = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((catalog, local)) if Arc::ptr_eq(catalog, &now) => Arc::clone(local),
+            _ => {
+                let local = Arc::new(Local::all(&now));
+                *known = Some((now, Arc::clone(&local)));
+                local
+            }
+        }
+    }
+}
+
+impl Local {
+    fn all(catalog: &Catalog) -> Vec<Self> {
+        let here = catalog.entries().map(|entry| Self {
+            card: local::packaged(entry),
+            hub_id: entry.card.hub_id.as_deref().and_then(split),
+            snapshot: entry
+                .card
+                .hub
+                .clone()
+                .map(|hub| (hub.model, hub.fetched_at)),
+        });
+        let hosted = catalog.hosted().iter().map(|hosted| Self {
+            card: local::hosted(hosted),
+            hub_id: None,
+            snapshot: None,
+        });
+        here.chain(hosted).collect()
     }
 }
 

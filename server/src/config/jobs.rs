@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use onnx_gpu::AdapterChoice;
 
+use super::folder::ModelsFolder;
 use super::{
     BudgetConfig, ExpiryConfig, Placeholder, RendererChoice, S3Config, TelemetryConfig,
     is_placeholder,
@@ -85,9 +86,9 @@ pub struct WorkerConfig {
     #[arg(long, env = "DEMO_HUB_WORKER_NAME")]
     pub worker_name: Option<String>,
 
-    /// Folder whose subfolders are model packages.
-    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
-    pub models_dir: PathBuf,
+    /// The model packages.
+    #[command(flatten)]
+    pub models: ModelsFolder,
 
     /// Engine.
     #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]

@@ -48,8 +48,9 @@ impl Images {
         let Some(seed) = recipe.request.seed else {
             return Err(malformed("recipe.request.seed is missing"));
         };
+        let catalog = self.catalog.now();
         // Before the request: an earlier version of the model may have taken what this one refuses.
-        if let Some(model) = self.catalog.summary(&recipe.request.model) {
+        if let Some(model) = catalog.summary(&recipe.request.model) {
             if made == RunsOn::Browser && model.package_url.is_none() {
                 return Err(malformed("this model has no package for browsers"));
             }
@@ -60,7 +61,7 @@ impl Images {
                     ));
             }
         }
-        recipe.request = self.catalog.resolve(recipe.request.clone(), seed)?.into();
+        recipe.request = catalog.resolve(recipe.request.clone(), seed)?.into();
         if let Some(start) = &recipe.start {
             let digests = std::iter::once(&start.sha256).chain(&start.mask_sha256);
             if !digests
@@ -71,7 +72,7 @@ impl Images {
                     "a digest of recipe.start is not 64 lower-case hex digits",
                 ));
             }
-            if let Some(model) = self.catalog.summary(&recipe.request.model) {
+            if let Some(model) = catalog.summary(&recipe.request.model) {
                 protocol::start::strength(Some(start.strength), model)?;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -208,7 +207,7 @@ impl Opened {
             None => own_store(&config.data, &config.s3, &stop).await?,
         };
         let store = Store::new(&settings)?;
-        let images = Images::new(store, Arc::new(Catalog::default()), Duration::from_secs(60));
+        let images = Images::new(store, Catalog::default().into(), Duration::from_secs(60));
         Ok(Self {
             images,
             stop,

@@ -176,7 +176,8 @@ impl Images {
             ));
         }
         check_length(bytes.len() as u64, pending.bytes)?;
-        let model = self.catalog.summary(&pending.recipe.request.model);
+        let catalog = self.catalog.now();
+        let model = catalog.summary(&pending.recipe.request.model);
         let size = model.map(|model| model.size_of(&pending.recipe.request));
         let (recipe, to_check) = (pending.recipe.clone(), Arc::clone(&bytes));
         let checked = self

@@ -4,6 +4,7 @@ mod fetching;
 mod health;
 mod making;
 mod measure;
+mod models;
 mod saving;
 mod thread;
 mod turns;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+
+pub use self::models::Models;
 
 use self::health::Health;
 use self::thread::RenderThread;
@@ -39,7 +42,7 @@ pub struct WorkerOptions {
     /// Unique name.
     pub id: String,
     /// Models that it takes.
-    pub models: Vec<String>,
+    pub models: Models,
     /// Time without a step after which a job counts as stuck and is given back.
     pub stall: Duration,
     /// Time that the job in hand gets to finish when the worker is asked to stop.
@@ -95,15 +98,19 @@ impl Worker {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut status = WorkerStatus {
             id: self.options.id.clone(),
-            models: self.options.models.clone(),
+            models: Vec::new(),
             job: None,
             stepped_back: None,
         };
         let grace = Grace::new(stop.clone(), self.options.grace);
-        let mut turns = Turns::new(self.options.models.clone());
+        let mut turns = Turns::default();
         let mut health = Health::new(self.options.step_back);
-        tracing::info!(worker = status.id, models = ?status.models, "worker ready");
         while !stop.is_cancelled() {
+            if let Some(models) = self.options.models.changed() {
+                turns.follow(models);
+                status.models = turns.order().to_vec();
+                tracing::info!(worker = status.id, models = ?status.models, "worker ready");
+            }
             let pulled = self
                 .beating(&status, self.queue.pull(turns.order(), POLL))
                 .await;

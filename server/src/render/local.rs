@@ -1,6 +1,5 @@
 //! The pipeline on this machine's GPU or CPU.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use diffusion::{
@@ -13,7 +12,7 @@ use protocol::{GenerationRequest, ResolvedRequest, Resume, RunsOn};
 
 use super::warm::Warm;
 use super::{RenderError, Rendered, Renderer, Report};
-use crate::catalog::Catalog;
+use crate::catalog::Live;
 use crate::config::RendererChoice;
 
 /// Previews per picture.
@@ -43,7 +42,7 @@ impl From<RendererChoice> for LocalOptions {
 
 /// Runs `diffusion` in the calling thread and keeps packages loaded.
 pub struct LocalRenderer {
-    catalog: Arc<Catalog>,
+    catalog: Live,
     options: LocalOptions,
     engine: Option<Box<dyn Engine>>,
     warm: Warm<Pipeline>,
@@ -51,7 +50,7 @@ pub struct LocalRenderer {
 
 impl LocalRenderer {
     /// A renderer for the packages of `catalog`; the engine is set up with the first picture.
-    pub fn new(catalog: Arc<Catalog>, options: LocalOptions) -> Self {
+    pub fn new(catalog: Live, options: LocalOptions) -> Self {
         Self {
             catalog,
             engine: None,
@@ -61,9 +60,13 @@ impl LocalRenderer {
     }
 
     fn pipeline(&mut self, model: &str) -> Result<&Pipeline, RenderError> {
+        let catalog = self.catalog.now();
+        self.warm.retain(|id, pipeline: &Pipeline| {
+            let entry = catalog.get(id);
+            entry.is_some_and(|entry| entry.summary.weights_digest == pipeline.manifest().digest())
+        });
         if self.warm.get(model).is_none() {
-            let entry = self
-                .catalog
+            let entry = catalog
                 .get(model)
                 .ok_or_else(|| RenderError::UnknownModel(model.to_owned()))?;
             let bytes = entry.summary.needs.memory_bytes;

@@ -38,6 +38,17 @@ impl<T> Warm<T> {
         self.loaded.push((model, bytes, value));
     }
 
+    /// Drops what does not hold.
+    pub fn retain(&mut self, holds: impl Fn(&str, &T) -> bool) {
+        self.loaded.retain(|(model, _, value)| {
+            let kept = holds(model, value);
+            if !kept {
+                tracing::info!(model, "package dropped: it was changed or removed");
+            }
+            kept
+        });
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) {
         self.loaded.clear();

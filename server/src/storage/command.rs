@@ -1,7 +1,6 @@
 //! `demo-hub storage setup|check|sweep`.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -60,7 +59,7 @@ pub async fn run(command: StorageCommand, out: &mut impl Write) -> anyhow::Resul
         }
         StorageCommand::Sweep(config) => {
             let store = Store::new(&settings(&config.storage)?)?;
-            let images = Images::new(store, Arc::new(Catalog::default()), Duration::from_secs(60));
+            let images = Images::new(store, Catalog::default().into(), Duration::from_secs(60));
             let options = SweepOptions {
                 force: config.force,
                 ..SweepOptions::older_than(Duration::from_secs(config.older_than_seconds))

@@ -1,59 +1,84 @@
 //! `/models/{package folder}/{file}`: the files that manifests name, and nothing else.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, header};
-use axum::middleware;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use protocol::{Problem, ProblemCode};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
 use crate::api::{self, ApiError};
-use crate::catalog::{Catalog, MANIFEST};
+use crate::catalog::{CatalogEntry, Live, MANIFEST};
 use crate::serving::representation;
 
-/// One route per package: under `/models/` lie the pages of the models too.
-pub fn routes(catalog: &Arc<Catalog>) -> Router {
-    let routes = (0..catalog.entries().len()).fold(Router::new(), |router, index| {
-        let slug = &catalog.entries()[index].slug;
-        let state = Package {
-            catalog: Arc::clone(catalog),
-            index,
-        };
-        router.route(
-            &format!("/models/{slug}/{{file}}"),
-            get(serve).with_state(state),
-        )
-    });
-    routes
-        .method_not_allowed_fallback(api::method_not_allowed)
-        .layer(middleware::from_fn(representation::of_files))
+/// The files of the packages that there are, in a layer over the pages of the models, which lie under `/models/` too.
+#[derive(Clone)]
+pub struct Packages {
+    catalog: Live,
+    files: Router,
 }
 
-#[derive(Clone)]
-struct Package {
-    catalog: Arc<Catalog>,
-    index: usize,
+impl Packages {
+    pub fn new(catalog: &Live) -> Self {
+        Self {
+            catalog: catalog.clone(),
+            files: Router::new()
+                .fallback(serve)
+                .layer(middleware::from_fn(representation::of_files))
+                .with_state(catalog.clone()),
+        }
+    }
+}
+
+/// Answers for files of packages, and lets pages answer for the rest.
+pub async fn before_pages(
+    State(packages): State<Packages>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let of_package = named(request.uri().path()).is_some_and(|(slug, _)| {
+        let catalog = packages.catalog.now();
+        catalog.in_folder(slug).is_some()
+    });
+    if !of_package {
+        return next.run(request).await;
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let allow = [(header::ALLOW, HeaderValue::from_static("GET,HEAD"))];
+        let refused = api::method_not_allowed(request.method().clone()).await;
+        return (allow, refused).into_response();
+    }
+    match packages.files.oneshot(request).await {
+        Ok(response) => response,
+        Err(infallible) => match infallible {},
+    }
+}
+
+/// Folder and file of a path.
+fn named(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix("/models/")?.split_once('/')
 }
 
 /// The name is looked up in the catalogue, so no path of the request reaches the file system.
-async fn serve(
-    State(Package { catalog, index }): State<Package>,
-    Path(file): Path<String>,
-    request: Request,
-) -> Response {
-    let entry = &catalog.entries()[index];
-    let Some((name, digest)) = entry.digests.get_key_value(&file) else {
-        return ApiError(Problem::new(
+async fn serve(State(catalog): State<Live>, request: Request) -> Response {
+    let catalog = catalog.now();
+    let found = named(request.uri().path()).and_then(|(slug, file)| {
+        let entry = catalog.in_folder(slug)?;
+        Some((entry, entry.digests.get_key_value(file)?))
+    });
+    match found {
+        Some((entry, (name, digest))) => file(entry, name, digest, request).await,
+        None => ApiError(Problem::new(
             ProblemCode::NotFound,
             "this package has no file of this name",
         ))
-        .into_response();
-    };
+        .into_response(),
+    }
+}
+
+async fn file(entry: &CatalogEntry, name: &str, digest: &str, request: Request) -> Response {
     let etag = format!("\"{digest}\"");
     let mime = if name == MANIFEST || name.ends_with(".json") {
         "application/json"

@@ -24,6 +24,7 @@ mod hub;
 mod jobs;
 mod killed;
 mod limits;
+mod live;
 mod measure;
 mod measure_gallery;
 mod measure_store;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use diffusion::{Cancel, ErrorKind};
 use protocol::{GenerationRequest, JobStatus, ProblemCode, ResolvedRequest};
 use serde_json::json;
-use server::catalog::Catalog;
+use server::catalog::{Catalog, Live};
 use server::images::Images;
 use server::jobs::redelivery::Backoff;
 use server::jobs::worker::{RendererFactory, Worker, WorkerOptions};
@@ -115,7 +115,7 @@ impl Renderer for IllRenderer {
 /// A place for workers on one queue, with a real store.
 struct Bench {
     hub: Hub,
-    catalog: Arc<Catalog>,
+    catalog: Live,
     stop: CancellationToken,
     workers: TaskTracker,
 }
@@ -124,7 +124,7 @@ impl Bench {
     async fn start() -> Self {
         Self {
             hub: Hub::with(&["--embedded-worker=false"]).await,
-            catalog: Arc::new(Catalog::open(&models_dir()).unwrap()),
+            catalog: Catalog::open(&models_dir()).unwrap().into(),
             stop: CancellationToken::new(),
             workers: TaskTracker::new(),
         }
@@ -142,13 +142,13 @@ impl Bench {
             path_style: true,
         };
         let store = Store::new(&settings).unwrap();
-        Images::new(store, Arc::clone(&self.catalog), Duration::from_secs(300))
+        Images::new(store, self.catalog.clone(), Duration::from_secs(300))
     }
 
     fn work(&self, id: &str, queue: Arc<dyn Queue>, factory: RendererFactory) {
         let options = WorkerOptions {
             id: id.to_owned(),
-            models: vec![GLYPH.to_owned()],
+            models: vec![GLYPH.to_owned()].into(),
             stall: Duration::from_secs(60),
             grace: Duration::from_secs(5),
             save_patience: Duration::from_secs(60),
@@ -176,7 +176,7 @@ impl Bench {
 
     fn well(&self, queue: Arc<dyn Queue>) {
         let options = LocalOptions::from(RendererChoice::Cpu);
-        let factory = work::renderer_factory(Arc::clone(&self.catalog), options);
+        let factory = work::renderer_factory(self.catalog.clone(), options);
         self.work("well", queue, factory);
     }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{self, Child, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -174,8 +173,8 @@ impl Bucket {
 }
 
 pub fn images(store: Store) -> Images {
-    let catalog = Arc::new(Catalog::open(&models_dir()).unwrap());
-    Images::new(store, catalog, Duration::from_secs(60))
+    let catalog = Catalog::open(&models_dir()).unwrap();
+    Images::new(store, catalog.into(), Duration::from_secs(60))
 }
 
 /// Sweeps until nothing is left to do, as if every announcement were old; what the first sweep did. What nothing

@@ -67,7 +67,8 @@ impl Beginning {
         visitor: &Visitor,
     ) -> Result<Self, Problem> {
         let unknown = || RequestError::UnknownModel(model.chars().take(80).collect());
-        let model = hub.catalog.summary(model).ok_or_else(unknown)?;
+        let catalog = hub.catalog.now();
+        let model = catalog.summary(model).ok_or_else(unknown)?;
         let strength = start.check(model)?;
         Ok(Self {
             image: Given::Named(start.image),

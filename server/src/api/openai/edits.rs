@@ -181,14 +181,15 @@ async fn begin(
     members.text("input_fidelity");
     members.end()?;
 
-    let models = hub.catalog.summaries();
+    let catalog = hub.catalog.now();
+    let models = catalog.summaries();
     let model = body.model.clone().or_else(|| {
         let able = models.iter().find(|model| model.begins_with_pictures);
         able.or(models.first()).map(|model| model.id.clone())
     });
     let model = model.unwrap_or_default();
     let unknown = || Problem::from(RequestError::UnknownModel(model.chars().take(80).collect()));
-    let summary = hub.catalog.summary(&model).ok_or_else(unknown)?;
+    let summary = catalog.summary(&model).ok_or_else(unknown)?;
     let strength = strength(asked, summary).map_err(|error| {
         let field = match &error {
             RequestError::NoStart(_) => "model",
@@ -229,7 +230,7 @@ async fn begin(
         None if summary.makes(own.0, own.1) => own,
         asked => size(asked, Some(summary))?,
     };
-    let plan = Plan::of(body, &hub.catalog, model, size, fingerprint, events)?;
+    let plan = Plan::of(body, &catalog, model, size, fingerprint, events)?;
     let beginning = Beginning {
         image: Given::File(image),
         mask,

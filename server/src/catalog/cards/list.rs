@@ -45,13 +45,13 @@ pub(super) async fn page(inner: &Inner, query: &ModelQuery) -> Result<ModelPage,
     let deadline = Instant::now() + inner.deadline;
     let (limit, start) = check(query)?;
     let mut page = ModelPage::default();
+    let local = inner.local();
     let (offset, cursor) = match start {
         Start::Here(offset) => (Some(offset), None),
         Start::Hub(cursor) => (None, cursor),
     };
     if let Some(offset) = offset {
-        let here: Vec<&ModelCard> = inner
-            .local
+        let here: Vec<&ModelCard> = local
             .iter()
             .map(|local| &local.card)
             .filter(|card| fits(card, query))
@@ -83,7 +83,7 @@ pub(super) async fn page(inner: &Inner, query: &ModelQuery) -> Result<ModelPage,
     page.provenance.push(provenance);
     if let Some(list) = list.value {
         let is_here = |card: &ModelCard| {
-            let mut hub_ids = inner.local.iter().filter_map(|local| local.hub_id.as_ref());
+            let mut hub_ids = local.iter().filter_map(|local| local.hub_id.as_ref());
             hub_ids.any(|(owner, name)| card.owner == *owner && card.name == *name)
         };
         let found = list.models.iter().map(|model| ask.listed(model));

@@ -5,16 +5,27 @@ const STREAK: u32 = 8;
 
 /// The models of a worker in the order in which it asks for their jobs: the one that it has loaded goes first, so
 /// that jobs of one model are made together, but not for ever.
+#[derive(Default)]
 pub struct Turns {
     models: Vec<String>,
     in_a_row: u32,
 }
 
 impl Turns {
-    pub fn new(models: Vec<String>) -> Self {
-        Self {
-            models,
-            in_a_row: 0,
+    /// Takes up these models, and no others. Those that are known stay in their order.
+    pub fn follow(&mut self, models: Vec<String>) {
+        if self
+            .models
+            .first()
+            .is_some_and(|first| !models.contains(first))
+        {
+            self.in_a_row = 0;
+        }
+        self.models.retain(|known| models.contains(known));
+        for model in models {
+            if !self.models.contains(&model) {
+                self.models.push(model);
+            }
         }
     }
 
@@ -61,7 +72,29 @@ mod tests {
     }
 
     fn turns() -> Turns {
-        Turns::new(["a", "b", "c"].map(str::to_owned).to_vec())
+        of(&["a", "b", "c"])
+    }
+
+    fn of(models: &[&str]) -> Turns {
+        let mut turns = Turns::default();
+        turns.follow(names(models));
+        turns
+    }
+
+    fn names(models: &[&str]) -> Vec<String> {
+        models.iter().map(|&model| model.to_owned()).collect()
+    }
+
+    #[test]
+    fn models_come_and_go_and_the_others_keep_their_order() {
+        let mut turns = turns();
+        turns.took("c");
+        turns.follow(names(&["a", "c", "d"]));
+        assert_eq!(turns.order(), ["c", "a", "d"]);
+        turns.follow(names(&["d", "a"]));
+        assert_eq!(turns.order(), ["a", "d"]);
+        turns.follow(Vec::new());
+        assert!(turns.order().is_empty());
     }
 
     #[test]
@@ -95,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_single_model_stays() {
-        let mut turns = Turns::new(vec!["a".to_owned()]);
+        let mut turns = of(&["a"]);
         for _ in 0..20 {
             turns.took("a");
             turns.took("unknown");
