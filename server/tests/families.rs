@@ -17,6 +17,8 @@ mod hub;
 mod language;
 #[path = "families/smaller.rs"]
 mod smaller;
+#[path = "families/t5.rs"]
+mod t5;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -73,7 +73,7 @@ fn texts(packages: &Packages, case: &Case, model: &dyn Model, golden: &Golden, r
     near(&states, &golden.f32(&format!("hidden.{row}")), 1e-4, &what);
 }
 
-struct InMemory(HashMap<String, Vec<u8>>);
+pub(super) struct InMemory(pub HashMap<String, Vec<u8>>);
 
 #[async_trait::async_trait]
 impl diffusion::Files for InMemory {
@@ -156,11 +156,11 @@ fn difference(packages: &Packages, case: &Case) -> u8 {
         .unwrap()
 }
 
-type Edit = fn(&mut Value);
-type Change = (&'static str, Edit);
+pub(super) type Edit = fn(&mut Value);
+pub(super) type Change = (&'static str, Edit);
 
 /// Fails unless each change of a case's manifest makes another picture.
-fn shows(cases: &[Case], name: &str, changes: &[Change]) {
+pub(super) fn shows(cases: &[Case], name: &str, changes: &[Change]) {
     let case = cases.iter().find(|case| case.name == name).unwrap();
     let packages = Packages::of(std::slice::from_ref(case));
     let path = packages.folder(case).join("manifest.json");
@@ -281,7 +281,7 @@ fn what_is_not_understood_of_a_folder_is_refused_by_name() {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -78,9 +78,9 @@ impl Scope<'_, '_> {
             let Some(number) = number else { continue };
             let number = self.reshaped(number, &[1, 1]);
             let waves_of_it = self.waves(number, waves);
-            let own =
-                self.at(module)
-                    .embedded(waves_of_it, [waves.width, to], Activation::Silu)?;
+            let own = self
+                .at(module)
+                .embedded(waves_of_it, [waves.width, to], Activation::Silu)?;
             row = self.add(row, own);
         }
         Ok(self.activated(row, Activation::Silu))

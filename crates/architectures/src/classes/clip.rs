@@ -198,7 +198,11 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         );
     }
     if let Some((name, pooled)) = pooled {
-        let wide = if projects { config.projected } else { config.width };
+        let wide = if projects {
+            config.projected
+        } else {
+            config.width
+        };
         network.output(pooled, name, &[ROWS, Dim::Is(wide)]);
     }
     Ok(())

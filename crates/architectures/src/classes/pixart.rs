@@ -267,9 +267,9 @@ impl Scope<'_, '_> {
             let columns = [WAVES.width, config.width / 3];
             let sides = self.reshaped(size, &[2, 1]);
             let waves = self.waves(sides, WAVES);
-            let both =
-                self.at("resolution_embedder")
-                    .embedded(waves, columns, Activation::Silu)?;
+            let both = self
+                .at("resolution_embedder")
+                .embedded(waves, columns, Activation::Silu)?;
             let both = self.reshaped(both, &[1, -1]);
             let [height, width] = [0, 1].map(|side| self.slice(size, 1, side, side + 1));
             let ratio = self.divide(height, width);
@@ -293,14 +293,15 @@ impl Scope<'_, '_> {
         let Config { width, epsilon, .. } = *config;
         let mut own = steering;
         for (place, number) in own.iter_mut().enumerate() {
-            let table =
-                self.weight_rows("scale_shift_table", &[SIX, width], place..place + 1)?;
+            let table = self.weight_rows("scale_shift_table", &[SIX, width], place..place + 1)?;
             let table = self.reshaped(table, &[-1]);
             *number = self.add(table, *number);
         }
         let [shift, scale, gate, shift_2, scale_2, gate_2] = own;
         let normal = self.modulated(rows, [scale, shift], epsilon);
-        let seen = self.at("attn1").pixart_attention([normal; 2], None, config)?;
+        let seen = self
+            .at("attn1")
+            .pixart_attention([normal; 2], None, config)?;
         let rows = self.through(rows, seen, gate);
         // No norm before the text is looked at.
         let seen = self

@@ -53,12 +53,14 @@ impl Config {
             table,
             used: table.min(LARGER * sample / PATCH).max(1),
             dual: members.or("dual_attention_layers", Vec::new())?,
-            normed: members.get::<String>("qk_norm")?.map_or(Ok(false), |norm| {
-                let problem = "networks with rms_norm are built";
-                (norm == "rms_norm")
-                    .then_some(true)
-                    .ok_or_else(|| members.wrong("qk_norm", norm, problem))
-            })?,
+            normed: members
+                .get::<String>("qk_norm")?
+                .map_or(Ok(false), |norm| {
+                    let problem = "networks with rms_norm are built";
+                    (norm == "rms_norm")
+                        .then_some(true)
+                        .ok_or_else(|| members.wrong("qk_norm", norm, problem))
+                })?,
         };
         members.only("patch_size", &[json!(PATCH)])?;
         members.only("caption_projection_dim", &[json!(width)])?;
@@ -250,7 +252,9 @@ impl Scope<'_, '_> {
             .linear(seen_words, [width; 2], true)?;
         let words = self.through(words, out, gate);
         let normal = self.shifted(words, [shift_2, scale_2], EPSILON);
-        let out = self.at("ff_context").feed_forward(normal, columns, WIDEST)?;
+        let out = self
+            .at("ff_context")
+            .feed_forward(normal, columns, WIDEST)?;
         Ok([self.through(words, out, gate_2), image])
     }
 

@@ -266,14 +266,20 @@ mod tests {
     #[test]
     fn forms_that_contradict_each_other_are_refused_by_name() {
         for (config, said) in [
-            (json!({"feed_forward_proj": "gated-swirl"}), "feed_forward_proj"),
+            (
+                json!({"feed_forward_proj": "gated-swirl"}),
+                "feed_forward_proj",
+            ),
             (
                 json!({"feed_forward_proj": "gated-gelu", "dense_act_fn": "relu"}),
                 "dense_act_fn",
             ),
             (json!({"is_gated_act": true}), "is_gated_act"),
             (json!({"relative_attention_num_buckets": 30}), "num_buckets"),
-            (json!({"relative_attention_max_distance": 8}), "max_distance"),
+            (
+                json!({"relative_attention_max_distance": 8}),
+                "max_distance",
+            ),
             (json!({"is_decoder": true}), "is_decoder"),
             (json!({"window": 3}), "window"),
         ] {

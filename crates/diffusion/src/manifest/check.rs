@@ -188,6 +188,21 @@ impl Manifest {
                     let six = matches!(port.shape[..], [rows, Dim::Is(6)] if is_rows(rows));
                     ensure(six && port.dtype.is_float(), floats)?;
                 }
+                Feed::Size => {
+                    let two = matches!(port.shape[..], [rows, Dim::Is(2)] if is_rows(rows));
+                    ensure(two && port.dtype.is_float(), floats)?;
+                }
+                Feed::GuidanceScale => {
+                    let one = matches!(port.shape[..], [rows] if is_rows(rows));
+                    ensure(one && port.dtype.is_float(), floats)?;
+                }
+                Feed::Zeros([tokens, width]) => {
+                    let fits = matches!(port.shape[..], [rows, Dim::Is(t), Dim::Is(w)]
+                        if is_rows(rows) && [t, w] == [*tokens, *width]);
+                    ensure(fits && port.dtype.is_float(), || {
+                        misfit(graph, port, "floats [n, tokens, width] of the zeros").to_string()
+                    })?;
+                }
                 Feed::GuidanceEmbedding => {
                     let wide = matches!(port.shape[..], [rows, Dim::Is(4..=4096)] if is_rows(rows));
                     ensure(wide && port.dtype.is_float(), floats)?;

@@ -57,6 +57,12 @@ pub enum Feed {
     /// Sizes as SDXL was trained with them, `[n, 6]`: height and width before cropping, top and left of the crop, height and
     /// width of the picture (Podell et al., arXiv:2307.01952, section 2.2). Nothing is cropped.
     TimeIds,
+    /// Height and width of the picture in pixels, `[n, 2]`.
+    Size,
+    /// The guidance scale, `[n]`.
+    GuidanceScale,
+    /// Zeros `[n, tokens, width]`, of so many tokens and so wide: in place of a text encoder that the package does without.
+    Zeros([usize; 2]),
     /// The guidance scale less one, as sines and cosines `[n, width]` (Luo et al., arXiv:2310.04378).
     GuidanceEmbedding,
 }

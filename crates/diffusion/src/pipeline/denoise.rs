@@ -107,6 +107,15 @@ impl Pipeline {
                     whole(port, &bindings, mask.clone().into_i64()?)?.into()
                 }
                 Feed::TimeIds => Tensor::f32(&[rows, 6], time_ids(size).repeat(rows))?.into(),
+                Feed::Size => {
+                    let sides = size.pixels().map(|side| side as f32);
+                    Tensor::f32(&[rows, 2], sides.repeat(rows))?.into()
+                }
+                Feed::GuidanceScale => Tensor::f32(&[rows], vec![guidance_scale; rows])?.into(),
+                Feed::Zeros([tokens, width]) => {
+                    let zeros = vec![0.0; rows * tokens * width];
+                    Tensor::f32(&[rows, *tokens, *width], zeros)?.into()
+                }
                 Feed::GuidanceEmbedding => {
                     let width = bindings.shape(port).last().copied().unwrap_or_default();
                     let embedding = guidance_embedding(guidance_scale, width);

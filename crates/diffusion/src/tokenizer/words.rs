@@ -66,15 +66,7 @@ pub fn with_words(tokenizer: &[u8], words: &[Word]) -> Result<Vec<u8>> {
     let mut tokenizer: Value = serde_json::from_slice(tokenizer)
         .map_err(|e| fail(format!("tokenizer.json is not readable: {e}")))?;
     let mut added = entries(&tokenizer)?;
-    let mut ids: BTreeMap<String, u32> = vocabulary(&tokenizer)
-        .map(|vocab| {
-            let id = |id: &Value| id.as_u64().and_then(|id| u32::try_from(id).ok());
-            let pairs = vocab
-                .iter()
-                .filter_map(|(word, n)| Some((word.clone(), id(n)?)));
-            pairs.collect()
-        })
-        .unwrap_or_default();
+    let mut ids = vocabulary(&tokenizer);
     ids.extend(added.iter().map(|(id, entry)| (content(entry), *id)));
     let mut taken: BTreeMap<u32, String> =
         ids.iter().map(|(word, id)| (*id, word.clone())).collect();
@@ -154,8 +146,23 @@ fn entries(tokenizer: &Value) -> Result<BTreeMap<u32, Value>> {
     read.collect()
 }
 
-fn vocabulary(tokenizer: &Value) -> Option<&Map<String, Value>> {
-    tokenizer.pointer("/model/vocab")?.as_object()
+/// Ids of the words: a table of them, or of unigrams a list of words and scores in their order.
+fn vocabulary(tokenizer: &Value) -> BTreeMap<String, u32> {
+    let number = |id: u64| u32::try_from(id).ok();
+    match tokenizer.pointer("/model/vocab") {
+        Some(Value::Object(table)) => {
+            let pairs = table.iter();
+            let pairs = pairs.filter_map(|(word, id)| Some((word.clone(), number(id.as_u64()?)?)));
+            pairs.collect()
+        }
+        Some(Value::Array(list)) => {
+            let pairs = (0u64..).zip(list);
+            let pairs = pairs
+                .filter_map(|(id, entry)| Some((entry.get(0)?.as_str()?.to_owned(), number(id)?)));
+            pairs.collect()
+        }
+        _ => BTreeMap::new(),
+    }
 }
 
 fn content(entry: &Value) -> String {

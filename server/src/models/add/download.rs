@@ -86,7 +86,7 @@ pub(super) fn fetch(
         let configuration = Configuration::read(&fetching.folder, &layout, said)?;
         let (mut graphs, mut networks) = (Vec::new(), Vec::new());
         let pipeline = configuration.pipeline;
-        for part in pipeline.parts() {
+        for part in pipeline.parts().filter(|part| configuration.reads(*part)) {
             match layout.part(part)? {
                 Some(Found::Graph(path)) => graphs.push(path),
                 Some(Found::Network(network)) => networks.push((part, network)),

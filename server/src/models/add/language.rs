@@ -275,7 +275,7 @@ fn text_run(graph: Graph, names: &[(String, String)]) -> anyhow::Result<(Wired, 
 }
 
 /// A graph and its ports, all of which are given or read.
-fn wired(
+pub(super) fn wired(
     graph: Graph,
     inputs: &[(&str, Vec<Place>)],
     outputs: &[(&str, Vec<Place>)],
@@ -295,7 +295,7 @@ fn wired(
 
 /// The tokenizer, with the chat template around prompts.
 fn words(folder: &Path, layout: &Layout, rows: Option<u64>, plan: &Plan) -> anyhow::Result<Words> {
-    let files = layout.tokenizer(false);
+    let files = layout.tokenizer(0);
     let takes = Takes {
         length: Some(LENGTH),
         rows: rows.and_then(|rows| usize::try_from(rows).ok()),
@@ -328,7 +328,7 @@ fn words(folder: &Path, layout: &Layout, rows: Option<u64>, plan: &Plan) -> anyh
 }
 
 /// Sizes beside the default one.
-fn other_sizes(default: ImageSize, stride: usize) -> anyhow::Result<ModelSizes> {
+pub(super) fn other_sizes(default: ImageSize, stride: usize) -> anyhow::Result<ModelSizes> {
     let multiple_of = u32::try_from(stride)?;
     let ImageSize { width, height } = default;
     let longer = width.max(height);

@@ -10,8 +10,9 @@ use super::network::Network;
 const GRAPHS: [&str; 3] = ["model.onnx", "model_fp32.onnx", "model_fp16.onnx"];
 
 /// Files of a tokenizer.
-const TOKENIZER: [&str; 7] = [
+const TOKENIZER: [&str; 8] = [
     "tokenizer.json",
+    "spiece.model",
     "vocab.json",
     "merges.txt",
     "tokenizer_config.json",
@@ -20,20 +21,25 @@ const TOKENIZER: [&str; 7] = [
     "chat_template.jinja",
 ];
 
+/// Most tokenizers of a model.
+const TOKENIZERS: usize = 3;
+
 /// A part of a model that is a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     TextEncoder,
     TextEncoder2,
+    TextEncoder3,
     Unet,
     VaeDecoder,
     VaeEncoder,
 }
 
 impl Part {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::TextEncoder,
         Self::TextEncoder2,
+        Self::TextEncoder3,
         Self::Unet,
         Self::VaeDecoder,
         Self::VaeEncoder,
@@ -44,6 +50,7 @@ impl Part {
         match self {
             Self::TextEncoder => "text_encoder",
             Self::TextEncoder2 => "text_encoder_2",
+            Self::TextEncoder3 => "text_encoder_3",
             Self::Unet => "unet",
             Self::VaeDecoder => "vae_decoder",
             Self::VaeEncoder => "vae_encoder",
@@ -57,6 +64,7 @@ impl Part {
             Self::Unet => &["unet", "transformer"],
             Self::TextEncoder => &["text_encoder"],
             Self::TextEncoder2 => &["text_encoder_2"],
+            Self::TextEncoder3 => &["text_encoder_3"],
         }
     }
 
@@ -191,9 +199,12 @@ impl Layout {
         })
     }
 
-    /// The files of a tokenizer, by their plain names; `second` is that of the second text encoder.
-    pub fn tokenizer(&self, second: bool) -> Vec<(&'static str, String)> {
-        let folder = if second { "tokenizer_2" } else { "tokenizer" };
+    /// The files of the tokenizer of a text encoder, by their plain names; the first encoder is 0.
+    pub fn tokenizer(&self, encoder: usize) -> Vec<(&'static str, String)> {
+        let folder = match encoder {
+            0 => "tokenizer".to_owned(),
+            other => format!("tokenizer_{}", other + 1),
+        };
         let within = |prefix: &str| -> Vec<(&'static str, String)> {
             TOKENIZER
                 .map(|file| (file, format!("{prefix}{file}")))
@@ -202,7 +213,7 @@ impl Layout {
                 .collect()
         };
         let own = within(&format!("{folder}/"));
-        if own.is_empty() && !second {
+        if own.is_empty() && encoder == 0 {
             within("")
         } else {
             own
@@ -218,9 +229,7 @@ impl Layout {
                 Ok(Some(Found::Network(network))) => Some(network.small()),
                 _ => None,
             });
-        let words = [false, true]
-            .into_iter()
-            .flat_map(|second| self.tokenizer(second));
+        let words = (0..TOKENIZERS).flat_map(|encoder| self.tokenizer(encoder));
         let mut paths: Vec<String> = self
             .index()
             .into_iter()
@@ -304,18 +313,20 @@ mod tests {
 
     #[test]
     fn tokenizers_lie_in_folders_or_beside_the_graphs() {
-        let names = |paths: &[&str], second| -> Vec<String> {
-            let found = layout(paths).tokenizer(second);
+        let names = |paths: &[&str], encoder| -> Vec<String> {
+            let found = layout(paths).tokenizer(encoder);
             found.into_iter().map(|(_, path)| path).collect()
         };
-        assert_eq!(names(&["vocab.json", "unet.onnx"], false), ["vocab.json"]);
+        assert_eq!(names(&["vocab.json", "unet.onnx"], 0), ["vocab.json"]);
         let folders = [
             "tokenizer/vocab.json",
             "tokenizer_2/vocab.json",
             "vocab.json",
         ];
-        assert_eq!(names(&folders, false), ["tokenizer/vocab.json"]);
-        assert_eq!(names(&folders, true), ["tokenizer_2/vocab.json"]);
-        assert_eq!(names(&["vocab.json"], true), [] as [&str; 0]);
+        assert_eq!(names(&folders, 0), ["tokenizer/vocab.json"]);
+        assert_eq!(names(&folders, 1), ["tokenizer_2/vocab.json"]);
+        assert_eq!(names(&["vocab.json"], 1), [] as [&str; 0]);
+        let third = ["tokenizer_3/spiece.model", "tokenizer/vocab.json"];
+        assert_eq!(names(&third, 2), ["tokenizer_3/spiece.model"]);
     }
 }

@@ -241,23 +241,34 @@ fn is_shard(file: &str) -> bool {
 /// What a pipeline reads of a part.
 fn wanted(part: Part, family: Family) -> architectures::Part {
     match part {
-        Part::TextEncoder | Part::TextEncoder2 => architectures::Part::TextEncoder(Texts {
-            states: match family {
-                Family::StableDiffusionXl | Family::ZImage => States::BeforeLast,
-                Family::Flux2Klein => States::Behind(language::LAYERS.to_vec()),
-                Family::StableDiffusion | Family::LatentConsistency => States::Last,
-            },
-            pooled: part == Part::TextEncoder2,
-            skips: match family {
-                Family::StableDiffusion | Family::StableDiffusionXl | Family::LatentConsistency => {
-                    MAX_SKIPPED
-                }
-                Family::Flux2Klein | Family::ZImage => 0,
-            },
-        }),
+        Part::TextEncoder | Part::TextEncoder2 | Part::TextEncoder3 => {
+            architectures::Part::TextEncoder(texts(part, family))
+        }
         Part::Unet => architectures::Part::Denoiser,
         Part::VaeDecoder => architectures::Part::Decoder,
         Part::VaeEncoder => architectures::Part::Encoder,
+    }
+}
+
+/// What a pipeline reads of a text encoder.
+fn texts(part: Part, family: Family) -> Texts {
+    let second = part == Part::TextEncoder2;
+    let clip = matches!(part, Part::TextEncoder | Part::TextEncoder2);
+    let (states, pooled, skips) = match family {
+        Family::StableDiffusion | Family::LatentConsistency => (States::Last, second, MAX_SKIPPED),
+        Family::StableDiffusionXl => (States::BeforeLast, second, MAX_SKIPPED),
+        Family::ZImage => (States::BeforeLast, false, 0),
+        Family::Flux2Klein => (States::Behind(language::LAYERS.to_vec()), false, 0),
+        Family::StableDiffusion3 if clip => (States::BeforeLast, true, 0),
+        Family::Flux if part == Part::TextEncoder => (States::Behind(Vec::new()), true, 0),
+        Family::StableDiffusion3 | Family::Flux | Family::PixArtAlpha | Family::PixArtSigma => {
+            (States::Last, false, 0)
+        }
+    };
+    Texts {
+        states,
+        pooled,
+        skips,
     }
 }
 

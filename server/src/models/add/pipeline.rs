@@ -17,6 +17,14 @@ pub(super) enum Family {
     Flux2Klein,
     /// Z-Image: the same of another transformer (Tongyi-MAI, arXiv:2511.22699).
     ZImage,
+    /// PixArt-α: a transformer that looks at what T5 gives (Chen et al., arXiv:2310.00426).
+    PixArtAlpha,
+    /// PixArt-Σ (Chen et al., arXiv:2403.04692).
+    PixArtSigma,
+    /// Stable Diffusion 3 and 3.5: two encoders of CLIP, and T5 (Esser et al., arXiv:2403.03206).
+    StableDiffusion3,
+    /// FLUX.1: pooled text of CLIP, and T5 (Black Forest Labs, 2024).
+    Flux,
 }
 
 /// Who wrote the folder.
@@ -43,7 +51,7 @@ const fn class(name: &'static str, family: Family, kit: Kit) -> Pipeline {
 }
 
 /// The classes: those that begin with a picture hold the same files.
-const CLASSES: [Pipeline; 20] = [
+const CLASSES: [Pipeline; 24] = [
     class(
         "StableDiffusionPipeline",
         Family::StableDiffusion,
@@ -136,6 +144,14 @@ const CLASSES: [Pipeline; 20] = [
     ),
     class("Flux2KleinPipeline", Family::Flux2Klein, Kit::Diffusers),
     class("ZImagePipeline", Family::ZImage, Kit::Diffusers),
+    class("PixArtAlphaPipeline", Family::PixArtAlpha, Kit::Diffusers),
+    class("PixArtSigmaPipeline", Family::PixArtSigma, Kit::Diffusers),
+    class(
+        "StableDiffusion3Pipeline",
+        Family::StableDiffusion3,
+        Kit::Diffusers,
+    ),
+    class("FluxPipeline", Family::Flux, Kit::Diffusers),
 ];
 
 /// Denoising steps and guidance scale where a request leaves them open.
@@ -167,9 +183,22 @@ impl Pipeline {
     }
 
     /// Whether it reads a part, where the folder has it.
-    fn reads(self, part: Part) -> bool {
-        let language = matches!(self.family, Family::Flux2Klein | Family::ZImage);
-        !language || !matches!(part, Part::TextEncoder2 | Part::VaeEncoder)
+    pub fn reads(self, part: Part) -> bool {
+        let encoders = match self.family {
+            Family::Flux2Klein | Family::ZImage | Family::PixArtAlpha | Family::PixArtSigma => 1,
+            Family::StableDiffusion3 => 3,
+            _ => 2,
+        };
+        match part {
+            Part::TextEncoder2 => encoders > 1,
+            Part::TextEncoder3 => encoders > 2,
+            // Those that begin with a picture are not packed of the others.
+            Part::VaeEncoder => matches!(
+                self.family,
+                Family::StableDiffusion | Family::StableDiffusionXl | Family::LatentConsistency
+            ),
+            Part::TextEncoder | Part::Unet | Part::VaeDecoder => true,
+        }
     }
 
     /// The parts that it reads, where the folder has them.
@@ -202,10 +231,13 @@ impl Pipeline {
         })
     }
 
-    /// What the authors of such models ask for. Models that were distilled to a few steps are known by their scheduler: the
-    /// turbo and lightning kinds step at the trailing ends of the training, without guidance, and consistency models have
-    /// schedulers of their own.
-    pub fn defaults(self, scheduler: &Value) -> Defaults {
+    /// Whether diffusers makes pictures at sizes of the training alone, and resizes them.
+    pub fn rounds_sizes(self) -> bool {
+        matches!(self.family, Family::PixArtAlpha | Family::PixArtSigma)
+    }
+
+    /// What the authors of models that were distilled to a few steps ask for, where the scheduler shows it.
+    pub fn distilled(self, scheduler: &Value) -> Option<Defaults> {
         let text = |name: &str| scheduler.get(name).and_then(Value::as_str);
         let class = text("_class_name").unwrap_or_default();
         let (steps, guidance) = match (self.family, class) {
@@ -213,11 +245,26 @@ impl Pipeline {
             (_, "LCMScheduler") => (4, 1.0),
             (_, "TCDScheduler") => (4, 0.0),
             (_, class) if class.starts_with("Euler") && is_distilled(text) => (4, 0.0),
-            (Family::StableDiffusionXl, _) => (25, 5.0),
-            (Family::StableDiffusion, _) => (25, 7.5),
+            _ => return None,
+        };
+        Some(Defaults { steps, guidance })
+    }
+
+    /// What the authors of such models ask for. Models that were distilled to a few steps are known by their scheduler: the
+    /// turbo and lightning kinds step at the trailing ends of the training, without guidance, and consistency models have
+    /// schedulers of their own.
+    pub fn defaults(self, scheduler: &Value) -> Defaults {
+        if let Some(few) = self.distilled(scheduler) {
+            return few;
+        }
+        let (steps, guidance) = match self.family {
+            Family::StableDiffusionXl => (25, 5.0),
+            Family::StableDiffusion | Family::LatentConsistency => (25, 7.5),
             // Those that were distilled to few steps, which no scheduler shows.
-            (Family::Flux2Klein, _) => (4, 1.0),
-            (Family::ZImage, _) => (9, 0.0),
+            Family::Flux2Klein | Family::Flux => (4, 1.0),
+            Family::ZImage => (9, 0.0),
+            Family::PixArtAlpha | Family::PixArtSigma => (20, 4.5),
+            Family::StableDiffusion3 => (28, 7.0),
         };
         Defaults { steps, guidance }
     }

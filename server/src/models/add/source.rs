@@ -17,6 +17,7 @@ use super::layout::{Layout, Part};
 use super::pipeline::{Defaults, Family, Pipeline};
 use super::scheduler;
 use super::smaller::Choices;
+use super::t5::T5;
 use super::tokenizer::{self, Takes};
 use super::wiring::{Reader, Wiring};
 
@@ -45,6 +46,8 @@ pub(super) struct Configuration {
     notes: Vec<String>,
     /// How the pipeline is put together, where its text encoder is a language model.
     language: Option<Language>,
+    /// The same where T5 is one of its text encoders.
+    t5: Option<T5>,
 }
 
 impl Configuration {
@@ -70,6 +73,9 @@ impl Configuration {
         said.weights.fit(layout, pipeline)?;
         if let Some(language) = Language::of(pipeline.family, &index) {
             return Self::of_language(folder, layout, language, pipeline);
+        }
+        if let Some(t5) = T5::of(pipeline.family, &index, folder, layout)? {
+            return Self::of_t5(folder, layout, t5, pipeline);
         }
         // Names first: a folder without the graphs need not be read any further.
         let xl = pipeline.family == Family::StableDiffusionXl;
@@ -106,6 +112,7 @@ impl Configuration {
         notes.push(asked(defaults));
         Ok(Self {
             language: None,
+            t5: None,
             pipeline,
             scheduler,
             defaults,
@@ -137,7 +144,44 @@ impl Configuration {
             zeros: false,
             notes,
             language: Some(language),
+            t5: None,
         })
+    }
+
+    fn of_t5(folder: &Path, layout: &Layout, t5: T5, pipeline: Pipeline) -> anyhow::Result<Self> {
+        let path = layout.scheduler().with_context(|| {
+            let path = folder.join("scheduler/scheduler_config.json");
+            format!("{} is missing", path.display())
+        })?;
+        let config = json(&folder.join(path))?;
+        let (scheduler, mut notes) = scheduler::read(&config, pipeline)?;
+        let scheduler = t5.scheduler(scheduler)?;
+        let defaults = t5.defaults(pipeline.distilled(&config));
+        notes.push(asked(defaults));
+        if pipeline.rounds_sizes() {
+            notes.push(
+                "pictures are made at the size that is asked for; diffusers makes them at the nearest size of the training and resizes"
+                    .to_owned(),
+            );
+        }
+        Ok(Self {
+            pipeline,
+            scheduler,
+            defaults,
+            scale: Scale::NONE,
+            zeros: false,
+            notes,
+            language: None,
+            t5: Some(t5),
+        })
+    }
+
+    /// Whether the package holds a part, where the folder has it.
+    pub fn reads(&self, part: Part) -> bool {
+        match self.t5 {
+            Some(t5) => t5.reads(part),
+            None => self.pipeline.reads(part),
+        }
     }
 }
 
@@ -185,9 +229,14 @@ impl Source {
             zeros,
             mut notes,
             language,
+            t5,
         } = configuration;
         if let Some(language) = language {
             return language.read(folder, layout, said, pipeline, (scheduler, notes));
+        }
+        if let Some(t5) = t5 {
+            let decided = (scheduler, defaults, notes);
+            return t5.read(folder, layout, said, pipeline, decided);
         }
         let reader = Reader {
             folder,
@@ -203,7 +252,7 @@ impl Source {
                 length: text.length,
                 rows: text.rows,
             };
-            let files = layout.tokenizer(index > 0);
+            let files = layout.tokenizer(index);
             let vocabulary = tokenizer::read(folder, &files, takes)?;
             let name = super::wiring::TEXTS[index].replace("prompt", "tokenizer");
             let settings = TextSettings {

@@ -9,6 +9,7 @@ use diffusion::tokenizer::{
 use serde_json::Value;
 
 use super::json::{bytes, json};
+use super::sentencepiece;
 
 /// A `tokenizer.json` and how it is used.
 pub(super) struct Vocabulary {
@@ -25,7 +26,7 @@ pub(super) struct Takes {
     pub rows: Option<usize>,
 }
 
-/// Reads a `tokenizer.json`, or makes one of CLIP's files, with every word that the other files add. `files` are their paths
+/// Reads a `tokenizer.json`, or makes one of T5's file or CLIP's, with every word that the other files add. `files` are their paths
 /// below `folder` by their plain names.
 pub(super) fn read(
     folder: &Path,
@@ -55,6 +56,15 @@ pub(super) fn read(
         words,
     } = if let Some(ready) = path("tokenizer.json") {
         from_ready_file(&bytes(&ready)?, &beside)?
+    } else if let Some(pieces) = path("spiece.model") {
+        let json = sentencepiece::tokenizer_json(&bytes(&pieces)?, &beside.config)?;
+        let made = from_ready_file(&json, &beside)?;
+        Folder {
+            pad_token: made
+                .pad_token
+                .or_else(|| Some(sentencepiece::PAD.to_owned())),
+            ..made
+        }
     } else {
         beside.require_clip()?;
         let merges =
@@ -134,7 +144,7 @@ mod tests {
     fn of(folder: &Path, takes: Takes) -> anyhow::Result<Vocabulary> {
         let names = fs::read_dir(folder).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        read(folder, &Layout::new(names).tokenizer(false), takes)
+        read(folder, &Layout::new(names).tokenizer(0), takes)
     }
 
     fn takes(rows: Option<usize>) -> Takes {

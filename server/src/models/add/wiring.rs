@@ -10,7 +10,7 @@ use std::path::Path;
 use diffusion::manifest::{Coder, Denoiser, Guidance, ImageSize, Latents, Sizes, TextRun};
 use serde_json::Value;
 
-pub(super) use self::size::Spatial;
+pub(super) use self::size::{Spatial, buckets};
 use super::autoencoder::Scale;
 use super::graph::{Graph, Wired};
 use super::json::json;
@@ -42,7 +42,7 @@ pub(super) struct Wiring {
 }
 
 /// Names of the texts of a package, in the order of the text encoders.
-pub(super) const TEXTS: [&str; 2] = ["prompt", "prompt_2"];
+pub(super) const TEXTS: [&str; 3] = ["prompt", "prompt_2", "prompt_3"];
 
 /// A folder's graphs and configurations while they are put together.
 pub(super) struct Reader<'f> {
