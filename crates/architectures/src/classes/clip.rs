@@ -548,12 +548,18 @@ mod tests {
         ]
         .concat();
         built(&part, &config(), &weights(&buffered, "F32")).unwrap();
-        let error =
-            built(&texts(States::Last, true), &config(), &weights(&all, "F32")).unwrap_err();
-        assert!(
-            matches!(error, Error::OtherPart { .. }),
-            "a plain model projects nothing"
-        );
         assert!(built(&Part::Decoder, &config(), &weights(&all, "F32")).is_err());
+    }
+
+    /// The pooled text of a class that projects nothing is the row itself, under another name; layers are run to the last one for it.
+    #[test]
+    fn pooled_text_that_is_not_projected_has_a_name_of_its_own() {
+        let all = weights(&names(""), "F32");
+        let one = built(&texts(States::Behind(Vec::new()), true), &config(), &all).unwrap();
+        let graph = Model::parse(&one.graph).unwrap().graph;
+        let outputs: Vec<&str> = graph.outputs.iter().map(|port| &*port.name).collect();
+        assert_eq!(outputs, ["pooler_output"]);
+        let read = |name: &str| graph.initializers.iter().any(|weight| weight.name == name);
+        assert!(read("encoder.layers.1.mlp.fc2.weight") && read("final_layer_norm.weight"));
     }
 }
