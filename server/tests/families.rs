@@ -5,6 +5,8 @@
 
 #[path = "families/authors.rs"]
 mod authors;
+#[path = "families/gemma.rs"]
+mod gemma;
 #[expect(
     dead_code,
     reason = "these tests use a part of what those of the stages share"

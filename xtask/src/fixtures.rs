@@ -18,11 +18,12 @@ const ARCHITECTURES_SCRIPT: &str = "bench/fixtures/export_architectures.py";
 const REQUIREMENTS: &str = "bench/fixtures/requirements.txt";
 const FAMILIES_SCRIPT: &str = "bench/fixtures/export_families.py";
 /// Modules of [`FAMILIES_SCRIPT`]; by name, for Python leaves files of its own beside them.
-const FAMILIES_MODULES: [&str; 12] = [
+const FAMILIES_MODULES: [&str; 14] = [
     "__init__",
     "authors",
     "cases",
     "draws",
+    "gemma",
     "language",
     "layouts",
     "networks",
@@ -30,6 +31,7 @@ const FAMILIES_MODULES: [&str; 12] = [
     "pipelines",
     "replay",
     "smaller",
+    "t5",
     "vocabulary",
 ];
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use diffusion::Manifest;
-use diffusion::manifest::{Bindings, Graph, ImageSize, Port};
+use diffusion::manifest::{Bindings, Graph, ImageSize, Port, TextRun};
+use diffusion::tokenizer::TextSettings;
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::weights::{Folder, Reading, WeightSource};
 use onnx_gpu::{Cost, dry_cost_beside};
@@ -38,9 +39,16 @@ impl OnDisk<'_> {
                 .graph(&run.graph)
                 .is_ok_and(|g| g == self.graph)
         });
-        let text = own.next().or(runs.clone().next());
-        let text = text.and_then(|run| self.manifest.texts.get(&run.text));
-        let tokens = text.map_or(1, |text| text.length);
+        // An encoder reads whole texts; others are given what is kept of them.
+        let text = |run: &TextRun| self.manifest.texts.get(&run.text);
+        let tokens = match own.next() {
+            Some(run) => text(run).map_or(1, |text| text.length),
+            None => runs
+                .clone()
+                .next()
+                .and_then(text)
+                .map_or(1, TextSettings::kept),
+        };
         self.manifest.bindings(size, rows, tokens)
     }
 

@@ -1,6 +1,7 @@
 //! `demo-hub models add`: a package of the folder of a pipeline, as its author published it or as an ONNX export in any layout in use.
 
 mod autoencoder;
+mod bins;
 mod download;
 mod graph;
 mod json;

@@ -63,6 +63,13 @@ impl Scope<'_, '_> {
         self.convolution_part(x, channels, 0..channels[1], window)
     }
 
+    /// PyTorch's `Linear` of the channels of each pixel, without bias: `weight` `[to, from]`.
+    pub fn pointwise(&mut self, x: Value, [from, to]: [usize; 2]) -> Result<Value> {
+        let weight = self.weight_as("weight", &[to, from], &[to, from, 1, 1])?;
+        let attributes = [("kernel_shape", [1; 2].into()), ("strides", [1; 2].into())];
+        Ok(self.node("Conv", &[x, weight], &attributes))
+    }
+
     /// The part of [`Self::convolution`] that makes the channels `to` of `all`; in groups, of those that are as many.
     pub fn convolution_part(
         &mut self,

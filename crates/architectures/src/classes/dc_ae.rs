@@ -372,10 +372,7 @@ impl Scope<'_, '_> {
         let inner = heads * head;
         let mut own = Vec::with_capacity(3);
         for name in ["to_q", "to_k", "to_v"] {
-            let mut layer = self.at(name);
-            let declared = [inner, channels, 1, 1];
-            let weight = layer.weight_as("weight", &[inner, channels], &declared)?;
-            own.push(layer.node("Conv", &[x, weight], &[]));
+            own.push(self.at(name).pointwise(x, [channels, inner])?);
         }
         let own = self.node("Concat", &own, &[("axis", 1.into())]);
         let mut all = vec![own];
@@ -398,10 +395,7 @@ impl Scope<'_, '_> {
         let seen = self.linear_attention(qkv);
         let wide = inner * all.len();
         let planes = self.with_sides(seen, wide, x);
-        let mut layer = self.at("to_out");
-        let declared = [channels, wide, 1, 1];
-        let weight = layer.weight_as("weight", &[channels, wide], &declared)?;
-        let out = layer.node("Conv", &[planes, weight], &[]);
+        let out = self.at("to_out").pointwise(planes, [wide, channels])?;
         let normal = self.at("norm_out").plane_norm(out, channels)?;
         Ok(self.add(normal, x))
     }

@@ -36,9 +36,6 @@ impl Manifest {
             if let Some(fault) = text.fault() {
                 return Err(Error::package(fault));
             }
-            ensure(text.keep.is_none(), || {
-                "conditioning of a part of the tokens is not made yet".to_owned()
-            })?;
         }
         for graph in self.graphs.values() {
             check_ports(graph)?;

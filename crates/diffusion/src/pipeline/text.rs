@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Bindings, Graph, Port, PortType, TextInput, TextRun};
 use crate::prompt::weigh;
 use crate::tensor::Tensor;
-use crate::tokenizer::{Blank, Tokens};
+use crate::tokenizer::{Blank, Keep, Tokens};
 
 /// Prompt and negative prompt of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,18 @@ impl Pipeline {
         let mut masks = BTreeMap::new();
         for name in self.tokenizers.keys() {
             let rows = rows_of(name)?;
-            let mask: Vec<i64> = rows.iter().flat_map(|row| row.mask()).collect();
+            let keep = self.kept(name);
+            let mut mask = Vec::new();
+            for row in &rows {
+                let whole: Vec<i64> = row.mask().collect();
+                match keep {
+                    Some(keep) => {
+                        let kept = keep.positions(whole.len()).into_iter();
+                        mask.extend(kept.filter_map(|position| whole.get(position)));
+                    }
+                    None => mask.extend(whole),
+                }
+            }
             let shape = [rows.len(), mask.len() / rows.len().max(1)];
             masks.insert(name.clone(), Tensor::i64(&shape, mask)?);
         }
@@ -144,6 +155,11 @@ impl Pipeline {
         })
     }
 
+    /// The tokens of a text that conditioning is made of; none where it is all.
+    fn kept(&self, text: &str) -> Option<Keep> {
+        self.manifest.texts.get(text)?.keep
+    }
+
     /// Whether zeros stand for what an encoder gives of a negative prompt.
     fn is_zeros(&self, text_run: &TextRun, negative: Option<&str>) -> bool {
         let text = self.manifest.texts.get(&text_run.text);
@@ -152,7 +168,7 @@ impl Pipeline {
     }
 
     /// Runs a text encoder on every chunk of the rows, as many at a time as it takes, and joins what it gives: hidden states
-    /// one behind the other, weighed; of one vector a chunk, the first.
+    /// one behind the other, weighed, those of the tokens that are kept; of one vector a chunk, the first.
     async fn run_encoder(
         &self,
         text_run: &TextRun,
@@ -163,7 +179,10 @@ impl Pipeline {
     ) -> Result<BTreeMap<String, Value>> {
         let at_once = graph.inputs.first().map_or(1, Port::rows);
         let chunks: Vec<&Tokens> = rows.iter().flat_map(|row| &row.chunks).collect();
-        let as_it_is = chunks.len() <= at_once && rows.iter().all(|row| row.is_one_plain_text());
+        let keep = self.kept(&text_run.text);
+        let as_it_is = chunks.len() <= at_once
+            && keep.is_none()
+            && rows.iter().all(|row| row.is_one_plain_text());
         let mut whole_values = BTreeMap::new();
         let mut gathered: BTreeMap<&str, Gathered> = BTreeMap::new();
         for group in chunks.chunks(at_once) {
@@ -206,7 +225,7 @@ impl Pipeline {
             }
         }
         for (name, gathered) in gathered {
-            whole_values.insert(name.to_owned(), gathered.joined(rows)?.into());
+            whole_values.insert(name.to_owned(), gathered.joined(rows, keep)?.into());
         }
         Ok(whole_values)
     }
@@ -220,7 +239,8 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn joined(self, rows: &[&Laid]) -> Result<Tensor> {
+    /// The chunks of each row one behind the other, of each the tokens that are kept.
+    fn joined(self, rows: &[&Laid], keep: Option<Keep>) -> Result<Tensor> {
         let Self { inner, mut data } = self;
         let one: usize = inner.iter().product();
         let [tokens, width] = inner[..] else {
@@ -236,8 +256,19 @@ impl Gathered {
         for (chunk, weights) in data.chunks_exact_mut(one.max(1)).zip(weights) {
             weigh(chunk, weights)?;
         }
+        let mut kept = tokens;
+        if let Some(keep) = keep {
+            let positions = keep.positions(tokens);
+            kept = positions.len();
+            let of_chunk = |chunk: &[f32]| -> Vec<f32> {
+                let states: Vec<&[f32]> = chunk.chunks_exact(width.max(1)).collect();
+                let some = positions.iter().filter_map(|&at| states.get(at));
+                some.copied().flatten().copied().collect()
+            };
+            data = data.chunks_exact(one.max(1)).flat_map(of_chunk).collect();
+        }
         let chunks = rows.first().map_or(1, |row| row.chunks.len());
-        Tensor::f32(&[rows.len(), chunks * tokens, width], data)
+        Tensor::f32(&[rows.len(), chunks * kept, width], data)
     }
 }
 

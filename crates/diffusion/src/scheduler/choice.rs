@@ -339,7 +339,13 @@ mod tests {
             (of(Sampler::Euler, Prediction::Sample), 25),
             (of(lcm, Prediction::Epsilon), 2),
             (SchedulerKind::FlowMatchEuler, 6),
-            (SchedulerKind::Flow(FlowSampler::Scm { sigma_data: 0.5 }), 1),
+            (
+                SchedulerKind::Flow(FlowSampler::Scm {
+                    sigma_data: 0.5,
+                    flow: false,
+                }),
+                1,
+            ),
         ] {
             let alternatives = kind.alternatives();
             assert!(alternatives.len() >= count, "{:?}", names(&kind));

@@ -87,6 +87,9 @@ pub enum FlowSampler {
     Scm {
         /// Deviation of latents and noise.
         sigma_data: f64,
+        /// Whether the denoiser learned a flow, whose time it is told and whose latents it is given, as SANA-Sprint's did.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        flow: bool,
     },
 }
 
@@ -98,7 +101,7 @@ impl FlowSampler {
             Self::Euler(flow) => flow::euler(flow, false, wanted),
             Self::Stochastic(flow) => flow::euler(flow, true, wanted),
             Self::Heun(flow) => flow::heun(flow, wanted),
-            Self::Scm { sigma_data } => scm::program(*sigma_data, wanted),
+            Self::Scm { sigma_data, flow } => scm::program(*sigma_data, *flow, wanted),
         }
     }
 
@@ -106,7 +109,7 @@ impl FlowSampler {
     pub(super) fn fault(&self) -> Option<&'static str> {
         match self {
             Self::Euler(flow) | Self::Stochastic(flow) | Self::Heun(flow) => flow.fault(),
-            Self::Scm { sigma_data } => {
+            Self::Scm { sigma_data, .. } => {
                 let positive = sigma_data.is_finite() && *sigma_data > 0.0;
                 (!positive).then_some("sigma_data is not above 0")
             }

@@ -181,6 +181,12 @@ impl TextSettings {
         self.negative.length.unwrap_or(self.length)
     }
 
+    /// Tokens that conditioning is made of, of a prompt that takes all there are.
+    pub fn kept(&self) -> usize {
+        let kept = |keep: Keep| keep.positions(self.length).len();
+        self.keep.map_or(self.length, kept)
+    }
+
     /// What contradicts itself or cannot be done, in a sentence.
     pub fn fault(&self) -> Option<String> {
         let (length, negative) = (self.length, self.negative_length());

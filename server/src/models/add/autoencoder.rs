@@ -6,11 +6,15 @@ use serde_json::Value;
 use super::pipeline::Pipeline;
 
 /// Classes of diffusers and their default of `scaling_factor`.
-const CLASSES: [(&str, f64); 3] = [
+const CLASSES: [(&str, f64); 4] = [
+    ("AutoencoderDC", 1.0),
     ("AutoencoderKL", 0.18215),
     ("AsymmetricAutoencoderKL", 0.18215),
     ("AutoencoderTiny", 1.0),
 ];
+
+/// That of exports without a name.
+const UNNAMED: &str = "AutoencoderKL";
 
 /// The autoencoder's own latents are `latents / factor + shift`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +63,7 @@ pub(super) fn of_config(
 ) -> anyhow::Result<(Scale, Option<String>)> {
     let stated = |name: &str| config.get(name).filter(|value| !value.is_null());
     let class = match stated("_class_name") {
-        None => CLASSES[0].0,
+        None => UNNAMED,
         Some(class) => class.as_str().unwrap_or_default(),
     };
     let Some((_, default)) = CLASSES.iter().find(|(name, _)| *name == class) else {
@@ -142,7 +146,7 @@ mod tests {
             (json!({"shift_factor": "none"}), "shift_factor"),
             (json!({"latents_mean": [0.1]}), "latents_mean"),
             (json!({"latents_std": [0.1]}), "latents_std"),
-            (json!({"_class_name": "AutoencoderDC"}), "AutoencoderDC"),
+            (json!({"_class_name": "AutoencoderX"}), "AutoencoderX"),
         ] {
             let error = scale(Some(&config), Pipeline::DIFFUSERS, None)
                 .unwrap_err()

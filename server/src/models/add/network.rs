@@ -258,6 +258,7 @@ fn texts(part: Part, family: Family) -> Texts {
         Family::StableDiffusion | Family::LatentConsistency => (States::Last, second, MAX_SKIPPED),
         Family::StableDiffusionXl => (States::BeforeLast, second, MAX_SKIPPED),
         Family::ZImage => (States::BeforeLast, false, 0),
+        Family::Sana | Family::SanaSprint => (States::Last, false, 0),
         Family::Flux2Klein => (States::Behind(language::LAYERS.to_vec()), false, 0),
         Family::StableDiffusion3 if clip => (States::BeforeLast, true, 0),
         Family::Flux if part == Part::TextEncoder => (States::Behind(Vec::new()), true, 0),

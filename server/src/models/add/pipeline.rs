@@ -25,6 +25,10 @@ pub(super) enum Family {
     StableDiffusion3,
     /// FLUX.1: pooled text of CLIP, and T5 (Black Forest Labs, 2024).
     Flux,
+    /// SANA: linear attention, and a language model that is given an instruction (Xie et al., arXiv:2410.10629).
+    Sana,
+    /// SANA-Sprint: the same distilled to few steps, told the guidance scale (Chen et al., arXiv:2503.09641).
+    SanaSprint,
 }
 
 /// Who wrote the folder.
@@ -51,7 +55,7 @@ const fn class(name: &'static str, family: Family, kit: Kit) -> Pipeline {
 }
 
 /// The classes: those that begin with a picture hold the same files.
-const CLASSES: [Pipeline; 24] = [
+const CLASSES: [Pipeline; 26] = [
     class(
         "StableDiffusionPipeline",
         Family::StableDiffusion,
@@ -152,6 +156,8 @@ const CLASSES: [Pipeline; 24] = [
         Kit::Diffusers,
     ),
     class("FluxPipeline", Family::Flux, Kit::Diffusers),
+    class("SanaPipeline", Family::Sana, Kit::Diffusers),
+    class("SanaSprintPipeline", Family::SanaSprint, Kit::Diffusers),
 ];
 
 /// Denoising steps and guidance scale where a request leaves them open.
@@ -185,7 +191,12 @@ impl Pipeline {
     /// Whether it reads a part, where the folder has it.
     pub fn reads(self, part: Part) -> bool {
         let encoders = match self.family {
-            Family::Flux2Klein | Family::ZImage | Family::PixArtAlpha | Family::PixArtSigma => 1,
+            Family::Flux2Klein
+            | Family::ZImage
+            | Family::PixArtAlpha
+            | Family::PixArtSigma
+            | Family::Sana
+            | Family::SanaSprint => 1,
             Family::StableDiffusion3 => 3,
             _ => 2,
         };
@@ -265,6 +276,8 @@ impl Pipeline {
             Family::ZImage => (9, 0.0),
             Family::PixArtAlpha | Family::PixArtSigma => (20, 4.5),
             Family::StableDiffusion3 => (28, 7.0),
+            Family::Sana => (20, 4.5),
+            Family::SanaSprint => (2, 4.5),
         };
         Defaults { steps, guidance }
     }

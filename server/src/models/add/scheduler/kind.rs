@@ -26,7 +26,10 @@ impl Options<'_> {
             Class::FlowEuler | Class::FlowHeun => return self.flow(),
             Class::Scm => {
                 let sigma_data = self.get("sigma_data")?;
-                return Ok(SchedulerKind::Flow(FlowSampler::Scm { sigma_data }));
+                return Ok(SchedulerKind::Flow(FlowSampler::Scm {
+                    sigma_data,
+                    flow: false,
+                }));
             }
             Class::Ddim => return Ok(SchedulerKind::Ddim(self.training()?)),
             Class::Euler | Class::InPlace => {

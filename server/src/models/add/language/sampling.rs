@@ -1,0 +1,76 @@
+//! How a pipeline drives its scheduler.
+
+use anyhow::{bail, ensure};
+use diffusion::scheduler::samplers::{Flow, FlowSampler, Grid, Shift, TimeShift};
+use diffusion::scheduler::{Prediction, SchedulerKind};
+
+use super::Language;
+
+impl Language {
+    /// The scheduler as the pipeline drives it.
+    ///
+    /// # Errors
+    /// For schedulers that it cannot drive.
+    pub fn scheduler(self, stated: SchedulerKind) -> anyhow::Result<SchedulerKind> {
+        match (self, stated) {
+            (Self::Klein { .. }, SchedulerKind::Flow(FlowSampler::Euler(flow))) => klein(flow),
+            (Self::ZImage, SchedulerKind::Flow(FlowSampler::Euler(flow))) => Ok(in_steps(flow)),
+            (Self::Klein { .. } | Self::ZImage, _) => {
+                bail!("the pipeline steps with FlowMatchEulerDiscreteScheduler alone")
+            }
+            (Self::Sana, stated) => sana(stated),
+            (Self::SanaSprint, SchedulerKind::Flow(FlowSampler::Scm { sigma_data, .. })) => {
+                Ok(SchedulerKind::Flow(FlowSampler::Scm {
+                    sigma_data,
+                    flow: true,
+                }))
+            }
+            (Self::SanaSprint, _) => bail!("the pipeline steps with SCMScheduler alone"),
+        }
+    }
+}
+
+/// Euler steps through levels that the pipeline passes.
+fn in_steps(mut flow: Flow) -> SchedulerKind {
+    flow.grid = Grid::Steps;
+    SchedulerKind::Flow(FlowSampler::Euler(flow))
+}
+
+/// The pipeline has a shift of its own where the file has one by tokens.
+fn klein(mut flow: Flow) -> anyhow::Result<SchedulerKind> {
+    if let Shift::Tokens(by) = flow.shift {
+        ensure!(
+            by.time_shift_type == TimeShift::Exponential,
+            "time_shift_type of the scheduler is not exponential"
+        );
+        flow.shift = Shift::Flux2;
+    }
+    Ok(in_steps(flow))
+}
+
+/// The pipeline passes no levels: any scheduler that goes through those of a flow will do.
+fn sana(stated: SchedulerKind) -> anyhow::Result<SchedulerKind> {
+    match &stated {
+        SchedulerKind::Flow(
+            FlowSampler::Euler(flow) | FlowSampler::Stochastic(flow) | FlowSampler::Heun(flow),
+        ) => {
+            let by_tokens = matches!(flow.shift, Shift::Tokens(_));
+            ensure!(
+                !by_tokens,
+                "use_dynamic_shifting of the scheduler: the pipeline tells it no tokens to shift by"
+            );
+        }
+        other => {
+            let flow = other.diffusion().is_some_and(|(_, training)| {
+                training.sigmas.flow_shift.is_some()
+                    && training.prediction_type == Prediction::FlowPrediction
+            });
+            ensure!(
+                flow,
+                "the pipeline goes through a flow: its scheduler needs use_flow_sigmas and the prediction_type flow_prediction, or has to \
+                 be FlowMatchEulerDiscreteScheduler"
+            );
+        }
+    }
+    Ok(stated)
+}

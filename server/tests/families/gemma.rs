@@ -1,0 +1,118 @@
+//! Pipelines whose text encoder is Gemma 2, added from safetensors as their authors publish them (bench/fixtures/families/gemma.py).
+
+use diffusion::{CpuEngine, GpuEngine};
+use futures::executor::block_on;
+use onnx_gpu::AdapterChoice;
+use serde_json::json;
+
+use super::goldens;
+use super::language::{Change, Edit, compare, refuses, shows};
+
+const CASES: &str = "gemma.json";
+
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn folders_with_gemma_make_the_pictures_of_diffusers_on_the_processor() {
+    compare(&CpuEngine::new(), CASES);
+}
+
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn folders_with_gemma_make_the_pictures_of_diffusers_on_a_gpu() {
+    let engine = block_on(GpuEngine::request(AdapterChoice::HighPerformance)).unwrap();
+    compare(&engine, CASES);
+}
+
+/// What would be a fault of the packer shows.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn other_wirings_of_gemma_make_other_pictures() {
+    let cases = goldens::cases_of(CASES);
+    let scale: Change = ("the latents' scale", |m| {
+        m["decoder"]["scale"] = json!(1.0);
+    });
+    let sana: [Change; 6] = [
+        ("other tokens that are kept", |m| {
+            m["texts"]["prompt"]["keep"]["last"] = json!(295);
+        }),
+        ("no instruction", |m| {
+            m["texts"]["prompt"]["prefix"] = json!("")
+        }),
+        ("an instruction before the negative prompt", |m| {
+            m["texts"]["prompt"]["negative"]["framed"] = json!(true);
+        }),
+        ("padding that is seen", |m| {
+            m["texts"]["prompt"]["masks"] = json!(false);
+        }),
+        ("no shift", |m| {
+            let training = &mut m["scheduler"]["diffusion"]["training"];
+            training["sigmas"]["flow_shift"] = json!(1.0);
+        }),
+        scale,
+    ];
+    shows(&cases, "sana-negative", &sana);
+    let sprint: [Change; 3] = [
+        ("times of the arc", |m| {
+            m["scheduler"]["flow"]["scm"]["flow"] = json!(false);
+        }),
+        ("another deviation", |m| {
+            m["scheduler"]["flow"]["scm"]["sigma_data"] = json!(1.0);
+        }),
+        scale,
+    ];
+    shows(&cases, "sana-sprint-two", &sprint);
+}
+
+/// Configurations that are not understood.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn what_is_not_understood_of_a_folder_with_gemma_is_refused_by_name() {
+    let cases = goldens::cases_of(CASES);
+    let tries: [(&str, Edit, &str); 9] = [
+        (
+            "transformer/config.json",
+            |c| c["swirl"] = json!(3),
+            "swirl",
+        ),
+        (
+            "transformer/config.json",
+            |c| c["qk_norm"] = json!("l2"),
+            "qk_norm",
+        ),
+        (
+            "transformer/config.json",
+            |c| c["interpolation_scale"] = json!(1.0),
+            "interpolation_scale",
+        ),
+        (
+            "transformer/config.json",
+            |c| c["num_layers"] = json!(1),
+            "transformer_blocks.1",
+        ),
+        (
+            "text_encoder/config.json",
+            |c| c["use_bidirectional_attention"] = json!(true),
+            "use_bidirectional_attention",
+        ),
+        (
+            "text_encoder/config.json",
+            |c| c["twist"] = json!(1),
+            "twist",
+        ),
+        (
+            "vae/config.json",
+            |c| c["decoder_norm_types"] = json!("batch_norm"),
+            "decoder_norm_types",
+        ),
+        ("vae/config.json", |c| c["swirl"] = json!(3), "swirl"),
+        (
+            "scheduler/scheduler_config.json",
+            |c| {
+                c["use_flow_sigmas"] = json!(false);
+                c["prediction_type"] = json!("epsilon");
+            },
+            "use_flow_sigmas",
+        ),
+    ];
+    refuses(&cases[0], &tries);
+}
