@@ -7,6 +7,7 @@ mod flux2;
 mod gemma2;
 mod kl;
 mod kl_flux2;
+mod lumina2;
 mod pixart;
 mod qwen3;
 mod sana;
@@ -25,7 +26,7 @@ use crate::network::Network;
 type Builder = fn(&Part, Members, &mut Network<'_>) -> Result<()>;
 
 /// The builders by the names of their classes.
-const BUILDERS: [(&str, Builder); 19] = [
+const BUILDERS: [(&str, Builder); 20] = [
     ("AutoencoderDC", dc_ae::build),
     ("AutoencoderKL", kl::build),
     ("AutoencoderKLFlux2", kl_flux2::build),
@@ -37,6 +38,7 @@ const BUILDERS: [(&str, Builder); 19] = [
     ("Gemma2ForCausalLM", gemma2::build),
     ("Gemma2Model", gemma2::build),
     ("PixArtTransformer2DModel", pixart::build),
+    ("Lumina2Transformer2DModel", lumina2::build),
     ("Qwen3ForCausalLM", qwen3::build),
     ("Qwen3Model", qwen3::build),
     ("SD3Transformer2DModel", sd3::build),

@@ -224,6 +224,22 @@ fn components() -> Vec<Component> {
             153_027_104,
         ),
         of(
+            "Lumina-2",
+            "text encoder",
+            config!("gemma-2-2b"),
+            texts(States::BeforeLast, false),
+            [1, 256, 0],
+            2_614_341_888 - GEMMA_2_LAYER - 2304,
+        ),
+        of(
+            "Lumina-2",
+            "denoiser",
+            config!("lumina-2-transformer"),
+            Part::Denoiser,
+            [1, 128, 256],
+            2_609_769_152,
+        ),
+        of(
             "T5-XXL",
             "text encoder",
             config!("t5-xxl"),
@@ -267,6 +283,8 @@ const QWEN3_WORDS: u64 = 151_936 * 2560;
 const QWEN3_LAYER: u64 = 100_930_816;
 /// The table of places, a buffer that is stored with the weights.
 const SD3_PLACES: u64 = 384 * 384 * 1536;
+/// A layer of Gemma 2.
+const GEMMA_2_LAYER: u64 = 77_865_984;
 /// Of SSD-1B the card says 1.3 billion, and no more.
 const SSD_1B: u64 = 1_300_000_000;
 

@@ -61,6 +61,24 @@ fn other_wirings_of_gemma_make_other_pictures() {
         scale,
     ];
     shows(&cases, "sana-sprint-two", &sprint);
+    let lumina: [Change; 5] = [
+        ("guidance of any length", |m| {
+            m["guidance"] = json!("classifier-free");
+        }),
+        ("the other sign", |m| {
+            m["denoiser"]["negated"] = json!(false)
+        }),
+        ("time from noise", |m| {
+            m["denoiser"]["time"] = json!({"factor": 0.001});
+        }),
+        ("no shift", |m| {
+            m["scheduler"]["flow"]["euler"]["shift"] = json!({"static": 1.0});
+        }),
+        ("no sentence before the prompt", |m| {
+            m["texts"]["prompt"]["prefix"] = json!("");
+        }),
+    ];
+    shows(&cases, "lumina-2-negative", &lumina);
 }
 
 /// Configurations that are not understood.

@@ -25,14 +25,23 @@ impl Scope<'_, '_> {
         })
     }
 
-    /// Rows `[tokens, channels · 4]` of latents, a token's channel before its row and column.
-    pub fn packed(&mut self, latents: Value, [down, across]: [Value; 2], channels: usize) -> Value {
+    /// Rows `[tokens, channels · 4]` of latents, a token's numbers in this order.
+    pub fn packed(
+        &mut self,
+        latents: Value,
+        [down, across]: [Value; 2],
+        channels: usize,
+        order: Order,
+    ) -> Value {
         let [lead, patch] = [channels, PATCH].map(|size| self.integers(&[size as i64]));
         let shape = [lead, down, patch, across, patch];
         let shape = self.node("Concat", &shape, &[("axis", 0.into())]);
         let split = self.node("Reshape", &[latents, shape], &[]);
-        let order = [("perm", [1, 3, 0, 2, 4].into())];
-        let turned = self.node("Transpose", &[split], &order);
+        let perm = match order {
+            Order::Channels => [1, 3, 0, 2, 4],
+            Order::Places => [1, 3, 2, 4, 0],
+        };
+        let turned = self.node("Transpose", &[split], &[("perm", perm.into())]);
         self.rows(turned, PATCH * PATCH * channels)
     }
 

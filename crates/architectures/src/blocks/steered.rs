@@ -36,6 +36,22 @@ impl Scope<'_, '_> {
         self.modulated(rows, [scale, shift], epsilon)
     }
 
+    /// [`Self::rms_norm`], whose weight is multiplied by `factor` `[width]` before.
+    pub fn scaled_norm(
+        &mut self,
+        rows: Value,
+        factor: Option<Value>,
+        width: usize,
+        epsilon: f32,
+    ) -> Result<Value> {
+        let mut weight = self.weight("weight", &[width])?;
+        if let Some(factor) = factor {
+            weight = self.multiply(weight, factor);
+        }
+        let attributes = [("axis", (-1).into()), ("epsilon", epsilon.into())];
+        Ok(self.node("RMSNormalization", &[rows, weight], &attributes))
+    }
+
     /// The first `count` rows, a scalar of the graph.
     pub fn before(&mut self, rows: Value, count: Value) -> Value {
         let [zero, count] = [self.integers(&[0]), self.reshaped(count, &[1])];

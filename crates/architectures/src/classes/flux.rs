@@ -118,7 +118,7 @@ impl Scope<'_, '_> {
             guidance,
             [config.pooled, width],
         )?;
-        let pixels = self.packed(sample, grid, config.channels);
+        let pixels = self.packed(sample, grid, config.channels, Order::Channels);
         let mut image = self
             .at("x_embedder")
             .linear(pixels, [numbers, width], true)?;

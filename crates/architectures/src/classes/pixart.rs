@@ -159,7 +159,7 @@ impl Scope<'_, '_> {
     ) -> Result<Value> {
         let width = config.width;
         let grid = self.grid(sample);
-        let pixels = self.packed(sample, grid, config.channels);
+        let pixels = self.packed(sample, grid, config.channels, Order::Channels);
         let mut image = self.at("pos_embed").patch_product(pixels, config)?;
         let places = self.places_of_pixart(grid, config);
         image = self.add(image, places);

@@ -118,7 +118,7 @@ impl Scope<'_, '_> {
         let width = config.width;
         let grid = self.grid(sample);
         let numbers = PATCH * PATCH * config.channels;
-        let pixels = self.packed(sample, grid, config.channels);
+        let pixels = self.packed(sample, grid, config.channels, Order::Channels);
         let mut embed = self.at("pos_embed");
         let mut layer = embed.at("proj");
         let shape = [width, config.channels, PATCH, PATCH];

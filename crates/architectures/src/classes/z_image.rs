@@ -7,13 +7,11 @@ use serde_json::json;
 
 use super::other_part;
 use crate::Part;
-use crate::blocks::{Activation, Angles, Gated, Heads};
+use crate::blocks::{Activation, Angles, Gated, Heads, Order, PATCH};
 use crate::config::Members;
 use crate::error::Result;
 use crate::network::{Dim, Network, PortType, Scope, Value};
 
-/// Latents down and across that are one token.
-const PATCH: usize = 2;
 /// Tokens are filled up to multiples of this.
 const MULTIPLE: i64 = 32;
 /// Widest embedded time, and its waves and inner layer.
@@ -124,7 +122,7 @@ impl Scope<'_, '_> {
         let grid = self.grid_of_z_image(sample, text);
         let [of_image, of_text, of_all] = self.places_of_z_image(&grid, config);
 
-        let patches = self.patches(sample, &grid, config.channels);
+        let patches = self.packed(sample, grid.sides, config.channels, Order::Places);
         let from = PATCH * PATCH * config.channels;
         let image = self
             .at("all_x_embedder.2-1")
@@ -169,7 +167,7 @@ impl Scope<'_, '_> {
         let zeros = end.floats(&[width], &vec![0.0; width]);
         let normal = end.modulated(image, [scale, zeros], EPSILON_OF_END);
         let answer = end.at("linear").linear(normal, [width, from], true)?;
-        Ok(self.unpatched(answer, sample, &grid, config.channels))
+        Ok(self.unpacked(answer, grid.sides, config.channels, Order::Places))
     }
 
     fn time_of_z_image(&mut self, time: Value, config: &Config) -> Result<Value> {
@@ -194,13 +192,7 @@ impl Scope<'_, '_> {
     }
 
     fn grid_of_z_image(&mut self, sample: Value, text: Value) -> Grid {
-        let patch = self.integers(&[PATCH as i64]);
-        let mut tokens = |axis: i64| {
-            let attributes = [("start", axis.into()), ("end", (axis + 1).into())];
-            let size = self.node("Shape", &[sample], &attributes);
-            self.divide(size, patch)
-        };
-        let sides = [tokens(2), tokens(3)];
+        let sides = self.grid(sample);
         let image = self.multiply(sides[0], sides[1]);
         let words = self.node("Shape", &[text], &[("start", 1.into()), ("end", 2.into())]);
         Grid {
@@ -233,73 +225,25 @@ impl Scope<'_, '_> {
         self.node("Slice", &[rows, zero, count, zero], &[])
     }
 
-    /// Four latents in one row: row, column, channel.
-    fn patches(&mut self, sample: Value, grid: &Grid, channels: usize) -> Value {
-        let [lead, patch] = [channels, PATCH].map(|size| self.integers(&[size as i64]));
-        let shape = [lead, grid.sides[0], patch, grid.sides[1], patch];
-        let shape = self.node("Concat", &shape, &[("axis", 0.into())]);
-        let split = self.node("Reshape", &[sample, shape], &[]);
-        let order = [("perm", [1, 3, 2, 4, 0].into())];
-        let turned = self.node("Transpose", &[split], &order);
-        self.rows(turned, PATCH * PATCH * channels)
-    }
-
-    /// The inverse of [`Self::patches`].
-    fn unpatched(&mut self, rows: Value, sample: Value, grid: &Grid, channels: usize) -> Value {
-        let [last, patch] = [channels, PATCH].map(|size| self.integers(&[size as i64]));
-        let shape = [grid.sides[0], grid.sides[1], patch, patch, last];
-        let shape = self.node("Concat", &shape, &[("axis", 0.into())]);
-        let split = self.node("Reshape", &[rows, shape], &[]);
-        let order = [("perm", [4, 0, 2, 1, 3].into())];
-        let turned = self.node("Transpose", &[split], &order);
-        let shape = self.node("Shape", &[sample], &[]);
-        self.node("Reshape", &[turned, shape], &[])
-    }
-
     /// Angles of the picture, of the caption, and of both. A word is at `(1 + its place, 0, 0)`, fillings count on; a patch is at `(words
     /// with filling + 1, row, column)`, fillings are at the origin.
     fn places_of_z_image(&mut self, grid: &Grid, config: &Config) -> [Angles; 3] {
-        let halves: Vec<i64> = config.axes.iter().map(|axis| *axis as i64 / 2).collect();
-        let frequencies: Vec<Value> = config
-            .axes
-            .iter()
-            .map(|axis| self.frequencies(*axis, config.theta))
-            .collect();
-        let all: i64 = halves.iter().sum();
-        let mut count = |size: Value| {
-            let scalar = self.scalar(size);
-            self.places(scalar)
-        };
-        let [down, across, words] = [count(grid.sides[0]), count(grid.sides[1]), count(grid.text)];
-        let down = self.multiply(down, frequencies[1]);
-        let down = self.reshaped(down, &[-1, 1, halves[1]]);
-        let across = self.multiply(across, frequencies[2]);
-        let across = self.reshaped(across, &[1, -1, halves[2]]);
+        let (axes, theta) = (&config.axes, config.theta);
+        let all: i64 = axes.iter().map(|axis| *axis as i64 / 2).sum();
         let one = self.number(1.0);
+        let words = self.scalar(grid.text);
+        let words = self.places(words);
         let words = self.add(words, one);
-        let words = self.multiply(words, frequencies[0]);
+        let words = self.along_first(words, axes, theta);
         let behind = self.node("Cast", &[grid.text], &[("to", 1.into())]);
         let behind = self.add(behind, one);
-        let behind = self.multiply(behind, frequencies[0]);
-        let behind = self.reshaped(behind, &[1, 1, halves[0]]);
-        // Sums with zeros repeat an axis along the others.
-        let zeros = self.still(across, halves[1]);
-        let rows = self.add(down, zeros);
-        let zeros = self.still(down, halves[2]);
-        let columns = self.add(across, zeros);
-        let zeros = self.still(rows, halves[0]);
-        let first = self.add(behind, zeros);
-        let image = [first, rows, columns];
-        let image = self.node("Concat", &image, &[("axis", (-1).into())]);
-        let image = self.reshaped(image, &[-1, all]);
+        let image = self.across_grid(behind, grid.sides, axes, theta);
         let filling = self.floats(
             &[MULTIPLE as usize, all as usize],
             &vec![0.0; (MULTIPLE * all) as usize],
         );
         let image = self.node("Concat", &[image, filling], &[("axis", 0.into())]);
         let image = self.first_rows(image, grid.image[1]);
-        let zeros = self.still(words, halves[1] + halves[2]);
-        let words = self.node("Concat", &[words, zeros], &[("axis", (-1).into())]);
         let both = self.node("Concat", &[image, words], &[("axis", 0.into())]);
         [image, words, both].map(|angles| self.angles(angles, true))
     }
@@ -331,34 +275,26 @@ impl Scope<'_, '_> {
                 behind[half] = Some(self.node("Tanh", &[gate], &[]));
             }
         }
-        let normal = self.steered_norm("attention_norm1", rows, before[0], config)?;
+        let normal =
+            self.at("attention_norm1")
+                .scaled_norm(rows, before[0], width, config.epsilon)?;
         let seen = self.at("attention").z_attention(normal, angles, config)?;
-        let seen = self.steered_norm("attention_norm2", seen, behind[0], config)?;
+        let seen =
+            self.at("attention_norm2")
+                .scaled_norm(seen, behind[0], width, config.epsilon)?;
         let rows = self.add(seen, rows);
-        let normal = self.steered_norm("ffn_norm1", rows, before[1], config)?;
+        let normal = self
+            .at("ffn_norm1")
+            .scaled_norm(rows, before[1], width, config.epsilon)?;
         let names = Gated::Apart(["w1.weight", "w3.weight", "w2.weight"]);
         let sizes = [width, config.inner, width];
         let out = self
             .at("feed_forward")
             .gated(normal, names, Activation::Silu, sizes)?;
-        let out = self.steered_norm("ffn_norm2", out, behind[1], config)?;
+        let out = self
+            .at("ffn_norm2")
+            .scaled_norm(out, behind[1], width, config.epsilon)?;
         Ok(self.add(out, rows))
-    }
-
-    /// [`Self::rms_norm`], whose weight is multiplied by `factor` `[width]` before.
-    fn steered_norm(
-        &mut self,
-        name: &str,
-        rows: Value,
-        factor: Option<Value>,
-        config: &Config,
-    ) -> Result<Value> {
-        let mut weight = self.at(name).weight("weight", &[config.width])?;
-        if let Some(factor) = factor {
-            weight = self.multiply(weight, factor);
-        }
-        let attributes = [("axis", (-1).into()), ("epsilon", config.epsilon.into())];
-        Ok(self.node("RMSNormalization", &[rows, weight], &attributes))
     }
 
     fn z_attention(&mut self, rows: Value, angles: Angles, config: &Config) -> Result<Value> {

@@ -127,6 +127,9 @@ pub enum Guidance {
     ClassifierFree,
     /// The same, counted on top of the answer `c` to the prompt, `c + scale (c - u)`, where the scale exceeds 0.
     ClassifierFreeOnTop,
+    /// [`Self::ClassifierFree`], and each line of the guided answer, along the width, is given the length that the answer to the
+    /// prompt has there.
+    ClassifierFreeRescaled,
     /// The denoiser is told the scale; there is no negative prompt.
     Embedded,
     /// Nothing: it was distilled away, and there is no negative prompt.
@@ -160,14 +163,20 @@ impl Interval {
 impl Guidance {
     /// Whether the denoiser is asked about a negative prompt, too.
     pub fn is_free(self) -> bool {
-        matches!(self, Self::ClassifierFree | Self::ClassifierFreeOnTop)
+        matches!(
+            self,
+            Self::ClassifierFree | Self::ClassifierFreeOnTop | Self::ClassifierFreeRescaled
+        )
     }
 
     /// The factor of `c - u` beyond `u`, the answer to the negative prompt: 1 is the answer `c` to the prompt alone.
     pub fn factor(self, scale: f32) -> f32 {
         match self {
             Self::ClassifierFreeOnTop => 1.0 + scale,
-            Self::ClassifierFree | Self::Embedded | Self::Ignored => scale,
+            Self::ClassifierFree
+            | Self::ClassifierFreeRescaled
+            | Self::Embedded
+            | Self::Ignored => scale,
         }
     }
 }

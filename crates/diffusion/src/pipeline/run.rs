@@ -10,7 +10,7 @@ use super::{Pipeline, Residency, RunOptions, Start, Step, pause};
 use crate::cancel::Cancel;
 use crate::engine::Value;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::ImageSize;
+use crate::manifest::{Guidance, ImageSize};
 use crate::picture::Picture;
 use crate::scheduler::{Evaluation, Program, Wanted};
 use crate::tensor::Tensor;
@@ -63,6 +63,7 @@ impl Pipeline {
             variation: request.variation,
             guidance_scale: self.manifest.guidance.factor(request.guidance_scale),
             guided: self.manifest.guidance_interval,
+            rescaled: self.manifest.guidance == Guidance::ClassifierFreeRescaled,
             negated: self.manifest.denoiser.negated,
             shape,
             begun: begun.as_ref(),

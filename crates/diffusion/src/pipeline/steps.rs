@@ -38,6 +38,8 @@ pub(super) struct Course<'p> {
     pub guidance_scale: f32,
     /// Where the guidance acts; everywhere if nowhere is said.
     pub guided: Option<Interval>,
+    /// Whether lines of guided answers have the length of those to the prompt, see [`Guidance::ClassifierFreeRescaled`].
+    pub rescaled: bool,
     /// Whether the denoiser's answers count with the other sign.
     pub negated: bool,
     /// Channels, height and width of the latents.
@@ -80,6 +82,28 @@ impl Course<'_> {
         Ok(())
     }
 
+    /// The guided answer, each of whose lines has the length of that to the prompt. No sum says it, so it is made in main memory.
+    async fn rescaled(&self, answered: Answered, scale: f32) -> Result<Answered> {
+        if matches!(answered, Answered::Each(_, None)) {
+            return Ok(answered);
+        }
+        let guided = Operand::Answer(answered.as_answer(scale));
+        let guided = self
+            .stepper
+            .linear(&[(1.0, guided)], Form::default())
+            .await?;
+        let prompt = Operand::Answer(answered.as_answer(1.0));
+        let prompt = self
+            .stepper
+            .linear(&[(1.0, prompt)], Form::default())
+            .await?;
+        let mut values = guided.into_tensor().await?.into_f32()?;
+        let wanted = prompt.into_tensor().await?.into_f32()?;
+        let [.., width] = self.shape;
+        rescale(&mut values, &wanted, width);
+        Ok(Answered::Each(self.upload(values).await?, None))
+    }
+
     async fn upload(&self, values: Vec<f32>) -> Result<Value> {
         let [c, h, w] = self.shape;
         let tensor = Tensor::f32(&[1, c, h, w], values)?;
@@ -106,6 +130,24 @@ impl Course<'_> {
         match self.variation.filter(|_| draw == 0) {
             Some(Variation { seed, strength }) => turned(&noise, &randn(seed, 0, count), strength),
             None => noise,
+        }
+    }
+}
+
+/// Gives each line of `width` values the length (Euclid's) that the line has in `wanted`; one of zeros stays.
+fn rescale(values: &mut [f32], wanted: &[f32], width: usize) {
+    let length = |line: &[f32]| {
+        line.iter()
+            .map(|x| f64::from(*x).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let width = width.max(1);
+    for (line, wanted) in values.chunks_mut(width).zip(wanted.chunks(width)) {
+        let own = length(line);
+        if own > 0.0 {
+            let factor = (length(wanted) / own) as f32;
+            line.iter_mut().for_each(|x| *x *= factor);
         }
     }
 }
@@ -194,7 +236,10 @@ impl<'p> Steps<'p> {
             if index > 0 {
                 pause(cancel).await?;
             }
-            let answered = denoise(&self.latents, evaluation, guided).await?;
+            let mut answered = denoise(&self.latents, evaluation, guided).await?;
+            if course.rescaled {
+                answered = course.rescaled(answered, scale).await?;
+            }
             self.evaluated += 1;
             let noise = if evaluation.draws() {
                 Some(course.upload(course.noise(self.evaluated)).await?)
@@ -298,5 +343,20 @@ impl Values<'_> {
             ..Form::default()
         };
         self.course.stepper.linear(&terms, form).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rescale;
+
+    #[test]
+    fn lines_get_the_lengths_of_others() {
+        let mut values = [3.0, 4.0, 0.0, 0.0, -6.0, 8.0];
+        rescale(&mut values, &[0.0, 1.0, 2.0, 3.0, 12.0, 5.0], 2);
+        let expected = [0.6, 0.8, 0.0, 0.0, -7.8, 10.4];
+        for (ours, expected) in values.iter().zip(expected) {
+            assert!((ours - expected).abs() < 1e-6, "{values:?}");
+        }
     }
 }

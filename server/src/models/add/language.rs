@@ -40,6 +40,8 @@ pub(super) enum Language {
     Sana,
     /// SANA-Sprint.
     SanaSprint,
+    /// Lumina-Image 2.0.
+    Lumina2,
 }
 
 impl Language {
@@ -52,6 +54,7 @@ impl Language {
             Family::ZImage => Some(Self::ZImage),
             Family::Sana => Some(Self::Sana),
             Family::SanaSprint => Some(Self::SanaSprint),
+            Family::Lumina2 => Some(Self::Lumina2),
             _ => None,
         }
     }
@@ -65,6 +68,7 @@ impl Language {
             Self::ZImage => (9, 0.0),
             Self::Sana => (20, 4.5),
             Self::SanaSprint => (2, 4.5),
+            Self::Lumina2 => (30, 4.0),
         };
         Defaults { steps, guidance }
     }

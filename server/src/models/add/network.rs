@@ -257,7 +257,7 @@ fn texts(part: Part, family: Family) -> Texts {
     let (states, pooled, skips) = match family {
         Family::StableDiffusion | Family::LatentConsistency => (States::Last, second, MAX_SKIPPED),
         Family::StableDiffusionXl => (States::BeforeLast, second, MAX_SKIPPED),
-        Family::ZImage => (States::BeforeLast, false, 0),
+        Family::ZImage | Family::Lumina2 => (States::BeforeLast, false, 0),
         Family::Sana | Family::SanaSprint => (States::Last, false, 0),
         Family::Flux2Klein => (States::Behind(language::LAYERS.to_vec()), false, 0),
         Family::StableDiffusion3 if clip => (States::BeforeLast, true, 0),

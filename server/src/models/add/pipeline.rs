@@ -29,6 +29,8 @@ pub(super) enum Family {
     Sana,
     /// SANA-Sprint: the same distilled to few steps, told the guidance scale (Chen et al., arXiv:2503.09641).
     SanaSprint,
+    /// Lumina-Image 2.0 (Qin et al., arXiv:2503.21758).
+    Lumina2,
 }
 
 /// Who wrote the folder.
@@ -55,7 +57,7 @@ const fn class(name: &'static str, family: Family, kit: Kit) -> Pipeline {
 }
 
 /// The classes: those that begin with a picture hold the same files.
-const CLASSES: [Pipeline; 26] = [
+const CLASSES: [Pipeline; 28] = [
     class(
         "StableDiffusionPipeline",
         Family::StableDiffusion,
@@ -158,6 +160,9 @@ const CLASSES: [Pipeline; 26] = [
     class("FluxPipeline", Family::Flux, Kit::Diffusers),
     class("SanaPipeline", Family::Sana, Kit::Diffusers),
     class("SanaSprintPipeline", Family::SanaSprint, Kit::Diffusers),
+    class("Lumina2Pipeline", Family::Lumina2, Kit::Diffusers),
+    // Its former name.
+    class("Lumina2Text2ImgPipeline", Family::Lumina2, Kit::Diffusers),
 ];
 
 /// Denoising steps and guidance scale where a request leaves them open.
@@ -196,7 +201,8 @@ impl Pipeline {
             | Family::PixArtAlpha
             | Family::PixArtSigma
             | Family::Sana
-            | Family::SanaSprint => 1,
+            | Family::SanaSprint
+            | Family::Lumina2 => 1,
             Family::StableDiffusion3 => 3,
             _ => 2,
         };
@@ -278,6 +284,7 @@ impl Pipeline {
             Family::StableDiffusion3 => (28, 7.0),
             Family::Sana => (20, 4.5),
             Family::SanaSprint => (2, 4.5),
+            Family::Lumina2 => (30, 4.0),
         };
         Defaults { steps, guidance }
     }

@@ -133,7 +133,11 @@ impl Configuration {
             format!("{} is missing", path.display())
         })?;
         let (scheduler, mut notes) = scheduler::read(&json(&folder.join(path))?, pipeline)?;
-        let scheduler = language.scheduler(scheduler)?;
+        let denoiser = layout.config(Part::Unet);
+        let denoiser = denoiser.map(|path| json::<Value>(&folder.join(path)));
+        let denoiser = denoiser.transpose()?.unwrap_or_default();
+        let channels = denoiser.get("in_channels").and_then(Value::as_u64);
+        let scheduler = language.scheduler(scheduler, channels)?;
         let defaults = language.defaults();
         notes.push(asked(defaults));
         Ok(Self {

@@ -14,3 +14,7 @@ pub(super) const OF_SANA: &str = "Given a user prompt, generate an 'Enhanced pro
     Please generate only the enhanced description for the prompt below and avoid including any additional commentary or \
     evaluations:\n\
     User Prompt: ";
+
+/// Of Lumina-2, and the mark behind it.
+pub(super) const OF_LUMINA_2: &str = "You are an assistant designed to generate superior images with the superior degree of image-text \
+    alignment based on textual prompts or user prompts. <Prompt Start> ";

@@ -16,6 +16,8 @@ const LENGTH: usize = 512;
 const SIDE: u32 = 1024;
 /// Tokens of a prompt that SANA's denoiser sees: the first one, and the last ones.
 const SEEN_BY_SANA: usize = 300;
+/// Most tokens of a prompt of Lumina-2, the sentence before it among them.
+const SEEN_BY_LUMINA_2: usize = 256;
 /// Deviation of SANA-Sprint's latents, where its scheduler says no other.
 pub(super) const DEVIATION: f64 = 0.5;
 
@@ -124,6 +126,21 @@ impl Wording {
             }),
         }
     }
+
+    /// Lumina-2's: a sentence before the prompt alone; padding is dropped, as Z-Image's is.
+    fn lumina2() -> Self {
+        Self {
+            frame: Framing::Before(instructions::OF_LUMINA_2),
+            length: Length::Is(SEEN_BY_LUMINA_2),
+            padding: PadTo::Longest,
+            cleaning: Cleaning::None,
+            negative: NegativeSettings {
+                framed: false,
+                ..NegativeSettings::default()
+            },
+            keep: None,
+        }
+    }
 }
 
 impl Language {
@@ -136,6 +153,12 @@ impl Language {
             Self::Klein { distilled } => klein(distilled, configs)?,
             Self::ZImage => z_image(configs, said)?,
             Self::Sana => sana(configs, said)?,
+            Self::Lumina2 => Plan {
+                guidance: Guidance::ClassifierFreeRescaled,
+                words: Wording::lumina2(),
+                size: configs.square(configs.stride()?)?,
+                ..z_image(configs, said)?
+            },
             Self::SanaSprint => Plan {
                 guidance: Guidance::Embedded,
                 time: TimeUnit::default(),

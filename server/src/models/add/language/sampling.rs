@@ -1,6 +1,6 @@
 //! How a pipeline drives its scheduler.
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use diffusion::scheduler::samplers::{Flow, FlowSampler, Grid, Shift, TimeShift};
 use diffusion::scheduler::{Prediction, SchedulerKind};
 
@@ -11,11 +11,22 @@ impl Language {
     ///
     /// # Errors
     /// For schedulers that it cannot drive.
-    pub fn scheduler(self, stated: SchedulerKind) -> anyhow::Result<SchedulerKind> {
+    ///
+    /// `channels` are those of the denoiser.
+    pub fn scheduler(
+        self,
+        stated: SchedulerKind,
+        channels: Option<u64>,
+    ) -> anyhow::Result<SchedulerKind> {
         match (self, stated) {
             (Self::Klein { .. }, SchedulerKind::Flow(FlowSampler::Euler(flow))) => klein(flow),
             (Self::ZImage, SchedulerKind::Flow(FlowSampler::Euler(flow))) => Ok(in_steps(flow)),
-            (Self::Klein { .. } | Self::ZImage, _) => {
+            (Self::Lumina2, SchedulerKind::Flow(FlowSampler::Euler(flow))) => {
+                let channels =
+                    channels.context("config.json of the denoiser has no in_channels")?;
+                Ok(lumina2(flow, channels))
+            }
+            (Self::Klein { .. } | Self::ZImage | Self::Lumina2, _) => {
                 bail!("the pipeline steps with FlowMatchEulerDiscreteScheduler alone")
             }
             (Self::Sana, stated) => sana(stated),
@@ -46,6 +57,23 @@ fn klein(mut flow: Flow) -> anyhow::Result<SchedulerKind> {
         flow.shift = Shift::Flux2;
     }
     Ok(in_steps(flow))
+}
+
+/// The pipeline takes the latents' channels for their tokens, so a shift by tokens is the same for pictures of all sizes.
+fn lumina2(mut flow: Flow, channels: u64) -> SchedulerKind {
+    if let Shift::Tokens(by) = flow.shift {
+        let (base, most) = (
+            f64::from(by.base_image_seq_len),
+            f64::from(by.max_image_seq_len),
+        );
+        let slope = (by.max_shift - by.base_shift) / (most - base);
+        let mu = by.base_shift + slope * (channels as f64 - base);
+        flow.shift = match by.time_shift_type {
+            TimeShift::Exponential => Shift::Exponential(mu),
+            TimeShift::Linear => Shift::Linear(mu),
+        };
+    }
+    in_steps(flow)
 }
 
 /// The pipeline passes no levels: any scheduler that goes through those of a flow will do.
