@@ -308,6 +308,9 @@ fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogE
         digests.insert(file.name.clone(), file.sha256.clone());
     }
     let card = card_file::read(dir, &manifest.id, cards)?;
+    for component in &mut components {
+        component.smaller = card.weights.get(&component.name).cloned();
+    }
     let sample = card
         .sample
         .as_ref()

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use architectures::{Element, Part, States, Texts, Weights, build};
+use architectures::{Element, Kind, Part, States, Texts, Weights, build, build_smaller};
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::weights::{Reading, WeightSource};
 use onnx_gpu::{Cost, dry_cost_beside};
@@ -369,6 +369,43 @@ fn published_networks_have_their_parameters_and_fit_every_device() {
                 "{shown}: {} bytes for weights of {weights}",
                 cost.load_bytes
             );
+        }
+    }
+}
+
+/// Fewer bits of a file are fewer bytes on the device: weights are not held there a second time in another form.
+#[test]
+fn smaller_weights_take_less_memory_and_fit_every_device() {
+    println!("| model | component | memory at f16 | int8 | int4 | files at f16 | int8 | int4 |");
+    for component in components() {
+        let config: Value = serde_json::from_str(component.config).unwrap();
+        let shown = format!("{} {}", component.model, component.name);
+        let costs = Kind::ALL.map(|kind| {
+            let weights = Weights::imagined(Element::F16);
+            let built = build_smaller("net", &component.part, &config, &weights, kind).unwrap();
+            let cost = planned(&component, &built.graph);
+            assert!(cost.largest_buffer <= BINDING, "{shown} as {kind}");
+            // What a run works with, the larger part in a decoder alone, is the same for all.
+            (cost.load_bytes, built.file.bytes(), cost.dispatches)
+        });
+        let [f16, int8, int4] = costs;
+        let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            component.model,
+            component.name,
+            mb(f16.0),
+            mb(int8.0),
+            mb(int4.0),
+            mb(f16.1),
+            mb(int8.1),
+            mb(int4.1)
+        );
+        assert!(int4.1 <= int8.1 && int8.1 < f16.1, "{shown}: {costs:?}");
+        // What an autoencoder has beside its planes is small, and is widened before it is used.
+        if !matches!(component.part, Part::Decoder | Part::Encoder) {
+            assert_eq!([int8.2, int4.2], [f16.2; 2], "{shown}: dispatches");
+            assert!(int4.0 < int8.0 && int8.0 < f16.0, "{shown}: {costs:?}");
         }
     }
 }

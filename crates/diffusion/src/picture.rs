@@ -84,6 +84,17 @@ impl Picture {
         let pairs = self.rgb.iter().zip(&other.rgb);
         Some(pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0))
     }
+
+    /// Mean square of the differences of the bytes; `None` for two sizes.
+    pub fn mean_square_error(&self, other: &Self) -> Option<f64> {
+        if (self.width, self.height, self.rgb.len()) != (other.width, other.height, other.rgb.len())
+        {
+            return None;
+        }
+        let pairs = self.rgb.iter().zip(&other.rgb);
+        let squares = pairs.map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2));
+        Some(squares.sum::<u64>() as f64 / self.rgb.len().max(1) as f64)
+    }
 }
 
 fn byte(x: f32) -> u8 {
@@ -94,6 +105,15 @@ fn byte(x: f32) -> u8 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn differences_are_squared_before_they_are_counted() {
+        let mut other = Picture::black(2, 1);
+        assert_eq!(other.mean_square_error(&Picture::black(2, 1)), Some(0.0));
+        other.rgb = vec![0, 3, 0, 0, 0, 3];
+        assert_eq!(other.mean_square_error(&Picture::black(2, 1)), Some(3.0));
+        assert_eq!(other.mean_square_error(&Picture::black(1, 2)), None);
+    }
 
     #[test]
     fn planes_become_interleaved_bytes() {

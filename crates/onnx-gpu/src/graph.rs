@@ -33,6 +33,8 @@ pub(crate) const IF: &str = "If";
 
 /// Domain of the operators that [`fuse`] introduces; a file that names it is refused.
 pub(crate) const FUSED_DOMAIN: &str = "onnx-gpu.fused";
+/// The domain of ONNX Runtime's own operators.
+pub(crate) const CONTRIB_DOMAIN: &str = "com.microsoft";
 
 /// One operator call.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ mod top;
 mod window;
 
 use crate::error::{Result, unsupported};
-use crate::graph::{FUSED_DOMAIN, IF, is_onnx};
+use crate::graph::{CONTRIB_DOMAIN, FUSED_DOMAIN, IF, is_onnx};
 use crate::lower::Cx;
 use crate::tensor::DType;
 
@@ -76,7 +76,7 @@ fn find(op: &str) -> Option<Lower> {
 /// Whether this crate implements an operator (not necessarily every attribute value of it).
 pub fn is_supported(domain: &str, op: &str) -> bool {
     (is_onnx(domain) && (op == IF || find(op).is_some()))
-        || (domain == contrib::DOMAIN && contrib::find(op).is_some())
+        || (domain == CONTRIB_DOMAIN && contrib::find(op).is_some())
 }
 
 /// Operators that compute with no element: they move or convert them.
@@ -113,7 +113,8 @@ pub(crate) fn lower(cx: &mut Cx<'_>) -> Result<()> {
         elementwise::find_fused(&cx.node.op)
             .or_else(|| norm::find_fused(&cx.node.op))
             .or_else(|| flash::find_fused(&cx.node.op))
-    } else if domain == contrib::DOMAIN {
+            .or_else(|| conv::find_fused(&cx.node.op))
+    } else if domain == CONTRIB_DOMAIN {
         contrib::find(&cx.node.op)
     } else {
         None

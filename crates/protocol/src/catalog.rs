@@ -112,6 +112,33 @@ pub struct ComponentSize {
     /// Element type of most of its weights, such as `float16`.
     #[serde(default)]
     pub dtype: Option<String>,
+    /// How its weights were made smaller; absent: they are as their author has them, as far as is known.
+    #[serde(default)]
+    pub smaller: Option<SmallerWeights>,
+}
+
+/// Weights that were given fewer bits when they were packed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SmallerWeights {
+    /// `f16`, `int8` or `int4`.
+    pub kind: String,
+    /// Bytes that they have in their author's files.
+    pub bytes_before: u64,
+    /// Mean square of the differences, of 255, between a picture made with them, all others being the author's, and the same picture made
+    /// with the author's alone; absent: it was not measured.
+    #[serde(default)]
+    pub mean_square_error: Option<f64>,
+}
+
+/// The peak signal-to-noise ratio of bytes with this mean square of differences, in words.
+pub fn psnr(mean_square_error: f64) -> String {
+    if mean_square_error > 0.0 {
+        let ratio = 10.0 * (255.0 * 255.0 / mean_square_error).log10();
+        format!("PSNR {ratio:.1} dB")
+    } else {
+        "no difference".to_owned()
+    }
 }
 
 /// Where a model runs on this hub.

@@ -19,7 +19,8 @@ pub use capability::{
 };
 pub use catalog::{
     Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
-    ModelQuery, PaperRecord, Provenance, Runs, SamplePicture, Source, Trouble, TroubleKind,
+    ModelQuery, PaperRecord, Provenance, Runs, SamplePicture, SmallerWeights, Source, Trouble,
+    TroubleKind, psnr,
 };
 pub use generation::{
     GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, PromptSyntax, RequestError, ResolvedRequest,

@@ -1,9 +1,10 @@
 //! What is known of a package beside its manifest: `card.json` in its folder, or its entry in `catalog.toml`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use protocol::{PaperRecord, Source};
+use protocol::{PaperRecord, SmallerWeights, Source};
 use serde::{Deserialize, Serialize};
 
 use super::hub::HubModel;
@@ -39,6 +40,9 @@ pub struct CardFile {
     /// What the hub said when the package was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hub: Option<HubSnapshot>,
+    /// Weights that have fewer bits than their author's, by the names of the graphs.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, SmallerWeights>,
 }
 
 /// A picture in the package's folder.

@@ -128,6 +128,7 @@ pub(super) fn component(name: &str, onnx: &[u8], external: u64) -> ComponentSize
         name: name.to_owned(),
         bytes: Some(onnx.len() as u64 + external),
         dtype: main_storage(onnx),
+        smaller: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod graph;
 mod json;
 mod language;
 mod layout;
+mod measure;
 mod network;
 mod pack;
 mod pipeline;
@@ -99,7 +100,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         guidance_interval: config.guidance_interval,
         id,
     };
-    let card = CardFile {
+    let mut card = CardFile {
         id: about.id.clone(),
         hub_id: model.map(|model| format!("{}/{}", model.owner, model.name)),
         tags: model.map(|model| model.tags.clone()).unwrap_or_default(),
@@ -129,17 +130,29 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
             before as f64 / 1e6
         )?;
     }
-    let sample = trial::run(package.dir(), config.sample_prompt.as_deref(), report)?;
-    if let Some(picture) = &sample {
-        package.keep_sample(
-            &card,
-            picture,
-            SampleFile {
-                file: SAMPLE.to_owned(),
-                prompt: config.sample_prompt.clone(),
-            },
-        )?;
+    let engines = trial::engines(report)?;
+    let sample = config.sample_prompt.as_deref();
+    let tried = trial::run(package.dir(), &engines, sample, report)?;
+    if !said.weights.are_none() {
+        let whole = Said {
+            weights: Choices::default(),
+            ..said
+        };
+        let configuration = Configuration::read(folder, &layout, &whole)?;
+        let pair = measure::Pair {
+            dir: package.dir(),
+            smaller: &source,
+            whole: &Source::read(folder, &layout, &whole, configuration)?,
+        };
+        card.weights = pair.measured(tried.engine, sample, report)?;
     }
+    if tried.sample.is_some() {
+        card.sample = Some(SampleFile {
+            file: SAMPLE.to_owned(),
+            prompt: config.sample_prompt.clone(),
+        });
+    }
+    package.keep(&card, tried.sample.as_deref())?;
     let dir = package.finish()?;
     if !local {
         download::forget(&config);

@@ -63,12 +63,39 @@ fn smaller_weights_make_the_pictures_of_what_they_stand_for() {
         let (made, said, dir) = package(&case, &options(&weights));
         let mut kinds = weights.iter().flat_map(|text| text.split([',', '=']));
         assert!(kinds.all(|kind| said.contains(kind)), "{said}");
+        // What it costs is said of every component, here and on the card.
+        let folder = dir.path().join(id(&case).replace('/', "--"));
+        let card = goldens::json(&folder.join("card.json"));
+        for graph in made.manifest.graphs.keys() {
+            let entry = &card["weights"][graph];
+            let before = entry["bytes_before"].as_u64().unwrap();
+            let file = made.manifest.graphs[graph]
+                .external
+                .values()
+                .next()
+                .unwrap();
+            let after = fs::metadata(folder.join(file)).unwrap().len();
+            let error = entry["mean_square_error"].as_f64().unwrap();
+            println!(
+                "{}, {graph}: {before} bytes, {after} as {}, {}",
+                case.name,
+                entry["kind"],
+                protocol::psnr(error)
+            );
+            assert!(
+                after < before || entry["kind"] == "f16",
+                "{graph}: {after} of {before} bytes"
+            );
+            assert!((0.0..5000.0).contains(&error), "{graph}: {error}");
+            assert!(entry["kind"] != "int4" || error > 0.0, "{graph}");
+        }
+        assert_eq!(said.matches(" alone: ").count(), 3, "{said}");
         let files: Vec<&str> = made.manifest.files().map(|file| &*file.name).collect();
         assert!(
             !files.iter().any(|file| file.ends_with(".safetensors")),
             "{files:?}"
         );
-        let again = Package::from_dir(&dir.path().join(id(&case).replace('/', "--"))).unwrap();
+        let again = Package::from_dir(&folder).unwrap();
         let golden = case.golden();
         for (package, engine) in [(made, &gpu as &dyn Engine), (again, &cpu)] {
             // rten 0.27 multiplies by blocks of four bits alone.

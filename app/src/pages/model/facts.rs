@@ -1,7 +1,7 @@
 //! Sizes, digests and numbers.
 
 use leptos::prelude::*;
-use protocol::ModelCard;
+use protocol::{ModelCard, SmallerWeights};
 
 use crate::format;
 
@@ -88,12 +88,16 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
         .map(|part| {
             let size = part.bytes.map_or("not known".to_owned(), format::size);
             let dtype = part.dtype.map(|d| format!(", {d}")).unwrap_or_default();
+            let smaller = part
+                .smaller
+                .map(|weights| smaller(&weights))
+                .unwrap_or_default();
             view! {
                 <tr>
                     <th scope="row">
                         <code>{part.name}</code>
                     </th>
-                    <td>{format!("{size}{dtype}")}</td>
+                    <td>{format!("{size}{dtype}{smaller}")}</td>
                 </tr>
             }
         })
@@ -130,4 +134,42 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
             })}
     }
     .into_any()
+}
+
+/// What stands behind the size of weights that were made smaller.
+fn smaller(weights: &SmallerWeights) -> String {
+    let cost = match weights.mean_square_error {
+        Some(error) => format!("{} from pictures with those", protocol::psnr(error)),
+        None => "what it costs was not measured".to_owned(),
+    };
+    let before = format::size(weights.bytes_before);
+    format!(
+        "; weights of {}, {before} as their author has them; {cost}",
+        weights.kind
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_fewer_bits_is_said_where_it_is_known() {
+        let said = |mean_square_error| {
+            smaller(&SmallerWeights {
+                kind: "int4".to_owned(),
+                bytes_before: 1_720_000_000,
+                mean_square_error,
+            })
+        };
+        let measured = said(Some(65.025));
+        assert!(
+            measured.contains("weights of int4") && measured.contains("1.7"),
+            "{measured}"
+        );
+        // 255² is a thousand times as much.
+        assert!(measured.contains("PSNR 30.0 dB"), "{measured}");
+        assert!(said(Some(0.0)).contains("no difference"));
+        assert!(said(None).contains("was not measured"));
+    }
 }

@@ -5,12 +5,13 @@
 
 mod activation;
 mod attention;
+mod channels;
 mod epilogue;
 mod group_norm;
 mod layer_norm;
 mod mul_add;
 
-use super::{Epilogue, FUSED_DOMAIN, Graph, Node, Pass, ValueId, is_onnx};
+use super::{CONTRIB_DOMAIN, Epilogue, FUSED_DOMAIN, Graph, Node, Pass, ValueId, is_onnx};
 use crate::tensor::Tensor;
 
 /// The node that takes the place of one whose pattern is known.
@@ -38,6 +39,7 @@ impl Graph {
                 epilogue::bias as Rule,
                 epilogue::residual,
                 epilogue::activation,
+                channels::matches,
             ]);
         }
         if has(Pass::MulAdd) {

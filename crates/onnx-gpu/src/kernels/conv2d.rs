@@ -38,7 +38,7 @@ pub struct Conv2d {
     pub upsample: bool,
     /// Applied last.
     pub activation: Activation,
-    /// How the weights are stored.
+    /// How the weights are stored; not [`Format::Scaled`]. The scales of [`Format::Channels`] are the last input.
     pub weights: Format,
 }
 
@@ -81,6 +81,12 @@ pub fn conv2d(geometry: &Conv2d, tiles: impl Into<Tiles>) -> Result<Launch> {
 }
 
 fn plan(g: &Conv2d, tiles: Tiles) -> Result<Launch> {
+    if matches!(g.weights, Format::Scaled(..)) {
+        return Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            "weights of blocks with scales are not supported",
+        ));
+    }
     let [out_h, out_w] = g.output()?;
     if g.groups == 0
         || !g.in_channels.is_multiple_of(g.groups)
@@ -206,6 +212,8 @@ fn as_matmul(g: &Conv2d, tiles: Tiles, image: Option<Strides>) -> Result<Launch>
 
 const BIAS: &str =
     "    value += in_bias[(image % params.groups) * params.out_channels + channel];\n";
+const SCALES: &str =
+    "    value *= in_w_scales[(image % params.groups) * params.out_channels + channel];\n";
 const RESIDUAL: &str = "    let at = base + min(pixels, vec4<u32>(size - 1u));
     value += vec4<f32>(in_residual[at.x], in_residual[at.y], in_residual[at.z], in_residual[at.w]);
 ";
@@ -215,7 +223,7 @@ const CHANNEL: &str = "    value += in_residual[image * params.out_channels + ch
 fn shader(g: &Conv2d, tile: Tile) -> std::borrow::Cow<'static, str> {
     let mut bindings = String::new();
     let mut epilogue = String::new();
-    let mut next = 3;
+    let mut next = 3usize;
     let residual = match g.residual {
         Residual::Channel => CHANNEL,
         _ => RESIDUAL,
@@ -231,11 +239,17 @@ fn shader(g: &Conv2d, tile: Tile) -> std::borrow::Cow<'static, str> {
             next += 1;
         }
     }
+    // Scales are the last input.
+    let scales = next;
+    if g.weights.is_scaled() {
+        epilogue.insert_str(0, SCALES);
+        next += 1;
+    }
     bindings += &format!("@group(0) @binding({next}) var<storage, read_write> out: array<f32>;\n");
     let params = render(
         include_str!("conv2d/params.wgsl"),
         &[
-            ("weights", &g.weights.wgsl("w", 2)),
+            ("weights", &g.weights.wgsl("w", 2, scales)),
             ("bindings", &bindings),
             ("epilogue", &epilogue),
             ("activation", &g.activation.wgsl()),

@@ -24,6 +24,12 @@ pub struct Gather {
 /// Inputs data, indices; data of another format than [`Format::F32`] are widened to `f32`.
 pub fn gather(geometry: &Gather, format: Format) -> Result<Launch> {
     let g = geometry;
+    if format.is_scaled() {
+        return Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            "data of blocks with scales are not supported",
+        ));
+    }
     elements(&[g.outer, g.axis, g.inner])?;
     elements(&[g.outer, g.indices, g.inner])?;
     let (item, inner) = if g.inner.is_multiple_of(4) && format == Format::F32 {
@@ -56,7 +62,7 @@ fn load_x(at: u32) -> {item} {{
 "
         );
     }
-    let widened = format.wgsl("packed", 1);
+    let widened = format.wgsl("packed", 1, 1);
     format!(
         "{widened}fn load_x(at: u32) -> u32 {{\n    return bitcast<u32>(load_packed(at));\n}}\n"
     )

@@ -61,9 +61,9 @@ pub struct MatMul {
     pub residual: bool,
     /// Applied last.
     pub activation: Activation,
-    /// How A is stored.
+    /// How A is stored; not [`Format::Scaled`]. The scales of [`Format::Channels`] are the last input.
     pub a_format: Format,
-    /// How B is stored.
+    /// How B is stored; not [`Format::Channels`]. The scales of [`Format::Scaled`] are the last input.
     pub b_format: Format,
     /// Elements from one column of a transposed B to the next, at least `k`; `None` for `k`.
     pub b_pitch: Option<usize>,
@@ -115,6 +115,16 @@ pub fn matmul(geometry: &MatMul, tiles: impl Into<Tiles>) -> Result<Launch> {
 
 pub(super) fn plan(geometry: &MatMul, tiles: Tiles, order: Order) -> Result<Launch> {
     let g = geometry;
+    // Rows of A share a scale, and columns of B have blocks.
+    if matches!(g.a_format, Format::Scaled(..)) || g.b_format == Format::Channels {
+        return Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            format!(
+                "operands as {:?} and {:?} are not supported",
+                g.a_format, g.b_format
+            ),
+        ));
+    }
     let batches = elements(&g.batch)?;
     elements(&[batches, g.m, g.n])?;
     let z = groups_in("z (matrices)", batches)?;
@@ -236,7 +246,7 @@ const RESIDUAL: &str = "    let beside = (batch * params.m + row) * params.n + m
 fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str> {
     let mut bindings = String::new();
     let mut epilogue = String::new();
-    let mut next = 3;
+    let mut next = 3usize;
     for (present, name, text) in [
         (g.bias.is_some(), "bias", BIAS),
         (g.residual, "residual", RESIDUAL),
@@ -249,6 +259,12 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
         }
     }
     let (a, b) = if order == Order::Ab { (1, 2) } else { (2, 1) };
+    // Scales are the last input.
+    let scales = next;
+    next += usize::from(g.a_format.is_scaled() || g.b_format.is_scaled());
+    if g.a_format == Format::Channels {
+        epilogue.insert_str(0, "    value *= in_a_scales[row];\n");
+    }
     let [declare, multiply, store] = match tile {
         Tile::Direct { rows, columns } => unrolled(rows, columns),
         Tile::Shared { .. } => Default::default(),
@@ -267,8 +283,8 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
     render(
         template,
         &[
-            ("a", &g.a_format.wgsl("a", a)),
-            ("b", &g.b_format.wgsl("b", b)),
+            ("a", &g.a_format.wgsl("a", a, scales)),
+            ("b", &g.b_format.wgsl("b", b, scales)),
             ("out", &next.to_string()),
             ("bias_binding", &bindings),
             ("bias", &epilogue),

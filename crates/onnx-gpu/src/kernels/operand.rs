@@ -15,6 +15,21 @@ pub enum Format {
     BF16,
     /// Quantised blocks as [`super::blocks::pack`] writes them.
     Blocks(Blocks),
+    /// Quantised blocks as files have them: the elements, and the scales in a binding of their own; the zero point is the middle of the
+    /// range.
+    Scaled(Blocks, Scales),
+    /// Signed whole numbers of 8 bits, four per word. What is summed is multiplied by a scale for each row, which has a binding of its
+    /// own.
+    Channels,
+}
+
+/// How the scales of blocks are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scales {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, two per word.
+    F16,
 }
 
 /// Blocks of unsigned integers with a scale and a zero point each: `(q - zero point) · scale`.
@@ -41,12 +56,51 @@ impl Format {
             Self::F16 => "-f16".to_owned(),
             Self::BF16 => "-bf16".to_owned(),
             Self::Blocks(Blocks { bits, size }) => format!("-q{bits}x{size}"),
+            Self::Channels => "-c8".to_owned(),
+            Self::Scaled(Blocks { bits, size }, Scales::F32) => format!("-s{bits}x{size}"),
+            Self::Scaled(Blocks { bits, size }, Scales::F16) => format!("-s{bits}x{size}-f16"),
         }
     }
 
-    /// The binding `in_{name}` and its two load functions.
-    pub(super) fn wgsl(self, name: &str, binding: usize) -> String {
+    /// Whether there is a binding for the scales.
+    pub(super) fn is_scaled(self) -> bool {
+        matches!(self, Self::Scaled(..) | Self::Channels)
+    }
+
+    /// The binding `in_{name}` and its two load functions; `scales` is the binding of the scales, where they have one.
+    pub(super) fn wgsl(self, name: &str, binding: usize, scales: usize) -> String {
         match self {
+            Self::Channels => format!(
+                "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
+@group(0) @binding({scales}) var<storage, read> in_{name}_scales: array<f32>;
+fn load_{name}(at: u32) -> f32 {{
+    return f32(extractBits(i32(in_{name}[at / 4u]), at % 4u * 8u, 8u));
+}}
+{}",
+                four(name)
+            ),
+            Self::Scaled(Blocks { bits, size }, stored) => {
+                let (element, scale) = match stored {
+                    Scales::F32 => ("f32", format!("in_{name}_scales[block]")),
+                    Scales::F16 => (
+                        "u32",
+                        format!("unpack2x16float(in_{name}_scales[block / 2u])[block % 2u]"),
+                    ),
+                };
+                format!(
+                    "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
+@group(0) @binding({scales}) var<storage, read> in_{name}_scales: array<{element}>;
+fn load_{name}(at: u32) -> f32 {{
+    let block = at / {size}u;
+    let q = extractBits(in_{name}[at / {per_word}u], at % {per_word}u * {bits}u, {bits}u);
+    return (f32(q) - {middle}.0) * {scale};
+}}
+{four}",
+                    per_word = 32 / bits,
+                    middle = 1u32 << (bits - 1),
+                    four = four(name)
+                )
+            }
             Self::F16 => format!(
                 "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
 fn load_{name}(at: u32) -> f32 {{

@@ -13,9 +13,6 @@ use crate::kernels::Activation;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::lower::{Cx, Value};
 
-/// The domain's name.
-pub(crate) const DOMAIN: &str = "com.microsoft";
-
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
         "Attention" => attention::contrib::attention,

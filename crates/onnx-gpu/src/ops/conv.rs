@@ -1,17 +1,19 @@
 //! [`Conv`](https://onnx.ai/onnx/operators/onnx__Conv.html) and
 //! [`ConvTranspose`](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html) over one or two spatial axes.
 
-use super::contrib;
-use super::elementwise::{activate, binary};
+use super::elementwise::{activate, binary, cast_value};
 use super::movement::part;
 use super::window::{Window, image_shape};
+use super::{Lower, contrib};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use crate::kernels::conv2d::{Conv2d, Residual, conv2d, of_view};
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::Strides;
-use crate::kernels::{Activation, MAX_TURNS};
+use crate::kernels::{Activation, Format, MAX_TURNS};
 use crate::lower::{Cx, Value};
+use crate::tensor::{DType, elements};
+use crate::weights::Packing;
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
     let group = cx.attributes.int("group", 1)?;
@@ -44,7 +46,27 @@ pub(super) fn conv(cx: &mut Cx<'_>) -> Result<()> {
     let call = Convolution {
         x: cx.input(0)?,
         weight: cx.input(1)?,
+        scales: None,
         bias: cx.optional(2).or_else(|| cx.fused_bias()),
+        residual: cx.fused_residual(),
+        activation: cx.activation(),
+    };
+    let out = call.lower(cx)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+pub(super) fn find_fused(op: &str) -> Option<Lower> {
+    (op == "Conv").then_some(of_channels as Lower)
+}
+
+/// X, whole numbers, bias, a scale for each output channel.
+fn of_channels(cx: &mut Cx<'_>) -> Result<()> {
+    let call = Convolution {
+        x: cx.input(0)?,
+        weight: cx.input(1)?,
+        scales: Some(cx.input(3)?),
+        bias: cx.optional(2),
         residual: cx.fused_residual(),
         activation: cx.activation(),
     };
@@ -58,6 +80,7 @@ pub(super) fn fused_conv(cx: &mut Cx<'_>) -> Result<()> {
     let call = Convolution {
         x: cx.input(0)?,
         weight: cx.input(1)?,
+        scales: None,
         bias: cx.optional(2),
         residual: cx.optional(3),
         activation: contrib::activation(cx)?,
@@ -73,6 +96,7 @@ pub(super) fn nhwc_conv(cx: &mut Cx<'_>) -> Result<()> {
     let call = Convolution {
         x: contrib::channels_first(cx, &x)?,
         weight: contrib::channels_first(cx, &weight)?,
+        scales: None,
         bias: cx.optional(2),
         residual: None,
         activation: cx.activation(),
@@ -87,6 +111,8 @@ pub(super) fn nhwc_conv(cx: &mut Cx<'_>) -> Result<()> {
 pub(super) struct Convolution {
     pub x: Value,
     pub weight: Value,
+    /// By which each output channel of the weights, whole numbers, is multiplied.
+    pub scales: Option<Value>,
     pub bias: Option<Value>,
     /// Added before the activation.
     pub residual: Option<Value>,
@@ -94,8 +120,28 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
-    pub fn lower(self, cx: &mut Cx<'_>) -> Result<Value> {
+    pub fn lower(mut self, cx: &mut Cx<'_>) -> Result<Value> {
+        // The kernel reads whole numbers as the device holds those of a file.
+        if self.weight.packing() != Packing::I8 {
+            self = self.widened(cx)?;
+        }
         lower(cx, self)
+    }
+
+    /// With weights of floats.
+    fn widened(self, cx: &mut Cx<'_>) -> Result<Self> {
+        let Some(scales) = self.scales else {
+            return Ok(self);
+        };
+        let mut along = vec![1; self.weight.rank()];
+        along[0] = scales.elements();
+        let scales = cx.reshaped(scales, along)?;
+        let whole = cast_value(cx, &self.weight, DType::F32)?;
+        Ok(Self {
+            weight: binary(cx, BinaryOp::Mul, &whole, &scales)?,
+            scales: None,
+            ..self
+        })
     }
 }
 
@@ -103,6 +149,7 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
     let Convolution {
         x,
         weight,
+        scales,
         bias,
         residual,
         activation,
@@ -138,7 +185,10 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
         residual: Residual::None,
         upsample: false,
         activation,
-        weights: weight.format(),
+        weights: match scales {
+            Some(_) => Format::Channels,
+            None => weight.format(),
+        },
     };
     let shape = output_shape(&x, batch, out_channels, geometry.output()?);
     geometry.residual = match residual.as_ref().map(Value::shape) {
@@ -162,6 +212,7 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
     if !separate {
         inputs.extend(residual.as_ref());
     }
+    inputs.extend(scales.as_ref());
     let launch = || match strides {
         Some(strides) => of_view(&geometry, strides, tiles),
         None => conv2d(&geometry, tiles),
@@ -169,9 +220,30 @@ fn lower(cx: &mut Cx<'_>, call: Convolution) -> Result<Value> {
     let launch = launch()?;
     if cx.is_too_long(&launch) && groups == 1 && in_channels > 1 {
         let halves = in_channels / 2;
+        let call = Convolution {
+            x,
+            weight,
+            scales,
+            bias,
+            residual,
+            activation,
+        };
+        let Convolution {
+            x,
+            weight,
+            bias,
+            residual,
+            ..
+        } = call.widened(cx)?;
         return in_halves(cx, [&x, &weight], halves, [bias, residual], activation);
     }
-    let mut out = cx.launch_packed(|| Ok(launch), &inputs, &[1], &shape, x.dtype())?;
+    let mut out = if scales.is_some() && elements(&shape)? > 0 {
+        let output = cx.allocate(&shape, x.dtype())?;
+        cx.push_packed(launch, &inputs, &[1], &output)?;
+        Value::Device(output)
+    } else {
+        cx.launch_packed(|| Ok(launch), &inputs, &[1], &shape, x.dtype())?
+    };
     if let Some(residual) = residual.filter(|_| separate) {
         let sum = binary(cx, BinaryOp::Add, &out, &residual)?;
         out = activate(cx, activation, sum)?;
@@ -193,6 +265,7 @@ fn in_halves(
         let call = Convolution {
             x: part(cx, x, 1, start, channels)?,
             weight: part(cx, weight, 1, start, channels)?,
+            scales: None,
             bias: None,
             residual: None,
             activation: Activation::None,

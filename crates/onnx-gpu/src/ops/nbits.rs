@@ -1,13 +1,16 @@
 //! [`com.microsoft.MatMulNBits`](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits):
 //! a product with a matrix of 4- or 8-bit blocks, widened inside the kernel.
 
+use super::elementwise::{activate, binary};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::Format;
 use crate::kernels::blocks::{ZeroPoints, pack};
+use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::{Bias, MatMul, matmul};
-use crate::kernels::operand::Blocks;
+use crate::kernels::operand::{Blocks, Scales};
 use crate::lower::{Cx, Value};
-use crate::tensor::{DType, elements};
+use crate::tensor::{DType, Tensor, elements};
+use crate::weights::Packing;
 
 pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     // How ONNX Runtime may round the activations; this kernel never does.
@@ -20,7 +23,7 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
             "attributes 'bits' = {bits} and 'block_size' = {block} are not supported"
         )));
     }
-    if cx.optional(4).is_some() {
+    if own(cx, 4).is_some() {
         return Err(unsupported("input 4 (g_idx) is not supported"));
     }
     let (a, quantised, scales) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
@@ -34,7 +37,7 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     }
     let per_row = k.div_ceil(block);
     let zero_bytes = elements(&[n, (per_row * bits).div_ceil(8)])?;
-    let zero_points = cx.optional(3);
+    let zero_points = own(cx, 3);
     let zeros = match &zero_points {
         None => ZeroPoints::Middle,
         Some(z) if z.dtype() == DType::U8 && z.elements() == zero_bytes => ZeroPoints::Bytes,
@@ -65,6 +68,12 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
         size: block as u32,
     };
     let packing = quantised.packing();
+    let scaled = scaled(&quantised, &scales).filter(|_| zero_points.is_none());
+    let size = [k, n, per_row * block];
+    if let Some(stored) = scaled {
+        let format = Format::Scaled(blocks, stored);
+        return product(cx, &a, [&quantised, &scales], format, size);
+    }
     let inputs: Vec<&Value> = [&quantised, &scales]
         .into_iter()
         .chain(&zero_points)
@@ -73,29 +82,44 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     let packed = cx.allocate(&[words], DType::U8)?;
     let launch = pack(blocks, n, per_row, zeros, packing)?;
     cx.push_packed(launch, &inputs, &[0], &packed)?;
-    product(
-        cx,
-        &a,
-        &Value::Device(packed),
-        blocks,
-        [k, n, per_row * block],
-    )
+    let packed = Value::Device(packed);
+    product(cx, &a, [&packed; 2], Format::Blocks(blocks), size)
 }
 
+/// An input of the node itself: what fusion moved into it comes behind the last one that it has.
+fn own(cx: &Cx<'_>, index: usize) -> Option<Value> {
+    let has = index < cx.node.inputs.len();
+    cx.optional(index).filter(|_| has)
+}
+
+/// How the scales are stored, where the kernel reads elements and scales as they lie on the device; small ones, which main memory
+/// holds, are packed first.
+fn scaled(quantised: &Value, scales: &Value) -> Option<Scales> {
+    let on_device = |value: &Value| matches!(value, Value::Device(_));
+    if quantised.packing() != Packing::U8 || !on_device(quantised) {
+        return None;
+    }
+    match scales.format() {
+        Format::F16 => Some(Scales::F16),
+        Format::F32 => Some(Scales::F32),
+        _ => None,
+    }
+}
+
+/// The product with blocks, and their scales where the format has some.
 fn product(
     cx: &mut Cx<'_>,
     a: &Value,
-    b: &Value,
-    blocks: Blocks,
+    [b, scales]: [&Value; 2],
+    format: Format,
     [k, n, pitch]: [usize; 3],
 ) -> Result<()> {
     let mut geometry = MatMul::new(a.elements() / k, n, k);
     geometry.trans_b = true;
-    geometry.b_format = Format::Blocks(blocks);
+    geometry.b_format = format;
     geometry.b_pitch = Some(pitch);
     geometry.a_format = a.format();
-    geometry.activation = cx.activation();
-    let bias = cx.optional(5);
+    let bias = own(cx, 5).or_else(|| cx.fused_bias());
     if let Some(bias) = &bias {
         if bias.shape() != [n] {
             return Err(mismatch(format!(
@@ -113,15 +137,35 @@ fn product(
     if let Some(last) = shape.last_mut() {
         *last = n;
     }
+    let residual = cx.fused_residual();
+    geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
+    let (beside, separate) = match residual {
+        Some(residual) if geometry.residual => (Some(residual), None),
+        other => (None, other),
+    };
+    if separate.is_none() {
+        geometry.activation = cx.activation();
+    }
     let tiles = cx.tiles();
-    let inputs: Vec<&Value> = [a, b].into_iter().chain(&bias).collect();
-    let out = cx.launch_packed(
-        || matmul(&geometry, tiles),
-        &inputs,
-        &[0, 1],
-        &shape,
-        a.dtype(),
-    )?;
+    let mut inputs: Vec<&Value> = [a, b].into_iter().chain(&bias).chain(&beside).collect();
+    let mut packed = vec![0, 1];
+    if let Format::Scaled(..) = format {
+        packed.push(inputs.len());
+        inputs.push(scales);
+    }
+    // Blocks are no format of a value: they are read as they lie there.
+    packed.retain(|&index| index > 0 || inputs[0].format() != Format::F32);
+    let mut out = if elements(&shape)? == 0 {
+        Value::Const(Tensor::zeros(a.dtype(), &*shape)?)
+    } else {
+        let output = cx.allocate(&shape, a.dtype())?;
+        cx.push_packed(matmul(&geometry, tiles)?, &inputs, &packed, &output)?;
+        Value::Device(output)
+    };
+    if let Some(residual) = separate {
+        out = binary(cx, BinaryOp::Add, &out, &residual)?;
+        out = activate(cx, cx.activation(), out)?;
+    }
     cx.set(0, out);
     Ok(())
 }

@@ -344,6 +344,7 @@ fn conv_integer(cx: &mut Cx<'_>) -> Result<()> {
         let call = Convolution {
             x: image,
             weight: part(cx, &weight, 1, start, length)?,
+            scales: None,
             bias: None,
             residual: None,
             activation: Activation::None,

@@ -6,7 +6,7 @@ use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use onnx_gpu::kernels::conv2d::{Conv2d, Residual, conv2d};
 use onnx_gpu::kernels::gather::{Gather, gather};
 use onnx_gpu::kernels::matmul::{Bias, MatMul, Strides, matmul};
-use onnx_gpu::kernels::operand::Blocks;
+use onnx_gpu::kernels::operand::{Blocks, Scales};
 use onnx_gpu::kernels::unpack::unpack;
 use onnx_gpu::kernels::{Activation, AdapterClass, Extent, Format, Launch, Tile, Tiles};
 use onnx_gpu::weights::Packing;
@@ -193,6 +193,50 @@ pub fn packed(all: &mut Vec<Launch>) {
                 all.push(pack(Blocks { bits, size: 32 }, 3, 2, zero_points, packing).unwrap());
             }
         }
+    }
+    for (bits, size, scales) in [
+        (4, 16, Scales::F32),
+        (4, 32, Scales::F16),
+        (8, 128, Scales::F16),
+    ] {
+        let format = Format::Scaled(Blocks { bits, size }, scales);
+        for (class, bias, residual) in CLASSES
+            .into_iter()
+            .flat_map(|class| [(class, false, false), (class, true, true)])
+        {
+            for m in [1, 9] {
+                let mut g = MatMul::new(m, 5, 128);
+                (g.b_format, g.trans_b, g.residual) = (format, true, residual);
+                g.bias = bias.then_some(Bias {
+                    batch_stride: 0,
+                    row_stride: 0,
+                    col_stride: 1,
+                });
+                all.push(matmul(&g, class).unwrap());
+            }
+        }
+        assert!(gather(&rows, format).is_err());
+        let mut g = MatMul::new(9, 5, 128);
+        g.a_format = format;
+        assert!(matmul(&g, AdapterClass::Hardware).is_err());
+        let g = Conv2d {
+            weights: format,
+            ..convolution(32, 3)
+        };
+        assert!(conv2d(&g, AdapterClass::Hardware).is_err());
+    }
+    for class in CLASSES {
+        for (kernel, residual) in [(1, Residual::Full), (3, Residual::Channel)] {
+            let g = Conv2d {
+                weights: Format::Channels,
+                residual,
+                ..convolution(32, kernel)
+            };
+            all.push(conv2d(&g, class).unwrap());
+        }
+        let mut g = MatMul::new(9, 5, 128);
+        g.b_format = Format::Channels;
+        assert!(matmul(&g, class).is_err());
     }
     for format in PACKED {
         all.push(gather(&rows, format).unwrap());

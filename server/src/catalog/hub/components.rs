@@ -36,6 +36,7 @@ pub(super) fn of(files: &[HubFile]) -> Vec<ComponentSize> {
                     name: folder.to_owned(),
                     bytes: Some(bytes),
                     dtype: None,
+                    smaller: None,
                 })
             })
         })

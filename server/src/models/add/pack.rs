@@ -18,7 +18,7 @@ use super::smaller::Opened;
 use super::source::Source;
 use super::wiring::TEXTS;
 use crate::catalog::MANIFEST;
-use crate::catalog::card_file::{CARD, CardFile, SampleFile};
+use crate::catalog::card_file::{CARD, CardFile};
 use crate::models::needs;
 use crate::models::pretty;
 
@@ -251,19 +251,12 @@ impl Unfinished {
         Ok(files.cloned().collect())
     }
 
-    /// Adds a sample picture to the card.
-    pub fn keep_sample(
-        &self,
-        card: &CardFile,
-        png: &[u8],
-        sample: SampleFile,
-    ) -> anyhow::Result<()> {
-        fs::write(self.dir().join(&sample.file), png)?;
-        let card = CardFile {
-            sample: Some(sample),
-            ..card.clone()
-        };
-        fs::write(self.dir().join(CARD), pretty(&card)?)?;
+    /// Writes the card anew, and the sample picture that it names.
+    pub fn keep(&self, card: &CardFile, sample: Option<&[u8]>) -> anyhow::Result<()> {
+        if let (Some(named), Some(png)) = (&card.sample, sample) {
+            fs::write(self.dir().join(&named.file), png)?;
+        }
+        fs::write(self.dir().join(CARD), pretty(card)?)?;
         Ok(())
     }
 

@@ -19,31 +19,48 @@ const STEPS: u32 = 2;
 /// Picture values, of 255, between the darkest and the lightest of a picture that is not flat.
 const LEAST_RANGE: u8 = 8;
 
-/// Makes a picture of the package in `dir` on the GPU that there is and on the processor, and compares them. Gives the one of
-/// the sample prompt as a PNG.
+/// The engines that there are, the GPU first.
+pub(super) fn engines(report: &mut dyn Write) -> anyhow::Result<Vec<Box<dyn Engine>>> {
+    let mut engines: Vec<Box<dyn Engine>> = Vec::new();
+    match block_on(GpuEngine::request(AdapterChoice::HighPerformance)) {
+        Ok(engine) => engines.push(Box::new(engine)),
+        Err(error) => writeln!(report, "not tried on a GPU: {error}")?,
+    }
+    engines.push(Box::new(CpuEngine::new()));
+    Ok(engines)
+}
+
+/// A package that makes pictures.
+pub(super) struct Tried<'e> {
+    /// The first engine that runs it.
+    pub engine: &'e dyn Engine,
+    /// The picture of the sample prompt, a PNG.
+    pub sample: Option<Vec<u8>>,
+}
+
+/// Makes a picture of the package in `dir` on every engine, and compares them.
 ///
 /// # Errors
 /// When no engine can run the graphs, or what they make is no picture, or two.
-pub(super) fn run(
+pub(super) fn run<'e>(
     dir: &Path,
+    engines: &'e [Box<dyn Engine>],
     sample: Option<&str>,
     report: &mut dyn Write,
-) -> anyhow::Result<Option<Vec<u8>>> {
-    let mut tried = Vec::new();
-    match block_on(GpuEngine::request(AdapterChoice::HighPerformance)) {
-        Ok(engine) => tried.push((engine.backend(), make(dir, &engine, sample))),
-        Err(error) => writeln!(report, "not tried on a GPU: {error}")?,
-    }
-    let cpu = CpuEngine::new();
-    tried.push((cpu.backend(), make(dir, &cpu, sample)));
-    let (made, refused) = sorted(tried)?;
-    let Some(first) = made.first() else {
+) -> anyhow::Result<Tried<'e>> {
+    let tried = engines.iter().map(|engine| {
+        let package = Package::from_dir(dir).map_err(anyhow::Error::from);
+        let made = package.and_then(|package| make(package, &**engine, sample));
+        (engine.backend(), made.map(|made| (&**engine, made)))
+    });
+    let (made, refused) = sorted(tried.collect())?;
+    let Some((engine, first)) = made.first() else {
         bail!("the package makes no picture: {}", refused.join("; "));
     };
     for refusal in &refused {
         writeln!(report, "it does not run on {refusal}")?;
     }
-    for made in &made {
+    for (_, made) in &made {
         let (darkest, lightest) = range(&made.picture);
         ensure!(
             lightest - darkest >= LEAST_RANGE,
@@ -60,13 +77,16 @@ pub(super) fn run(
             made.backend
         );
     }
-    let names: Vec<&str> = made.iter().map(|made| &*made.backend).collect();
+    let names: Vec<&str> = made.iter().map(|(_, made)| &*made.backend).collect();
     writeln!(report, "tried with a picture on {}", names.join(" and "))?;
-    Ok(sample.map(|_| first.png.clone()))
+    Ok(Tried {
+        engine: *engine,
+        sample: sample.map(|_| first.png.clone()),
+    })
 }
 
-struct Made {
-    picture: Picture,
+pub(super) struct Made {
+    pub picture: Picture,
     png: Vec<u8>,
     backend: String,
     /// Of 255, for what the engines may differ by.
@@ -100,8 +120,12 @@ fn is_not_finite(error: &(dyn std::error::Error + 'static)) -> bool {
 /// What engines may differ by where ports round to 16 bits: one of them keeps more.
 const TOLERANCE_OF_HALVES: u8 = 16;
 
-fn make(dir: &Path, engine: &dyn Engine, sample: Option<&str>) -> anyhow::Result<Made> {
-    let package = Package::from_dir(dir)?;
+/// Makes a picture of a package.
+pub(super) fn make(
+    package: Package,
+    engine: &dyn Engine,
+    sample: Option<&str>,
+) -> anyhow::Result<Made> {
     let manifest = &package.manifest;
     let halves = manifest.graphs.values().any(|graph| {
         let mut ports = graph.inputs.iter().chain(&graph.outputs);

@@ -1,17 +1,31 @@
 //! Bias, residual and activation moved into the operator before them.
 
-use super::{Epilogue, FUSED_DOMAIN, Node, View, either, is_onnx, is_op};
+use super::{CONTRIB_DOMAIN, Epilogue, FUSED_DOMAIN, Node, View, either, is_onnx, is_op};
 use crate::kernels::Activation;
 
-/// `MatMul` by a constant matrix, then `Add` of a constant row.
+/// Whether a node is a product with a matrix of blocks.
+fn is_of_blocks(node: &Node) -> bool {
+    node.domain == CONTRIB_DOMAIN && node.op == "MatMulNBits"
+}
+
+/// `MatMul` by a constant matrix or one of blocks, then `Add` of a constant row.
 pub(super) fn bias(view: &View<'_>, node: &Node) -> Option<Node> {
     if !is_op(node, "Add") {
         return None;
     }
     either(node).find_map(|[product, row]| {
-        let matmul = view.sole_op(product, "MatMul")?;
-        let columns = match *view.constant_shape((*matmul.inputs.get(1)?)?)? {
-            [_, columns] => columns,
+        let matmul = view.sole(product)?;
+        let matrix = view.constant_shape((*matmul.inputs.get(1)?)?)?;
+        let columns = match *matrix {
+            [_, columns] if is_op(matmul, "MatMul") => columns,
+            // A bias of its own is its last input.
+            [columns, ..]
+                if is_of_blocks(matmul)
+                    && matmul.epilogue == Epilogue::default()
+                    && matmul.inputs.len() < 6 =>
+            {
+                columns
+            }
             _ => return None,
         };
         let fits = *view.constant_shape(row)? == [columns];
@@ -33,8 +47,10 @@ pub(super) fn residual(view: &View<'_>, node: &Node) -> Option<Node> {
     }
     either(node).find_map(|[out, other]| {
         let before = view.sole(out)?;
-        let takes = is_onnx(&before.domain)
+        let known = is_onnx(&before.domain)
             && matches!(before.op.as_str(), "Conv" | "MatMul" | "Gemm")
+            || is_of_blocks(before);
+        let takes = known
             && before.epilogue.residual.is_none()
             && before.epilogue.activation == Activation::None;
         if !takes || view.constant_shape(other).is_some() || other == out {
@@ -69,14 +85,15 @@ pub(super) fn activation(view: &View<'_>, node: &Node) -> Option<Node> {
         return None;
     };
     let before = view.sole(input)?;
-    let takes = matches!(
-        (before.domain.as_str(), before.op.as_str()),
-        (FUSED_DOMAIN, "GroupNorm")
-            | (
-                "" | "ai.onnx",
-                "Conv" | "MatMul" | "Gemm" | "InstanceNormalization" | "GroupNormalization"
-            )
-    );
+    let takes = is_of_blocks(before)
+        || matches!(
+            (before.domain.as_str(), before.op.as_str()),
+            (FUSED_DOMAIN, "GroupNorm")
+                | (
+                    "" | "ai.onnx",
+                    "Conv" | "MatMul" | "Gemm" | "InstanceNormalization" | "GroupNormalization"
+                )
+        );
     if !takes || before.epilogue.activation != Activation::None {
         return None;
     }
