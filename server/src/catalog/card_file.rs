@@ -63,6 +63,9 @@ pub struct HubSnapshot {
     pub fetched_at: u64,
     /// The answer.
     pub model: HubModel,
+    /// The commit that the package's files are of; packages of before do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -103,15 +103,23 @@ impl HubQuery {
 /// # Errors
 /// Why there is no answer.
 pub async fn model(hub: &Upstream, owner: &str, name: &str) -> Result<HubModel, Failure> {
-    HubModel::read(&model_json(hub, owner, name).await?).ok_or_else(|| malformed(hub, "model"))
+    HubModel::read(&model_json(hub, owner, name, None).await?)
+        .ok_or_else(|| malformed(hub, "model"))
 }
 
 /// The hub's own JSON on a model.
 ///
 /// # Errors
 /// Why there is no answer.
-pub async fn model_json(hub: &Upstream, owner: &str, name: &str) -> Result<Value, Failure> {
-    let mut url = hub.address(&["api", "models", owner, name]);
+pub async fn model_json(
+    hub: &Upstream,
+    owner: &str,
+    name: &str,
+    revision: Option<&str>,
+) -> Result<Value, Failure> {
+    let mut path = vec!["api", "models", owner, name];
+    path.extend(revision.into_iter().flat_map(|at| ["revision", at]));
+    let mut url = hub.address(&path);
     url.set_query(Some("blobs=true"));
     json(hub, &hub.get(url, JSON).await?.body)
 }

@@ -271,7 +271,7 @@ impl Upstream {
             TroubleKind::RateLimited => "asked to be left alone for a while".to_owned(),
             _ => format!("answered with status {}", status.as_u16()),
         };
-        let asked = || retry_after(headers, SystemTime::now()).or_else(|| window_reset(headers));
+        let asked = || pause_asked_for(headers, SystemTime::now());
         Failure {
             retry_after: matches!(
                 status,
@@ -298,6 +298,11 @@ fn label(kind: TroubleKind) -> &'static str {
         TroubleKind::Malformed => "malformed",
         TroubleKind::TooLarge => "too_large",
     }
+}
+
+/// How long a host wants to be left alone, where it says so.
+pub(crate) fn pause_asked_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    retry_after(headers, now).or_else(|| window_reset(headers))
 }
 
 /// Seconds to the end of the window in the hub's `RateLimit: "api";r=0;t=55`.

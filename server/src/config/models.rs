@@ -67,6 +67,10 @@ pub struct AddConfig {
     /// A folder with `model_index.json`, or the id of a model on the hub, `owner/name`.
     pub source: String,
 
+    /// Revision on the hub: a commit, a tag or a branch; default: the newest of the main branch.
+    #[arg(long, env = "DEMO_HUB_ADD_REVISION")]
+    pub revision: Option<String>,
+
     /// Id of the package, `owner/name`; default: the hub's. A folder needs one.
     #[arg(long, env = "DEMO_HUB_ADD_ID")]
     pub id: Option<String>,

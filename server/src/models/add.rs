@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod bins;
+mod claim;
 mod download;
 mod graph;
 mod json;
@@ -21,6 +22,7 @@ mod tokenizer;
 mod trial;
 mod wiring;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -32,7 +34,9 @@ use diffusion::manifest::{ImageSize, Interval};
 use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
 use crate::config::AddConfig;
+use claim::Claim;
 use layout::Layout;
+use pack::Taking;
 use smaller::Choices;
 use source::{Configuration, Said, Source};
 
@@ -55,22 +59,23 @@ struct About {
 pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<()> {
     let said = said(&config)?;
     let local = Path::new(&config.source).is_dir();
-    let download;
-    let (folder, model) = if local {
-        (Path::new(&config.source), None)
-    } else {
-        download = download::fetch(&config, &said, report)?;
-        (&*download.folder, Some(&download.model))
+    let id = match &config.id {
+        Some(id) => id.clone(),
+        None if local => {
+            anyhow::bail!("a folder has no id of its own: --id owner/name gives one")
+        }
+        None => config.source.clone(),
     };
-    let id = match (&config.id, model) {
-        (Some(id), _) => id.clone(),
-        (None, Some(_)) => config.source.clone(),
-        (None, None) => anyhow::bail!("a folder has no id of its own: --id owner/name gives one"),
+    let named = |id: &str| {
+        id.split_once('/')
+            .is_some_and(|(owner, name)| is_name(owner) && is_name(name))
     };
-    let valid = id
-        .split_once('/')
-        .is_some_and(|(owner, name)| is_name(owner) && is_name(name));
-    ensure!(valid, "{id:?} is no id of the form owner/name");
+    ensure!(
+        local || named(&config.source),
+        "{:?} is neither a folder nor the id of a model",
+        config.source
+    );
+    ensure!(named(&id), "{id:?} is no id of the form owner/name");
     let models_dir = &config.packages.models_dir;
     if let Some(found) = super::packages(models_dir)?
         .iter()
@@ -81,6 +86,23 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
             found.dir.display()
         );
     }
+    // Of two runs that fetch a model, the second is told before it waits for anything.
+    let mut claims = Vec::new();
+    let download = match local {
+        true => None,
+        false => {
+            let both = BTreeSet::from([&id, &config.source]);
+            for id in both {
+                claims.push(Claim::take(models_dir, id)?);
+            }
+            Some(download::fetch(&config, &said, report)?)
+        }
+    };
+    let model = download.as_ref().map(|download| &download.model);
+    let folder = match &download {
+        Some(download) => &*download.folder,
+        None => Path::new(&config.source),
+    };
     let layout = Layout::new(files(folder, DEPTH)?);
     let configuration = Configuration::read(folder, &layout, &said)?;
     let source = Source::read(folder, &layout, &said, configuration)?;
@@ -104,13 +126,22 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         id: about.id.clone(),
         hub_id: model.map(|model| format!("{}/{}", model.owner, model.name)),
         tags: model.map(|model| model.tags.clone()).unwrap_or_default(),
-        hub: model.map(|model| HubSnapshot {
+        hub: download.as_ref().map(|download| HubSnapshot {
             fetched_at: now_ms(),
-            model: model.clone(),
+            model: download.model.clone(),
+            revision: Some(download.revision.clone()),
         }),
         ..CardFile::default()
     };
-    let package = pack::write(models_dir, &about, &source, &card)?;
+    let taking = match local {
+        true => {
+            claims.push(Claim::take(models_dir, &about.id)?);
+            Taking::Copy
+        }
+        false => Taking::Link,
+    };
+    claim::sweep(models_dir, &about.id)?;
+    let package = pack::write(models_dir, &about, &source, &card, taking)?;
     for file in package.authors(&source)? {
         writeln!(
             report,

@@ -11,6 +11,7 @@ mod conditional;
 mod crash;
 mod embedded;
 mod faults;
+mod fetched;
 mod first_format;
 mod formats;
 mod full_disk;

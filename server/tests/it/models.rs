@@ -14,7 +14,7 @@ use crate::hub::{GLYPH, models_dir};
 use crate::renderers::stand_in::{Act, Seen, StandIn};
 
 /// Runs `demo-hub models` with these arguments: what it printed, or its error.
-async fn models(dir: &Path, arguments: &[&str]) -> Result<String, String> {
+pub async fn models(dir: &Path, arguments: &[&str]) -> Result<String, String> {
     let line = ["demo-hub", "models"].iter().chain(arguments);
     let line = line.copied().chain(["--models-dir", dir.to_str().unwrap()]);
     let cli = Cli::try_parse_from(line).map_err(|error| error.to_string())?;
@@ -256,7 +256,7 @@ async fn another_file_than_the_hubs_is_refused() {
 }
 
 /// An export in the folder layout of diffusers, of the small graphs of crates/diffusion/tests/data/tiles.
-fn export(pipeline: &str, scheduler: &Value, tokenizer: &[(&str, Value)]) -> tempfile::TempDir {
+pub fn export(pipeline: &str, scheduler: &Value, tokenizer: &[(&str, Value)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let data = models_dir().join("../crates/diffusion/tests/data");
     let folder = |name: &str| {
@@ -308,7 +308,7 @@ fn parsed(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn stable_diffusion(class: &str, more: Value) -> Value {
+pub fn stable_diffusion(class: &str, more: Value) -> Value {
     let mut config = json!({
         "_class_name": class, "_diffusers_version": "0.3.0", "beta_start": 0.00085, "beta_end": 0.012,
         "beta_schedule": "scaled_linear", "num_train_timesteps": 1000, "trained_betas": null

@@ -24,12 +24,12 @@ const FURTHER: u32 = 12;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a process gets a view of the mounts of its own, and how another one joins it.
-struct Namespace {
+pub struct Namespace {
     make: &'static [&'static str],
     join: &'static [&'static str],
 }
 
-const NAMESPACES: [Namespace; 2] = [
+pub const NAMESPACES: [Namespace; 2] = [
     Namespace {
         make: &["unshare", "--mount"],
         join: &["nsenter", "--mount"],
@@ -43,7 +43,7 @@ const NAMESPACES: [Namespace; 2] = [
 const MOUNT: &str = r#"mount -t tmpfs -o "size=$1" tmpfs "$2" && shift 2 && exec "$@""#;
 
 impl Namespace {
-    fn command(&self, folder: &Path, program: &str) -> Command {
+    pub fn command(&self, folder: &Path, program: &str) -> Command {
         let mut command = Command::new(self.make[0]);
         command.args(&self.make[1..]);
         command.args(["sh", "-c", MOUNT, "sh", SIZE]);
@@ -51,7 +51,7 @@ impl Namespace {
         command
     }
 
-    fn works(&self) -> bool {
+    pub fn works(&self) -> bool {
         let folder = tempfile::tempdir().unwrap();
         let tried = self.command(folder.path(), "true").output();
         tried.is_ok_and(|tried| tried.status.success())

@@ -1,42 +1,44 @@
 //! Files of a model of the hub, fetched with resume and checked.
 
+mod fetcher;
+mod folder;
+mod progress;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use architectures::Header;
-use futures::StreamExt;
-use reqwest::{StatusCode, header, redirect};
+use protocol::TroubleKind;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
 use url::Url;
 
+use self::fetcher::{Fetcher, LONGEST_PAUSE, PAUSES, SILENCE};
+use self::progress::Progress;
 use super::graph;
 use super::layout::{Found, Layout, Part};
 use super::network::Network;
 use super::pipeline::Family;
 use super::source::{Configuration, Said};
 use crate::catalog::hub::{self, HubFile, HubModel, is_name};
+use crate::catalog::licenses;
 use crate::catalog::upstream::{Upstream, UpstreamOptions};
-use crate::config::{AddConfig, Secret};
+use crate::config::AddConfig;
 
-/// Folder of unfinished downloads in the models folder.
-const DOWNLOADS: &str = ".downloads";
-/// Times that a file is asked for before the download is given up; the next one goes on where this one ended.
-const ATTEMPTS: u32 = 4;
-/// How long a connection may be silent.
-const SILENCE: Duration = Duration::from_secs(30);
 /// Largest description of a model, in bytes.
 const MAX_DESCRIPTION: usize = 32 << 20;
+/// What is looked at where no revision is named.
+const MAIN: &str = "main";
 
 /// A model on this disk.
 pub(super) struct Download {
     pub folder: PathBuf,
     pub model: HubModel,
+    /// The commit that its files are of.
+    pub revision: String,
 }
 
 /// Fetches the model that `config` names.
@@ -62,10 +64,9 @@ pub(super) fn fetch(
             concurrency: 1,
             interval: Duration::ZERO,
         })?;
-        let json = hub::model_json(&hub, owner, name)
-            .await
-            .map_err(|failure| anyhow::anyhow!("{id}: {}", failure.trouble.detail))?;
+        let json = described(&hub, [owner, name], config, report).await?;
         let model = HubModel::read(&json).with_context(|| format!("{id} is not described"))?;
+        say_license(&model, report)?;
         let listed = hub::files(&json);
         let listed: Vec<HubFile> = listed.into_iter().filter(|f| is_plain(&f.path)).collect();
         let layout = Layout::new(listed.iter().map(|file| file.path.clone()));
@@ -73,14 +74,19 @@ pub(super) fn fetch(
             layout.index().is_some() || said.pipeline.is_some(),
             "the model has no model_index.json; it is no pipeline of diffusers (--pipeline names the class of an export without one)"
         );
-        let revision = json.get("sha").and_then(Value::as_str).unwrap_or("main");
+        let asked = config.revision.as_deref().unwrap_or(MAIN);
+        let revision = json.get("sha").and_then(Value::as_str).unwrap_or(asked);
+        let folder = folder::of(config);
+        folder::prepare(&folder, revision, &listed)?;
+        let page = hub.address(&[owner, name]);
         let mut fetching = Fetching {
             hub: &hub,
-            fetcher: Fetcher::new(config.hub.hub_token.clone())?,
-            folder: folder(config),
+            fetcher: Fetcher::new(config.hub.hub_token.clone(), page)?,
+            folder,
             place: [owner, name, "resolve", revision],
             listed: &listed,
-            report,
+            progress: Progress::new(report),
+            smaller: !config.weights.is_empty(),
         };
         fetching.all(layout.small()).await?;
         let configuration = Configuration::read(&fetching.folder, &layout, said)?;
@@ -109,21 +115,78 @@ pub(super) fn fetch(
         fetching.has_room(&external)?;
         fetching.all(external).await?;
         let folder = fetching.folder;
-        Ok(Download { folder, model })
+        let revision = revision.to_owned();
+        Ok(Download {
+            folder,
+            model,
+            revision,
+        })
     })
+}
+
+/// What the hub says of the model, at the revision that is asked for; it is waited for where it wants to be left alone.
+async fn described(
+    hub: &Upstream,
+    [owner, name]: [&str; 2],
+    config: &AddConfig,
+    report: &mut dyn Write,
+) -> anyhow::Result<Value> {
+    let mut pauses = 0;
+    loop {
+        let answer = hub::model_json(hub, owner, name, config.revision.as_deref()).await;
+        let failure = match answer {
+            Ok(json) => return Ok(json),
+            Err(failure) => failure,
+        };
+        let pause = failure.retry_after.filter(|pause| {
+            failure.trouble.kind == TroubleKind::RateLimited && *pause <= LONGEST_PAUSE
+        });
+        pauses += 1;
+        match pause.filter(|_| pauses <= PAUSES) {
+            Some(pause) => {
+                writeln!(
+                    report,
+                    "the hub asks to be left alone for {} s",
+                    pause.as_secs()
+                )?;
+                tokio::time::sleep(pause).await;
+            }
+            None => {
+                let at = config.revision.as_ref().map(|at| format!(" at {at}"));
+                anyhow::bail!(
+                    "{owner}/{name}{}: {}",
+                    at.unwrap_or_default(),
+                    failure.trouble.detail
+                );
+            }
+        }
+    }
+}
+
+/// Says the licence and what it asks for, before anything large is fetched.
+fn say_license(model: &HubModel, report: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(stated) = &model.license else {
+        return Ok(());
+    };
+    let license = licenses::describe(&stated.id);
+    let own = stated.name.as_deref().filter(|_| stated.id == "other");
+    let name = own.unwrap_or(&license.name);
+    writeln!(report, "licence: {name}")?;
+    for limit in license.limits.iter().flatten() {
+        writeln!(report, "  {limit}")?;
+    }
+    if let Some(link) = &stated.link {
+        writeln!(report, "  {link}")?;
+    }
+    Ok(())
 }
 
 /// Removes what was downloaded.
 pub(super) fn forget(config: &AddConfig) {
-    let folder = folder(config);
+    let folder = folder::of(config);
     if let Err(error) = fs::remove_dir_all(&folder) {
         tracing::warn!(%error, folder = %folder.display(), "the download could not be removed");
     }
-}
-
-fn folder(config: &AddConfig) -> PathBuf {
-    let downloads = config.packages.models_dir.join(DOWNLOADS);
-    downloads.join(config.source.replace('/', "--"))
 }
 
 /// Whether a path of the hub's stays in the folder of the download.
@@ -142,7 +205,9 @@ struct Fetching<'f> {
     /// Path of the model's files on the hub.
     place: [&'f str; 4],
     listed: &'f [HubFile],
-    report: &'f mut dyn Write,
+    progress: Progress<'f>,
+    /// Whether weights are written anew, beside those that were fetched.
+    smaller: bool,
 }
 
 impl Fetching<'_> {
@@ -159,10 +224,10 @@ impl Fetching<'_> {
             let bytes = self.file(path)?.bytes.unwrap_or_default();
             needed += bytes.saturating_sub(here);
         }
-        // Once downloaded, and once in the package.
-        let needed = 2 * needed;
-        fs::create_dir_all(&self.folder)
-            .with_context(|| format!("creating {}", self.folder.display()))?;
+        // What is fetched becomes the package's file; smaller weights lie beside those that they are made of.
+        if self.smaller {
+            needed *= 2;
+        }
         let free = fs4::available_space(&self.folder)?;
         ensure!(
             free >= needed,
@@ -177,7 +242,7 @@ impl Fetching<'_> {
     /// Builds the graphs of networks over the headers of their weights, which are fetched alone: what cannot be built is refused
     /// before gigabytes are. Gives the paths of the weights.
     async fn try_networks(
-        &self,
+        &mut self,
         networks: &[(Part, Network)],
         family: Family,
     ) -> anyhow::Result<Vec<String>> {
@@ -188,8 +253,9 @@ impl Fetching<'_> {
         for (part, network) in networks {
             for path in network.files(&self.folder)? {
                 if !headers.contains_key(&path) {
-                    let file = self.file(&path)?;
-                    let header = self.fetcher.header(self.url(&path), file).await;
+                    let file = self.file(&path)?.clone();
+                    let url = self.url(&path);
+                    let header = self.fetcher.header(url, &file, &mut self.progress).await;
                     headers.insert(
                         path.clone(),
                         header.with_context(|| format!("fetching the header of {path}"))?,
@@ -207,223 +273,23 @@ impl Fetching<'_> {
     }
 
     async fn all(&mut self, paths: Vec<String>) -> anyhow::Result<()> {
+        for path in &paths {
+            let bytes = self.file(path)?.bytes;
+            self.progress.expect(bytes.unwrap_or_default());
+        }
         for path in paths {
             let file = self.file(&path)?.clone();
             let url = self.url(&path);
+            let to = self.folder.join(&path);
             self.fetcher
-                .file(url, &self.folder.join(&path), &file)
+                .file(url, &to, &file, &mut self.progress)
                 .await?;
             let size = file
                 .bytes
                 .map(|bytes| format!(", {:.1} MB", bytes as f64 / 1e6));
-            writeln!(self.report, "{path} is here{}", size.unwrap_or_default())?;
+            let size = size.unwrap_or_default();
+            self.progress.say(&format!("{path} is here{size}"))?;
         }
         Ok(())
     }
-}
-
-struct Fetcher {
-    http: reqwest::Client,
-    token: Option<Secret>,
-}
-
-impl Fetcher {
-    fn new(token: Option<Secret>) -> anyhow::Result<Self> {
-        // The hub redirects to the hosts of its files; the client takes the token out on the way to another host.
-        let http = reqwest::Client::builder()
-            .connect_timeout(SILENCE)
-            .read_timeout(SILENCE)
-            .redirect(redirect::Policy::limited(5))
-            .build()?;
-        Ok(Self { http, token })
-    }
-
-    /// Fetches the header of weights.
-    async fn header(&self, url: Url, file: &HubFile) -> anyhow::Result<Header> {
-        let start = self.range(&url, 0, 8).await?;
-        let length = start.first_chunk().context("it ends before its header")?;
-        let extent = Header::extent(&file.path, *length)?;
-        let header = Header::parse(&file.path, &self.range(&url, 0, extent).await?)?;
-        let bytes = header.file_bytes();
-        ensure!(
-            file.bytes.is_none_or(|listed| listed == bytes),
-            "its header says {bytes} bytes, the hub {}",
-            file.bytes.unwrap_or_default()
-        );
-        Ok(header)
-    }
-
-    /// Bytes of a file, `from` to before `to`; a server that sends more is not listened to any further.
-    async fn range(&self, url: &Url, from: u64, to: u64) -> anyhow::Result<Vec<u8>> {
-        let mut attempt = 1;
-        loop {
-            match self.range_once(url, from, to).await {
-                Err(error) if attempt < ATTEMPTS && !error.is::<Final>() => {
-                    tracing::warn!(attempt, "{error:#}; asking again");
-                    attempt += 1;
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    async fn range_once(&self, url: &Url, from: u64, to: u64) -> anyhow::Result<Vec<u8>> {
-        let mut request = self.http.get(url.clone());
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
-        let last = to.saturating_sub(1);
-        request = request.header(header::RANGE, format!("bytes={from}-{last}"));
-        let response = request.send().await?;
-        let wanted = usize::try_from(to - from)?;
-        match response.status() {
-            StatusCode::PARTIAL_CONTENT => {
-                let range = response.headers().get(header::CONTENT_RANGE);
-                let range = range.and_then(|range| range.to_str().ok());
-                ensure!(
-                    range.is_some_and(|range| range.starts_with(&format!("bytes {from}-"))),
-                    "the server sent another part"
-                );
-            }
-            // The whole file, of which the beginning is read.
-            StatusCode::OK if from == 0 => {}
-            status if status.is_client_error() => {
-                return Err(Final(format!(
-                    "the server answered with status {}",
-                    status.as_u16()
-                ))
-                .into());
-            }
-            status => bail!("the server answered with status {}", status.as_u16()),
-        }
-        let mut found = Vec::new();
-        let mut body = response.bytes_stream();
-        while found.len() < wanted {
-            let chunk = body.next().await.context("the connection ended early")??;
-            found.extend_from_slice(&chunk);
-        }
-        found.truncate(wanted);
-        Ok(found)
-    }
-
-    /// Fetches a file to `path`, going on where an earlier attempt ended.
-    async fn file(&self, url: Url, path: &Path, file: &HubFile) -> anyhow::Result<()> {
-        if path.is_file() && check(path, file).is_ok() {
-            return Ok(());
-        }
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        }
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let mut attempt = 1;
-        while let Err(error) = self.go_on(&url, &part, file).await {
-            if attempt >= ATTEMPTS || error.is::<Final>() {
-                return Err(error).with_context(|| format!("fetching {}", file.path));
-            }
-            tracing::warn!(file = file.path, attempt, "{error:#}; going on");
-            attempt += 1;
-        }
-        if let Err(error) = check(&part, file) {
-            fs::remove_file(&part)?;
-            return Err(error);
-        }
-        fs::rename(&part, path).with_context(|| format!("renaming {}", part.display()))
-    }
-
-    async fn go_on(&self, url: &Url, part: &Path, file: &HubFile) -> anyhow::Result<()> {
-        let have = fs::metadata(part).map_or(0, |meta| meta.len());
-        if have > 0 && file.bytes == Some(have) {
-            return Ok(());
-        }
-        let mut request = self.http.get(url.clone());
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
-        if have > 0 {
-            request = request.header(header::RANGE, format!("bytes={have}-"));
-        }
-        let response = request.send().await?;
-        let goes_on = match response.status() {
-            StatusCode::OK => false,
-            StatusCode::PARTIAL_CONTENT => {
-                let range = response.headers().get(header::CONTENT_RANGE);
-                let range = range
-                    .and_then(|range| range.to_str().ok())
-                    .unwrap_or_default();
-                ensure!(
-                    range.starts_with(&format!("bytes {have}-")),
-                    "the server sent another part"
-                );
-                true
-            }
-            StatusCode::RANGE_NOT_SATISFIABLE => {
-                fs::remove_file(part)?;
-                bail!("what was fetched before does not fit");
-            }
-            status if status.is_client_error() => {
-                return Err(Final(format!(
-                    "the server answered with status {}",
-                    status.as_u16()
-                ))
-                .into());
-            }
-            status => bail!("the server answered with status {}", status.as_u16()),
-        };
-        let mut out = tokio::fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .append(goes_on)
-            .truncate(!goes_on)
-            .open(part)
-            .await?;
-        let mut length = if goes_on { have } else { 0 };
-        let received = async {
-            let mut body = response.bytes_stream();
-            while let Some(chunk) = body.next().await {
-                let chunk = chunk?;
-                length += chunk.len() as u64;
-                if file.bytes.is_some_and(|bytes| length > bytes) {
-                    return Err(Final("it is longer than the hub says".to_owned()).into());
-                }
-                out.write_all(&chunk).await?;
-            }
-            anyhow::Ok(())
-        }
-        .await;
-        // The last write may still be under way, and the next attempt goes by the file's length.
-        out.flush().await?;
-        received?;
-        ensure!(
-            file.bytes.is_none_or(|bytes| length == bytes),
-            "the connection ended early"
-        );
-        Ok(())
-    }
-}
-
-/// An error that trying again does not mend.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Final(String);
-
-/// Checks length and digest, as far as the hub tells them.
-fn check(path: &Path, file: &HubFile) -> anyhow::Result<()> {
-    let mut reader = fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
-    let mut hasher = Sha256::new();
-    let length = std::io::copy(&mut reader, &mut hasher)?;
-    ensure!(
-        file.bytes.is_none_or(|bytes| bytes == length),
-        "{} has {length} bytes, the hub says {}",
-        file.path,
-        file.bytes.unwrap_or_default()
-    );
-    let digest = hex::encode(hasher.finalize());
-    ensure!(
-        file.sha256.as_ref().is_none_or(|sha256| *sha256 == digest),
-        "{} is not the hub's file: its SHA-256 is {digest}",
-        file.path
-    );
-    Ok(())
 }

@@ -12,11 +12,11 @@ use diffusion::scheduler::Wanted;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::About;
 use super::graph::{External, Packing};
 use super::smaller::Opened;
 use super::source::Source;
 use super::wiring::TEXTS;
+use super::{About, claim};
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::{CARD, CardFile};
 use crate::models::needs;
@@ -35,9 +35,19 @@ pub(super) struct Unfinished {
     target: PathBuf,
 }
 
+/// How a file gets into a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// Somebody else's files are copied.
+    Copy,
+    /// Files that were fetched for the package become its own, without a second copy where the file system can do that.
+    Link,
+}
+
 /// Files of a package while they are written.
 struct Files<'d> {
     dir: &'d Path,
+    taking: Taking,
     entries: Vec<Value>,
 }
 
@@ -49,12 +59,16 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// Copies a file in bounded memory.
-    fn copy(&mut self, name: &str, from: &Path) -> anyhow::Result<()> {
+    /// Takes a file in, in bounded memory.
+    fn take(&mut self, name: &str, from: &Path) -> anyhow::Result<()> {
         let path = self.dir.join(name);
+        let linked = self.taking == Taking::Link && fs::hard_link(from, &path).is_ok();
         let copied = || -> io::Result<(u64, Sha256)> {
             let mut source = fs::File::open(from)?;
-            let mut out = fs::File::create(&path)?;
+            let mut out: Box<dyn Write> = match linked {
+                true => Box::new(io::sink()),
+                false => Box::new(fs::File::create(&path)?),
+            };
             let mut hasher = Sha256::new();
             let mut buffer = vec![0; CHUNK];
             let mut length = 0;
@@ -133,16 +147,17 @@ pub(super) fn write(
     about: &About,
     source: &Source,
     card: &CardFile,
+    taking: Taking,
 ) -> anyhow::Result<Unfinished> {
-    let slug = about.id.replace('/', "--");
-    let target = models_dir.join(&slug);
+    let target = models_dir.join(claim::slug(&about.id));
     ensure!(!target.exists(), "{} is there already", target.display());
     let dir = tempfile::Builder::new()
-        .prefix(".adding-")
+        .prefix(&claim::unfinished(&about.id))
         .tempdir_in(models_dir)
         .with_context(|| format!("writing to {}", models_dir.display()))?;
     let mut files = Files {
         dir: dir.path(),
+        taking,
         entries: Vec::new(),
     };
     let wiring = &source.wiring;
@@ -172,7 +187,7 @@ pub(super) fn write(
             // Graphs of two parts may read one file.
             if copied.insert(data.clone()) {
                 match found {
-                    External::File { path, .. } => files.copy(&data, path)?,
+                    External::File { path, .. } => files.take(&data, path)?,
                     External::Smaller(packing) => files.pack(packing)?,
                 }
             }

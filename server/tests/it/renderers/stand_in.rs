@@ -21,6 +21,7 @@ pub struct Act {
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
     cut_off: bool,
+    stalls: bool,
     endless: bool,
 }
 
@@ -51,6 +52,7 @@ impl Act {
             headers: vec![("content-type", mime.to_owned())],
             body: body.into(),
             cut_off: false,
+            stalls: false,
             endless: false,
         }
     }
@@ -75,6 +77,12 @@ impl Act {
         self
     }
 
+    /// Sends half of the body, and then nothing any more.
+    pub fn stalling(mut self) -> Self {
+        self.stalls = true;
+        self
+    }
+
     /// Repeats the body until the client gives up, without a length.
     pub fn endless(mut self) -> Self {
         self.endless = true;
@@ -89,13 +97,16 @@ impl Act {
         let chunk = Bytes::from(self.body);
         let body = if self.endless {
             Body::from_stream(futures::stream::repeat(chunk).map(Ok::<_, std::io::Error>))
-        } else if self.cut_off {
+        } else if self.cut_off || self.stalls {
             response = response.header("content-length", chunk.len());
             let half = chunk.slice(..chunk.len() / 2);
             let broken = Err(std::io::Error::other("cut off"));
+            let pause = if self.stalls { 3_600_000 } else { 20 };
             // Yields in between, so that the first half is really sent.
-            let parts = futures::stream::iter([Ok(half), broken]).then(|part| async {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+            let parts = futures::stream::iter([Ok(half), broken]).then(move |part| async move {
+                if part.is_err() {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
                 part
             });
             Body::from_stream(parts)

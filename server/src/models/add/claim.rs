@@ -1,0 +1,98 @@
+//! That one run at a time adds a package, and what an earlier one left behind.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+/// Folder of unfinished downloads in the models folder.
+pub(super) const DOWNLOADS: &str = ".downloads";
+/// What the names of unfinished packages begin with.
+const ADDING: &str = ".adding-";
+
+/// Holds other runs off for as long as it lives. The system lets go of it when the process ends, however it does.
+#[derive(Debug)]
+pub(super) struct Claim {
+    _locked: File,
+}
+
+impl Claim {
+    /// Claims a package or a model, `owner/name`.
+    ///
+    /// # Errors
+    /// When another run is at it.
+    pub fn take(models_dir: &Path, id: &str) -> anyhow::Result<Self> {
+        let folder = models_dir.join(DOWNLOADS);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        let path = folder.join(format!("{}.lock", slug(id)));
+        let failed = || format!("opening {}", path.display());
+        let locked = File::create(&path).with_context(failed)?;
+        match locked.try_lock() {
+            Ok(()) => Ok(Self { _locked: locked }),
+            Err(TryLockError::WouldBlock) => bail!("another run is adding {id} to this folder"),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("locking {}", path.display()))
+            }
+        }
+    }
+}
+
+/// Name of a package's folder.
+pub(super) fn slug(id: &str) -> String {
+    id.replace('/', "--")
+}
+
+/// What the name of a package begins with while it is written.
+pub(super) fn unfinished(id: &str) -> String {
+    format!("{ADDING}{}-", slug(id))
+}
+
+/// Removes what runs that were killed left of a package; to be called by who has claimed it.
+pub(super) fn sweep(models_dir: &Path, id: &str) -> anyhow::Result<()> {
+    let begins = unfinished(id);
+    let entries =
+        fs::read_dir(models_dir).with_context(|| format!("reading {}", models_dir.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let ours = entry.file_name();
+        // Names end in what makes them unique, which has no dash: a package whose name goes on with one is another one.
+        let ours = ours.to_str().and_then(|name| name.strip_prefix(&begins));
+        if ours.is_some_and(|rest| !rest.contains('-')) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_run_at_a_time_adds_a_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Claim::take(dir.path(), "a/b").unwrap();
+        let error = Claim::take(dir.path(), "a/b").unwrap_err().to_string();
+        assert!(error.contains("another run"), "{error}");
+        Claim::take(dir.path(), "a/c").unwrap();
+        drop(first);
+        Claim::take(dir.path(), "a/b").unwrap();
+    }
+
+    #[test]
+    fn what_was_left_behind_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = |id: &str| {
+            let builder = &mut tempfile::Builder::new();
+            let dir = builder.prefix(&unfinished(id)).tempdir_in(dir.path());
+            dir.unwrap().keep()
+        };
+        let (left, other, longer) = (made("a/b"), made("a/c"), made("a/b-d"));
+        fs::create_dir(dir.path().join("a--b")).unwrap();
+        sweep(dir.path(), "a/b").unwrap();
+        assert!(!left.exists());
+        assert!(other.exists() && longer.exists() && dir.path().join("a--b").exists());
+    }
+}
