@@ -38,7 +38,8 @@ fn texts(states: States, pooled: bool) -> Part {
 /// (SDXL's first) less those of the last layer and norm, and the decoder's part of an autoencoder.
 ///
 /// The configurations of SANA and of its autoencoder are those that diffusers' conversion scripts write (convert_sana_to_diffusers.py,
-/// convert_dcae_to_diffusers.py), that of Gemma 2 has the defaults of transformers' class, which are the model of 2 billion.
+/// convert_dcae_to_diffusers.py), that of Gemma 2 has the defaults of transformers' class, which are the model of 2 billion,
+/// and that of Lumina-2 those of diffusers' class, with captions as wide as Gemma's states.
 fn components() -> Vec<Component> {
     let last = || texts(States::Last, false);
     let of = |model, name, config, part, run, parameters| Component {

@@ -1,12 +1,17 @@
 //! Pipelines whose text encoder is Gemma 2, added from safetensors as their authors publish them (bench/fixtures/families/gemma.py).
 
-use diffusion::{CpuEngine, GpuEngine};
+use std::collections::HashMap;
+use std::path::Path;
+
+use architectures::{Header, Part, Weights, build};
+use diffusion::manifest::Graph;
+use diffusion::{CpuEngine, Engine, GpuEngine, Tensor};
 use futures::executor::block_on;
 use onnx_gpu::AdapterChoice;
 use serde_json::json;
 
-use super::goldens;
-use super::language::{Change, Edit, compare, refuses, shows};
+use super::goldens::{self, Golden, near};
+use super::language::{Change, Edit, InMemory, compare, refuses, shows};
 
 const CASES: &str = "gemma.json";
 
@@ -21,6 +26,58 @@ fn folders_with_gemma_make_the_pictures_of_diffusers_on_the_processor() {
 fn folders_with_gemma_make_the_pictures_of_diffusers_on_a_gpu() {
     let engine = block_on(GpuEngine::request(AdapterChoice::HighPerformance)).unwrap();
     compare(&engine, CASES);
+}
+
+/// Latents of a picture by the graph that is built of an autoencoder's folder.
+fn encoded(engine: &dyn Engine, folder: &Path, weights: &str, picture: Tensor) -> Vec<f32> {
+    let config = goldens::json(&folder.join("config.json"));
+    let header = Header::read(&folder.join(weights)).unwrap();
+    let weights = Weights::one(weights, &header);
+    let built = build("encoder", &Part::Encoder, &config, &weights).unwrap();
+    let mut files = HashMap::from([("encoder.onnx".to_owned(), built.graph)]);
+    for file in built.external.values() {
+        files.insert(file.clone(), std::fs::read(folder.join(file)).unwrap());
+    }
+    let graph = Graph {
+        file: "encoder.onnx".to_owned(),
+        external: built.external,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+    };
+    let model = block_on(engine.load_graph("encoder", &graph, &InMemory(files))).unwrap();
+    let outputs = block_on(model.run(vec![("sample", picture)])).unwrap();
+    let [(name, latents)] = <[_; 1]>::try_from(outputs).unwrap();
+    assert_eq!(name, "latent_sample");
+    latents.into_f32().unwrap()
+}
+
+/// No pipeline of these begins with a picture, so nothing else asks the encoders.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn pictures_have_the_latents_that_diffusers_gives_them() {
+    let gpu = block_on(GpuEngine::request(AdapterChoice::HighPerformance)).unwrap();
+    let engines: [&dyn Engine; 2] = [&CpuEngine::new(), &gpu];
+    let cases = goldens::cases_of(CASES);
+    for (name, weights) in [
+        ("sana-negative", "diffusion_pytorch_model.safetensors"),
+        (
+            "sana-sprint-two",
+            "diffusion_pytorch_model.fp16.safetensors",
+        ),
+    ] {
+        let case = cases.iter().find(|case| case.name == name).unwrap();
+        let folder = case.folder();
+        let family = folder.file_name().unwrap().to_str().unwrap();
+        let golden = format!("../goldens/{family}-encoder.safetensors");
+        let golden = Golden::read(&folder.join(golden));
+        let shape = golden.shape("picture");
+        for engine in engines {
+            let picture = Tensor::f32(&shape, golden.f32("picture")).unwrap();
+            let ours = encoded(engine, &folder.join("vae"), weights, picture);
+            let what = format!("{family} on {}", engine.backend());
+            near(&ours, &golden.f32("latents"), 1e-4, &what);
+        }
+    }
 }
 
 /// What would be a fault of the packer shows.

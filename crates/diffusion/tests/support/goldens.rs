@@ -97,7 +97,7 @@ pub struct Golden {
 }
 
 impl Golden {
-    fn read(path: &Path) -> Self {
+    pub fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let (length, rest) = bytes.split_at(8);
         let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;

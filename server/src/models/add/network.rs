@@ -56,7 +56,10 @@ impl Network {
             let mut fitting = found.iter().filter(|stored| stored.variant() == variant);
             fitting.next().cloned()
         };
-        let weights = match (&found[..], pick("fp16").or_else(|| pick(""))) {
+        let weights = match (
+            &found[..],
+            pick("fp16").or_else(|| pick("bf16")).or_else(|| pick("")),
+        ) {
             (_, Some(stored)) => stored,
             ([], None) => {
                 let pickle = files
@@ -296,6 +299,8 @@ mod tests {
             Ok(Some(half.to_owned()))
         );
         assert_eq!(found(&[non_ema, plain]), Ok(Some(plain.to_owned())));
+        let brain = "diffusion_pytorch_model.bf16.safetensors";
+        assert_eq!(found(&[plain, brain]), Ok(Some(brain.to_owned())));
         assert_eq!(
             found(&["sd15.safetensors"]),
             Ok(Some("sd15.safetensors".to_owned()))

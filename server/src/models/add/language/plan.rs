@@ -270,3 +270,57 @@ fn before_last(text: &Value) -> anyhow::Result<(String, String)> {
     let name = format!("hidden_states.{}", layers.saturating_sub(1));
     Ok((name, "states".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    macro_rules! published {
+        ($name:literal) => {
+            serde_json::from_str(include_str!(concat!(
+                "../../../../../crates/architectures/tests/published/",
+                $name,
+                ".json"
+            )))
+            .unwrap()
+        };
+    }
+
+    fn plan(language: Language, denoiser: Value, autoencoder: Value) -> Plan {
+        let configs = Configs {
+            text: published!("gemma-2-2b"),
+            denoiser,
+            autoencoder,
+            scheduler: json!({"_class_name": "SCMScheduler", "sigma_data": 0.5}),
+        };
+        language.plan(&configs, &Said::default()).unwrap()
+    }
+
+    /// Sizes, units and scales of the pipelines of diffusers 0.42.1 with the configurations that are published.
+    #[test]
+    fn published_models_have_the_sizes_and_scales_of_their_pipelines() {
+        let vae = || published!("sana-vae");
+        let sana = plan(Language::Sana, published!("sana-transformer"), vae());
+        assert_eq!((sana.size, sana.stride, sana.patch), (square(1024), 32, 1));
+        assert!(sana.buckets.contains(&[1280, 768]));
+        assert_eq!((sana.scale.factor, sana.time.factor), (0.41407, 1.0));
+        let mut small: Value = published!("sana-transformer");
+        small["sample_size"] = json!(16);
+        let small = plan(Language::Sana, small, vae());
+        assert_eq!(small.size, square(512));
+        assert!(small.buckets.contains(&[640, 384]));
+        let denoiser = published!("sana-sprint-transformer");
+        let sprint = plan(Language::SanaSprint, denoiser, vae());
+        assert_eq!(sprint.scale.factor, 0.41407 * 0.5);
+        assert_eq!(sprint.guidance, Guidance::Embedded);
+        let vae = json!({"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512],
+            "scaling_factor": 0.3611, "shift_factor": 0.1159});
+        let lumina = plan(Language::Lumina2, published!("lumina-2-transformer"), vae);
+        assert_eq!((lumina.size, lumina.stride), (square(1024), 8));
+        assert_eq!(lumina.names[0].0, "hidden_states.25");
+        assert!(lumina.negated && lumina.time.from_one && lumina.buckets.is_empty());
+    }
+}

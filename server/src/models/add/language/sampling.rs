@@ -102,3 +102,78 @@ fn sana(stated: SchedulerKind) -> anyhow::Result<SchedulerKind> {
     }
     Ok(stated)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use diffusion::scheduler::TrainingSchedule;
+    use diffusion::scheduler::samplers::{Sampler, TokenShift};
+    use diffusion::scheduler::sigmas::Sigmas;
+
+    use super::*;
+
+    fn euler(shift: Shift) -> SchedulerKind {
+        SchedulerKind::Flow(FlowSampler::Euler(Flow {
+            num_train_timesteps: 1000,
+            shift,
+            grid: Grid::Trained,
+            shift_terminal: None,
+            sigmas: Sigmas::default(),
+        }))
+    }
+
+    fn shift_of(kind: &SchedulerKind) -> Option<Shift> {
+        match kind {
+            SchedulerKind::Flow(FlowSampler::Euler(flow)) => Some(flow.shift),
+            _ => None,
+        }
+    }
+
+    /// `calculate_shift(16, 256, 4096, 0.5, 1.15)` of diffusers' Lumina-2: 0.65 / 3840 · (16 - 256) + 0.5 = 0.459375.
+    #[test]
+    fn lumina_is_shifted_by_its_channels() {
+        let by = TokenShift {
+            time_shift_type: TimeShift::Exponential,
+            base_shift: 0.5,
+            max_shift: 1.15,
+            base_image_seq_len: 256,
+            max_image_seq_len: 4096,
+        };
+        let lumina = |shift, channels| Language::Lumina2.scheduler(euler(shift), channels);
+        let dynamic = shift_of(&lumina(Shift::Tokens(by), Some(16)).unwrap());
+        let near = |mu: f64| (mu - 0.459_375).abs() < 1e-12;
+        assert!(
+            matches!(dynamic, Some(Shift::Exponential(mu)) if near(mu)),
+            "{dynamic:?}"
+        );
+        let fixed = lumina(Shift::Static(6.0), Some(16)).unwrap();
+        assert_eq!(shift_of(&fixed), Some(Shift::Static(6.0)));
+        assert!(lumina(Shift::Static(6.0), None).is_err());
+    }
+
+    #[test]
+    fn schedulers_that_a_pipeline_cannot_drive_are_refused() {
+        let by = TokenShift {
+            time_shift_type: TimeShift::Exponential,
+            base_shift: 0.5,
+            max_shift: 1.15,
+            base_image_seq_len: 256,
+            max_image_seq_len: 4096,
+        };
+        let error = |language: Language, kind| {
+            let driven = language.scheduler(kind, Some(16));
+            driven.unwrap_err().to_string()
+        };
+        let ddim = || SchedulerKind::Diffusion {
+            sampler: Sampler::Ddim { eta: 0.0 },
+            training: TrainingSchedule::stable_diffusion(),
+        };
+        let dynamic = euler(Shift::Tokens(by));
+        assert!(error(Language::Sana, dynamic).contains("use_dynamic_shifting"));
+        assert!(error(Language::Sana, ddim()).contains("use_flow_sigmas"));
+        let plain = || euler(Shift::Static(3.0));
+        assert!(error(Language::SanaSprint, plain()).contains("SCMScheduler"));
+        assert!(error(Language::Lumina2, ddim()).contains("FlowMatchEuler"));
+        assert!(Language::Sana.scheduler(plain(), None).is_ok());
+    }
+}
