@@ -117,6 +117,11 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_WEIGHTS", value_delimiter = ',', value_parser = weights, value_name = "[COMPONENT=]KIND")]
     pub weights: Vec<WeightsOf>,
 
+    /// Components to take, by their folders, with commas between them; default: all that the model has. What a model can do without is
+    /// text_encoder_3 of Stable Diffusion 3, T5, most of its bytes: text_encoder,text_encoder_2,transformer,vae.
+    #[arg(long, env = "DEMO_HUB_ADD_COMPONENTS", value_delimiter = ',')]
+    pub components: Vec<String>,
+
     /// Prompt of a sample picture to be made and kept with the package; without one, two steps are tried.
     #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
     pub sample_prompt: Option<String>,

@@ -205,6 +205,7 @@ fn said(config: &AddConfig) -> anyhow::Result<Said> {
         latent_scale: config.latent_scale,
         size: config.size.as_ref().map(size).transpose()?,
         weights: Choices::of(&config.weights)?,
+        components: config.components.clone(),
     })
 }
 

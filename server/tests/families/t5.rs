@@ -2,7 +2,7 @@
 //! (bench/fixtures/families/t5.py): ids, what the denoiser is told, latents after each step and the picture.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use diffusion::manifest::{Feed, Manifest, TextInput};
 use diffusion::tokenizer::Tokenizer;
@@ -139,20 +139,18 @@ fn conditioning(
     }
 }
 
-fn compare(engine: &dyn Engine) {
-    let cases = goldens::cases_of(CASES);
-    let packages = Packages::of(&cases);
+fn compare(cases: &[Case], packages: &Packages, engine: &dyn Engine) {
     let mut models = BTreeMap::new();
     let mut pipelines: BTreeMap<PathBuf, Pipeline> = BTreeMap::new();
-    for case in &cases {
+    for case in cases {
         let own = models
             .entry(case.folder())
-            .or_insert_with(|| encoders(&packages, case, engine));
+            .or_insert_with(|| encoders(packages, case, engine));
         let manifest = Package::from_dir(&packages.folder(case)).unwrap().manifest;
         let golden = case.golden();
         for row in ["prompt", "negative"] {
             if golden.has(&format!("ids.{row}")) {
-                let values = values(&packages, case, &manifest, own, &golden, row);
+                let values = values(packages, case, &manifest, own, &golden, row);
                 let what = format!("{}, {row}", case.name);
                 conditioning(&manifest, &values, &golden, row, &what);
             }
@@ -186,17 +184,15 @@ fn compare(engine: &dyn Engine) {
     }
 }
 
+/// Packages are made once for both engines: each is tried while it is added, which takes longer than its cases.
 #[test]
 #[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
-fn folders_with_t5_make_the_pictures_of_diffusers_on_the_processor() {
-    compare(&CpuEngine::new());
-}
-
-#[test]
-#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
-fn folders_with_t5_make_the_pictures_of_diffusers_on_a_gpu() {
-    let engine = block_on(GpuEngine::request(AdapterChoice::HighPerformance)).unwrap();
-    compare(&engine);
+fn folders_with_t5_make_the_pictures_of_diffusers_on_both_engines() {
+    let cases = goldens::cases_of(CASES);
+    let packages = Packages::of(&cases);
+    compare(&cases, &packages, &CpuEngine::new());
+    let gpu = block_on(GpuEngine::request(AdapterChoice::HighPerformance)).unwrap();
+    compare(&cases, &packages, &gpu);
 }
 
 /// What would be a fault of the packer shows.
@@ -240,6 +236,48 @@ fn other_wirings_of_t5_make_other_pictures() {
         sign,
     ];
     shows(&cases, "flux-dev-guided", &flux);
+}
+
+/// What a configuration says of a network is what is built: other numbers make other pictures of the same weights.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn other_networks_with_t5_make_other_pictures() {
+    let cases = goldens::cases_of(CASES);
+    let changes: [(&str, &str, Edit); 4] = [
+        ("pixart-sigma-guided", "text_encoder", |c| {
+            c["relative_attention_max_distance"] = json!(20);
+        }),
+        ("pixart-sigma-guided", "transformer", |c| {
+            c["interpolation_scale"] = json!(4);
+        }),
+        ("sd3-guided", "transformer", |c| {
+            c["num_attention_heads"] = json!(8);
+            c["attention_head_dim"] = json!(4);
+        }),
+        ("flux-dev-guided", "transformer", |c| {
+            c["axes_dims_rope"] = json!([8, 2, 2]);
+        }),
+    ];
+    for (name, part, change) in changes {
+        let case = cases.iter().find(|case| case.name == name).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join(case.folder().file_name().unwrap());
+        copy(&case.folder(), &folder);
+        let path = folder.join(part).join("config.json");
+        let mut config: Value = goldens::json(&path);
+        change(&mut config);
+        std::fs::write(&path, config.to_string()).unwrap();
+        let models = tempfile::tempdir().unwrap();
+        super::add(models.path(), &folder, super::more(case)).unwrap();
+        let slug = super::id(case).replace('/', "--");
+        let package = Package::from_dir(&models.path().join(slug)).unwrap();
+        let pipeline = block_on(Pipeline::load(package, &CpuEngine::new())).unwrap();
+        let golden = case.golden();
+        let (made, _) = run(&pipeline, case, &golden);
+        let difference = made.max_difference(&picture(&golden, "image")).unwrap();
+        println!("{name}, another {part}: {difference} of 255");
+        assert!(difference > 2 * TOLERANCE, "{name}: {difference} of 255");
+    }
 }
 
 /// Configurations and tokenizers that are not understood, and nothing is left behind of them.
@@ -356,10 +394,10 @@ fn what_is_not_understood_of_a_folder_with_t5_is_refused_by_name() {
     }
 }
 
-/// A third encoder that the index names and the folder lacks is asked for by name; one that it does not name is done without.
+/// A third encoder that the index names and the folder lacks is asked for by name; the index or an option says that none is wanted.
 #[test]
 #[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
-fn stable_diffusion_3_does_without_t5_where_the_index_says_so() {
+fn stable_diffusion_3_does_without_t5_where_it_is_asked_to() {
     let cases = goldens::cases_of(CASES);
     let case = cases
         .iter()
@@ -372,23 +410,40 @@ fn stable_diffusion_3_does_without_t5_where_the_index_says_so() {
         std::fs::remove_dir_all(folder.join(part)).unwrap();
     }
     let models = tempfile::tempdir().unwrap();
-    let add = || super::add(models.path(), &folder, super::more(case));
-    let error = add().unwrap_err();
+    let add = |models: &Path, more: &[&str]| {
+        let more = [super::more(case), more].concat();
+        super::add(models, &folder, &more)
+    };
+    let error = add(models.path(), &[]).unwrap_err();
     assert!(
-        error.contains("text_encoder_3") && error.contains("[null, null]"),
+        error.contains("text_encoder_3") && error.contains("--components"),
         "{error}"
     );
+    let some = ["--components", "text_encoder,text_encoder_2,transformer"];
+    let error = add(models.path(), &some).unwrap_err();
+    assert!(error.contains("leaves vae out"), "{error}");
+    // From here on the folder says it, as those without T5 do.
     let index = folder.join("model_index.json");
     let mut without: Value = goldens::json(&index);
     for part in ["text_encoder_3", "tokenizer_3"] {
         without[part] = json!([null, null]);
     }
     std::fs::write(&index, without.to_string()).unwrap();
-    add().unwrap();
-    let manifest = Package::from_dir(&models.path().join("test--sd35"))
-        .unwrap()
-        .manifest;
-    assert_eq!(manifest.conditioning.len(), 2);
-    let zeros = Feed::Zeros([256, 48]);
-    assert_eq!(manifest.denoiser.inputs["encoder_hidden_states_t5"], zeros);
+    add(models.path(), &[]).unwrap();
+    // Of the whole folder the option leaves it out.
+    let small = "text_encoder,text_encoder_2,transformer,vae";
+    let more = [super::more(case), &["--components", small]].concat();
+    let others = tempfile::tempdir().unwrap();
+    super::add(others.path(), &case.folder(), &more).unwrap();
+    let manifest = |models: &Path| {
+        let package = Package::from_dir(&models.join("test--sd35"));
+        package.unwrap().manifest
+    };
+    let [said, asked] = [models.path(), others.path()].map(manifest);
+    for manifest in [&said, &asked] {
+        assert_eq!(manifest.conditioning.len(), 2);
+        let zeros = Feed::Zeros([256, 48]);
+        assert_eq!(manifest.denoiser.inputs["encoder_hidden_states_t5"], zeros);
+    }
+    assert_eq!(said.digest(), asked.digest());
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, bail};
 
 use super::network::Network;
+use super::pipeline::Pipeline;
 
 /// Names of a graph in the folder of its part, the first that is there.
 const GRAPHS: [&str; 3] = ["model.onnx", "model_fp32.onnx", "model_fp16.onnx"];
@@ -55,6 +56,11 @@ impl Part {
             Self::VaeDecoder => "vae_decoder",
             Self::VaeEncoder => "vae_encoder",
         }
+    }
+
+    /// Whether it is in the folder of that name, as weights or as a graph.
+    pub fn is_in(self, folder: &str) -> bool {
+        self.name() == folder || self.folders().contains(&folder)
     }
 
     /// Folders where its author may keep weights.
@@ -188,6 +194,39 @@ impl Layout {
         Ok(None)
     }
 
+    /// Whether the components that were asked for, by their folders, leave T5 out of a pipeline that can do without it; none: all are.
+    ///
+    /// # Errors
+    /// For names that the pipeline has no component of, and where one is left out that it cannot do without.
+    pub fn leaves_t5_out(&self, wanted: &[String], pipeline: Pipeline) -> anyhow::Result<bool> {
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let unknown = |name: &&String| !pipeline.parts().any(|part| part.is_in(name));
+        if let Some(name) = wanted.iter().find(unknown) {
+            bail!(
+                "--components names {name:?}, which {} has none of",
+                pipeline.name()
+            );
+        }
+        let mut without = false;
+        for part in pipeline.parts() {
+            if wanted.iter().any(|name| part.is_in(name)) {
+                continue;
+            }
+            if part == Part::TextEncoder3 {
+                without = true;
+            } else if self.part(part)?.is_some() {
+                bail!(
+                    "--components leaves {} out, which {} cannot do without",
+                    part.folders().join(" or "),
+                    pipeline.name()
+                );
+            }
+        }
+        Ok(without)
+    }
+
     /// [`Self::part`] of one that has to be there.
     ///
     /// # Errors
@@ -309,6 +348,45 @@ mod tests {
             );
         }
         assert_eq!(exported.part(Part::VaeEncoder).unwrap(), None);
+    }
+
+    #[test]
+    fn components_that_are_asked_for_are_those_that_there_are() {
+        let of = |component: &str| {
+            [
+                format!("{component}/config.json"),
+                format!("{component}/model.safetensors"),
+            ]
+        };
+        let all = [
+            "text_encoder",
+            "text_encoder_2",
+            "text_encoder_3",
+            "transformer",
+            "vae",
+        ];
+        let author = Layout::new(all.into_iter().flat_map(of));
+        let asked = |wanted: &[&str], class: &str| {
+            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+            let pipeline = Pipeline::of(class).unwrap();
+            let found = author.leaves_t5_out(&wanted, pipeline);
+            found.map_err(|error| error.to_string())
+        };
+        let sd3 = "StableDiffusion3Pipeline";
+        assert_eq!(asked(&[], sd3), Ok(false));
+        assert_eq!(asked(&all, sd3), Ok(false));
+        let small = ["text_encoder", "text_encoder_2", "transformer", "vae"];
+        assert_eq!(asked(&small, sd3), Ok(true));
+        assert_eq!(asked(&small, "FluxPipeline"), Ok(false));
+        assert!(
+            asked(&small[1..], sd3)
+                .unwrap_err()
+                .contains("leaves text_encoder out")
+        );
+        let error = asked(&["text_encoder", "vea"], sd3).unwrap_err();
+        assert!(error.contains("\"vea\""), "{error}");
+        let error = asked(&all, "FluxPipeline").unwrap_err();
+        assert!(error.contains("text_encoder_3"), "{error}");
     }
 
     #[test]

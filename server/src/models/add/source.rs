@@ -32,6 +32,8 @@ pub(super) struct Said {
     pub size: Option<ImageSize>,
     /// In how many bits weights are kept.
     pub weights: Choices,
+    /// Folders of the components to take; none: all.
+    pub components: Vec<String>,
 }
 
 /// What the small files of a folder say: enough to know whether the large ones are worth having.
@@ -74,7 +76,9 @@ impl Configuration {
         if let Some(language) = Language::of(pipeline.family, &index) {
             return Self::of_language(folder, layout, language, pipeline);
         }
+        let without = layout.leaves_t5_out(&said.components, pipeline)?;
         if let Some(t5) = T5::of(pipeline.family, &index, folder, layout)? {
+            let t5 = if without { t5.without() } else { t5 };
             return Self::of_t5(folder, layout, t5, pipeline);
         }
         // Names first: a folder without the graphs need not be read any further.

@@ -112,6 +112,14 @@ impl T5 {
         }))
     }
 
+    /// The same without T5, if it can do without it.
+    pub fn without(self) -> Self {
+        match self {
+            Self::StableDiffusion3 { .. } => Self::StableDiffusion3 { third: false },
+            other => other,
+        }
+    }
+
     /// Whether it reads a part.
     pub fn reads(self, part: Part) -> bool {
         self.encoders().iter().any(|encoder| encoder.part == part)
@@ -309,14 +317,14 @@ impl T5 {
             reads,
             length,
         } = encoder;
-        let graph = reader.graph(part).with_context(|| {
-            let name = part.name();
-            if part == Part::TextEncoder3 {
-                format!("model_index.json names a {name}; with [null, null] in its place the package does without it")
-            } else {
-                name.to_owned()
-            }
-        })?;
+        if part == Part::TextEncoder3 {
+            let found = reader.layout.part(part)?;
+            found.context(
+                "model_index.json names a text_encoder_3, which is not there; --components text_encoder,text_encoder_2,transformer,vae \
+                 does without it",
+            )?;
+        }
+        let graph = reader.graph(part)?;
         let config = reader.config(part)?;
         let stated = graph.input("the token ids", &["input_ids"])?;
         let length = length.or(fixed(stated, 1));
