@@ -12,14 +12,14 @@ use diffusion::scheduler::samplers::{FlowSampler, Grid};
 use diffusion::tokenizer::{Cleaning, TextSettings};
 use serde_json::Value;
 
-use super::autoencoder;
 use super::graph::{Graph, Place, Wired, fixed};
 use super::language::{other_sizes, wired};
 use super::layout::{Layout, Part};
 use super::pipeline::{Defaults, Family, Pipeline};
 use super::source::{Said, Source, Words};
 use super::tokenizer::{self, Takes};
-use super::wiring::{Reader, Spatial, TEXTS, Text, Wiring, buckets};
+use super::wiring::{Reader, Spatial, TEXTS, Text, Wiring};
+use super::{autoencoder, bins};
 
 /// Side of a picture of FLUX.1 where nobody asks for another, in pixels.
 const FLUX_SIDE: usize = 1024;
@@ -302,9 +302,8 @@ impl T5 {
             );
             others.max_side = others.max_side.min(most);
         }
-        if matches!(self, Self::PixArtAlpha | Self::PixArtSigma) && said.is_none() {
-            others.buckets = buckets(side);
-        }
+        let rounded = matches!(self, Self::PixArtAlpha | Self::PixArtSigma);
+        others.buckets = bins::of(default, rounded);
         Ok(Sizes {
             default,
             others: Some(others),

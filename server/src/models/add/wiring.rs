@@ -10,7 +10,7 @@ use std::path::Path;
 use diffusion::manifest::{Coder, Denoiser, Guidance, ImageSize, Latents, Sizes, TextRun};
 use serde_json::Value;
 
-pub(super) use self::size::{Spatial, buckets};
+pub(super) use self::size::Spatial;
 use super::autoencoder::Scale;
 use super::graph::{Graph, Wired};
 use super::json::json;

@@ -27,13 +27,6 @@ const XL_BUCKETS: [[u32; 2]; 9] = [
     [640, 1536],
 ];
 
-/// Those sizes, for models of 256, 512 and 2048 pixels too: PixArt was trained on the same ones.
-pub(in super::super) fn buckets(side: u32) -> Vec<[u32; 2]> {
-    let known = matches!(side, 256 | 512 | 1024 | 2048);
-    let scaled = || XL_BUCKETS.map(|sides| sides.map(|length| length * (side / 256) / 4));
-    if known { scaled().to_vec() } else { Vec::new() }
-}
-
 impl Reader<'_> {
     /// Pixels per latent: the autoencoder halves a picture between its blocks.
     pub(in super::super) fn stride(&self) -> anyhow::Result<usize> {
