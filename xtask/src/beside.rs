@@ -12,21 +12,22 @@ use crate::workspace::Workspace;
 
 /// A subcommand of this program at work; what it prints is shown when it is waited for. It is stopped when it is dropped.
 pub struct Beside {
-    name: &'static str,
+    name: String,
     process: Child,
     log: PathBuf,
     started: Instant,
 }
 
 impl Beside {
-    /// Starts `cargo xtask NAME`.
+    /// Starts `cargo xtask ARGUMENTS`.
     ///
     /// # Errors
     /// When the process or the file of its output cannot be made.
-    pub fn start(workspace: &Workspace, name: &'static str) -> Result<Self> {
+    pub fn start(workspace: &Workspace, arguments: &[&str]) -> Result<Self> {
+        let name = arguments.join(" ");
         let folder = workspace.target.join("beside");
         fs::create_dir_all(&folder)?;
-        let log = folder.join(format!("{name}.log"));
+        let log = folder.join(format!("{}.log", arguments.join("-")));
         let file = File::create(&log).with_context(|| format!("making {}", log.display()))?;
         let program = env::current_exe().context("this program's own file")?;
         println!(
@@ -34,7 +35,7 @@ impl Beside {
             log.display()
         );
         let process = Command::new(program)
-            .arg(name)
+            .args(arguments)
             .current_dir(&workspace.root)
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -53,7 +54,7 @@ impl Beside {
     /// # Errors
     /// When it failed.
     pub fn finish(mut self) -> Result<()> {
-        let name = self.name;
+        let name = self.name.clone();
         let status = self.process.wait()?;
         println!("\n==> what cargo xtask {name} printed");
         print!("{}", String::from_utf8_lossy(&fs::read(&self.log)?));

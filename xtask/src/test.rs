@@ -55,13 +55,18 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
     let together = part.is_none();
     if together {
         tools::ensure(&tools::for_end_to_end(workspace))?;
+        tools::ensure(&tools::for_training(workspace))?;
     }
-    let (mut server, mut built) = (None, None);
+    let (mut server, mut built, mut trained) = (None, None, None);
     if !matches!(part, Some(Part::E2e | Part::Training)) {
         let compiled = native::compile(workspace)?;
         for candidate in [Part::Unit, Part::Server, Part::Gpu] {
             if candidate != Part::Unit && together && built.is_none() {
-                built = Some(Beside::start(workspace, "client")?);
+                built = Some(Beside::start(workspace, &["client"])?);
+            }
+            // It computes on one core, and what comes from here on waits for other programs much of the time.
+            if candidate == Part::Gpu && together {
+                trained = Some(Beside::start(workspace, &["test", "training"])?);
             }
             if wanted(candidate) {
                 native::run_part(workspace, candidate, &compiled.suites)?;
@@ -78,8 +83,13 @@ pub fn test(workspace: &Workspace, part: Option<Part>, grep: Option<&str>) -> Re
         server = Some(program.to_path_buf());
     }
     if wanted(Part::Training) {
-        tools::ensure(&tools::for_training(workspace))?;
-        training(workspace)?;
+        match trained.take() {
+            Some(trained) => trained.finish()?,
+            None => {
+                tools::ensure(&tools::for_training(workspace))?;
+                training(workspace)?;
+            }
+        }
     }
     if wanted(Part::E2e) {
         match built.take() {
