@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 
 /// Largest fixed dimension, length and number of channels.
 const MAX_DIM: usize = 1 << 20;
+/// Most zeros that stand for a text encoder: they are made by the host.
+const MAX_ZEROS: usize = 1 << 22;
 /// Largest number of graphs, texts and runs.
 const MAX_PARTS: usize = 32;
 
@@ -194,10 +196,10 @@ impl Manifest {
                     ensure(one && port.dtype.is_float(), floats)?;
                 }
                 Feed::Zeros([tokens, width]) => {
-                    let fits = matches!(port.shape[..], [rows, Dim::Is(t), Dim::Is(w)]
-                        if is_rows(rows) && [t, w] == [*tokens, *width]);
+                    let fits = are_zeros(&port.shape, [*tokens, *width]);
                     ensure(fits && port.dtype.is_float(), || {
-                        misfit(graph, port, "floats [n, tokens, width] of the zeros").to_string()
+                        let want = format!("floats [n, {tokens}, {width}], {MAX_ZEROS} at most");
+                        misfit(graph, port, &want).to_string()
                     })?;
                 }
                 Feed::GuidanceEmbedding => {
@@ -365,7 +367,35 @@ fn is(dim: Dim, symbol: Symbol, size: usize) -> bool {
     dim == Dim::Of(symbol) || dim == Dim::Is(size)
 }
 
+/// Whether a port of this shape takes zeros of so many tokens and so wide.
+fn are_zeros(shape: &[Dim], [tokens, width]: [usize; 2]) -> bool {
+    let few = tokens
+        .checked_mul(width)
+        .is_some_and(|count| (1..=MAX_ZEROS).contains(&count));
+    let [rows, own_tokens, own_width] = *shape else {
+        return false;
+    };
+    few && is_rows(rows) && [own_tokens, own_width] == [tokens, width].map(Dim::Is)
+}
+
 /// One prompt a run, two, or as many as are given.
 fn is_rows(dim: Dim) -> bool {
     matches!(dim, Dim::Of(Symbol::Rows) | Dim::Is(1 | 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A manifest is a stranger's: what it has the host make is bounded.
+    #[test]
+    fn zeros_have_the_shape_of_their_port_and_are_not_too_many() {
+        let port = |tokens, width| [Dim::Of(Symbol::Rows), Dim::Is(tokens), Dim::Is(width)];
+        assert!(are_zeros(&port(256, 4096), [256, 4096]));
+        assert!(!are_zeros(&port(256, 4096), [256, 2048]));
+        assert!(!are_zeros(&port(256, 4096)[..2], [256, 4096]));
+        for [tokens, width] in [[0, 4096], [1 << 20, 1 << 20], [usize::MAX, 2]] {
+            assert!(!are_zeros(&port(tokens, width), [tokens, width]));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! `spiece.model` of T5, a model of sentencepiece (Kudo & Richardson, arXiv:1808.06226), as the `tokenizer.json` that transformers makes of it.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -102,10 +104,14 @@ pub(super) fn tokenizer_json(model: &[u8], config: &Value) -> anyhow::Result<Vec
     let unknown = unknown.filter(|&id| vocabulary.get(id).is_some_and(|(text, _)| text == UNKNOWN));
     let unknown =
         unknown.with_context(|| format!("spiece.model has no piece {UNKNOWN} where it says"))?;
+    let mut ids = HashMap::with_capacity(vocabulary.len());
+    for (id, (text, _)) in vocabulary.iter().enumerate() {
+        ids.entry(&**text).or_insert(id);
+    }
     let mut added = Vec::new();
     let frame = [PAD, END, UNKNOWN].map(str::to_owned);
     for word in frame.into_iter().chain(extras) {
-        let id = vocabulary.iter().position(|(text, _)| *text == word);
+        let id = ids.get(&*word);
         let id = id.with_context(|| format!("spiece.model has no piece {word}"))?;
         added.push(json!({"id": id, "content": word, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
             "special": true}));
@@ -116,7 +122,7 @@ pub(super) fn tokenizer_json(model: &[u8], config: &Value) -> anyhow::Result<Vec
         .filter(|map| !map.is_empty())
         .map(|map| json!({"type": "Precompiled", "precompiled_charsmap": STANDARD.encode(map)}));
     let words = json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": true});
-    let end = vocabulary.iter().position(|(text, _)| text == END);
+    let end = ids.get(END);
     let behind = json!({"SpecialToken": {"id": END, "type_id": 0}});
     let json = json!({
         "version": "1.0",
