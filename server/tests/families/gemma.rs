@@ -138,6 +138,21 @@ fn other_wirings_of_gemma_make_other_pictures() {
     shows(&cases, "lumina-2-negative", &lumina);
 }
 
+/// Grouped convolutions, tables in parts and norms of 1 + weight stand weights of fewer bits: both engines make one picture.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn folders_with_gemma_are_packed_in_fewer_bits() {
+    let cases = goldens::cases_of(CASES);
+    for (name, kind) in [("sana-wide", "int4,vae=int8"), ("lumina-2-plain", "int4")] {
+        let case = cases.iter().find(|case| case.name == name).unwrap();
+        let models = tempfile::tempdir().unwrap();
+        let more = [&["--weights", kind], super::more(case)].concat();
+        let said = super::add(models.path(), &case.folder(), &more).unwrap();
+        println!("{name}: {said}");
+        assert!(!said.contains("does not run on"), "{said}");
+    }
+}
+
 /// Configurations that are not understood.
 #[test]
 #[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
