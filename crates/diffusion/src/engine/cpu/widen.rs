@@ -1,9 +1,12 @@
-//! Weights of bfloat16, which rten does not know, as 32-bit floats when a graph is loaded. Nothing is rounded: a bfloat16 is the
-//! upper half of such a float. It takes twice the weights' bytes beside them until rten has read them.
+//! Weights of bfloat16 and quantised blocks that rten does not know, as 32-bit floats when a graph is loaded. Nothing of a bfloat16 is
+//! rounded: it is the upper half of such a float. What is widened lies beside the weights until rten has read them.
 //!
 //! Numbers of the fields are those of [onnx.proto](https://onnx.ai/onnx/api/classes.html).
 
+mod blocks;
+
 use super::{Error, ErrorKind, Result};
+use blocks::{Constants, Product};
 
 /// Location of the widened weights; rten takes no other ending.
 pub(super) const LOCATION: &str = "widened.data";
@@ -14,20 +17,21 @@ const BFLOAT16: u64 = 16;
 
 /// Fields of `ModelProto` and `GraphProto` on the way to the weights, and those of `TensorProto`.
 const GRAPH: u64 = 7;
+const NODE: u64 = 1;
 const INITIALIZER: u64 = 5;
 const DATA_TYPE: u64 = 2;
 const RAW_DATA: u64 = 9;
 const EXTERNAL_DATA: u64 = 13;
 const DATA_LOCATION: u64 = 14;
 
-/// A graph without bfloat16 among its initializers.
+/// A graph without what rten does not know.
 pub(super) struct Widened {
     pub onnx: Vec<u8>,
     /// The file at [`LOCATION`].
     pub floats: Vec<u8>,
 }
 
-/// Widens the initializers of a graph, whose data may lie in `external`; nothing where it has none of bfloat16.
+/// Widens the weights of a graph, whose data may lie in `external`; nothing where rten knows all of them.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidModel`] for what is no graph, or whose data are not where it says.
@@ -77,9 +81,14 @@ impl Widening<'_> {
     }
 
     fn graph(&mut self, bytes: &[u8]) -> Read<Vec<u8>> {
+        let constants = Constants::of(bytes)?;
         let mut out = Vec::with_capacity(bytes.len());
         for field in fields(bytes) {
             match field? {
+                (NODE, Payload::Bytes(node), whole) => match Product::of(node)? {
+                    Some(product) => self.product(&product, &constants, &mut out)?,
+                    None => out.extend_from_slice(whole),
+                },
                 (INITIALIZER, Payload::Bytes(tensor), _) if data_type(tensor)? == BFLOAT16 => {
                     self.any = true;
                     put(&mut out, INITIALIZER, &self.tensor(tensor)?);
@@ -88,6 +97,27 @@ impl Widening<'_> {
             }
         }
         Ok(out)
+    }
+
+    /// A product with a matrix of floats in the place of one with blocks.
+    fn product(
+        &mut self,
+        product: &Product<'_>,
+        constants: &Constants<'_>,
+        out: &mut Vec<u8>,
+    ) -> Read<()> {
+        self.any = true;
+        let matrix = product.matrix(constants, self.external)?;
+        let offset = self.floats.len();
+        self.floats
+            .extend(matrix.iter().flat_map(|x| x.to_le_bytes()));
+        let mut tensor = product.tensor();
+        located(&mut tensor, offset, matrix.len());
+        put(out, INITIALIZER, &tensor);
+        for node in product.nodes() {
+            put(out, NODE, &node);
+        }
+        Ok(())
     }
 
     /// The same tensor of floats, whose data lie at [`LOCATION`].
@@ -110,28 +140,33 @@ impl Widening<'_> {
         for half in data.as_chunks::<2>().0 {
             self.floats.extend([0, 0, half[0], half[1]]);
         }
-        for (key, value) in [
-            ("location", LOCATION),
-            ("offset", &offset.to_string()),
-            ("length", &(4 * count).to_string()),
-        ] {
-            let mut pair = Vec::new();
-            put(&mut pair, 1, key.as_bytes());
-            put(&mut pair, 2, value.as_bytes());
-            put(&mut out, EXTERNAL_DATA, &pair);
-        }
         number(&mut out, DATA_TYPE << 3);
         number(&mut out, FLOAT);
-        number(&mut out, DATA_LOCATION << 3);
-        number(&mut out, 1);
+        located(&mut out, offset, count);
         Ok(out)
     }
+}
+
+/// Says of a tensor that its data are so many floats at [`LOCATION`].
+fn located(tensor: &mut Vec<u8>, offset: usize, count: usize) {
+    for (key, value) in [
+        ("location", LOCATION),
+        ("offset", &offset.to_string()),
+        ("length", &(4 * count).to_string()),
+    ] {
+        let mut pair = Vec::new();
+        put(&mut pair, 1, key.as_bytes());
+        put(&mut pair, 2, value.as_bytes());
+        put(tensor, EXTERNAL_DATA, &pair);
+    }
+    number(tensor, DATA_LOCATION << 3);
+    number(tensor, 1);
 }
 
 /// The bytes that the entries of external data name.
 fn stored<'e>(external: &'e [(&str, Vec<u8>)], entries: &[(&str, &str)]) -> Read<&'e [u8]> {
     let text = |key: &str| entries.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
-    let location = text("location").ok_or("a weight of bfloat16 has no data")?;
+    let location = text("location").ok_or("a weight has no data")?;
     let file = external.iter().find(|(name, _)| *name == location);
     let (_, file) = file.ok_or("a file of its weights is missing")?;
     let offset = text("offset").unwrap_or("0").parse::<usize>();
@@ -245,7 +280,7 @@ mod tests {
     use crate::{CpuEngine, Tensor};
     use pollster::block_on;
 
-    fn message(fields: &[(u64, &[u8])]) -> Vec<u8> {
+    pub(super) fn message(fields: &[(u64, &[u8])]) -> Vec<u8> {
         let mut out = Vec::new();
         for (field, payload) in fields {
             put(&mut out, *field, payload);
@@ -253,7 +288,7 @@ mod tests {
         out
     }
 
-    fn with_number(mut message: Vec<u8>, field: u64, value: u64) -> Vec<u8> {
+    pub(super) fn with_number(mut message: Vec<u8>, field: u64, value: u64) -> Vec<u8> {
         number(&mut message, field << 3);
         number(&mut message, value);
         message
