@@ -174,6 +174,10 @@ impl Language {
             plan.size = size;
         }
         plan.buckets = bins::of(plan.size, self.bins());
+        // Of small pictures some are no whole number of latents.
+        let token = u32::try_from(plan.stride * plan.patch)?;
+        plan.buckets
+            .retain(|sides| sides.iter().all(|side| side.is_multiple_of(token)));
         Ok(plan)
     }
 
