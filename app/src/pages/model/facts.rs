@@ -164,7 +164,7 @@ mod tests {
         };
         let measured = said(Some(65.025));
         assert!(
-            measured.contains("weights of int4") && measured.contains("1.7"),
+            measured.contains("weights of int4") && measured.contains("1720 MB"),
             "{measured}"
         );
         // 255² is a thousand times as much.
