@@ -124,9 +124,9 @@ async fn a_folder_that_is_no_export_is_refused() {
     let error = models(dir.path(), &add).await.unwrap_err();
     assert!(error.contains("model_index.json is missing"), "{error}");
     let index = source.path().join("model_index.json");
-    fs::write(&index, r#"{"_class_name": "FluxPipeline"}"#).unwrap();
+    fs::write(&index, r#"{"_class_name": "KandinskyPipeline"}"#).unwrap();
     let error = models(dir.path(), &add).await.unwrap_err();
-    assert!(error.contains("FluxPipeline"), "{error}");
+    assert!(error.contains("KandinskyPipeline"), "{error}");
     let error = models(dir.path(), &["add", "no-such-folder"])
         .await
         .unwrap_err();
