@@ -9,6 +9,7 @@ mod kl;
 mod kl_flux2;
 mod lumina2;
 mod pixart;
+mod ports;
 mod qwen3;
 mod sana;
 mod sd3;

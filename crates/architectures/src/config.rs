@@ -124,6 +124,20 @@ impl Members {
         Ok(Some(sizes))
     }
 
+    /// How many numbers of a head of `size` turn with each axis of a token's place: even ones, `size` together.
+    pub fn axes(&mut self, name: &str, default: &[usize], size: usize) -> Result<Vec<usize>> {
+        let axes = self.sizes(name)?.unwrap_or_else(|| default.to_vec());
+        let fit = axes.len() == default.len()
+            && axes.iter().all(|axis| axis.is_multiple_of(2))
+            && axes.iter().sum::<usize>() == size;
+        if fit {
+            return Ok(axes);
+        }
+        let count = default.len();
+        let problem = format!("{count} even numbers are wanted that are {size} together");
+        Err(self.wrong(name, format!("{axes:?}"), problem))
+    }
+
     /// One size for all of `count` places, or a list of one for each.
     pub fn per_place(&mut self, name: &str, count: usize, default: usize) -> Result<Vec<usize>> {
         let found = match self.get::<Value>(name)? {

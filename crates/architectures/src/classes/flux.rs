@@ -5,15 +5,14 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::ports::ONE;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Activation, Angles, Heads, Order, PATCH, WIDEST, parts};
 use crate::config::Members;
 use crate::error::Result;
 use crate::network::{Dim, Network, PortType, Scope, Value};
 
-/// Axes of a token's place.
-const AXES: usize = 3;
 /// How much wider than a block its inner layer is.
 const INNER: usize = 4;
 const EPSILON: f32 = 1e-6;
@@ -47,9 +46,7 @@ impl Config {
             text: members.size_or("joint_attention_dim", 4096)?,
             pooled: members.size_or("pooled_projection_dim", 768)?,
             guided: members.or("guidance_embeds", false)?,
-            axes: members
-                .sizes("axes_dims_rope")?
-                .unwrap_or_else(|| vec![16, 56, 56]),
+            axes: members.axes("axes_dims_rope", &[16, 56, 56], size)?,
         };
         members.only("patch_size", &[json!(1)])?;
         if answered != numbers {
@@ -61,11 +58,6 @@ impl Config {
         if !numbers.is_multiple_of(PATCH * PATCH) {
             return Err(members.wrong("in_channels", numbers, "four latents are one token"));
         }
-        let odd = config.axes.iter().any(|axis| axis % 2 != 0);
-        if config.axes.len() != AXES || odd || config.axes.iter().sum::<usize>() != size {
-            let problem = format!("{AXES} even numbers are wanted that are {size} together");
-            return Err(members.wrong("axes_dims_rope", format!("{:?}", config.axes), problem));
-        }
         members.finish()?;
         Ok(config)
     }
@@ -76,26 +68,17 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
-    let planes = [
-        one,
-        Dim::Is(config.channels),
-        Dim::Of("height"),
-        Dim::Of("width"),
-    ];
-    let sample = network.input("sample", PortType::Float32, &planes);
-    let time = network.input("timestep", PortType::Float32, &[one]);
-    let shape = [one, Dim::Of("sequence_length"), Dim::Is(config.text)];
-    let text = network.input("encoder_hidden_states", PortType::Float32, &shape);
-    let shape = [one, Dim::Is(config.pooled)];
+    let [sample, time] = ports::sample_and_time(network, config.channels);
+    let text = ports::states(network, "encoder_hidden_states", config.text);
+    let shape = [ONE, Dim::Is(config.pooled)];
     let pooled = network.input("pooled_projections", PortType::Float32, &shape);
     let guidance = config
         .guided
-        .then(|| network.input("guidance", PortType::Float32, &[one]));
+        .then(|| network.input("guidance", PortType::Float32, &[ONE]));
     let answer = network
         .root()
         .flux([sample, time, text, pooled], guidance, &config)?;
-    network.output(answer, "out_sample", &planes);
+    network.output(answer, "out_sample", &ports::planes(config.channels));
     Ok(())
 }
 

@@ -5,12 +5,12 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Activation, Angles, Gated, Heads, parts};
 use crate::config::Members;
 use crate::error::Result;
-use crate::network::{Dim, Network, PortType, Scope, Value};
+use crate::network::{Network, Scope, Value};
 
 /// Axes of a token's place.
 const AXES: usize = 4;
@@ -51,9 +51,7 @@ impl Config {
             text: members.size_or("joint_attention_dim", 15_360)?,
             times: members.size_or("timestep_guidance_channels", 256)?,
             inner: (width as f64 * ratio) as usize,
-            axes: members
-                .sizes("axes_dims_rope")?
-                .unwrap_or_else(|| vec![32; AXES]),
+            axes: members.axes("axes_dims_rope", &[32; AXES], size)?,
             theta: members.or("rope_theta", 2000.0)?,
             epsilon: members.or("eps", 1e-6)?,
         };
@@ -64,13 +62,6 @@ impl Config {
                 true,
                 "networks that are told the guidance scale are not built",
             ));
-        }
-        if config.axes.len() != AXES
-            || config.axes.iter().sum::<usize>() != size
-            || config.axes.iter().any(|axis| axis % 2 != 0)
-        {
-            let problem = format!("{AXES} even numbers are wanted that are {size} together");
-            return Err(members.wrong("axes_dims_rope", format!("{:?}", config.axes), problem));
         }
         if !config.times.is_multiple_of(2) {
             return Err(members.wrong(
@@ -92,17 +83,10 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
-    let planes = |channels| [one, Dim::Is(channels), Dim::Of("height"), Dim::Of("width")];
-    let sample = network.input("sample", PortType::Float32, &planes(config.channels));
-    let time = network.input("timestep", PortType::Float32, &[one]);
-    let text = network.input(
-        "encoder_hidden_states",
-        PortType::Float32,
-        &[one, Dim::Of("sequence_length"), Dim::Is(config.text)],
-    );
+    let [sample, time] = ports::sample_and_time(network, config.channels);
+    let text = ports::states(network, "encoder_hidden_states", config.text);
     let answer = network.root().flux2([sample, time, text], &config)?;
-    network.output(answer, "out_sample", &planes(config.answered));
+    network.output(answer, "out_sample", &ports::planes(config.answered));
     Ok(())
 }
 

@@ -5,12 +5,12 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Activation, Angles, Gated, Heads, Order, PATCH, Waves};
 use crate::config::Members;
 use crate::error::Result;
-use crate::network::{Dim, Network, PortType, Scope, Value};
+use crate::network::{Network, Scope, Value};
 
 /// Base of the rotation's frequencies.
 const THETA: f64 = 10_000.0;
@@ -71,19 +71,11 @@ impl Config {
                 ..Heads::of(count, width)
             },
             text: members.size_or("cap_feat_dim", 1024)?,
-            axes: members
-                .sizes("axes_dim_rope")?
-                .unwrap_or_else(|| vec![32; 3]),
+            axes: members.axes("axes_dim_rope", &[32; 3], width / count)?,
             epsilon: members.or("norm_eps", 1e-5)?,
         };
         members.only("patch_size", &[json!(PATCH)])?;
         members.only("out_channels", &[json!(channels)])?;
-        let size = config.heads.size;
-        let odd = config.axes.iter().any(|axis| axis % 2 != 0);
-        if config.axes.len() != 3 || odd || config.axes.iter().sum::<usize>() != size {
-            let problem = format!("three even numbers are wanted that are {size} together");
-            return Err(members.wrong("axes_dim_rope", format!("{:?}", config.axes), problem));
-        }
         // The lengths of the axes are those of tables, and no layer reads the factor; the size is the pipeline's.
         members.irrelevant(&["axes_lens", "sample_size", "scaling_factor"]);
         members.finish()?;
@@ -101,22 +93,10 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
-    let planes = [
-        one,
-        Dim::Is(config.channels),
-        Dim::Of("height"),
-        Dim::Of("width"),
-    ];
-    let sample = network.input("sample", PortType::Float32, &planes);
-    let time = network.input("timestep", PortType::Float32, &[one]);
-    let text = network.input(
-        "encoder_hidden_states",
-        PortType::Float32,
-        &[one, Dim::Of("sequence_length"), Dim::Is(config.text)],
-    );
+    let [sample, time] = ports::sample_and_time(network, config.channels);
+    let text = ports::states(network, "encoder_hidden_states", config.text);
     let answer = network.root().lumina2([sample, time, text], &config)?;
-    network.output(answer, "out_sample", &planes);
+    network.output(answer, "out_sample", &ports::planes(config.channels));
     Ok(())
 }
 

@@ -5,7 +5,8 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::ports::ONE;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Activation, Heads, Order, PATCH, Waves};
 use crate::config::Members;
@@ -124,29 +125,17 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
     let words = Dim::Of("sequence_length");
-    let planes = [
-        one,
-        Dim::Is(config.channels),
-        Dim::Of("height"),
-        Dim::Of("width"),
-    ];
-    let sample = network.input("sample", PortType::Float32, &planes);
-    let time = network.input("timestep", PortType::Float32, &[one]);
-    let text = network.input(
-        "encoder_hidden_states",
-        PortType::Float32,
-        &[one, words, Dim::Is(config.text)],
-    );
-    let mask = network.input("encoder_attention_mask", PortType::Int64, &[one, words]);
+    let [sample, time] = ports::sample_and_time(network, config.channels);
+    let text = ports::states(network, "encoder_hidden_states", config.text);
+    let mask = network.input("encoder_attention_mask", PortType::Int64, &[ONE, words]);
     let size = config
         .sized
-        .then(|| network.input("resolution", PortType::Float32, &[one, Dim::Is(2)]));
+        .then(|| network.input("resolution", PortType::Float32, &[ONE, Dim::Is(2)]));
     let answer = network
         .root()
         .pixart([sample, time, text, mask], size, &config)?;
-    network.output(answer, "out_sample", &planes);
+    network.output(answer, "out_sample", &ports::planes(config.channels));
     Ok(())
 }
 

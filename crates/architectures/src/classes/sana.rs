@@ -5,7 +5,8 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::ports::ONE;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Activation, Heads, Waves};
 use crate::config::Members;
@@ -100,29 +101,19 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
+    let [sample, time] = ports::sample_and_time(network, config.channels);
     let tokens = Dim::Of("sequence_length");
-    let planes = [
-        one,
-        Dim::Is(config.channels),
-        Dim::Of("height"),
-        Dim::Of("width"),
-    ];
     let given = Given {
-        sample: network.input("sample", PortType::Float32, &planes),
-        time: network.input("timestep", PortType::Float32, &[one]),
-        text: network.input(
-            "encoder_hidden_states",
-            PortType::Float32,
-            &[one, tokens, Dim::Is(config.text)],
-        ),
-        mask: network.input("encoder_attention_mask", PortType::Int64, &[one, tokens]),
+        sample,
+        time,
+        text: ports::states(network, "encoder_hidden_states", config.text),
+        mask: network.input("encoder_attention_mask", PortType::Int64, &[ONE, tokens]),
         guidance: config
             .guidance
-            .map(|factor| (network.input("guidance", PortType::Float32, &[one]), factor)),
+            .map(|factor| (network.input("guidance", PortType::Float32, &[ONE]), factor)),
     };
     let answer = network.root().sana(&given, &config)?;
-    network.output(answer, "out_sample", &planes);
+    network.output(answer, "out_sample", &ports::planes(config.channels));
     Ok(())
 }
 

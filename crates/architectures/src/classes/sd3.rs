@@ -4,7 +4,8 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::ports::ONE;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Heads, Order, PATCH, WIDEST};
 use crate::config::Members;
@@ -87,25 +88,16 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
-    let planes = [
-        one,
-        Dim::Is(config.channels),
-        Dim::Of("height"),
-        Dim::Of("width"),
-    ];
-    let sample = network.input("sample", PortType::Float32, &planes);
-    let time = network.input("timestep", PortType::Float32, &[one]);
-    let shape = [one, Dim::Of("clip_length"), Dim::Of("clip_width")];
+    let [sample, time] = ports::sample_and_time(network, config.channels);
+    let shape = [ONE, Dim::Of("clip_length"), Dim::Of("clip_width")];
     let clip = network.input("encoder_hidden_states", PortType::Float32, &shape);
-    let shape = [one, Dim::Of("sequence_length"), Dim::Is(config.text)];
-    let text = network.input("encoder_hidden_states_t5", PortType::Float32, &shape);
-    let shape = [one, Dim::Is(config.pooled)];
+    let text = ports::states(network, "encoder_hidden_states_t5", config.text);
+    let shape = [ONE, Dim::Is(config.pooled)];
     let pooled = network.input("pooled_projections", PortType::Float32, &shape);
     let answer = network
         .root()
         .sd3([sample, time, clip, text, pooled], &config)?;
-    network.output(answer, "out_sample", &planes);
+    network.output(answer, "out_sample", &ports::planes(config.channels));
     Ok(())
 }
 

@@ -5,12 +5,12 @@
 
 use serde_json::json;
 
-use super::other_part;
+use super::{other_part, ports};
 use crate::Part;
 use crate::blocks::{Activation, Angles, Gated, Heads, Order, PATCH};
 use crate::config::Members;
 use crate::error::Result;
-use crate::network::{Dim, Network, PortType, Scope, Value};
+use crate::network::{Network, Scope, Value};
 
 /// Tokens are filled up to multiples of this.
 const MULTIPLE: i64 = 32;
@@ -56,21 +56,13 @@ impl Config {
             text: members.size_or("cap_feat_dim", 2560)?,
             time: width.min(TIME),
             thousand: members.or("t_scale", 1000.0)?,
-            axes: members
-                .sizes("axes_dims")?
-                .unwrap_or_else(|| vec![32, 48, 48]),
+            axes: members.axes("axes_dims", &[32, 48, 48], width / count)?,
             theta: members.or("rope_theta", 256.0)?,
             epsilon: members.or("norm_eps", 1e-5)?,
         };
         members.only("all_patch_size", &[json!([PATCH])])?;
         members.only("all_f_patch_size", &[json!([1])])?;
         members.only("siglip_feat_dim", &[])?;
-        let size = config.heads.size;
-        let odd = config.axes.iter().any(|axis| axis % 2 != 0);
-        if config.axes.len() != 3 || odd || config.axes.iter().sum::<usize>() != size {
-            let problem = format!("three even numbers are wanted that are {size} together");
-            return Err(members.wrong("axes_dims", format!("{:?}", config.axes), problem));
-        }
         if config.layers + config.refiners > 1 << 10 {
             return Err(members.wrong("n_layers", config.layers, "no such network is built"));
         }
@@ -86,22 +78,10 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         return Err(other_part(&members, part));
     }
     let config = Config::read(members)?;
-    let one = Dim::Is(1);
-    let planes = [
-        one,
-        Dim::Is(config.channels),
-        Dim::Of("height"),
-        Dim::Of("width"),
-    ];
-    let sample = network.input("sample", PortType::Float32, &planes);
-    let time = network.input("timestep", PortType::Float32, &[one]);
-    let text = network.input(
-        "encoder_hidden_states",
-        PortType::Float32,
-        &[one, Dim::Of("sequence_length"), Dim::Is(config.text)],
-    );
+    let [sample, time] = ports::sample_and_time(network, config.channels);
+    let text = ports::states(network, "encoder_hidden_states", config.text);
     let answer = network.root().z_image([sample, time, text], &config)?;
-    network.output(answer, "out_sample", &planes);
+    network.output(answer, "out_sample", &ports::planes(config.channels));
     Ok(())
 }
 
