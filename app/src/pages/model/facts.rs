@@ -87,17 +87,18 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
         .into_iter()
         .map(|part| {
             let size = part.bytes.map_or("not known".to_owned(), format::size);
-            let dtype = part.dtype.map(|d| format!(", {d}")).unwrap_or_default();
-            let smaller = part
-                .smaller
-                .map(|weights| smaller(&weights))
-                .unwrap_or_default();
+            // What is made smaller has several types of elements.
+            let weights = match (&part.smaller, part.dtype) {
+                (Some(weights), _) => smaller(weights),
+                (None, Some(dtype)) => format!(", {dtype}"),
+                (None, None) => String::new(),
+            };
             view! {
                 <tr>
                     <th scope="row">
                         <code>{part.name}</code>
                     </th>
-                    <td>{format!("{size}{dtype}{smaller}")}</td>
+                    <td>{format!("{size}{weights}")}</td>
                 </tr>
             }
         })
@@ -139,14 +140,11 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
 /// What stands behind the size of weights that were made smaller.
 fn smaller(weights: &SmallerWeights) -> String {
     let cost = match weights.mean_square_error {
-        Some(error) => format!("{} from pictures with those", protocol::psnr(error)),
+        Some(error) => format!("between pictures with either: {}", protocol::psnr(error)),
         None => "what it costs was not measured".to_owned(),
     };
     let before = format::size(weights.bytes_before);
-    format!(
-        "; weights of {}, {before} as their author has them; {cost}",
-        weights.kind
-    )
+    format!(", {}; {before} by its author; {cost}", weights.kind)
 }
 
 #[cfg(test)]
@@ -164,7 +162,7 @@ mod tests {
         };
         let measured = said(Some(65.025));
         assert!(
-            measured.contains("weights of int4") && measured.contains("1720 MB"),
+            measured.contains(", int4;") && measured.contains("1720 MB"),
             "{measured}"
         );
         // 255² is a thousand times as much.
