@@ -34,6 +34,9 @@ pub fn run(config: ModelsConfig, report: &mut dyn Write) -> anyhow::Result<()> {
     }
 }
 
+/// What the names of packages begin with while they are removed.
+const REMOVING: &str = ".removing-";
+
 /// A folder with a manifest.
 struct Found {
     dir: PathBuf,
@@ -156,7 +159,6 @@ fn remove(models_dir: &Path, id: &str, report: &mut dyn Write) -> anyhow::Result
     let listed = manifest.files().map(|file: &FileEntry| file.name.as_str());
     let mut known: HashSet<&str> = listed.chain(BESIDE).collect();
     known.extend(card.sample.as_ref().map(|sample| sample.file.as_str()));
-    let mut files = Vec::new();
     for entry in fs::read_dir(&found.dir)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -165,12 +167,17 @@ fn remove(models_dir: &Path, id: &str, report: &mut dyn Write) -> anyhow::Result
             "{} is no file of the package; move it elsewhere before its folder is removed",
             entry.path().display()
         );
-        files.push(entry.path());
     }
-    for file in &files {
-        fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
-    }
-    fs::remove_dir(&found.dir).with_context(|| format!("removing {}", found.dir.display()))?;
+    // Hidden first, so that no running hub sees a part of it.
+    let hidden = tempfile::Builder::new()
+        .prefix(REMOVING)
+        .tempdir_in(models_dir)
+        .with_context(|| format!("writing to {}", models_dir.display()))?;
+    fs::rename(&found.dir, hidden.path().join("package"))
+        .with_context(|| format!("moving {}", found.dir.display()))?;
+    hidden
+        .close()
+        .with_context(|| format!("removing {}", found.dir.display()))?;
     writeln!(report, "{id} is removed")?;
     Ok(())
 }
