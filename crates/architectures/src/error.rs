@@ -15,6 +15,14 @@ pub enum Error {
     /// The index and the files that it names do not fit together.
     #[error("the index of the weights: {0}")]
     Index(String),
+    /// A checkpoint in one file that is none that is known.
+    #[error("{file} cannot be read as a checkpoint: {problem}")]
+    Checkpoint {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The configuration names no class.
     #[error("config.json names no class, neither as _class_name nor in architectures")]
     NoClass,

@@ -7,6 +7,8 @@
 //!
 //! [`build_smaller`] does the same over a file of its own, in which the weights have fewer bits; builders do not know of it.
 //!
+//! [`original`] reads checkpoints in one file, whose names are others and which hold no configuration.
+//!
 //! There is one builder per class, in [`classes`]; what several of them are made of is in `blocks`. Used when a package is made, and
 //! by nothing that runs one.
 
@@ -15,6 +17,7 @@ mod classes;
 mod config;
 mod error;
 mod network;
+pub mod original;
 mod smaller;
 mod weights;
 

@@ -149,9 +149,10 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         Some(rows) => {
             let row = model.pooled(ids, rows, &config);
             Some(if projects {
-                let mut projection = root.at("text_projection");
-                let columns = [config.width, config.projected];
-                ("text_embeds", projection.linear(row, columns, false)?)
+                (
+                    "text_embeds",
+                    root.projected(row, [config.width, config.projected])?,
+                )
             } else {
                 ("pooler_output", row)
             })
@@ -159,7 +160,7 @@ pub(super) fn build(part: &Part, members: Members, network: &mut Network<'_>) ->
         None => None,
     };
     if projects {
-        root.leave_out("text_projection.");
+        root.leave_out("text_projection");
     }
     let mut given = Vec::new();
     if let Some(rows) = finished.filter(|_| texts.states == States::Last) {
@@ -288,6 +289,16 @@ impl Scope<'_, '_> {
             .at("mlp.fc2")
             .linear(inner, [config.inner, config.width], true)?;
         Ok(self.add(out, rows))
+    }
+
+    /// Pooled rows, projected.
+    fn projected(&mut self, row: Value, columns: [usize; 2]) -> Result<Value> {
+        // OpenCLIP keeps no layer but the matrix that rows are multiplied by.
+        if self.has("text_projection") {
+            let matrix = self.weight("text_projection", &columns)?;
+            return Ok(self.node("Gemm", &[row, matrix], &[]));
+        }
+        self.at("text_projection").linear(row, columns, false)
     }
 
     /// The row of each text at its end.

@@ -69,6 +69,7 @@ pub struct Stored {
 pub struct Header {
     tensors: BTreeMap<String, Stored>,
     file_bytes: u64,
+    metadata: BTreeMap<String, String>,
 }
 
 impl Header {
@@ -121,6 +122,12 @@ impl Header {
         Ok(Self {
             tensors,
             file_bytes,
+            metadata: metadata
+                .metadata()
+                .iter()
+                .flatten()
+                .map(|(name, text)| (name.clone(), text.clone()))
+                .collect(),
         })
     }
 
@@ -164,6 +171,11 @@ impl Header {
     /// Bytes of the whole file.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// What its author says of the file, by name.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// The tensors by name.

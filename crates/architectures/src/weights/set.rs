@@ -29,6 +29,16 @@ impl Weights {
         }
     }
 
+    /// Some tensors of one file, under names of their own.
+    pub(crate) fn of(file: &str, tensors: BTreeMap<String, Stored>) -> Self {
+        let tensors = tensors.into_iter();
+        Self {
+            files: vec![file.to_owned()],
+            tensors: tensors.map(|(name, stored)| (name, (0, stored))).collect(),
+            imagined: None,
+        }
+    }
+
     /// Of no file: all that a configuration asks for, in the shapes that it makes them, one behind the other. What a network takes is
     /// known from them before any of its weights is here.
     pub fn imagined(element: Element) -> Self {
