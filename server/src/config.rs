@@ -23,7 +23,8 @@ pub use folder::ModelsFolder;
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
-    AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, RemoveConfig, SelectConfig, WeightsOf,
+    AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, ProgressForm, RemoveConfig,
+    SelectConfig, WeightsOf,
 };
 pub use pictures::{
     BudgetConfig, ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig,

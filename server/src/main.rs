@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use server::config::{
-    Cli, Command, ImagesCommand, JobsConfig, ReportsCommand, ServeConfig, StorageCommand,
-    WorkerConfig,
+    Cli, Command, ImagesCommand, JobsConfig, ModelsCommand, ModelsConfig, ProgressForm,
+    ReportsCommand, ServeConfig, StorageCommand, WorkerConfig,
 };
 use server::telemetry::{self, LogFormat, Telemetry};
 use tokio_util::sync::CancellationToken;
@@ -20,9 +20,7 @@ fn main() -> ExitCode {
         Command::Storage(command) => logged().and_then(|_log| storage(command)),
         Command::Generate(config) => logged()
             .and_then(|_log| server::generate::run(config, &mut std::io::stdout()).map(|_| ())),
-        Command::Models(config) => {
-            logged().and_then(|_log| server::models::run(config, &mut std::io::stdout()))
-        }
+        Command::Models(config) => logged().and_then(|_log| models(config)),
         Command::Images(config) => logged().and_then(|_log| images(config.command)),
         Command::Reports(config) => logged().and_then(|_log| reports(config.command)),
         Command::Keys(command) => server::limits::command::run(command, &mut std::io::stdout()),
@@ -39,6 +37,20 @@ fn main() -> ExitCode {
 /// The log of a command that ends by itself.
 fn logged() -> anyhow::Result<Telemetry> {
     telemetry::start(LogFormat::Text, None)
+}
+
+fn models(config: ModelsConfig) -> anyhow::Result<()> {
+    if let ModelsCommand::Add(add) = &config.command
+        && add.progress == ProgressForm::Json
+    {
+        // Whoever watches holds the other end, however it ends.
+        std::thread::spawn(|| {
+            let mut input = std::io::stdin().lock();
+            let _read = std::io::copy(&mut input, &mut std::io::sink());
+            std::process::exit(1);
+        });
+    }
+    server::models::run(config, &mut std::io::stdout())
 }
 
 #[tokio::main]

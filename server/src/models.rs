@@ -1,6 +1,6 @@
 //! `demo-hub models`: packages added, listed, checked, planned anew and removed.
 
-mod add;
+pub(crate) mod add;
 mod needs;
 
 use std::collections::HashSet;
@@ -13,7 +13,8 @@ use diffusion::{FileEntry, Manifest, package};
 
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::CARD;
-use crate::config::{ModelsCommand, ModelsConfig};
+use crate::config::{AddConfig, ModelsCommand, ModelsConfig, ProgressForm};
+use add::report::{Event, Events, Sentences};
 
 /// Files that may lie beside those that a manifest lists.
 const BESIDE: [&str; 3] = [MANIFEST, CARD, "README.md"];
@@ -24,7 +25,7 @@ const BESIDE: [&str; 3] = [MANIFEST, CARD, "README.md"];
 /// A sentence on what is wrong.
 pub fn run(config: ModelsConfig, report: &mut dyn Write) -> anyhow::Result<()> {
     match config.command {
-        ModelsCommand::Add(config) => add::run(*config, report),
+        ModelsCommand::Add(config) => add(*config, report),
         ModelsCommand::List(config) => list(&config.models_dir, report),
         ModelsCommand::Verify(config) => verify(&config.packages.models_dir, &config.ids, report),
         ModelsCommand::Needs(config) => {
@@ -32,6 +33,22 @@ pub fn run(config: ModelsConfig, report: &mut dyn Write) -> anyhow::Result<()> {
         }
         ModelsCommand::Remove(config) => remove(&config.packages.models_dir, &config.id, report),
     }
+}
+
+fn add(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<()> {
+    if config.progress == ProgressForm::Sentences {
+        return add::run(config, &mut Sentences(report));
+    }
+    let mut events = Events::new(report);
+    let run = add::run(config, &mut events);
+    if let Err(error) = &run {
+        let trouble = error.downcast_ref::<add::Undescribed>();
+        events.say(&Event::Failed {
+            reason: format!("{error:#}"),
+            trouble: trouble.map(|undescribed| undescribed.trouble.clone()),
+        })?;
+    }
+    run
 }
 
 /// What the names of packages begin with while they are removed.
@@ -146,7 +163,11 @@ fn check(found: &Found) -> anyhow::Result<usize> {
     Ok(count)
 }
 
-fn remove(models_dir: &Path, id: &str, report: &mut dyn Write) -> anyhow::Result<()> {
+/// Removes a package.
+///
+/// # Errors
+/// When there is none, or something else lies in its folder.
+pub(crate) fn remove(models_dir: &Path, id: &str, report: &mut dyn Write) -> anyhow::Result<()> {
     let all = packages(models_dir)?;
     let found = all
         .iter()

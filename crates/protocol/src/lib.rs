@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain data with pure functions: no I/O, no platform code.
 
+pub mod adding;
 pub mod capability;
 pub mod catalog;
 pub mod generation;
@@ -14,6 +15,10 @@ pub mod start;
 pub mod strict;
 pub mod verdict;
 
+pub use adding::{
+    Addition, AdditionRequest, AdditionStage, AdditionStatus, ComponentWeights, Fetched,
+    LookedChoice, LookedComponent, MAX_COMPONENTS, ModelLook, WeightsKind,
+};
 pub use capability::{
     AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, RunsOn, decide,
 };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use architectures::Kind;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use diffusion::manifest::Interval;
 
 use super::HubConfig;
@@ -126,6 +126,15 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
     pub sample_prompt: Option<String>,
 
+    /// Only look at a model of the hub: say its size, its classes and what a package of it would take of a GPU, or why it
+    /// cannot be added. Nothing large is fetched.
+    #[arg(long, env = "DEMO_HUB_ADD_LOOK")]
+    pub look: bool,
+
+    /// How progress is told.
+    #[arg(long, env = "DEMO_HUB_ADD_PROGRESS", default_value = "sentences")]
+    pub progress: ProgressForm,
+
     /// The packages.
     #[command(flatten)]
     pub packages: PackagesConfig,
@@ -133,6 +142,16 @@ pub struct AddConfig {
     /// The hub.
     #[command(flatten)]
     pub hub: HubConfig,
+}
+
+/// How the progress of an addition is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressForm {
+    /// In sentences.
+    Sentences,
+    /// As lines of JSON, for a program that watches: the run ends when its standard input does, and waits for another run at the
+    /// same model.
+    Json,
 }
 
 /// In how many bits weights are kept.

@@ -8,10 +8,12 @@ mod graph;
 mod json;
 mod language;
 mod layout;
+mod look;
 mod measure;
 mod network;
 mod pack;
 mod pipeline;
+pub(crate) mod report;
 mod scheduler;
 mod sentencepiece;
 mod sizes;
@@ -24,19 +26,20 @@ mod wiring;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use diffusion::manifest::{ImageSize, Interval};
+use protocol::AdditionStage;
 
 use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
-use crate::config::AddConfig;
+use crate::config::{AddConfig, ProgressForm};
 use claim::Claim;
 use layout::Layout;
 use pack::Taking;
+use report::Report;
 use smaller::Choices;
 use source::{Configuration, Said, Source};
 
@@ -44,6 +47,9 @@ use source::{Configuration, Said, Source};
 const SAMPLE: &str = "example.png";
 /// How deep the files of an export lie.
 const DEPTH: usize = 2;
+
+/// Pause before a claim is tried again.
+const CLAIMED_PAUSE: Duration = Duration::from_millis(250);
 
 /// Facts about the package beside its files.
 struct About {
@@ -56,7 +62,9 @@ struct About {
     guidance_interval: Option<Interval>,
 }
 
-pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) use download::Undescribed;
+
+pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<()> {
     let said = said(&config)?;
     let local = Path::new(&config.source).is_dir();
     let id = match &config.id {
@@ -76,6 +84,10 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         config.source
     );
     ensure!(named(&id), "{id:?} is no id of the form owner/name");
+    if config.look {
+        ensure!(!local, "a folder is not looked at: it is added or refused");
+        return look::run(&config, &said, &id, report);
+    }
     let models_dir = &config.packages.models_dir;
     if let Some(found) = super::packages(models_dir)?
         .iter()
@@ -93,7 +105,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         false => {
             let both = BTreeSet::from([&id, &config.source]);
             for id in both {
-                claims.push(Claim::take(models_dir, id)?);
+                claims.push(claimed(&config, id, report)?);
             }
             Some(download::fetch(&config, &said, report)?)
         }
@@ -105,6 +117,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
     };
     let layout = Layout::new(files(folder, DEPTH)?);
     let configuration = Configuration::read(folder, &layout, &said)?;
+    report.stage(AdditionStage::Building)?;
     let source = Source::read(folder, &layout, &said, configuration)?;
     for note in &source.notes {
         writeln!(report, "{note}")?;
@@ -141,6 +154,10 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
         false => Taking::Link,
     };
     claim::sweep(models_dir, &about.id)?;
+    report.stage(match source.smaller().next() {
+        Some(_) => AdditionStage::Shrinking,
+        None => AdditionStage::Writing,
+    })?;
     let package = pack::write(models_dir, &about, &source, &card, taking)?;
     for file in package.authors(&source)? {
         writeln!(
@@ -161,6 +178,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
             before as f64 / 1e6
         )?;
     }
+    report.stage(AdditionStage::Trying)?;
     let engines = trial::engines(report)?;
     let sample = config.sample_prompt.as_deref();
     let tried = trial::run(package.dir(), &engines, sample, report)?;
@@ -190,6 +208,25 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Write) -> anyhow::Result<(
     }
     writeln!(report, "{} is in {}", about.id, dir.display())?;
     Ok(())
+}
+
+/// Claims a model or package. A program that watches is not refused while another run is at it: that may be what is left of the
+/// run before.
+fn claimed(config: &AddConfig, id: &str, report: &mut dyn Report) -> anyhow::Result<Claim> {
+    if config.progress == ProgressForm::Sentences {
+        return Claim::take(&config.packages.models_dir, id);
+    }
+    let mut told = false;
+    loop {
+        if let Some(claim) = Claim::free(&config.packages.models_dir, id)? {
+            return Ok(claim);
+        }
+        if !told {
+            writeln!(report, "another run is adding {id}; it is waited for")?;
+            told = true;
+        }
+        std::thread::sleep(CLAIMED_PAUSE);
+    }
 }
 
 fn said(config: &AddConfig) -> anyhow::Result<Said> {

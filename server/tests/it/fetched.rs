@@ -459,3 +459,47 @@ async fn a_disk_that_is_full_is_said_to_be() {
     );
     assert_eq!(hub.ranges(), [None]);
 }
+
+/// Facts without weights: nothing large is asked for, and nothing stays.
+#[tokio::test]
+async fn a_model_is_looked_at_without_its_weights() {
+    let hub = Hub::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let said = hub.add(dir.path(), &["--look"]).await.unwrap();
+    for expected in [
+        &format!("maker/model at {FIRST}"),
+        "unet: a graph",
+        "to download",
+        "nothing is known against it",
+    ] {
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+    assert_eq!(hub.weights.seen().len(), 0);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+
+    hub.set(|state| state.gated = true);
+    let said = hub.add(dir.path(), &["--look"]).await.unwrap();
+    let page = format!("{}/maker/model", hub.hub.url);
+    assert!(
+        said.contains("it cannot be added") && said.contains(&page),
+        "{said}"
+    );
+    hub.set(|state| {
+        state.gated = false;
+        let index = json!({"_class_name": "KandinskyPipeline"}).to_string();
+        let file = state.files.get_mut("model_index.json").unwrap();
+        *file = index.into_bytes();
+    });
+    let said = hub.add(dir.path(), &["--look"]).await.unwrap();
+    assert!(said.contains("KandinskyPipeline"), "{said}");
+    let error = hub.add(dir.path(), &[]).await.unwrap_err();
+    let refusal = said.split("it cannot be added: ").nth(1).unwrap();
+    // The same words, but for the folder.
+    assert_eq!(error.trim(), refusal.trim());
+    // A hub that wants to be left alone is not waited for.
+    hub.set(|state| state.pauses = 1);
+    let begun = Instant::now();
+    let error = hub.add(dir.path(), &["--look"]).await.unwrap_err();
+    assert!(error.contains("left alone"), "{error}");
+    assert!(begun.elapsed() < Duration::from_millis(900));
+}

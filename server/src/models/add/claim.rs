@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 /// Folder of unfinished downloads in the models folder.
-pub(super) const DOWNLOADS: &str = ".downloads";
+pub(crate) const DOWNLOADS: &str = ".downloads";
 /// What the names of unfinished packages begin with.
 const ADDING: &str = ".adding-";
 
@@ -22,14 +22,25 @@ impl Claim {
     /// # Errors
     /// When another run is at it.
     pub fn take(models_dir: &Path, id: &str) -> anyhow::Result<Self> {
+        match Self::free(models_dir, id)? {
+            Some(claim) => Ok(claim),
+            None => bail!("another run is adding {id} to this folder"),
+        }
+    }
+
+    /// The same where no other run is at it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn free(models_dir: &Path, id: &str) -> anyhow::Result<Option<Self>> {
         let folder = models_dir.join(DOWNLOADS);
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         let path = folder.join(format!("{}.lock", slug(id)));
         let failed = || format!("opening {}", path.display());
         let locked = File::create(&path).with_context(failed)?;
         match locked.try_lock() {
-            Ok(()) => Ok(Self { _locked: locked }),
-            Err(TryLockError::WouldBlock) => bail!("another run is adding {id} to this folder"),
+            Ok(()) => Ok(Some(Self { _locked: locked })),
+            Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("locking {}", path.display()))
             }

@@ -7,12 +7,12 @@ mod progress;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use architectures::Header;
-use protocol::TroubleKind;
+use protocol::{AdditionStage, Trouble, TroubleKind};
 use serde_json::Value;
 use url::Url;
 
@@ -21,7 +21,8 @@ use self::progress::Progress;
 use super::graph;
 use super::layout::{Found, Layout, Part};
 use super::network::Network;
-use super::pipeline::Family;
+use super::pipeline::{Family, Pipeline};
+use super::report::Report;
 use super::source::{Configuration, Said};
 use crate::catalog::hub::{self, HubFile, HubModel, is_name};
 use crate::catalog::licenses;
@@ -41,21 +42,90 @@ pub(super) struct Download {
     pub revision: String,
 }
 
+/// Why the hub does not describe a model.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{said}")]
+pub(in crate::models) struct Undescribed {
+    pub trouble: Trouble,
+    said: String,
+}
+
 /// Fetches the model that `config` names.
 pub(super) fn fetch(
     config: &AddConfig,
     said: &Said,
-    report: &mut dyn Write,
+    report: &mut dyn Report,
 ) -> anyhow::Result<Download> {
-    let id = &config.source;
-    let (owner, name) = id
-        .split_once('/')
-        .filter(|(owner, name)| is_name(owner) && is_name(name))
-        .with_context(|| format!("{id:?} is neither a folder nor the id of a model"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
+        report.stage(AdditionStage::Looking)?;
+        let described = Described::ask(config, Waiting::AsLongAsTheHubAsks, report).await?;
+        described.is_pipeline(said)?;
+        let folder = folder::of(config);
+        folder::prepare(&folder, &described.revision, &described.listed)?;
+        let mut fetching = described.fetching(config, folder, report)?;
+        fetching.all(described.layout.small()).await?;
+        let wanted = fetching.wanted(&described.layout, said)?;
+        let headers = fetching.try_networks(&wanted).await?;
+        fetching.report(AdditionStage::Downloading)?;
+        fetching.has_room(&wanted.graphs)?;
+        fetching.all(wanted.graphs.clone()).await?;
+        let mut external = Vec::new();
+        for path in &wanted.graphs {
+            let beside = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for location in graph::external(&fetching.folder.join(path))? {
+                let path = [beside, &location].join("/");
+                external.push(path.trim_start_matches('/').to_owned());
+            }
+        }
+        external.extend(headers.into_keys());
+        fetching.has_room(&external)?;
+        fetching.all(external).await?;
+        let folder = fetching.folder;
+        Ok(Download {
+            folder,
+            model: described.model,
+            revision: described.revision,
+        })
+    })
+}
+
+/// Runs what asks the hub.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build()
+}
+
+/// Whether a hub that wants to be left alone is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    AsLongAsTheHubAsks,
+    No,
+}
+
+/// A model that the hub described.
+pub(super) struct Described {
+    hub: Upstream,
+    id: String,
+    pub model: HubModel,
+    /// The commit.
+    pub revision: String,
+    /// Its files whose paths are plain.
+    listed: Vec<HubFile>,
+    pub layout: Layout,
+}
+
+impl Described {
+    /// Asks the hub for the model that `config` names, and says its licence.
+    pub async fn ask(
+        config: &AddConfig,
+        waiting: Waiting,
+        report: &mut dyn Report,
+    ) -> anyhow::Result<Self> {
+        let id = &config.source;
+        let (owner, name) = id
+            .split_once('/')
+            .filter(|(owner, name)| is_name(owner) && is_name(name))
+            .with_context(|| format!("{id:?} is neither a folder nor the id of a model"))?;
         let hub = Upstream::new(UpstreamOptions {
             base: config.hub.hub_url.clone(),
             token: config.hub.hub_token.clone(),
@@ -64,72 +134,80 @@ pub(super) fn fetch(
             concurrency: 1,
             interval: Duration::ZERO,
         })?;
-        let json = described(&hub, [owner, name], config, report).await?;
+        let json = described(&hub, [owner, name], (config, waiting), report).await?;
         let model = HubModel::read(&json).with_context(|| format!("{id} is not described"))?;
         say_license(&model, report)?;
         let listed = hub::files(&json);
         let listed: Vec<HubFile> = listed.into_iter().filter(|f| is_plain(&f.path)).collect();
         let layout = Layout::new(listed.iter().map(|file| file.path.clone()));
-        ensure!(
-            layout.index().is_some() || said.pipeline.is_some(),
-            "the model has no model_index.json; it is no pipeline of diffusers (--pipeline names the class of an export without one)"
-        );
         let asked = config.revision.as_deref().unwrap_or(MAIN);
         let revision = json.get("sha").and_then(Value::as_str).unwrap_or(asked);
-        let folder = folder::of(config);
-        folder::prepare(&folder, revision, &listed)?;
-        let page = hub.address(&[owner, name]);
-        let mut fetching = Fetching {
-            hub: &hub,
-            fetcher: Fetcher::new(config.hub.hub_token.clone(), page)?,
+        Ok(Self {
+            revision: revision.to_owned(),
+            id: id.clone(),
+            hub,
+            model,
+            listed,
+            layout,
+        })
+    }
+
+    /// Refuses what is nothing that a package can be made of.
+    pub fn is_pipeline(&self, said: &Said) -> anyhow::Result<()> {
+        ensure!(
+            self.layout.index().is_some() || said.pipeline.is_some(),
+            "the model has no model_index.json; it is no pipeline of diffusers (--pipeline names the class of an export without one)"
+        );
+        Ok(())
+    }
+
+    /// The model's page on the hub.
+    pub fn page(&self) -> Url {
+        let parts: Vec<&str> = self.id.split('/').collect();
+        self.hub.address(&parts)
+    }
+
+    /// Bytes of files, as far as the hub tells them.
+    pub fn bytes(&self, paths: &[String]) -> u64 {
+        let listed = self.listed.iter().filter(|file| paths.contains(&file.path));
+        listed.filter_map(|file| file.bytes).sum()
+    }
+
+    /// Ready to fetch its files to a folder.
+    pub fn fetching<'f>(
+        &'f self,
+        config: &AddConfig,
+        folder: PathBuf,
+        report: &'f mut dyn Report,
+    ) -> anyhow::Result<Fetching<'f>> {
+        Ok(Fetching {
+            hub: &self.hub,
+            fetcher: Fetcher::new(config.hub.hub_token.clone(), self.page())?,
             folder,
-            place: [owner, name, "resolve", revision],
-            listed: &listed,
+            id: &self.id,
+            revision: &self.revision,
+            listed: &self.listed,
             progress: Progress::new(report),
             smaller: !config.weights.is_empty(),
-        };
-        fetching.all(layout.small()).await?;
-        let configuration = Configuration::read(&fetching.folder, &layout, said)?;
-        let (mut graphs, mut networks) = (Vec::new(), Vec::new());
-        let pipeline = configuration.pipeline;
-        for part in pipeline.parts().filter(|part| configuration.reads(*part)) {
-            match layout.part(part)? {
-                Some(Found::Graph(path)) => graphs.push(path),
-                Some(Found::Network(network)) => networks.push((part, network)),
-                None => {}
-            }
-        }
-        let family = pipeline.family;
-        let weights = fetching.try_networks(&networks, family).await?;
-        fetching.has_room(&graphs)?;
-        fetching.all(graphs.clone()).await?;
-        let mut external = Vec::new();
-        for path in &graphs {
-            let beside = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-            for location in graph::external(&fetching.folder.join(path))? {
-                let path = [beside, &location].join("/");
-                external.push(path.trim_start_matches('/').to_owned());
-            }
-        }
-        external.extend(weights);
-        fetching.has_room(&external)?;
-        fetching.all(external).await?;
-        let folder = fetching.folder;
-        let revision = revision.to_owned();
-        Ok(Download {
-            folder,
-            model,
-            revision,
         })
-    })
+    }
+}
+
+/// The large files of a model that are wanted.
+pub(super) struct Wanted {
+    pub pipeline: Pipeline,
+    /// Paths of graphs.
+    pub graphs: Vec<String>,
+    /// Networks, by the parts of which they are.
+    pub networks: Vec<(Part, Network)>,
 }
 
 /// What the hub says of the model, at the revision that is asked for; it is waited for where it wants to be left alone.
 async fn described(
     hub: &Upstream,
     [owner, name]: [&str; 2],
-    config: &AddConfig,
-    report: &mut dyn Write,
+    (config, waiting): (&AddConfig, Waiting),
+    report: &mut dyn Report,
 ) -> anyhow::Result<Value> {
     let mut pauses = 0;
     loop {
@@ -142,7 +220,8 @@ async fn described(
             failure.trouble.kind == TroubleKind::RateLimited && *pause <= LONGEST_PAUSE
         });
         pauses += 1;
-        match pause.filter(|_| pauses <= PAUSES) {
+        let waits = waiting == Waiting::AsLongAsTheHubAsks && pauses <= PAUSES;
+        match pause.filter(|_| waits) {
             Some(pause) => {
                 writeln!(
                     report,
@@ -153,18 +232,17 @@ async fn described(
             }
             None => {
                 let at = config.revision.as_ref().map(|at| format!(" at {at}"));
-                anyhow::bail!(
-                    "{owner}/{name}{}: {}",
-                    at.unwrap_or_default(),
-                    failure.trouble.detail
-                );
+                let (at, detail) = (at.unwrap_or_default(), &failure.trouble.detail);
+                let said = format!("{owner}/{name}{at}: {detail}");
+                let trouble = failure.trouble;
+                return Err(Undescribed { trouble, said }.into());
             }
         }
     }
 }
 
 /// Says the licence and what it asks for, before anything large is fetched.
-fn say_license(model: &HubModel, report: &mut dyn Write) -> anyhow::Result<()> {
+fn say_license(model: &HubModel, report: &mut dyn Report) -> anyhow::Result<()> {
     let Some(stated) = &model.license else {
         return Ok(());
     };
@@ -181,12 +259,40 @@ fn say_license(model: &HubModel, report: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The beginning of a file of weights.
+pub(super) struct Beginning {
+    /// Up to the end of its header.
+    pub bytes: Vec<u8>,
+    /// Bytes of the whole file.
+    pub length: u64,
+}
+
+impl Beginning {
+    /// Writes a file as long as the whole one is that begins as it does, and takes no room for the rest where the file system
+    /// can do that.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let failed = || format!("writing {}", path.display());
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(failed)?;
+        }
+        let mut file = fs::File::create(path).with_context(failed)?;
+        file.write_all(&self.bytes).with_context(failed)?;
+        file.set_len(self.length).with_context(failed)
+    }
+}
+
 /// Removes what was downloaded.
 pub(super) fn forget(config: &AddConfig) {
     let folder = folder::of(config);
     if let Err(error) = fs::remove_dir_all(&folder) {
         tracing::warn!(%error, folder = %folder.display(), "the download could not be removed");
     }
+}
+
+/// Bytes that have to be free for a download and its package: what is fetched becomes the package's file, and smaller weights lie
+/// beside those that they are made of.
+pub(super) fn room_for(download: u64, smaller: bool) -> u64 {
+    download.saturating_mul(if smaller { 2 } else { 1 })
 }
 
 /// Whether a path of the hub's stays in the folder of the download.
@@ -198,12 +304,12 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// A download under way.
-struct Fetching<'f> {
+pub(super) struct Fetching<'f> {
     hub: &'f Upstream,
     fetcher: Fetcher,
     folder: PathBuf,
-    /// Path of the model's files on the hub.
-    place: [&'f str; 4],
+    id: &'f str,
+    revision: &'f str,
     listed: &'f [HubFile],
     progress: Progress<'f>,
     /// Whether weights are written anew, beside those that were fetched.
@@ -218,16 +324,13 @@ impl Fetching<'_> {
 
     /// Refuses what the disk has no room for, as far as the hub tells the sizes.
     fn has_room(&self, paths: &[String]) -> anyhow::Result<()> {
-        let mut needed = 0;
+        let mut needed: u64 = 0;
         for path in paths {
             let here = fs::metadata(self.folder.join(path)).map_or(0, |meta| meta.len());
             let bytes = self.file(path)?.bytes.unwrap_or_default();
             needed += bytes.saturating_sub(here);
         }
-        // What is fetched becomes the package's file; smaller weights lie beside those that they are made of.
-        if self.smaller {
-            needed *= 2;
-        }
+        let needed = room_for(needed, self.smaller);
         let free = fs4::available_space(&self.folder)?;
         ensure!(
             free >= needed,
@@ -239,40 +342,69 @@ impl Fetching<'_> {
         Ok(())
     }
 
+    /// What is to be fetched beside the small files, which are here.
+    pub fn wanted(&self, layout: &Layout, said: &Said) -> anyhow::Result<Wanted> {
+        let configuration = Configuration::read(&self.folder, layout, said)?;
+        let (mut graphs, mut networks) = (Vec::new(), Vec::new());
+        let pipeline = configuration.pipeline;
+        for part in pipeline.parts().filter(|part| configuration.reads(*part)) {
+            match layout.part(part)? {
+                Some(Found::Graph(path)) => graphs.push(path),
+                Some(Found::Network(network)) => networks.push((part, network)),
+                None => {}
+            }
+        }
+        Ok(Wanted {
+            pipeline,
+            graphs,
+            networks,
+        })
+    }
+
     /// Builds the graphs of networks over the headers of their weights, which are fetched alone: what cannot be built is refused
-    /// before gigabytes are. Gives the paths of the weights.
-    async fn try_networks(
+    /// before gigabytes are. Gives the beginnings of the files of weights, up to the end of their headers, by their paths.
+    pub async fn try_networks(
         &mut self,
-        networks: &[(Part, Network)],
-        family: Family,
-    ) -> anyhow::Result<Vec<String>> {
-        for (_, network) in networks {
+        wanted: &Wanted,
+    ) -> anyhow::Result<BTreeMap<String, Beginning>> {
+        for (_, network) in &wanted.networks {
             network.is_known(&self.folder)?;
         }
+        let mut begun: BTreeMap<String, Beginning> = BTreeMap::new();
         let mut headers: BTreeMap<String, Header> = BTreeMap::new();
-        for (part, network) in networks {
+        for (part, network) in &wanted.networks {
             for path in network.files(&self.folder)? {
-                if !headers.contains_key(&path) {
-                    let file = self.file(&path)?.clone();
-                    let url = self.url(&path);
-                    let header = self.fetcher.header(url, &file, &mut self.progress).await;
-                    headers.insert(
-                        path.clone(),
-                        header.with_context(|| format!("fetching the header of {path}"))?,
-                    );
+                if begun.contains_key(&path) {
+                    continue;
                 }
+                let file = self.file(&path)?.clone();
+                let url = self.url(&path);
+                let fetched = self.fetcher.header(url, &file, &mut self.progress).await;
+                let (header, bytes) =
+                    fetched.with_context(|| format!("fetching the header of {path}"))?;
+                let length = header.file_bytes();
+                begun.insert(path.clone(), Beginning { bytes, length });
+                headers.insert(path, header);
             }
+            let family: Family = wanted.pipeline.family;
             network.build(&self.folder, *part, family, &headers)?;
         }
-        Ok(headers.into_keys().collect())
+        Ok(begun)
+    }
+
+    /// Says what is done from now on.
+    pub fn report(&mut self, stage: AdditionStage) -> std::io::Result<()> {
+        self.progress.stage(stage)
     }
 
     fn url(&self, path: &str) -> Url {
-        let parts: Vec<&str> = self.place.into_iter().chain(path.split('/')).collect();
+        let model = self.id.split('/').chain(["resolve", self.revision]);
+        let parts: Vec<&str> = model.chain(path.split('/')).collect();
         self.hub.address(&parts)
     }
 
-    async fn all(&mut self, paths: Vec<String>) -> anyhow::Result<()> {
+    /// Fetches files.
+    pub async fn all(&mut self, paths: Vec<String>) -> anyhow::Result<()> {
         for path in &paths {
             let bytes = self.file(path)?.bytes;
             self.progress.expect(bytes.unwrap_or_default());
@@ -290,6 +422,7 @@ impl Fetching<'_> {
             let size = size.unwrap_or_default();
             self.progress.say(&format!("{path} is here{size}"))?;
         }
+        self.progress.end()?;
         Ok(())
     }
 }

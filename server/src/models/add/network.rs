@@ -186,14 +186,20 @@ impl Network {
         Ok((json(&root.join(self.folder).join("config.json"))?, weights))
     }
 
-    /// Whether there is a builder for its class.
-    pub fn is_known(&self, root: &Path) -> anyhow::Result<()> {
+    /// Its class.
+    pub fn class(&self, root: &Path) -> anyhow::Result<String> {
         let path = root.join(self.folder).join("config.json");
         let config = json(&path)?;
         let class = architectures::class(&config).with_context(|| path.display().to_string())?;
+        Ok(class.to_owned())
+    }
+
+    /// Whether there is a builder for its class.
+    pub fn is_known(&self, root: &Path) -> anyhow::Result<()> {
+        let class = self.class(root)?;
         let known: Vec<&str> = architectures::classes().collect();
         ensure!(
-            known.contains(&class),
+            known.contains(&&*class),
             "{} is a {class}; {} can be built",
             self.folder,
             known.join(", ")

@@ -26,6 +26,8 @@ use crate::models::pretty;
 const MAX_STEPS: u32 = 100;
 /// Largest guidance scale, unless the default is larger.
 const MAX_GUIDANCE: f32 = 20.0;
+/// Stands for the digest of a file that was not read.
+const NO_DIGEST: [u8; 32] = [0; 32];
 /// Bytes of a file that are copied at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -42,6 +44,8 @@ pub(super) enum Taking {
     Copy,
     /// Files that were fetched for the package become its own, without a second copy where the file system can do that.
     Link,
+    /// Nothing of weights is read or written: a package that tells what it would take and makes no pictures.
+    Outline,
 }
 
 /// Files of a package while they are written.
@@ -62,6 +66,13 @@ impl Files<'_> {
     /// Takes a file in, in bounded memory.
     fn take(&mut self, name: &str, from: &Path) -> anyhow::Result<()> {
         let path = self.dir.join(name);
+        if self.taking == Taking::Outline {
+            let failed = || format!("linking {} to {}", from.display(), path.display());
+            fs::hard_link(from, &path).with_context(failed)?;
+            let length = fs::metadata(&path).with_context(failed)?.len();
+            self.list(name, length, &NO_DIGEST);
+            return Ok(());
+        }
         let linked = self.taking == Taking::Link && fs::hard_link(from, &path).is_ok();
         let copied = || -> io::Result<(u64, Sha256)> {
             let mut source = fs::File::open(from)?;
@@ -93,6 +104,12 @@ impl Files<'_> {
         let path = self.dir.join(&packing.name);
         let failed = || format!("writing {}", path.display());
         let file = fs::File::create(&path).with_context(failed)?;
+        if self.taking == Taking::Outline {
+            let length = packing.file.bytes();
+            file.set_len(length).with_context(failed)?;
+            self.list(&packing.name, length, &NO_DIGEST);
+            return Ok(());
+        }
         let mut out = Digesting {
             out: BufWriter::with_capacity(CHUNK, file),
             hasher: Sha256::new(),
@@ -256,12 +273,17 @@ impl Unfinished {
         self.dir.path()
     }
 
+    /// Its manifest.
+    pub fn manifest(&self) -> anyhow::Result<Manifest> {
+        Ok(Manifest::parse(&fs::read(self.dir().join(MANIFEST))?)?)
+    }
+
     /// The files that it holds as their author published them.
     pub fn authors(&self, source: &Source) -> anyhow::Result<Vec<FileEntry>> {
         let graphs = source.wiring.graphs.values();
         let external = graphs.flat_map(|wired| wired.graph.external.values());
         let own: BTreeSet<&str> = external.filter_map(External::own_name).collect();
-        let manifest = Manifest::parse(&fs::read(self.dir().join(MANIFEST))?)?;
+        let manifest = self.manifest()?;
         let files = manifest.files().filter(|file| own.contains(&*file.name));
         Ok(files.cloned().collect())
     }

@@ -94,25 +94,25 @@ impl Fetcher {
         Ok(Self { http, token, page })
     }
 
-    /// Fetches the header of weights.
+    /// Fetches the header of weights; gives it as it stands in the file, too.
     pub async fn header(
         &self,
         url: Url,
         file: &HubFile,
         progress: &mut Progress<'_>,
-    ) -> anyhow::Result<Header> {
+    ) -> anyhow::Result<(Header, Vec<u8>)> {
         let start = self.range(&url, 0, 8, progress).await?;
         let length = start.first_chunk().context("it ends before its header")?;
         let extent = Header::extent(&file.path, *length)?;
         let bytes = self.range(&url, 0, extent, progress).await?;
         let header = Header::parse(&file.path, &bytes)?;
-        let bytes = header.file_bytes();
+        let length = header.file_bytes();
         ensure!(
-            file.bytes.is_none_or(|listed| listed == bytes),
-            "its header says {bytes} bytes, the hub {}",
+            file.bytes.is_none_or(|listed| listed == length),
+            "its header says {length} bytes, the hub {}",
             file.bytes.unwrap_or_default()
         );
-        Ok(header)
+        Ok((header, bytes))
     }
 
     /// Bytes of a file, `from` to before `to`; a server that sends more is not listened to any further.
