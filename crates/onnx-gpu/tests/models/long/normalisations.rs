@@ -1,7 +1,7 @@
 //! Soft maxima and normalisations over more elements than an invocation goes over.
 
-use super::super::encode::{attribute, floats};
-use super::super::tensor;
+use super::super::encode::{attribute, floats, longs, model, node, node_with, open_info};
+use super::super::{open, tensor};
 use super::{close, one, outputs, pattern, sum};
 
 #[test]
@@ -123,4 +123,79 @@ fn normalisations_see_every_element() {
             );
         }
     }
+}
+
+/// The norms of a decoder's last block at 1024 x 1024: four and eight million numbers a group, as the operator and as exporters write
+/// it, with the activation behind it. Groups differ, so that one that is read in another's place shows.
+#[test]
+fn group_norms_of_large_pictures_see_every_element() {
+    const CHANNELS: usize = 8;
+    const PIXELS: usize = 1024 * 1024;
+    let shape = [1, CHANNELS, 1024, 1024];
+    let v: Vec<f32> = pattern(CHANNELS * PIXELS)
+        .into_iter()
+        .enumerate()
+        .map(|(i, x)| x + (i / PIXELS) as f32)
+        .collect();
+    let gains: Vec<f32> = (0..CHANNELS).map(|c| c as f32 - 2.5).collect();
+    let shifts: Vec<f32> = (0..CHANNELS).map(|c| 0.25 * c as f32).collect();
+    for groups in [1, 2] {
+        let operator = model(&[
+            node_of_groups(groups),
+            floats("s", &[CHANNELS], &gains),
+            floats("b", &[CHANNELS], &shifts),
+            open_info(11, "x"),
+            open_info(12, "y"),
+        ]);
+        let exported = model(&[
+            longs("apart", &[1, groups as i64, -1]),
+            longs("whole", &shape.map(|n| n as i64)),
+            floats("ones", &[groups], &vec![1.0; groups]),
+            floats("zeros", &[groups], &vec![0.0; groups]),
+            floats("s", &[CHANNELS, 1, 1], &gains),
+            floats("b", &[CHANNELS, 1, 1], &shifts),
+            node("Reshape", &["x", "apart"], "a"),
+            node("InstanceNormalization", &["a", "ones", "zeros"], "n"),
+            node("Reshape", &["n", "whole"], "w"),
+            node("Mul", &["w", "s"], "m"),
+            node("Add", &["m", "b"], "g"),
+            node("Sigmoid", &["g"], "o"),
+            node("Mul", &["g", "o"], "y"),
+            open_info(11, "x"),
+            open_info(12, "y"),
+        ]);
+        let per_group = CHANNELS / groups * PIXELS;
+        let known: Vec<(f64, f64)> = v
+            .chunks(per_group)
+            .map(|group| statistics(group, 1e-5))
+            .collect();
+        for (graph, active) in [(operator, false), (exported, true)] {
+            let session = open(&graph).unwrap();
+            let found = outputs(&session, tensor(&shape, &v)).remove(0);
+            let found = found.as_f32().unwrap();
+            // A prime, so that every channel, row and column is looked at.
+            for i in (0..v.len()).step_by(1009).chain([v.len() - 1]) {
+                let (mean, inverse) = known[i / per_group];
+                let channel = i / PIXELS;
+                let (gain, shift) = (f64::from(gains[channel]), f64::from(shifts[channel]));
+                let normal = (f64::from(v[i]) - mean) * inverse * gain + shift;
+                let wanted = if active {
+                    normal / (1.0 + (-normal).exp())
+                } else {
+                    normal
+                };
+                close(found[i], wanted, 1e-4);
+            }
+        }
+    }
+}
+
+fn node_of_groups(groups: usize) -> Vec<u8> {
+    node_with(
+        "",
+        "GroupNormalization",
+        &["x", "s", "b"],
+        "y",
+        &[attribute("num_groups", groups as i64)],
+    )
 }
