@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use adapter::{AdapterChoice, AdapterSummary};
+pub(crate) use buffer::PART_ALIGNMENT;
 pub use buffer::{Buffer, GpuStats};
 pub use recording::Recording;
 #[cfg(not(target_arch = "wasm32"))]
@@ -65,9 +66,10 @@ pub struct Gpu(Arc<Inner>);
 
 /// What error scopes caught, once the device has answered.
 #[cfg(not(target_arch = "wasm32"))]
-type Caught = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+pub(crate) type Caught = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// What error scopes caught, once the device has answered.
 #[cfg(target_arch = "wasm32")]
-type Caught = Pin<Box<dyn Future<Output = Result<()>>>>;
+pub(crate) type Caught = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -233,7 +235,6 @@ impl Gpu {
     /// [`ErrorKind::Limit`] where the adapter cannot bind that much. Memory that the device cannot provide shows
     /// as [`ErrorKind::OutOfMemory`] here natively, in a browser at the next awaited call.
     pub fn buffer(&self, bytes: u64, label: &str) -> Result<Buffer> {
-        self.check()?;
         let size = bytes.max(1).next_multiple_of(BUFFER_ALIGNMENT);
         let limit = self
             .0
@@ -244,6 +245,22 @@ impl Gpu {
             return Err(Error::new(
                 ErrorKind::Limit,
                 format!("buffer '{label}' needs {size} bytes, this adapter binds at most {limit}"),
+            ));
+        }
+        self.unbound(size, label)
+    }
+
+    /// A buffer of `size` bytes, a multiple of 16, of which only parts may be bound, if it is larger than the device binds.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn unbound(&self, size: u64, label: &str) -> Result<Buffer> {
+        self.check()?;
+        let most = self.0.limits.max_buffer_size;
+        if size > most {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("buffer '{label}' needs {size} bytes, this adapter offers at most {most}"),
             ));
         }
         let create = || {
@@ -307,7 +324,8 @@ impl Gpu {
     /// `offset` is a multiple of 4; a ragged end is filled up with zeros.
     fn write_at(&self, buffer: &Buffer, offset: u64, data: &[u8]) {
         Counters::add(&self.0.counters.uploaded_bytes, data.len());
-        let mut at = offset;
+        let mut at = buffer.offset() + offset;
+        let buffer = buffer.raw();
         for chunk in data.chunks(UPLOAD_CHUNK) {
             let whole = chunk.len() & !3;
             if whole > 0 {
@@ -338,7 +356,7 @@ impl Gpu {
                 .0
                 .device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
+            encoder.copy_buffer_to_buffer(from.raw(), from.offset(), to.raw(), to.offset(), bytes);
             self.0.queue.submit([encoder.finish()]);
         });
         error.await?;
@@ -371,7 +389,7 @@ impl Gpu {
                 .0
                 .device
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, size);
+            encoder.copy_buffer_to_buffer(buffer.raw(), buffer.offset(), &staging, 0, size);
             self.0.queue.submit([encoder.finish()]);
             staging
         });
@@ -391,6 +409,7 @@ impl Gpu {
             view.to_vec()
         };
         staging.unmap();
+        staging.destroy();
         self.check()?;
         data.truncate(bytes as usize);
         Ok(data)

@@ -6,13 +6,15 @@ mod casts;
 mod cse;
 mod fold;
 mod fuse;
+mod in_files;
 mod known;
 mod passes;
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub(crate) use build::take_initializers;
+pub(crate) use in_files::{InFiles, Rows};
 pub use passes::{Pass, Passes};
 pub use report::Report;
 
@@ -138,6 +140,12 @@ pub(crate) struct Graph {
     pub passes: Passes,
     /// Per input, whether a plan may have to know its value: a shape or a branch follows from it.
     pub read_by_plans: Vec<bool>,
+    /// Rows that runs read from files.
+    pub rows: Vec<Rows>,
+    /// Weights that are brought to the device during runs.
+    pub streamed: HashSet<ValueId>,
+    /// Bytes that are brought there at a time, unless one launch reads more.
+    pub bank_bytes: u64,
 }
 
 /// Version of the ONNX operator set that a model imports.
@@ -182,6 +190,9 @@ impl Graph {
             values: parts.values,
             passes,
             read_by_plans: Vec::new(),
+            rows: Vec::new(),
+            streamed: HashSet::new(),
+            bank_bytes: 0,
         };
         graph.remove_dead();
         if passes.contains(Pass::Constants) {

@@ -45,7 +45,8 @@ pub use graph::{OPSETS, Pass, Passes, Report};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
 pub use session::{
-    Cost, GpuTensor, Options, Session, Stats, Value, dry_cost, dry_cost_beside, dry_run,
+    Cost, GpuTensor, LEAST_TABLE, Options, Session, Stats, Value, dry_cost, dry_cost_beside,
+    dry_cost_within, dry_run,
 };
 pub use tensor::{DType, Tensor, Tolerance};
 pub use weights::WeightSource;

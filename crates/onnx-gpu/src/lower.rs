@@ -186,6 +186,8 @@ pub(crate) struct Program {
     pub steps: Vec<Step>,
     /// Per graph input; `None` for one without elements and one whose value is part of the program.
     pub inputs: Vec<Option<BufferId>>,
+    /// Per table of which a run reads rows; `None` where it reads none.
+    pub rows: Vec<Option<BufferId>>,
     pub outputs: Vec<Value>,
 }
 
@@ -374,6 +376,36 @@ impl Lowering {
     }
 }
 
+impl Lowering {
+    /// The same value in a buffer that is there after the run: a weight that is brought to the device is copied.
+    fn kept(&mut self, value: Value, graph: &Graph) -> Result<Value> {
+        let Value::Device(device) = &value else {
+            return Ok(value);
+        };
+        match self.buffers[device.buffer].source {
+            Source::Weight(id) if graph.streamed.contains(&id) => {}
+            _ => return Ok(value),
+        }
+        let output = self.buffer(&device.shape, Source::Scratch)?;
+        let strides = row_major(&device.shape);
+        self.steps.push(Step {
+            launch: strided_copy(&StridedCopy {
+                shape: device.shape.clone(),
+                in_offset: 0,
+                in_strides: strides.clone(),
+                out_offset: 0,
+                out_strides: strides,
+            })?,
+            inputs: vec![device.buffer],
+            output,
+        });
+        Ok(Value::Device(Device {
+            buffer: output,
+            ..device.clone()
+        }))
+    }
+}
+
 /// Identifies the elements of a tensor for as long as it lives: address and length.
 pub(crate) fn data_key(tensor: &Tensor) -> (usize, usize) {
     with_data!(tensor.data(), v => (v.as_ptr().addr(), v.len()))
@@ -475,6 +507,25 @@ pub(crate) fn lower_graph(graph: &Graph, given: &[Given], target: Target) -> Res
             layout: None,
         }));
     }
+    let mut rows = Vec::with_capacity(graph.rows.len());
+    for read in &graph.rows {
+        let shape = graph.shape_of_rows(read, given)?;
+        if elements(&shape)? == 0 {
+            rows.push(None);
+            values[read.value] = Some(Value::Const(Tensor::zeros(read.dtype, shape)?));
+            continue;
+        }
+        let buffer = lowering.buffer(&shape, Source::Input)?;
+        rows.push(Some(buffer));
+        values[read.value] = Some(Value::Device(Device {
+            buffer,
+            shape,
+            dtype: read.dtype,
+            half: read.table.dtype == DType::F16,
+            packing: Packing::Words,
+            layout: None,
+        }));
+    }
     lower_nodes(&mut lowering, &graph.nodes, &mut values)?;
     let mut outputs = Vec::with_capacity(graph.outputs.len());
     for (id, info) in &graph.outputs {
@@ -482,13 +533,15 @@ pub(crate) fn lower_graph(graph: &Graph, given: &[Given], target: Target) -> Res
             .clone()
             .ok_or_else(|| invalid_model(format!("output '{}' has no value", info.name)))?;
         let value = lowering.rounded(value)?;
-        outputs.push(lowering.dense(value)?);
+        let value = lowering.dense(value)?;
+        outputs.push(lowering.kept(value, graph)?);
     }
     let mut program = Program {
         buffers: lowering.buffers,
         prepare: Vec::new(),
         steps: lowering.steps,
         inputs,
+        rows,
         outputs,
     };
     hoist::hoist(&mut program, graph);

@@ -1,5 +1,9 @@
 //! Where each buffer of a program lives: lifetimes over the launches, and reuse of whole buffers.
 
+mod turns;
+
+pub(crate) use turns::{Place, Turns};
+
 use crate::lower::{BufferId, Program, Source, Step, Value};
 
 /// A program without dead launches, each written buffer assigned to a slot.
@@ -167,6 +171,7 @@ mod tests {
                 .collect(),
             prepare: vec![],
             inputs: vec![Some(0)],
+            rows: vec![],
             outputs: vec![Value::Device(Device {
                 buffer: output,
                 shape: vec![1],

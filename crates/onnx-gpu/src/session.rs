@@ -4,6 +4,7 @@ mod compile;
 mod cost;
 mod dry;
 mod inputs;
+mod reading;
 mod value;
 
 use std::collections::{HashMap, HashSet};
@@ -11,15 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{AdapterChoice, Buffer, Gpu, KernelTime, Uploader};
-use crate::graph::{Graph, Passes, ValueId, take_initializers};
+use crate::graph::{Graph, InFiles, Passes, ValueId, take_initializers};
 use crate::lower::{Given, Recipe, data_key};
 use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::{Tensor, elements};
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
-pub use cost::{Cost, dry_cost, dry_cost_beside};
+pub use cost::{Cost, dry_cost, dry_cost_beside, dry_cost_within};
 pub use dry::dry_run;
 pub(crate) use dry::planned;
+use reading::Kept;
 pub use value::{GpuTensor, Value};
 
 /// Sets of input shapes whose plans are kept.
@@ -27,8 +29,12 @@ const MAX_PLANS: usize = 8;
 /// Most elements of an input whose value a plan is made for.
 const MAX_READ_BY_PLANS: usize = 1 << 10;
 
+/// Bytes of the smallest table whose rows [`Session::open_reading`] leaves in its file, unless [`Options::least_table`] says
+/// otherwise.
+pub const LEAST_TABLE: u64 = 64 << 20;
+
 /// How to open a session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// A device to share; without one, `adapter` is opened.
     pub gpu: Option<Gpu>,
@@ -36,6 +42,26 @@ pub struct Options {
     pub adapter: AdapterChoice,
     /// Which optimisations to make.
     pub passes: Passes,
+    /// Most bytes of large constants on the device, for [`Session::open_reading`]: those beyond are brought there in every run,
+    /// shortly before they are needed. At least twice what its largest launch reads of them is taken, also where this is less;
+    /// where that is as much as all of them, all of them are there.
+    /// `None`: all of them are there for as long as the session is.
+    pub weights_budget: Option<u64>,
+    /// For [`Session::open_reading`]: tables of at least so many bytes stay in their files, where all that a graph does with one is
+    /// to gather rows by indices that follow from its inputs. Runs read those rows alone.
+    pub least_table: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            gpu: None,
+            adapter: AdapterChoice::default(),
+            passes: Passes::default(),
+            weights_budget: None,
+            least_table: LEAST_TABLE,
+        }
+    }
 }
 
 /// Numbers on the plan that was made or run last.
@@ -47,8 +73,10 @@ pub struct Stats {
     pub pipelines: usize,
     /// Bytes of inputs and intermediate results on the device.
     pub peak_bytes: u64,
-    /// Bytes of constants on the device.
+    /// Bytes of constants on the device, those that are there for a part of a run included.
     pub weight_bytes: u64,
+    /// Bytes of constants that a run brings to the device.
+    pub streamed_bytes: u64,
     /// Nodes left after folding and fusion.
     pub nodes: usize,
     /// Multiplications and additions of products, convolutions and attention per run.
@@ -73,6 +101,8 @@ pub struct Session {
     prepared: Mutex<HashMap<Arc<Recipe>, Buffer>>,
     plans: Mutex<Vec<(Vec<Given>, Compiled)>>,
     stats: Mutex<Stats>,
+    /// Where constants are read during runs.
+    kept: Option<Kept>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,6 +127,36 @@ impl Session {
     /// As [`Session::from_bytes`]; [`crate::ErrorKind::InvalidModel`] for a path that leaves the model's folder,
     /// [`crate::ErrorKind::Io`] and what else the source reports.
     pub async fn load(graph: &[u8], source: &dyn WeightSource, options: Options) -> Result<Self> {
+        Self::assemble(graph, source, options, None).await
+    }
+
+    /// [`Session::open`] of files that are there for as long as the session is: what [`Options::weights_budget`] and
+    /// [`Options::least_table`] leave in them is read during runs. Results are the same, bit for bit; but an index outside of
+    /// such a table is an error.
+    ///
+    /// # Errors
+    /// As [`Session::open`]; runs fail with what the source reports, too.
+    pub async fn open_reading(
+        source: Arc<dyn WeightSource>,
+        model: &str,
+        options: Options,
+    ) -> Result<Self> {
+        let graph = skeleton(&*source, model).await?;
+        let in_files = InFiles {
+            least_table: options.least_table,
+            budget: options.weights_budget,
+        };
+        let mut session = Self::assemble(&graph, &*source, options, Some(in_files)).await?;
+        session.kept = Some(Kept { graph, source });
+        Ok(session)
+    }
+
+    async fn assemble(
+        graph: &[u8],
+        source: &dyn WeightSource,
+        options: Options,
+        in_files: Option<InFiles>,
+    ) -> Result<Self> {
         let mut model = Model::parse(graph)?;
         let origin = Origin {
             graph,
@@ -104,7 +164,10 @@ impl Session {
         };
         let initializers = take_initializers(&mut model);
         let known = read_small(initializers, &origin).await?;
-        let graph = Graph::new(model, known, options.passes)?;
+        let mut graph = Graph::new(model, known, options.passes)?;
+        if let Some(in_files) = in_files {
+            graph.leave_in_files(in_files);
+        }
         let gpu = match options.gpu {
             Some(gpu) => gpu,
             None => Gpu::request(&options.adapter).await?,
@@ -155,12 +218,16 @@ impl Session {
             prepared: Mutex::default(),
             plans: Mutex::default(),
             stats: Mutex::default(),
+            kept: None,
         }
     }
 
     /// Brings the large constants to the device, in the order in which they lie in their files.
     async fn stream(&mut self, origin: &Origin<'_>) -> Result<()> {
-        let mut weights: Vec<_> = self.graph.weights.iter().collect();
+        let weights = self.graph.weights.iter();
+        let mut weights: Vec<_> = weights
+            .filter(|(id, _)| !self.graph.streamed.contains(id))
+            .collect();
         weights.sort_by_key(|(id, weight)| (weight.location(), **id));
         let mut uploader = Uploader::new(&self.gpu);
         for (&id, weight) in weights {
@@ -219,7 +286,7 @@ impl Session {
         let given = on_host(inputs);
         let inputs = inputs::check(&self.inputs, &given)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
-        let result = compiled.run(&self.gpu, &inputs).await;
+        let result = compiled.run(self, &inputs).await;
         self.keep(shapes, compiled);
         Ok(self.named(result?))
     }
@@ -241,7 +308,7 @@ impl Session {
         }
         let inputs = inputs::check(&self.inputs, inputs)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
-        let result = compiled.run_gpu(&self.gpu, &inputs).await;
+        let result = compiled.run_gpu(self, &inputs).await;
         self.keep(shapes, compiled);
         Ok(self.named(result?))
     }
@@ -260,7 +327,7 @@ impl Session {
         let given = on_host(inputs);
         let inputs = inputs::check(&self.inputs, &given)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
-        let result = compiled.profile(&self.gpu, &inputs).await;
+        let result = compiled.profile(self, &inputs).await;
         self.keep(shapes, compiled);
         result
     }
@@ -296,7 +363,13 @@ impl Session {
         if !plans.iter().any(|(key, _)| *key == shapes) {
             plans.push((shapes, compiled));
         }
-        if plans.len() > MAX_PLANS {
+        // Each has banks of its own.
+        let most = if self.graph.streamed.is_empty() {
+            MAX_PLANS
+        } else {
+            1
+        };
+        if plans.len() > most {
             plans.remove(0);
         }
     }

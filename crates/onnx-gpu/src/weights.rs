@@ -31,7 +31,7 @@ pub(crate) use small::{Constants, read_small};
 
 use crate::error::Result;
 use crate::gpu::{Buffer, Uploader};
-use crate::proto::{Contents, Initializer, Location};
+use crate::proto::{Contents, Initializer, Location, Storage};
 use crate::tensor::{DType, Tensor};
 
 /// Largest constant that is kept in main memory, in bytes; integers, which describe shapes, may be sixteen times as large.
@@ -128,6 +128,25 @@ impl Weight {
         }
     }
 
+    /// Whether the elements are in a file, to be read at any time.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self.contents.contents, Contents::Stored(_))
+    }
+
+    /// Whether single rows can be read from its file: of floats, entries of the first axis.
+    pub fn has_rows(&self) -> bool {
+        let floats = matches!(
+            self.contents.storage,
+            Storage::F32 | Storage::F16 | Storage::BF16
+        );
+        floats && self.is_in_file() && !self.shape.is_empty()
+    }
+
+    /// Bytes in the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.contents.bytes()
+    }
+
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         self.packing.bytes(self.contents.elements())
@@ -139,6 +158,48 @@ impl Weight {
             Contents::Known(_) => None,
             Contents::Stored(location) => Some((&location.file, location.offset)),
         }
+    }
+
+    /// The rows at `places`, one behind the other in 32-bit words. Each is read once, neighbours together.
+    ///
+    /// # Errors
+    /// Whatever the source reports.
+    pub async fn rows(&self, origin: &Origin<'_>, places: &[usize]) -> Result<Vec<u8>> {
+        let name = &self.contents.name;
+        let fail = |e: crate::Error| crate::Error::new(e.kind(), format!("table '{name}': {e}"));
+        let Contents::Stored(location) = &self.contents.contents else {
+            return Err(crate::error::invalid_model("a table is in no file"));
+        };
+        let width: usize = self.shape.iter().skip(1).product();
+        let storage = self.contents.storage;
+        let row = storage.bytes(width)? as usize;
+        // Where each row goes, in the order of the file.
+        let mut wanted: Vec<(usize, usize)> = places.iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        let mut raw = vec![0; row * places.len()];
+        let mut rest = wanted.as_slice();
+        while let Some(&(first, _)) = rest.first() {
+            let most = first.saturating_add((CHUNK / row.max(1)).max(1));
+            let mut end = first;
+            let near = |(place, _): &&(usize, usize)| {
+                let near = *place <= end && *place < most;
+                end = end.max(place + 1);
+                near
+            };
+            let count = rest.iter().take_while(near).count();
+            let (run, behind) = rest.split_at(count);
+            let last = run.last().map_or(first, |(place, _)| *place);
+            let length = row * (last + 1 - first);
+            let bytes = origin.read(location, (first * row) as u64, length).await;
+            let bytes = bytes.map_err(fail)?;
+            for (place, index) in run {
+                let from = (place - first) * row;
+                raw[index * row..][..row].copy_from_slice(&bytes[from..from + row]);
+            }
+            rest = behind;
+        }
+        let tensor = storage.tensor(&[places.len(), width], &raw)?;
+        tensor.to_gpu_bytes()
     }
 
     /// Reads the elements into `buffer`, chunk by chunk.

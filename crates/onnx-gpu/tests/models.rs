@@ -15,6 +15,8 @@ mod foreign;
 mod halves;
 #[path = "models/hostile.rs"]
 mod hostile;
+#[path = "models/in_files.rs"]
+mod in_files;
 #[path = "models/load.rs"]
 mod load;
 #[path = "models/long.rs"]

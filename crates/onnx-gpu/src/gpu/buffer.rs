@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// What the beginnings of parts are multiples of: no WebGPU device asks for more.
+pub(crate) const PART_ALIGNMENT: u64 = 256;
+
 /// What a device has done since it was opened, and the memory it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GpuStats {
@@ -61,12 +64,19 @@ impl Drop for Owned {
     fn drop(&mut self) {
         let size = self.raw.size();
         self.counters.buffer_bytes.fetch_sub(size, Relaxed);
+        // A browser would keep the memory until its garbage collector finds the object. What was submitted still runs.
+        #[cfg(target_arch = "wasm32")]
+        self.raw.destroy();
     }
 }
 
-/// A buffer of a [`super::Gpu`]. Clones share it; the last one to go frees the memory.
+/// A buffer of a [`super::Gpu`], or a part of one. Clones and parts share it; the last one to go frees the memory.
 #[derive(Clone, Debug)]
-pub struct Buffer(Arc<Owned>);
+pub struct Buffer {
+    owned: Arc<Owned>,
+    offset: u64,
+    size: u64,
+}
 
 impl Buffer {
     #[cfg_attr(
@@ -77,26 +87,57 @@ impl Buffer {
         )
     )]
     pub(super) fn new(raw: wgpu::Buffer, counters: &Arc<Counters>) -> Self {
-        let held = counters.buffer_bytes.fetch_add(raw.size(), Relaxed) + raw.size();
+        let size = raw.size();
+        let held = counters.buffer_bytes.fetch_add(size, Relaxed) + size;
         counters.peak_buffer_bytes.fetch_max(held, Relaxed);
-        Self(Arc::new(Owned {
-            raw,
-            counters: Arc::clone(counters),
-        }))
+        Self {
+            owned: Arc::new(Owned {
+                raw,
+                counters: Arc::clone(counters),
+            }),
+            offset: 0,
+            size,
+        }
     }
-}
 
-impl std::ops::Deref for Buffer {
-    type Target = wgpu::Buffer;
+    /// `bytes` of it from `offset` on, a multiple of [`PART_ALIGNMENT`]; nothing where it ends before.
+    pub(crate) fn part(&self, offset: u64, bytes: u64) -> Option<Self> {
+        let end = offset.checked_add(bytes)?;
+        (end <= self.size).then(|| Self {
+            owned: Arc::clone(&self.owned),
+            offset: self.offset + offset,
+            size: bytes,
+        })
+    }
 
-    fn deref(&self) -> &wgpu::Buffer {
-        &self.0.raw
+    /// Bytes of the buffer, or of the part.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the part begins in what [`Buffer::raw`] gives.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The whole buffer of the device.
+    pub(super) fn raw(&self) -> &wgpu::Buffer {
+        &self.owned.raw
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BindingResource<'_> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.owned.raw,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.size),
+        })
     }
 }
 
 impl PartialEq for Buffer {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.owned, &other.owned)
+            && (self.offset, self.size) == (other.offset, other.size)
     }
 }
 

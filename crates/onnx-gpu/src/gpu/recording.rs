@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::buffer::Counters;
-use super::{Buffer, Gpu, lock};
+use super::{Buffer, Caught, Gpu, lock};
 use crate::kernels::{AdapterClass, Launch};
 use crate::{Error, ErrorKind, Result};
 
@@ -87,6 +87,14 @@ impl Recording {
 
     /// Runs every dispatch in order and waits until the device is done.
     pub async fn execute(&self) -> Result<()> {
+        for error in self.start()? {
+            error.await?;
+        }
+        self.gpu.idle().await
+    }
+
+    /// Hands every dispatch over, behind what was handed over before; gives what the device will say of it.
+    pub(crate) fn start(&self) -> Result<Vec<Caught>> {
         self.gpu.check()?;
         let batch = match self.gpu.class() {
             AdapterClass::Software => SOFTWARE_BATCH,
@@ -97,10 +105,7 @@ impl Recording {
             let ((), error) = self.gpu.scoped(|| self.submit(steps));
             caught.push(error);
         }
-        for error in caught {
-            error.await?;
-        }
-        self.gpu.idle().await
+        Ok(caught)
     }
 
     pub(super) fn submit(&self, steps: &[Step]) {
@@ -223,7 +228,7 @@ impl Gpu {
         let mut entries = vec![wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: uniforms,
+                buffer: uniforms.raw(),
                 offset,
                 size: wgpu::BufferSize::new(size),
             }),
@@ -233,7 +238,7 @@ impl Gpu {
                 .zip(buffers)
                 .map(|(binding, buffer)| wgpu::BindGroupEntry {
                     binding,
-                    resource: buffer.as_entire_binding(),
+                    resource: buffer.binding(),
                 }),
         );
         self.0.device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -24,7 +24,7 @@ enum Ingredient {
 }
 
 pub(super) fn hoist(program: &mut Program, graph: &Graph) {
-    let constant = constant_buffers(program);
+    let constant = constant_buffers(program, graph);
     let shared: std::collections::HashSet<_> = graph.constants.values().map(data_key).collect();
     let (prepare, steps): (Vec<Step>, Vec<Step>) = std::mem::take(&mut program.steps)
         .into_iter()
@@ -66,12 +66,17 @@ pub(super) fn hoist(program: &mut Program, graph: &Graph) {
     program.prepare = prepare;
 }
 
-/// Which buffers hold the same in every run: constants, and what is written from nothing else.
-fn constant_buffers(program: &Program) -> Vec<bool> {
+/// Which buffers hold the same in every run: constants, and what is written from nothing else. Weights that are brought to the
+/// device during runs are there for a part of each, and so is what is made of them.
+fn constant_buffers(program: &Program, graph: &Graph) -> Vec<bool> {
     let mut constant: Vec<bool> = program
         .buffers
         .iter()
-        .map(|buffer| !matches!(buffer.source, Source::Input))
+        .map(|buffer| match &buffer.source {
+            Source::Input => false,
+            Source::Weight(id) => !graph.streamed.contains(id),
+            _ => true,
+        })
         .collect();
     for step in &program.steps {
         let read: u64 = step

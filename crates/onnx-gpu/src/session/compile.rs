@@ -3,24 +3,34 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::reading::Turn;
 use super::value::{self, GpuTensor};
 use super::{Session, Stats, Value as Input, lock};
 use crate::error::{Result, invalid_model};
-use crate::gpu::{Buffer, Gpu, KernelTime, Recording};
+use crate::gpu::{Buffer, KernelTime, Recording};
 use crate::graph::ValueId;
 use crate::kernels::Launch;
 use crate::lower::{BufferId, Given, Program, Recipe, Source, Step, Value, data_key, lower_graph};
-use crate::plan::Plan;
+use crate::plan::{Place, Plan, Turns};
 use crate::tensor::{DType, Tensor};
 
 /// A plan with its buffers.
 pub(super) struct Compiled {
-    recording: Recording,
+    work: Work,
     inputs: Vec<Option<Buffer>>,
+    rows: Vec<Option<Buffer>>,
     outputs: Vec<Output>,
     pub stats: Stats,
     /// Weights that this plan, or another one for the same shapes, needs.
     pub weights: HashSet<ValueId>,
+}
+
+/// The dispatches of a run.
+enum Work {
+    /// All at once.
+    Whole(Recording),
+    /// Between them, weights are brought to the device.
+    InTurns(Vec<Turn>),
 }
 
 /// What has to be computed before a plan's first run.
@@ -64,6 +74,8 @@ impl Session {
                     weight_bytes += info.bytes;
                     Some(self.constant(tensor).await?)
                 }
+                // Where it lies for how long, its turns say.
+                Source::Weight(value) if self.graph.streamed.contains(value) => None,
                 Source::Weight(value) => {
                     if plan.used[id] {
                         weight_bytes += info.bytes;
@@ -130,18 +142,24 @@ impl Session {
                 _ => None,
             })
             .collect();
-        let steps = bind(plan.steps)?;
-        let keys: HashSet<&str> = steps
-            .iter()
-            .map(|(launch, _)| launch.key.as_str())
-            .collect();
-        let stats = Stats {
-            dispatches: steps.len(),
+        let launches = || plan.steps.iter().map(|step| &step.launch);
+        let keys: HashSet<&str> = launches().map(|launch| launch.key.as_str()).collect();
+        let mut stats = Stats {
+            dispatches: plan.steps.len(),
             pipelines: keys.len(),
             peak_bytes,
             weight_bytes,
+            streamed_bytes: 0,
             nodes: self.graph.nodes.len(),
-            flops: steps.iter().map(|(launch, _)| launch.flops()).sum(),
+            flops: launches().map(Launch::flops).sum(),
+        };
+        let work = if self.graph.streamed.is_empty() {
+            Work::Whole(Recording::new(&self.gpu, &bind(plan.steps)?).await?)
+        } else {
+            let turns = Turns::new(&self.graph, &program, &plan);
+            stats.weight_bytes += turns.bytes();
+            stats.streamed_bytes = turns.brought();
+            Work::InTurns(self.turns(turns, plan.steps, &buffer).await?)
         };
         let outputs = program
             .outputs
@@ -157,18 +175,56 @@ impl Session {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let inputs = program
-            .inputs
-            .iter()
-            .map(|id| id.and_then(|id| buffers[id].clone()))
-            .collect();
+        let given = |ids: &[Option<BufferId>]| {
+            let ids = ids.iter();
+            ids.map(|id| id.and_then(|id| buffers[id].clone()))
+                .collect()
+        };
         Ok(Compiled {
-            recording: Recording::new(&self.gpu, &steps).await?,
-            inputs,
+            work,
+            inputs: given(&program.inputs),
+            rows: given(&program.rows),
             outputs,
             stats,
             weights,
         })
+    }
+
+    /// Makes the banks and records the launches of each turn; `buffer` gives what is not in a bank.
+    async fn turns(
+        &self,
+        turns: Turns,
+        steps: Vec<Step>,
+        buffer: &dyn Fn(BufferId) -> Result<Buffer>,
+    ) -> Result<Vec<Turn>> {
+        let banks = (0..turns.banks).map(|_| self.gpu.unbound(turns.bank_bytes, "bank"));
+        let banks = banks.collect::<Result<Vec<_>>>()?;
+        let part = |place: &Place| {
+            let bank = banks.get(place.bank);
+            bank.and_then(|bank| bank.part(place.offset, place.bytes))
+                .ok_or_else(|| invalid_model("a weight has no place on the device"))
+        };
+        let mut steps = steps.into_iter();
+        let mut recorded = Vec::with_capacity(turns.list.len());
+        for turn in turns.list {
+            let loads = turn.loads.iter();
+            let loads = loads.map(|(id, place)| Ok((*id, part(place)?)));
+            let loads = loads.collect::<Result<Vec<_>>>()?;
+            let bound = steps.by_ref().take(turn.steps.len()).map(|step| {
+                let ids = step.inputs.iter().chain([&step.output]);
+                let bound = ids.map(|id| match turn.places.get(id) {
+                    Some(place) => part(place),
+                    None => buffer(*id),
+                });
+                Ok((step.launch, bound.collect::<Result<Vec<_>>>()?))
+            });
+            let bound = bound.collect::<Result<Vec<_>>>()?;
+            recorded.push(Turn {
+                loads,
+                recording: Recording::new(&self.gpu, &bound).await?,
+            });
+        }
+        Ok(recorded)
     }
 
     /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind.
@@ -231,9 +287,10 @@ impl Session {
 
 impl Compiled {
     /// Writes the inputs, runs, reads the outputs back.
-    pub async fn run(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<Vec<Tensor>> {
-        self.write(gpu, inputs).await?;
-        self.recording.execute().await?;
+    pub async fn run(&self, session: &Session, inputs: &[&Input]) -> Result<Vec<Tensor>> {
+        let gpu = &session.gpu;
+        self.write(session, inputs).await?;
+        self.execute(session).await?;
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for output in &self.outputs {
             outputs.push(match output {
@@ -252,9 +309,10 @@ impl Compiled {
     }
 
     /// [`Compiled::run`] whose outputs stay on the device, in buffers of their own.
-    pub async fn run_gpu(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<Vec<GpuTensor>> {
-        self.write(gpu, inputs).await?;
-        self.recording.execute().await?;
+    pub async fn run_gpu(&self, session: &Session, inputs: &[&Input]) -> Result<Vec<GpuTensor>> {
+        let gpu = &session.gpu;
+        self.write(session, inputs).await?;
+        self.execute(session).await?;
         let mut outputs = Vec::with_capacity(self.outputs.len());
         for output in &self.outputs {
             outputs.push(match output {
@@ -274,12 +332,23 @@ impl Compiled {
         Ok(outputs)
     }
 
-    pub async fn profile(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<Vec<KernelTime>> {
-        self.write(gpu, inputs).await?;
-        self.recording.profile().await
+    pub async fn profile(&self, session: &Session, inputs: &[&Input]) -> Result<Vec<KernelTime>> {
+        self.write(session, inputs).await?;
+        match &self.work {
+            Work::Whole(recording) => recording.profile().await,
+            Work::InTurns(turns) => session.profile_turns(turns).await,
+        }
     }
 
-    async fn write(&self, gpu: &Gpu, inputs: &[&Input]) -> Result<()> {
+    async fn execute(&self, session: &Session) -> Result<()> {
+        match &self.work {
+            Work::Whole(recording) => recording.execute().await,
+            Work::InTurns(turns) => session.take_turns(turns).await,
+        }
+    }
+
+    async fn write(&self, session: &Session, inputs: &[&Input]) -> Result<()> {
+        let gpu = &session.gpu;
         for (buffer, input) in self.inputs.iter().zip(inputs) {
             let Some(buffer) = buffer else { continue };
             match input {
@@ -290,6 +359,6 @@ impl Compiled {
                 }
             }
         }
-        Ok(())
+        session.bring_rows(&self.rows, inputs).await
     }
 }

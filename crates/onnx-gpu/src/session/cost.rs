@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use super::dry::planned_for;
-use super::{Session, inputs};
+use super::{LEAST_TABLE, Session, inputs};
 use crate::error::Result;
-use crate::graph::Passes;
+use crate::graph::{Graph, InFiles, Passes};
 use crate::kernels::AdapterClass;
-use crate::lower::{Given, Program, lower_graph};
-use crate::plan::Plan;
+use crate::lower::{Given, Program, Source, lower_graph};
+use crate::plan::{Plan, Turns};
 use crate::proto::{Dim, ValueInfo};
 use crate::weights::{Bytes, WeightSource};
 
@@ -24,6 +24,10 @@ pub struct Cost {
     pub largest_buffer: u64,
     /// Bytes of all constants, inputs and intermediate results that a loaded model holds.
     pub total_bytes: u64,
+    /// Those of constants that stay on the device, of [`Cost::total_bytes`].
+    pub constant_bytes: u64,
+    /// Bytes of constants that each run brings to the device, see [`super::Options::weights_budget`].
+    pub streamed_bytes: u64,
     /// Those that it holds while it is loaded: constants as they are stored, beside what is prepared from them. A model whose
     /// inputs have open dimensions keeps them, for plans to come.
     pub load_bytes: u64,
@@ -38,10 +42,11 @@ pub fn dry_cost(
     class: AdapterClass,
     open: &dyn Fn(&str, usize) -> usize,
 ) -> Result<Cost> {
-    dry_cost_beside(bytes, &Bytes::new(), class, open)
+    counted(bytes, &Bytes::new(), class, None, open)
 }
 
-/// [`dry_cost`] of a model with small constants in other files, which have to be there at once; large ones are not read.
+/// What [`Session::open_reading`] takes of a model with small constants in other files, which have to be there at once; large ones
+/// are not read. Of tables with at least [`LEAST_TABLE`] bytes, rows are on the device.
 ///
 /// # Errors
 /// As [`crate::dry_run`].
@@ -49,6 +54,34 @@ pub fn dry_cost_beside(
     bytes: &[u8],
     files: &dyn WeightSource,
     class: AdapterClass,
+    open: &dyn Fn(&str, usize) -> usize,
+) -> Result<Cost> {
+    dry_cost_within(bytes, files, class, None, open)
+}
+
+/// [`dry_cost_beside`] with [`super::Options::weights_budget`].
+///
+/// # Errors
+/// As [`crate::dry_run`].
+pub fn dry_cost_within(
+    bytes: &[u8],
+    files: &dyn WeightSource,
+    class: AdapterClass,
+    weights_budget: Option<u64>,
+    open: &dyn Fn(&str, usize) -> usize,
+) -> Result<Cost> {
+    let in_files = InFiles {
+        least_table: LEAST_TABLE,
+        budget: weights_budget,
+    };
+    counted(bytes, files, class, Some(in_files), open)
+}
+
+fn counted(
+    bytes: &[u8],
+    files: &dyn WeightSource,
+    class: AdapterClass,
+    in_files: Option<InFiles>,
     open: &dyn Fn(&str, usize) -> usize,
 ) -> Result<Cost> {
     let shape = |input: &ValueInfo| -> Vec<usize> {
@@ -59,21 +92,32 @@ pub fn dry_cost_beside(
         })
         .collect()
     };
-    let planned = planned_for(bytes, files, Passes::ALL, class, &shape)?;
-    Ok(Cost::of(&planned.program, &planned.plan, planned.fixed))
+    let planned = planned_for(bytes, files, Passes::ALL, class, in_files, &shape)?;
+    let (graph, fixed) = (&planned.graph, planned.fixed);
+    Ok(Cost::of(graph, &planned.program, &planned.plan, fixed))
 }
 
 impl Cost {
-    fn of(program: &Program, plan: &Plan, fixed: bool) -> Self {
+    fn of(graph: &Graph, program: &Program, plan: &Plan, fixed: bool) -> Self {
+        let turns = if graph.streamed.is_empty() {
+            Turns::default()
+        } else {
+            Turns::new(graph, program, plan)
+        };
+        let stays = |source: &Source| match source {
+            Source::Weight(id) => !graph.streamed.contains(id),
+            other => other.is_constant(),
+        };
         let used = || {
             let buffers = program.buffers.iter().zip(&plan.used);
             buffers.filter_map(|(buffer, used)| used.then_some(buffer))
         };
         let largest = used().map(|buffer| buffer.bytes).max().unwrap_or_default();
         let slots = plan.slot_bytes.iter().copied().max().unwrap_or_default();
+        let slots = slots.max(turns.bank_bytes);
         let bytes_of = |held: &dyn Fn(usize) -> bool| -> u64 {
             let buffers = program.buffers.iter().enumerate();
-            let constants = buffers.filter(|(id, buffer)| buffer.source.is_constant() && held(*id));
+            let constants = buffers.filter(|(id, buffer)| stays(&buffer.source) && held(*id));
             constants.map(|(_, buffer)| buffer.bytes).sum()
         };
         let touched: HashSet<usize> = plan
@@ -81,18 +125,21 @@ impl Cost {
             .iter()
             .flat_map(|step| step.inputs.iter().copied().chain([step.output]))
             .collect();
-        let working = plan.working_bytes(program);
-        let load_bytes = working + bytes_of(&|id| plan.used[id] || touched.contains(&id));
+        let working = plan.working_bytes(program) + turns.bytes();
+        let loaded = bytes_of(&|id| plan.used[id] || touched.contains(&id));
+        let constant_bytes = if fixed {
+            bytes_of(&|id| plan.used[id])
+        } else {
+            loaded
+        };
         Self {
             flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
             dispatches: plan.steps.len(),
             largest_buffer: largest.max(slots),
-            total_bytes: if fixed {
-                working + bytes_of(&|id| plan.used[id])
-            } else {
-                load_bytes
-            },
-            load_bytes,
+            total_bytes: working + constant_bytes,
+            constant_bytes,
+            load_bytes: working + loaded,
+            streamed_bytes: turns.brought(),
         }
     }
 }
@@ -108,6 +155,7 @@ impl Session {
         let shapes: Vec<Given> = shapes.into_iter().map(Given::from).collect();
         let mut program = lower_graph(&self.graph, &shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
-        Ok(Cost::of(&program, &plan, self.fixed().is_some()))
+        let fixed = self.fixed().is_some();
+        Ok(Cost::of(&self.graph, &program, &plan, fixed))
     }
 }

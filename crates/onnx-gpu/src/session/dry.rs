@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Stats, fixed_or_one};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Passes, take_initializers};
+use crate::graph::{Graph, InFiles, Passes, take_initializers};
 use crate::kernels::AdapterClass;
 use crate::lower::{Given, Program, lower_graph};
 use crate::plan::Plan;
@@ -34,6 +34,7 @@ pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
         pipelines: keys.len(),
         peak_bytes: plan.working_bytes(&program),
         weight_bytes,
+        streamed_bytes: 0,
         nodes: graph.nodes.len(),
         flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
     })
@@ -66,15 +67,16 @@ pub(crate) fn planned(
     passes: Passes,
     class: AdapterClass,
 ) -> Result<Planned> {
-    planned_for(bytes, files, passes, class, &fixed_or_one)
+    planned_for(bytes, files, passes, class, None, &fixed_or_one)
 }
 
-/// [`planned`] with `shape` of each input.
+/// [`planned`] with `shape` of each input, and with what stays in the files.
 pub(super) fn planned_for(
     bytes: &[u8],
     files: &dyn WeightSource,
     passes: Passes,
     class: AdapterClass,
+    in_files: Option<InFiles>,
     shape: &dyn Fn(&ValueInfo) -> Vec<usize>,
 ) -> Result<Planned> {
     let mut model = Model::parse(bytes)?;
@@ -88,7 +90,10 @@ pub(super) fn planned_for(
         Poll::Ready(known) => known?,
         Poll::Pending => return Err(Error::new(ErrorKind::Io, "a file is not ready")),
     };
-    let graph = Graph::new(model, known, passes)?;
+    let mut graph = Graph::new(model, known, passes)?;
+    if let Some(in_files) = in_files {
+        graph.leave_in_files(in_files);
+    }
     let inputs = || graph.inputs.iter().map(|(_, info)| info);
     let is_fixed = |dim: &Dim| matches!(dim, Dim::Fixed(_));
     let fixed = inputs().all(|i| i.shape.as_ref().is_some_and(|s| s.iter().all(is_fixed)));

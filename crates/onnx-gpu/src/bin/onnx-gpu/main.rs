@@ -132,6 +132,7 @@ impl Source {
             gpu: self.tuned.then(|| tune::tuned(&self.adapter)).transpose()?,
             adapter: self.adapter.clone(),
             passes: passes(&self.without),
+            ..Options::default()
         };
         let session = Session::open_blocking(&self.model, options)?;
         let info = session.gpu().info();
