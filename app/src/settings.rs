@@ -271,6 +271,8 @@ pub(crate) mod tests {
                     max_buffer_size: 0,
                     max_storage_buffer_binding_size: 0,
                     memory_bytes: 0,
+                    one_at_a_time: None,
+                    streamed: None,
                 },
                 needs_of_largest: None,
                 work: None,

@@ -114,7 +114,12 @@ pub(crate) fn VerdictLine(
         let (Answer::Known(report), Some(model)) = (capability.answer.get(), model.get()) else {
             return None;
         };
-        let decision = decide(policy.get(), &report, &model.needs, accept_software.get());
+        let decision = decide(
+            policy.get(),
+            &report,
+            &model.demand(),
+            accept_software.get(),
+        );
         (decision.place == Place::BrowserCpu && model.package_url.is_some())
             .then_some((model, report))
     });

@@ -24,8 +24,9 @@ use futures::future::FutureExt;
 use js_sys::{ArrayBuffer, Uint8Array};
 use leptos::prelude::*;
 use protocol::{
-    BEARABLE_SECONDS, CapabilityReport, Decision, JobRequest, ModelSummary, Place, Policy, Problem,
-    ProblemCode, Reason, ResolvedRequest, Resume, decide, processor_seconds, steps_taken,
+    BEARABLE_SECONDS, CapabilityReport, Decision, Demand, JobRequest, ModelSummary, Place, Policy,
+    Problem, ProblemCode, Reason, Residency, ResolvedRequest, Resume, decide, processor_seconds,
+    steps_taken, streams_here,
 };
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -224,26 +225,23 @@ impl Task {
     /// Browser first where policy and adapter allow it; after a fault whatever [`Machine`] says.
     async fn drive(&self, mut cancelled: Cancelled) -> Result<Finished, Stop> {
         desk(|d| d.to_server = false);
+        let mut streams = false;
         let (verdict, fault) = match self.probe(&mut cancelled).await {
             Err(local::End::Cancelled) => return Err(Stop::Cancelled),
             _ if self.model.package_url.is_none() => (self.on_server_only()?, None),
             Ok(report) => {
-                let needs = self
-                    .model
-                    .needs_for(self.request.width, self.request.height);
-                let verdict = decide(self.policy, &report, needs, self.accept_software);
+                let demand = self.demand();
+                streams = streams_here(self.policy, &report, &demand);
+                let verdict = decide(self.policy, &report, &demand, self.accept_software);
                 (verdict, None)
             }
             Err(local::End::Fault(fault)) => (
-                Decision {
-                    place: Place::BrowserGpu,
-                    reason: Reason::GpuFits,
-                },
+                Decision::new(Place::BrowserGpu, Reason::GpuFits),
                 Some(fault),
             ),
         };
         let steps = self.steps();
-        let mut machine = Machine::new(self.policy, &verdict, steps);
+        let mut machine = Machine::new(self.policy, &verdict, steps).streaming(streams);
         let mut state: Option<StateAfter> = None;
         let mut action = match fault {
             None => machine.start(&verdict),
@@ -252,10 +250,11 @@ impl Task {
         let mut reason = verdict.reason;
         loop {
             action = match action {
-                Action::Browser { place, sparing } => {
+                Action::Browser { place, residency } => {
                     self.decide(&Decision {
                         place,
                         reason: reason.clone(),
+                        residency,
                     });
                     self.update(|run| run.told = machine.told());
                     if place == Place::BrowserCpu {
@@ -266,7 +265,7 @@ impl Task {
                         machine: &mut machine,
                         state: &mut state,
                     };
-                    match local::render(self, place, sparing, progress, &mut cancelled).await {
+                    match local::render(self, place, residency, progress, &mut cancelled).await {
                         Ok(done) => return Ok(done),
                         Err(local::End::Cancelled) if desk(|d| d.to_server) => {
                             Action::Server(Reason::VisitorChoice)
@@ -285,10 +284,7 @@ impl Task {
                 }
                 Action::Server(why) => {
                     reason = why;
-                    let decision = Decision {
-                        place: Place::Server,
-                        reason,
-                    };
+                    let decision = Decision::new(Place::Server, reason);
                     self.decide(&decision);
                     // What was tried here in vain is no part of how the picture was made.
                     self.update(|run| run.told.clear());
@@ -346,7 +342,19 @@ impl Task {
         if self.policy == Policy::PreferServer {
             return Ok(CapabilityReport::default());
         }
-        local::probe(false, cancelled).await
+        let report = local::probe(false, cancelled).await?;
+        // Whether layers may be streamed here is a matter of speed.
+        let unmeasured = report.adapter.as_ref().is_some_and(|a| a.speed.is_none());
+        let held = self.demand().needs.residency(report.device_memory_bytes);
+        if self.policy == Policy::Auto && unmeasured && held == Ok(Residency::Streamed) {
+            return local::probe(true, cancelled).await;
+        }
+        Ok(report)
+    }
+
+    fn demand(&self) -> Demand {
+        let ResolvedRequest { width, height, .. } = self.request;
+        self.model.demand_for(width, height, self.steps())
     }
 
     /// Measures the processor, and refuses what it could not finish while anybody waits.
@@ -381,10 +389,7 @@ impl Task {
                 .with_hint("Choose another model, or “Automatic” under “Where to run”."),
             ));
         }
-        Ok(Decision {
-            place: Place::Server,
-            reason: Reason::NoPackage,
-        })
+        Ok(Decision::new(Place::Server, Reason::NoPackage))
     }
 
     fn failed(&self, detail: String) -> Stop {

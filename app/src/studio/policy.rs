@@ -1,7 +1,7 @@
 //! What happens after a fault: the state machine of a run in the browser.
 //!
 //! ```text
-//!            lost, crashed, hung (first time)        out of memory (first time)
+//!            lost, crashed, hung (first time)        out of memory (with less of the model on the GPU)
 //!           ┌────────────────────────────┐          ┌─────────────────────────┐
 //! start ──► browser, on its GPU ─────────┴──────────┴──► the same, from the last finished step
 //!           │ any other fault, or the second one
@@ -9,7 +9,7 @@
 //!           └─ only my browser ──► the processor, from the last finished step ──► the end
 //! ```
 
-use protocol::{Decision, Place, Policy, Reason};
+use protocol::{Decision, Place, Policy, Reason, Residency};
 
 use crate::worker::fault::Fault;
 
@@ -20,8 +20,8 @@ pub enum Action {
     Browser {
         /// [`Place::BrowserGpu`] or [`Place::BrowserCpu`].
         place: Place,
-        /// Hold one graph at a time.
-        sparing: bool,
+        /// How much of the model is on the GPU at a time.
+        residency: Residency,
     },
     /// Hand the picture, or the rest of it, to the server.
     Server(Reason),
@@ -36,7 +36,9 @@ pub enum Action {
 pub struct Machine {
     policy: Policy,
     place: Place,
-    sparing: bool,
+    residency: Residency,
+    /// Whether layers may be streamed where one part at a time is too much.
+    streams: bool,
     /// Whether a device, or worker, was replaced already.
     recovered: bool,
     steps_done: u32,
@@ -50,12 +52,18 @@ impl Machine {
         Self {
             policy,
             place: decision.place,
-            sparing: false,
+            residency: decision.residency,
+            streams: false,
             recovered: false,
             steps_done: 0,
             total_steps,
             told: Vec::new(),
         }
+    }
+
+    /// With layers streamed, where memory runs out with one part of the model at a time.
+    pub fn streaming(self, streams: bool) -> Self {
+        Self { streams, ..self }
     }
 
     /// The first action, which the verdict names.
@@ -64,7 +72,7 @@ impl Machine {
             Place::Server => Action::Server(decision.reason.clone()),
             place => Action::Browser {
                 place,
-                sparing: false,
+                residency: decision.residency,
             },
         }
     }
@@ -92,13 +100,18 @@ impl Machine {
             return self.again();
         }
         if matches!(fault, Fault::OutOfMemory(_))
-            && !self.sparing
             && self.place == Place::BrowserGpu
+            && let Some(residency) = self.sparing()
         {
-            self.sparing = true;
+            self.residency = residency;
             self.tell(
                 fault,
-                "the rest was made here with one part of the model loaded at a time",
+                match residency {
+                    Residency::Streamed => {
+                        "the rest was made here with layers brought to the GPU as they were needed"
+                    }
+                    _ => "the rest was made here with one part of the model loaded at a time",
+                },
             );
             return self.again();
         }
@@ -124,7 +137,7 @@ impl Machine {
     fn within_browser(&mut self, fault: &Fault) -> Action {
         if self.place == Place::BrowserGpu && !fault.is_of_package() {
             self.place = Place::BrowserCpu;
-            self.sparing = false;
+            self.residency = Residency::Kept;
             self.recovered = false;
             self.tell(fault, "the rest was made on the processor");
             return self.again();
@@ -135,8 +148,14 @@ impl Machine {
     fn again(&self) -> Action {
         Action::Browser {
             place: self.place,
-            sparing: self.sparing,
+            residency: self.residency,
         }
+    }
+
+    /// What takes less memory than what was tried.
+    fn sparing(&self) -> Option<Residency> {
+        let next = self.residency.sparing()?;
+        (next != Residency::Streamed || self.streams).then_some(next)
     }
 
     fn tell(&mut self, fault: &Fault, remedy: &str) {

@@ -1,36 +1,43 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 use crate::worker::fault::Stage;
-use protocol::{AdapterReport, CapabilityReport, ModelNeeds, decide};
+use protocol::{AdapterReport, CapabilityReport, Demand, ModelNeeds, decide};
 
 const NEEDS: ModelNeeds = ModelNeeds {
     max_buffer_size: 64 << 20,
     max_storage_buffer_binding_size: 64 << 20,
     memory_bytes: 256 << 20,
+    one_at_a_time: None,
+    streamed: None,
 };
 
 fn on_gpu() -> Decision {
-    Decision {
-        place: Place::BrowserGpu,
-        reason: Reason::GpuFits,
-    }
+    Decision::new(Place::BrowserGpu, Reason::GpuFits)
 }
 
 fn machine(policy: Policy) -> Machine {
     Machine::new(policy, &on_gpu(), 8)
 }
 
-fn gpu(sparing: bool) -> Action {
+fn gpu(residency: Residency) -> Action {
     Action::Browser {
         place: Place::BrowserGpu,
-        sparing,
+        residency,
+    }
+}
+
+fn demand() -> Demand {
+    Demand {
+        needs: NEEDS,
+        work: None,
+        steps: 8,
     }
 }
 
 fn cpu() -> Action {
     Action::Browser {
         place: Place::BrowserCpu,
-        sparing: false,
+        residency: Residency::Kept,
     }
 }
 
@@ -77,14 +84,14 @@ fn verdicts_before_the_run_name_the_first_action() {
         ),
     ] {
         let start = |policy| {
-            let decision = decide(policy, &report, &NEEDS, false);
+            let decision = decide(policy, &report, &demand(), false);
             Machine::new(policy, &decision, 8).start(&decision)
         };
         assert_eq!(start(Policy::Auto), Action::Server(reason));
         assert_eq!(start(Policy::BrowserOnly), cpu());
     }
-    let decision = decide(Policy::Auto, &adapter(false, 128), &NEEDS, false);
-    assert_eq!(machine(Policy::Auto).start(&decision), gpu(false));
+    let decision = decide(Policy::Auto, &adapter(false, 128), &demand(), false);
+    assert_eq!(machine(Policy::Auto).start(&decision), gpu(Residency::Kept));
 }
 
 #[test]
@@ -96,7 +103,11 @@ fn what_may_pass_is_tried_once_more_and_then_handed_over() {
     ] {
         let mut machine = machine(Policy::Auto);
         machine.step_done(3);
-        assert_eq!(machine.after(&fault, true), gpu(false), "{fault:?}");
+        assert_eq!(
+            machine.after(&fault, true),
+            gpu(Residency::Kept),
+            "{fault:?}"
+        );
         assert_eq!(machine.steps_done(), 3);
         machine.step_done(5);
         assert_eq!(
@@ -114,11 +125,39 @@ fn memory_is_spared_once_at_load_at_a_step_and_at_decoding() {
         let fault = Fault::OutOfMemory(stage);
         let mut machine = machine(Policy::Auto);
         machine.step_done(steps);
-        assert_eq!(machine.after(&fault, true), gpu(true), "{stage:?}");
+        assert_eq!(
+            machine.after(&fault, true),
+            gpu(Residency::OnDemand),
+            "{stage:?}"
+        );
         let reason = handed_over(machine.after(&fault, true));
         assert!(reason.contains(&fault.to_string()), "{reason}");
         assert_eq!(reason.contains("the server decoded"), steps == 8);
     }
+}
+
+/// One part at a time, then layers; who begins with less goes on from there.
+#[test]
+fn layers_are_streamed_where_one_part_is_too_much() {
+    let fault = || Fault::OutOfMemory(Stage::Step);
+    let mut all = machine(Policy::BrowserOnly).streaming(true);
+    assert_eq!(all.after(&fault(), true), gpu(Residency::OnDemand));
+    assert_eq!(all.after(&fault(), true), gpu(Residency::Streamed));
+    assert!(
+        all.told()
+            .contains("brought to the GPU as they were needed")
+    );
+    assert_eq!(all.after(&fault(), true), cpu());
+    let begun = Decision {
+        residency: Residency::OnDemand,
+        ..on_gpu()
+    };
+    let mut one = Machine::new(Policy::Auto, &begun, 8).streaming(true);
+    assert_eq!(one.start(&begun), gpu(Residency::OnDemand));
+    assert_eq!(one.after(&lost(), true), gpu(Residency::OnDemand));
+    assert_eq!(one.after(&fault(), true), gpu(Residency::Streamed));
+    let mut not = Machine::new(Policy::Auto, &begun, 8);
+    assert!(matches!(not.after(&fault(), true), Action::Server(_)));
 }
 
 #[test]
@@ -126,9 +165,9 @@ fn a_lost_device_after_spared_memory_keeps_sparing() {
     let mut machine = machine(Policy::Auto);
     assert_eq!(
         machine.after(&Fault::OutOfMemory(Stage::Load), true),
-        gpu(true)
+        gpu(Residency::OnDemand)
     );
-    assert_eq!(machine.after(&lost(), true), gpu(true));
+    assert_eq!(machine.after(&lost(), true), gpu(Residency::OnDemand));
     assert!(matches!(machine.after(&lost(), true), Action::Server(_)));
 }
 
@@ -160,14 +199,17 @@ fn without_a_network_the_hand_over_waits_and_a_missing_model_ends_it() {
         );
     }
     // Recovery needs no network.
-    assert_eq!(machine(Policy::Auto).after(&lost(), false), gpu(false));
+    assert_eq!(
+        machine(Policy::Auto).after(&lost(), false),
+        gpu(Residency::Kept)
+    );
 }
 
 #[test]
 fn browser_only_goes_on_to_the_processor_and_never_to_the_server() {
     let mut machine = machine(Policy::BrowserOnly);
     machine.step_done(2);
-    assert_eq!(machine.after(&lost(), true), gpu(false));
+    assert_eq!(machine.after(&lost(), true), gpu(Residency::Kept));
     assert_eq!(machine.after(&lost(), true), cpu());
     assert_eq!(machine.steps_done(), 2);
     let crash = Fault::WorkerCrashed("out of memory".into());

@@ -257,7 +257,7 @@ impl Run {
 
     /// Where it runs, or ran, and why; empty until decided.
     pub fn where_and_why(&self) -> String {
-        let Some(Decision { place, reason }) = &self.decision else {
+        let Some(Decision { place, reason, .. }) = &self.decision else {
             return String::new();
         };
         let (verb, by) = match &self.phase {

@@ -35,10 +35,7 @@ fn finished(backend: &str, adapter: &str) -> Phase {
 #[test]
 fn eta_comes_from_the_steps_of_this_run() {
     let mut run = run();
-    run.decide(Decision {
-        place: Place::BrowserGpu,
-        reason: Reason::GpuFits,
-    });
+    run.decide(Decision::new(Place::BrowserGpu, Reason::GpuFits));
     run.step(0, 8, 1_000.0);
     assert_eq!(run.status(), "Step 0 of 8");
     run.step(1, 8, 9_000.0);
@@ -52,18 +49,15 @@ fn eta_comes_from_the_steps_of_this_run() {
 #[test]
 fn a_hand_over_starts_the_clock_anew() {
     let mut run = run();
-    run.decide(Decision {
-        place: Place::BrowserGpu,
-        reason: Reason::GpuFits,
-    });
+    run.decide(Decision::new(Place::BrowserGpu, Reason::GpuFits));
     run.step(1, 8, 0.0);
     run.step(4, 8, 400_000.0);
-    run.decide(Decision {
-        place: Place::Server,
-        reason: Reason::BrowserFailed {
+    run.decide(Decision::new(
+        Place::Server,
+        Reason::BrowserFailed {
             detail: "the device was lost".into(),
         },
-    });
+    ));
     assert_eq!(
         run.phase,
         Phase::Queued {
@@ -84,10 +78,7 @@ fn a_hand_over_starts_the_clock_anew() {
 fn the_sentence_says_where_and_why() {
     let mut run = run();
     assert_eq!(run.where_and_why(), "");
-    run.decide(Decision {
-        place: Place::Server,
-        reason: Reason::NoWebGpu,
-    });
+    run.decide(Decision::new(Place::Server, Reason::NoWebGpu));
     assert_eq!(
         run.where_and_why(),
         "Runs on the server, because this browser has no WebGPU."
@@ -103,10 +94,7 @@ fn the_sentence_says_where_and_why() {
         "Made on the server by rten (CPU), because this browser has no WebGPU."
     );
     assert_eq!(run.status(), "Done in 3.2 s");
-    run.decide(Decision {
-        place: Place::BrowserGpu,
-        reason: Reason::GpuFits,
-    });
+    run.decide(Decision::new(Place::BrowserGpu, Reason::GpuFits));
     run.phase = finished("onnx-gpu (WebGPU)", "Apple M2");
     assert_eq!(
         run.where_and_why(),
@@ -226,10 +214,7 @@ fn a_download_tells_speed_and_time_left_or_why_nothing_comes() {
 #[test]
 fn faults_that_were_got_over_follow_the_reason() {
     let mut run = run();
-    run.decide(Decision {
-        place: Place::BrowserGpu,
-        reason: Reason::GpuFits,
-    });
+    run.decide(Decision::new(Place::BrowserGpu, Reason::GpuFits));
     run.told = "The graphics device was lost; the rest was made here.".into();
     assert_eq!(
         run.where_and_why(),

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use protocol::{CapabilityReport, ModelSummary, Place, Recipe, ResolvedRequest};
+use protocol::{CapabilityReport, ModelSummary, Place, Recipe, Residency, ResolvedRequest};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
@@ -69,8 +69,8 @@ pub struct Order {
     pub request: ResolvedRequest,
     /// [`Place::BrowserGpu`] or [`Place::BrowserCpu`].
     pub place: Place,
-    /// Hold one graph at a time in the device's memory.
-    pub sparing: bool,
+    /// How much of the model is in the device's memory at a time.
+    pub residency: Residency,
     /// Where to go on from.
     pub resume: Option<StateAfter>,
     /// What to begin with, if not with noise.

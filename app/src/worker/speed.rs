@@ -49,7 +49,17 @@ pub fn fit(idle: [Sample; 2], busy: &[Sample], flops: u64) -> KernelSpeed {
         flops_per_second: flops as f64 / product_ms * 1e3,
         dispatch_ms,
         round_trip_ms,
+        upload_bytes_per_second: None,
     }
+}
+
+/// Bytes per second where writing `bytes` and hearing of it took `ms` milliseconds, of which `round_trip_ms` had nothing to do with
+/// them.
+pub fn upload(bytes: usize, ms: f64, round_trip_ms: f64) -> f64 {
+    // No clock of a browser tells less than 5 µs apart; noise may make the round trip the longer one.
+    let own = ms - round_trip_ms;
+    let own = if own > 0.0 { own } else { ms };
+    bytes as f64 / own.max(0.005) * 1e3
 }
 
 /// Milliseconds per dispatch.
@@ -86,6 +96,13 @@ mod tests {
         assert!(close(speed.dispatch_ms, 0.01));
         assert!(close(speed.round_trip_ms, 2.0));
         assert!(close(speed.flops_per_second, 2e12));
+    }
+
+    #[test]
+    fn bytes_take_their_time_without_the_round_trip() {
+        assert!(close(upload(16_000_000, 18.0, 2.0), 1e9));
+        assert!(close(upload(16_000_000, 2.0, 2.0), 8e9));
+        assert!(upload(16_000_000, 0.0, 0.0).is_finite());
     }
 
     #[test]

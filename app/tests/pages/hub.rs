@@ -100,6 +100,8 @@ impl HubData for Fixed {
                 max_buffer_size: 64 << 20,
                 max_storage_buffer_binding_size: 64 << 20,
                 memory_bytes: 256 << 20,
+                one_at_a_time: None,
+                streamed: None,
             },
             needs_of_largest: None,
             work: None,

@@ -7,6 +7,8 @@ pub mod gpu;
 mod step;
 mod value;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 pub use step::{Answer, Form, HostStepper, MAX_VALUES, Operand, Stepper, Term};
@@ -34,7 +36,8 @@ pub trait Engine {
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>>;
 
     /// [`Engine::load`] of a graph of a package, which an engine may stream to its device. Its external data is in the
-    /// files that `graph` names.
+    /// files that `graph` names. An engine may go on reading them for as long as the model is there: rows of large tables, and of
+    /// the weights what exceeds `weights_budget` bytes on the device, in every run.
     ///
     /// # Errors
     /// As [`Engine::load`] and [`crate::Files::read`]; [`crate::ErrorKind::Engine`] for external data where an engine takes
@@ -43,13 +46,14 @@ pub trait Engine {
         &self,
         component: &str,
         graph: &Graph,
-        files: &dyn Files,
+        files: &Arc<dyn Files>,
+        _weights_budget: Option<u64>,
     ) -> Result<Box<dyn Model>> {
         if !graph.external.is_empty() {
             let message = format!("{component} has external data, which this engine does not read");
             return Err(Error::engine(message));
         }
-        self.load(component, &whole(files, &graph.file).await?)
+        self.load(component, &whole(&**files, &graph.file).await?)
             .await
     }
 

@@ -33,7 +33,7 @@ pub use manifest::{FileEntry, Manifest};
 pub use package::Package;
 pub use picture::{Picture, TOLERANCE};
 pub use pipeline::{
-    Checkpoint, MADE_ANEW, Pipeline, Residency, RunOptions, Start, Step, tile_sides,
+    Checkpoint, MADE_ANEW, Pipeline, RunOptions, STREAMED_WEIGHTS, Start, Step, tile_sides,
 };
-pub use protocol::{GenerationRequest, Progress, Recipe, ResolvedRequest, RunsOn};
+pub use protocol::{GenerationRequest, Progress, Recipe, Residency, ResolvedRequest, RunsOn};
 pub use tensor::Tensor;

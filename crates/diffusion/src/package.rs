@@ -1,6 +1,7 @@
 //! A model package: manifest and its files, every digest checked.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use crate::manifest::{FileEntry, Manifest};
 pub struct Package {
     /// The checked manifest.
     pub manifest: Manifest,
-    pub(crate) files: Box<dyn Files>,
+    pub(crate) files: Arc<dyn Files>,
 }
 
 impl std::fmt::Debug for Package {
@@ -40,13 +41,23 @@ impl Package {
             .collect::<Result<_>>()?;
         Ok(Self {
             manifest,
-            files: Box::new(MemoryFiles(files)),
+            files: Arc::new(MemoryFiles(files)),
         })
     }
 
     /// A package whose files `files` answers for: it vouches that their bytes are those that the manifest names.
     pub fn from_source(manifest: Manifest, files: Box<dyn Files>) -> Self {
-        Self { manifest, files }
+        Self {
+            manifest,
+            files: files.into(),
+        }
+    }
+
+    /// Frees what main memory holds of a file that nobody reads any more; nothing while a model goes on reading files.
+    pub(crate) fn forget(&mut self, file: &str) {
+        if let Some(files) = Arc::get_mut(&mut self.files) {
+            files.forget(file);
+        }
     }
 
     /// Opens the folder that holds `manifest.json`. Every file is read once, to check it, and again in parts as it is
@@ -65,7 +76,7 @@ impl Package {
             sizes.insert(entry.name.clone(), entry.bytes);
         }
         let folder = dir.to_owned();
-        let files = Box::new(crate::files::FolderFiles { folder, sizes });
+        let files = Arc::new(crate::files::FolderFiles { folder, sizes });
         Ok(Self { manifest, files })
     }
 }

@@ -12,10 +12,12 @@ mod tiles;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use protocol::{GenerationRequest, ModelSummary, Progress, Recipe, ResolvedRequest, RunsOn};
+use protocol::{
+    GenerationRequest, ModelSummary, Progress, Recipe, Residency, ResolvedRequest, RunsOn,
+};
 
 use self::parts::Parts;
-pub use self::parts::Residency;
+pub use self::parts::STREAMED_WEIGHTS;
 pub use self::start::{MADE_ANEW, Start};
 pub use self::steps::Checkpoint;
 pub use self::tiles::tile_sides;
@@ -56,7 +58,7 @@ pub struct Step {
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// Pictures on the way, evenly spread over the steps. Each costs one run of the decoder; none is made of the last
-    /// step, which the picture itself follows.
+    /// step, which the picture itself follows, and none where graphs are brought one at a time: it would take two.
     pub decoded_previews: u32,
     /// A picture of the latents' size after every step but the last, where the manifest maps latents to colours.
     pub latent_previews: bool,
@@ -69,7 +71,7 @@ pub struct RunOptions {
     /// Decode in tiles of this side in latents, a multiple of 4, as `AutoencoderKL.enable_tiling` of diffusers does.
     ///
     /// Left open, the decoder is run whole where that is possible. Tiles of [`tile_sides`] take its place if it takes any
-    /// height and width and the engine's device does not offer a buffer that it needs, or, with [`Residency::OnDemand`], if
+    /// height and width and the engine's device does not offer a buffer that it needs, or, unless the graphs are [`Residency::Kept`], if
     /// they take less memory. The picture differs a little then: a decoder that sees a part normalises by that part.
     pub decode_tile: Option<usize>,
 }
@@ -90,13 +92,35 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`ErrorKind::Tokenizer`]; the graphs are looked at by the first run.
-    pub async fn on_demand(mut package: Package, engine: Box<dyn Engine>) -> Result<Self> {
+    pub async fn on_demand(package: Package, engine: Box<dyn Engine>) -> Result<Self> {
+        Self::passing(package, engine, None).await
+    }
+
+    /// [`Self::on_demand`] with at most `weights_budget` bytes of each graph's weights on the device: an engine that can brings the
+    /// rest there in every run.
+    ///
+    /// # Errors
+    /// As [`Self::on_demand`].
+    pub async fn streamed(
+        package: Package,
+        engine: Box<dyn Engine>,
+        weights_budget: u64,
+    ) -> Result<Self> {
+        Self::passing(package, engine, Some(weights_budget)).await
+    }
+
+    async fn passing(
+        mut package: Package,
+        engine: Box<dyn Engine>,
+        weights_budget: Option<u64>,
+    ) -> Result<Self> {
         let tokenizers = tokenizers(&mut package).await?;
         let manifest = package.manifest.clone();
         let mut this = Self::new(manifest, tokenizers, Parts::Unset, &*engine);
-        this.parts = Parts::OnDemand {
+        this.parts = Parts::Passing {
             engine,
             files: package.files,
+            weights_budget,
         };
         Ok(this)
     }
@@ -210,7 +234,7 @@ async fn tokenizers(package: &mut Package) -> Result<BTreeMap<String, Tokenizer>
         tokenizers.insert(name.clone(), Tokenizer::from_bytes(&json, settings)?);
     }
     for settings in texts.values() {
-        package.files.forget(&settings.file);
+        package.forget(&settings.file);
     }
     Ok(tokenizers)
 }

@@ -7,7 +7,7 @@
 use diffusion::engine::{Answer, Form, Operand, Term};
 use diffusion::{
     Cancel, CpuEngine, Engine, ErrorKind, GenerationRequest, GpuEngine, Package, Picture, Pipeline,
-    Stepper, TOLERANCE, Tensor, Value, noise,
+    Residency, Stepper, TOLERANCE, Tensor, Value, noise,
 };
 use onnx_gpu::gpu::Limits;
 use onnx_gpu::{AdapterChoice, Gpu};
@@ -161,6 +161,46 @@ fn the_declared_needs_are_those_of_a_picture() {
     println!("declared {declared} bytes, at most {peak} in use");
     assert!(peak <= declared, "{peak} of {declared}");
     assert!(10 * declared <= 11 * peak, "{peak} of {declared}");
+}
+
+/// All graphs on the device, one at a time, and of each a share of its weights: one picture, to the last bit, in ever less memory;
+/// and a second one alike.
+#[test]
+fn every_residency_makes_the_same_picture() {
+    let request = request("red apple, flat style", 1);
+    let make = |residency: Residency| {
+        let engine = gpu();
+        let package = Package::from_dir(PACKAGE.as_ref()).unwrap();
+        let own: Box<dyn Engine> = Box::new(engine.clone());
+        let pipeline = block_on(async {
+            match residency {
+                Residency::Kept => Pipeline::load(package, &*own).await,
+                Residency::OnDemand => Pipeline::on_demand(package, own).await,
+                Residency::Streamed => Pipeline::streamed(package, own, 4 << 20).await,
+            }
+        });
+        let pipeline = pipeline.unwrap();
+        assert_eq!(pipeline.residency(), residency);
+        let other = GenerationRequest {
+            prompt: "blue star".into(),
+            num_inference_steps: Some(1),
+            ..request.clone()
+        };
+        let pictures = [&request, &other].map(|request| {
+            block_on(pipeline.generate(request, &mut |_| {}, &Cancel::default())).unwrap()
+        });
+        let stats = engine.gpu().stats();
+        println!("{residency:?}: {stats:?}");
+        (pictures, stats)
+    };
+    let (wanted, kept) = make(Residency::Kept);
+    let (one, one_at_a_time) = make(Residency::OnDemand);
+    let (layers, streamed) = make(Residency::Streamed);
+    assert!(one == wanted && layers == wanted);
+    assert!(one_at_a_time.peak_buffer_bytes < kept.peak_buffer_bytes);
+    assert!(streamed.peak_buffer_bytes < one_at_a_time.peak_buffer_bytes);
+    // Nothing is left of one graph when the next one comes.
+    assert!(one_at_a_time.buffer_bytes < kept.buffer_bytes / 10);
 }
 
 #[test]

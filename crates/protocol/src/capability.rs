@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ModelNeeds;
+use crate::residency::{Demand, Residency};
+use crate::verdict::streams_quickly;
 
 /// What the visitor wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct KernelSpeed {
     pub dispatch_ms: f64,
     /// Milliseconds from handing work over to hearing of its end, for next to no work.
     pub round_trip_ms: f64,
+    /// Bytes per second from the worker's memory to the adapter's, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_bytes_per_second: Option<f64>,
 }
 
 /// What a browser can do, probed before any download.
@@ -115,6 +119,18 @@ impl RunsOn {
 pub enum Reason {
     /// The GPU carries the model.
     GpuFits,
+    /// The GPU carries one part of the model at a time.
+    OneAtATime,
+    /// The GPU carries no whole part of the model: layers are brought to it.
+    Streamed {
+        /// Bytes at each step.
+        step_bytes: u64,
+    },
+    /// That would take too long while one watches.
+    StreamedTooSlow {
+        /// Bytes at each step.
+        step_bytes: u64,
+    },
     /// Tests or the visitor asked for the software adapter.
     SoftwareAdapterAccepted,
     /// The visitor chose.
@@ -154,6 +170,17 @@ impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::GpuFits => f.write_str("your GPU carries this model"),
+            Self::OneAtATime => f.write_str("your GPU carries this model one part at a time"),
+            Self::Streamed { step_bytes } => write!(
+                f,
+                "your GPU carries this model with its layers streamed, because {} are brought to it each step",
+                gigabytes(*step_bytes)
+            ),
+            Self::StreamedTooSlow { step_bytes } => write!(
+                f,
+                "your GPU cannot hold this model, and {} would have to be brought to it each step",
+                gigabytes(*step_bytes)
+            ),
             Self::SoftwareAdapterAccepted => {
                 f.write_str("the software WebGPU adapter was asked for")
             }
@@ -187,6 +214,11 @@ impl std::fmt::Display for Reason {
     }
 }
 
+/// Bytes in the unit of downloads: `2.2 GB`.
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
 /// The verdict on a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -194,71 +226,95 @@ pub struct Decision {
     pub place: Place,
     /// Why there.
     pub reason: Reason,
+    /// How the model is held on the GPU, where it runs on that.
+    #[serde(default)]
+    pub residency: Residency,
 }
 
-/// The most that browsers used to tell of a device's memory; whoever reports it may have more.
-const DEVICE_MEMORY_CAP: u64 = 8 << 30;
+impl Decision {
+    /// One that says nothing of how the model is held.
+    pub fn new(place: Place, reason: Reason) -> Self {
+        Self {
+            place,
+            reason,
+            residency: Residency::Kept,
+        }
+    }
+}
 
 /// Decides where a model runs.
 ///
 /// `accept_software` counts a software adapter as a GPU (tests, curious visitors).
 /// Under [`Policy::BrowserOnly`] the answer is never [`Place::Server`]: without a hardware GPU that
-/// carries the model it is the CPU, which is far faster than a software adapter.
+/// carries the model it is the CPU, which is far faster than a software adapter. A model whose layers have to be streamed runs here
+/// under [`Policy::Auto`] where that is known to be quick, see [`crate::verdict`].
 pub fn decide(
     policy: Policy,
     report: &CapabilityReport,
-    needs: &ModelNeeds,
+    demand: &Demand,
     accept_software: bool,
 ) -> Decision {
     if policy == Policy::PreferServer {
-        return Decision {
-            place: Place::Server,
-            reason: Reason::VisitorChoice,
-        };
+        return Decision::new(Place::Server, Reason::VisitorChoice);
     }
-    match obstacle(report, needs, accept_software) {
-        None => Decision {
+    match held(report, demand, accept_software) {
+        Ok(Residency::Streamed) if !streams_here(policy, report, demand) => {
+            let step_bytes = demand.step_bytes();
+            Decision::new(Place::Server, Reason::StreamedTooSlow { step_bytes })
+        }
+        Ok(residency) => Decision {
             place: Place::BrowserGpu,
-            reason: if report.adapter.as_ref().is_some_and(|a| a.software) {
-                Reason::SoftwareAdapterAccepted
-            } else {
-                Reason::GpuFits
+            reason: match residency {
+                Residency::OnDemand => Reason::OneAtATime,
+                Residency::Streamed => Reason::Streamed {
+                    step_bytes: demand.step_bytes(),
+                },
+                Residency::Kept if report.adapter.as_ref().is_some_and(|a| a.software) => {
+                    Reason::SoftwareAdapterAccepted
+                }
+                Residency::Kept => Reason::GpuFits,
             },
+            residency,
         },
-        Some(reason) => Decision {
-            place: if policy == Policy::BrowserOnly {
+        Err(reason) => {
+            let place = if policy == Policy::BrowserOnly {
                 Place::BrowserCpu
             } else {
                 Place::Server
-            },
-            reason,
-        },
+            };
+            Decision::new(place, reason)
+        }
     }
 }
 
-fn obstacle(
+/// Whether layers are streamed to this browser's GPU rather than that the picture is made elsewhere.
+pub fn streams_here(policy: Policy, report: &CapabilityReport, demand: &Demand) -> bool {
+    let quick = || streams_quickly(report, demand);
+    demand.needs.streamed.is_some() && (policy == Policy::BrowserOnly || quick())
+}
+
+/// How the adapter holds the model, or what keeps it from that.
+fn held(
     report: &CapabilityReport,
-    needs: &ModelNeeds,
+    demand: &Demand,
     accept_software: bool,
-) -> Option<Reason> {
+) -> Result<Residency, Reason> {
     if !report.webgpu {
-        return Some(Reason::NoWebGpu);
+        return Err(Reason::NoWebGpu);
     }
-    let Some(adapter) = &report.adapter else {
-        return Some(Reason::NoAdapter);
-    };
+    let adapter = report.adapter.as_ref().ok_or(Reason::NoAdapter)?;
     if adapter.software && !accept_software {
-        return Some(Reason::SoftwareAdapter);
+        return Err(Reason::SoftwareAdapter);
     }
-    if let Some(offered) = report.device_memory_bytes
-        && offered < needs.memory_bytes.min(DEVICE_MEMORY_CAP)
-    {
-        return Some(Reason::MemoryTooSmall {
-            offered,
-            needed: needs.memory_bytes,
-        });
-    }
-    [
+    let needs = &demand.needs;
+    let offered = report.device_memory_bytes;
+    let residency = needs
+        .residency(offered)
+        .map_err(|needed| Reason::MemoryTooSmall {
+            offered: offered.unwrap_or_default(),
+            needed,
+        })?;
+    let limits = [
         (
             "maxBufferSize",
             adapter.max_buffer_size,
@@ -269,25 +325,40 @@ fn obstacle(
             adapter.max_storage_buffer_binding_size,
             needs.max_storage_buffer_binding_size,
         ),
-    ]
-    .into_iter()
-    .find(|(_, offered, needed)| offered < needed)
-    .map(|(limit, offered, needed)| Reason::LimitTooSmall {
-        limit: limit.to_owned(),
-        offered,
-        needed,
-    })
+    ];
+    let small = limits
+        .into_iter()
+        .find(|(_, offered, needed)| offered < needed);
+    match small {
+        None => Ok(residency),
+        Some((limit, offered, needed)) => Err(Reason::LimitTooSmall {
+            limit: limit.to_owned(),
+            offered,
+            needed,
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ModelNeeds, SparingNeeds};
 
     const NEEDS: ModelNeeds = ModelNeeds {
         max_buffer_size: 64 << 20,
         max_storage_buffer_binding_size: 64 << 20,
         memory_bytes: 256 << 20,
+        one_at_a_time: None,
+        streamed: None,
     };
+
+    fn demand(needs: ModelNeeds) -> Demand {
+        Demand {
+            needs,
+            work: None,
+            steps: 4,
+        }
+    }
 
     fn report(software: bool, mib: u64) -> CapabilityReport {
         CapabilityReport {
@@ -303,7 +374,7 @@ mod tests {
     }
 
     fn place(policy: Policy, report: &CapabilityReport, accept_software: bool) -> Place {
-        decide(policy, report, &NEEDS, accept_software).place
+        decide(policy, report, &demand(NEEDS), accept_software).place
     }
 
     #[test]
@@ -340,7 +411,7 @@ mod tests {
                 memory_bytes: needed_gib << 30,
                 ..NEEDS
             };
-            decide(Policy::Auto, &report, &needs, false).place
+            decide(Policy::Auto, &report, &demand(needs), false).place
         };
         assert_eq!(with(2, 3), Place::Server);
         assert_eq!(with(4, 3), Place::BrowserGpu);
@@ -351,10 +422,60 @@ mod tests {
 
     #[test]
     fn the_reason_names_the_limit() {
-        let decision = decide(Policy::Auto, &report(false, 32), &NEEDS, false);
+        let decision = decide(Policy::Auto, &report(false, 32), &demand(NEEDS), false);
         assert_eq!(
             decision.reason.to_string(),
             "this GPU's maxBufferSize is 32 MiB and the model needs 64 MiB"
         );
+    }
+
+    /// 2 GB at each of 4 steps and 1 GB before.
+    #[test]
+    fn layers_are_streamed_here_where_that_is_quick_or_asked_for() {
+        let needs = ModelNeeds {
+            memory_bytes: 6 << 30,
+            one_at_a_time: Some(SparingNeeds {
+                memory_bytes: 4 << 30,
+                picture_bytes: 6_000_000_000,
+                step_bytes: 0,
+            }),
+            streamed: Some(SparingNeeds {
+                memory_bytes: 1 << 30,
+                picture_bytes: 1_000_000_000,
+                step_bytes: 2_000_000_000,
+            }),
+            ..NEEDS
+        };
+        let decided = |policy, gib: u64, upload: Option<f64>| {
+            let mut report = report(false, 128);
+            report.device_memory_bytes = Some(gib << 30);
+            if let Some(adapter) = &mut report.adapter {
+                adapter.speed = Some(KernelSpeed {
+                    flops_per_second: 1e12,
+                    dispatch_ms: 0.0,
+                    round_trip_ms: 0.0,
+                    upload_bytes_per_second: upload,
+                });
+            }
+            let decision = decide(policy, &report, &demand(needs), false);
+            (decision.place, decision.residency)
+        };
+        use Place::{BrowserGpu, Server};
+        use Residency::{Kept, OnDemand, Streamed};
+        let quick = Some(1e9);
+        assert_eq!(decided(Policy::Auto, 8, quick), (BrowserGpu, Kept));
+        assert_eq!(decided(Policy::Auto, 4, quick), (BrowserGpu, OnDemand));
+        // 9 s, 45 s, and nobody knows.
+        assert_eq!(decided(Policy::Auto, 2, quick), (BrowserGpu, Streamed));
+        assert_eq!(decided(Policy::Auto, 2, Some(2e8)), (Server, Kept));
+        assert_eq!(decided(Policy::Auto, 2, None), (Server, Kept));
+        for upload in [quick, Some(2e8), None] {
+            let own = decided(Policy::BrowserOnly, 2, upload);
+            assert_eq!(own, (BrowserGpu, Streamed));
+        }
+        let reason = Reason::StreamedTooSlow {
+            step_bytes: 2_000_000_000,
+        };
+        assert!(reason.to_string().contains("2.0 GB"), "{reason}");
     }
 }

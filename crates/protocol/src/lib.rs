@@ -10,6 +10,7 @@ pub mod image;
 pub mod job;
 pub mod model;
 pub mod problem;
+pub mod residency;
 pub mod resume;
 pub mod start;
 pub mod strict;
@@ -21,6 +22,7 @@ pub use adding::{
 };
 pub use capability::{
     AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, RunsOn, decide,
+    streams_here,
 };
 pub use catalog::{
     Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
@@ -39,9 +41,10 @@ pub use image::{
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};
 pub use model::{
     ModelDefaults, ModelLimits, ModelNeeds, ModelSizes, ModelSummary, ModelWork, Paper,
-    SamplerName, Work,
+    SamplerName, SparingNeeds, Work,
 };
 pub use problem::{LimitName, Problem, ProblemCode};
+pub use residency::{Demand, Residency};
 pub use resume::{JobRequest, MAX_RESUME_LATENTS, Resume, ResumeError, ResumedState};
 pub use start::{
     DEFAULT_STRENGTH, INPUT_MIMES, INPUT_SECONDS, InputRequest, MAX_INPUT_BYTES, MAX_INPUT_PIXELS,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::generation::GenerationRequest;
+use crate::residency::Demand;
 
 /// A runnable model: card and limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +103,20 @@ impl ModelSummary {
             .as_ref()
             .filter(|_| larger)
             .unwrap_or(&self.needs)
+    }
+
+    /// What a picture of the default size and steps asks of a device.
+    pub fn demand(&self) -> Demand {
+        self.demand_for(self.width, self.height, self.defaults.num_inference_steps)
+    }
+
+    /// What a picture asks of a device. What is computed is known for the default size alone; larger pictures take more.
+    pub fn demand_for(&self, width: u32, height: u32, steps: u32) -> Demand {
+        Demand {
+            needs: *self.needs_for(width, height),
+            work: self.work,
+            steps,
+        }
     }
 
     /// The sizes that it makes pictures of, in words.
@@ -224,6 +239,25 @@ pub struct ModelNeeds {
     pub max_storage_buffer_binding_size: u64,
     /// Memory for weights and activations together.
     pub memory_bytes: u64,
+    /// Where one part of the model is on the GPU at a time; absent where that was not counted, as for small models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_at_a_time: Option<SparingNeeds>,
+    /// Where of that part's weights a bounded share is there, and the others are brought in every run; absent where no part has
+    /// that many, and where it was not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streamed: Option<SparingNeeds>,
+}
+
+/// What a model needs that is not on the GPU as a whole, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SparingNeeds {
+    /// The most memory of any moment.
+    pub memory_bytes: u64,
+    /// What is brought to the GPU once a picture.
+    pub picture_bytes: u64,
+    /// What is brought there at each step.
+    pub step_bytes: u64,
 }
 
 /// What a model computes for one picture, counted from its graphs.
@@ -294,6 +328,8 @@ pub(crate) mod tests {
                 max_buffer_size: 64 << 20,
                 max_storage_buffer_binding_size: 64 << 20,
                 memory_bytes: 256 << 20,
+                one_at_a_time: None,
+                streamed: None,
             },
             needs_of_largest: None,
             work: None,

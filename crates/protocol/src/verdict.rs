@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::{CapabilityReport, KernelSpeed, Place, Policy, Reason, decide};
 use crate::model::{ModelSummary, ModelWork};
+use crate::residency::{Demand, Residency};
 
 /// Verdicts on a model that a browser can run, by the longest picture in seconds that each allows.
 const BANDS: [(f64, VerdictKind); 2] = [
@@ -82,14 +83,18 @@ pub fn verdict(model: &ModelSummary, report: &CapabilityReport, accept_software:
     if model.package_url.is_none() {
         return on_server(&Reason::NoPackage);
     }
-    let decision = decide(Policy::Auto, report, &model.needs, accept_software);
+    let demand = model.demand();
+    let decision = decide(Policy::Auto, report, &demand, accept_software);
     if decision.place == Place::Server {
         return on_server(&decision.reason);
     }
-    let steps = model.defaults.num_inference_steps;
+    let steps = demand.steps;
     let speed = report.adapter.as_ref().and_then(|adapter| adapter.speed);
-    let known = model.work.zip(speed);
-    let Some((work, speed)) = known else {
+    let known = model.work.zip(speed).and_then(|(work, speed)| {
+        let brought = upload_seconds(&demand, &speed, decision.residency)?;
+        Some((work, speed, brought))
+    });
+    let Some((work, speed, brought)) = known else {
         return Verdict {
             kind: VerdictKind::RunsHere,
             seconds: None,
@@ -99,7 +104,7 @@ pub fn verdict(model: &ModelSummary, report: &CapabilityReport, accept_software:
             )),
         };
     };
-    let seconds = estimate_seconds(&work, &speed, steps);
+    let seconds = estimate_seconds(&work, &speed, steps) + brought;
     Verdict {
         kind: band(seconds),
         seconds: Some(seconds),
@@ -130,6 +135,27 @@ pub fn estimate_seconds(work: &ModelWork, speed: &KernelSpeed, steps: u32) -> f6
     let submissions = f64::from(steps + OTHER_SUBMISSIONS);
     picture.flops as f64 / speed.flops_per_second
         + (picture.dispatches as f64 * speed.dispatch_ms + submissions * speed.round_trip_ms) / 1e3
+}
+
+/// Seconds in which what a picture needs on the GPU anew is brought there; absent where that is something and its speed was not
+/// measured. Reading it from the browser's store comes on top.
+fn upload_seconds(demand: &Demand, speed: &KernelSpeed, residency: Residency) -> Option<f64> {
+    let bytes = demand.brought(residency);
+    if bytes == 0 {
+        return Some(0.0);
+    }
+    Some(bytes as f64 / speed.upload_bytes_per_second?)
+}
+
+/// Whether a picture with layers streamed is known to take no longer than one that simply runs here.
+pub(crate) fn streams_quickly(report: &CapabilityReport, demand: &Demand) -> bool {
+    let speed = report.adapter.as_ref().and_then(|adapter| adapter.speed);
+    let seconds = speed.and_then(|speed| {
+        let brought = upload_seconds(demand, &speed, Residency::Streamed)?;
+        let work = demand.work.unwrap_or_default();
+        Some(brought + estimate_seconds(&work, &speed, demand.steps))
+    });
+    seconds.is_some_and(|seconds| band(seconds) == VerdictKind::RunsHere)
 }
 
 /// Seconds for a picture of `steps` steps on a processor of that speed if all of its operations went at the speed of the
@@ -175,7 +201,7 @@ fn sentence(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::capability::AdapterReport;
-    use crate::model::{Work, tests::glyph};
+    use crate::model::{SparingNeeds, Work, tests::glyph};
 
     /// 10 GFLOP per step, 20 once.
     const WORK: ModelWork = ModelWork {
@@ -206,6 +232,7 @@ mod tests {
                     flops_per_second: gflops * 1e9,
                     dispatch_ms: 0.0,
                     round_trip_ms: 0.0,
+                    upload_bytes_per_second: Some(1e9),
                 }),
                 ..AdapterReport::default()
             }),
@@ -221,6 +248,7 @@ mod tests {
             flops_per_second: 200e9,
             dispatch_ms: 0.1,
             round_trip_ms: 3.0,
+            upload_bytes_per_second: None,
         };
         assert!((estimate_seconds(&WORK, &speed, 8) - 0.7).abs() < 1e-9);
     }
@@ -269,6 +297,75 @@ mod tests {
             let verdict = verdict(&model(), &report(gflops), false);
             assert_eq!(verdict.kind, kind, "{gflops} GFLOP/s");
             assert!(verdict.seconds.is_some());
+        }
+    }
+
+    /// 8 steps are 100 GFLOP, 0.1 s at 1,000 GFLOP/s; 3 GB and eight times 1.5 GB at 1 GB/s are 15 s.
+    #[test]
+    fn what_is_brought_to_the_gpu_takes_its_time() {
+        let mut model = model();
+        model.needs.memory_bytes = 6 << 30;
+        model.needs.one_at_a_time = Some(SparingNeeds {
+            memory_bytes: 5 << 30,
+            picture_bytes: 6_000_000_000,
+            step_bytes: 0,
+        });
+        model.needs.streamed = Some(SparingNeeds {
+            memory_bytes: 1 << 30,
+            picture_bytes: 3_000_000_000,
+            step_bytes: 1_500_000_000,
+        });
+        let with = |gib: u64, upload: f64| {
+            let mut report = report(1e3);
+            report.device_memory_bytes = Some(gib << 30);
+            if let Some(speed) = report.adapter.as_mut().and_then(|a| a.speed.as_mut()) {
+                speed.upload_bytes_per_second = Some(upload);
+            }
+            verdict(&model, &report, false)
+        };
+        for (gib, upload, kind, seconds, reason) in [
+            (
+                8,
+                1e9,
+                VerdictKind::RunsHere,
+                Some(0.1),
+                "carries this model:",
+            ),
+            (
+                5,
+                1e9,
+                VerdictKind::RunsHere,
+                Some(6.1),
+                "one part at a time",
+            ),
+            (
+                5,
+                1e8,
+                VerdictKind::RunsHereSlowly,
+                Some(60.1),
+                "one part at a time",
+            ),
+            (
+                4,
+                1e9,
+                VerdictKind::RunsHere,
+                Some(15.1),
+                "because 1.5 GB are brought",
+            ),
+            (
+                4,
+                5e8,
+                VerdictKind::OnServer,
+                None,
+                "1.5 GB would have to be brought",
+            ),
+        ] {
+            let verdict = with(gib, upload);
+            assert_eq!(verdict.kind, kind, "{gib} {upload}");
+            let near = |(a, b): (f64, f64)| (a - b).abs() < 1e-6;
+            assert_eq!(verdict.seconds.is_some(), seconds.is_some());
+            assert!(verdict.seconds.zip(seconds).is_none_or(near), "{verdict:?}");
+            assert!(verdict.reason.contains(reason), "{}", verdict.reason);
         }
     }
 

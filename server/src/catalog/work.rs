@@ -9,7 +9,7 @@ use diffusion::manifest::{Bindings, Graph, ImageSize, Port, TextRun};
 use diffusion::tokenizer::TextSettings;
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::weights::{Folder, Reading, WeightSource};
-use onnx_gpu::{Cost, dry_cost_beside};
+use onnx_gpu::{Cost, dry_cost_within};
 use protocol::{ModelWork, Work};
 
 /// A graph of a package on a disk.
@@ -57,13 +57,7 @@ impl OnDisk<'_> {
     /// # Errors
     /// When the graph cannot be read or planned.
     pub fn cost(&self, bindings: &Bindings) -> anyhow::Result<Cost> {
-        let open = |name: &str, place: usize| {
-            let shape = self.graph.input(name).map(|port| bindings.shape(port));
-            shape
-                .and_then(|shape| shape.get(place).copied())
-                .unwrap_or(1)
-        };
-        self.cost_with(&open)
+        self.planned(None, &self.open(bindings))
     }
 
     /// What a run costs whose open dimensions `open` gives, by input and place.
@@ -71,12 +65,38 @@ impl OnDisk<'_> {
     /// # Errors
     /// As [`Self::cost`].
     pub fn cost_with(&self, open: &dyn Fn(&str, usize) -> usize) -> anyhow::Result<Cost> {
+        self.planned(None, open)
+    }
+
+    /// [`Self::cost`] with at most so many bytes of its weights on the device.
+    ///
+    /// # Errors
+    /// As [`Self::cost`].
+    pub fn cost_within(&self, bindings: &Bindings, weights: u64) -> anyhow::Result<Cost> {
+        self.planned(Some(weights), &self.open(bindings))
+    }
+
+    fn open<'a>(&'a self, bindings: &'a Bindings) -> impl Fn(&str, usize) -> usize + 'a {
+        move |name: &str, place: usize| {
+            let shape = self.graph.input(name).map(|port| bindings.shape(port));
+            shape
+                .and_then(|shape| shape.get(place).copied())
+                .unwrap_or(1)
+        }
+    }
+
+    fn planned(
+        &self,
+        weights_budget: Option<u64>,
+        open: &dyn Fn(&str, usize) -> usize,
+    ) -> anyhow::Result<Cost> {
         let files = Located {
             folder: Folder::new(self.dir),
             graph: self.graph,
         };
         let bytes = self.bytes()?;
-        dry_cost_beside(&bytes, &files, AdapterClass::Hardware, open)
+        let class = AdapterClass::Hardware;
+        dry_cost_within(&bytes, &files, class, weights_budget, open)
             .with_context(|| format!("planning {}", self.graph.file))
     }
 }
@@ -130,9 +150,7 @@ pub fn count(dir: &Path, manifest: &Manifest) -> anyhow::Result<ModelWork> {
         sum.flops += times * work.flops;
         sum.dispatches += times * work.dispatches;
     };
-    let guided = manifest.guidance.is_free()
-        && manifest.guidance.factor(manifest.defaults.guidance_scale) > 1.0;
-    let prompts = |rows: usize| if guided && rows < 2 { 2 } else { 1 };
+    let prompts = |rows: usize| runs(manifest, rows);
     let mut work = ModelWork::default();
     for run in &manifest.conditioning {
         let (encoder, rows) = of(&run.graph)?;
@@ -142,6 +160,13 @@ pub fn count(dir: &Path, manifest: &Manifest) -> anyhow::Result<ModelWork> {
     let (denoiser, rows) = of(&manifest.denoiser.graph)?;
     add(&mut work.per_step, denoiser, prompts(rows));
     Ok(work)
+}
+
+/// Runs of a graph that takes `rows` prompts at once, for a picture at the default guidance.
+pub(crate) fn runs(manifest: &Manifest, rows: usize) -> u64 {
+    let guided = manifest.guidance.is_free()
+        && manifest.guidance.factor(manifest.defaults.guidance_scale) > 1.0;
+    if guided && rows < 2 { 2 } else { 1 }
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use diffusion::manifest::{Bindings, Graph, ImageSize, Port};
-use diffusion::{Manifest, package, tile_sides};
+use diffusion::{Manifest, STREAMED_WEIGHTS, package, tile_sides};
+use onnx_gpu::Cost;
 use onnx_gpu::proto::{Dim, Model};
-use protocol::ModelNeeds;
+use protocol::{ModelNeeds, SparingNeeds};
 use serde_json::Value;
 
 use super::{pretty, selected};
-use crate::catalog::work::OnDisk;
+use crate::catalog::work::{OnDisk, runs};
 use crate::catalog::{MANIFEST, read_manifest};
 
 /// Writes the needs of the package in `dir` into its manifest: those of the default size and, where there are others, of the
@@ -39,8 +40,11 @@ pub(super) fn fill(
     Ok(needs)
 }
 
+/// What every GPU with WebGPU is taken to hold: for less, nothing but the whole is counted.
+const HELD_EVERYWHERE: u64 = 512 << 20;
+
 /// Needs of a picture of the package in `dir`: all its graphs loaded, one after the other; the largest buffer of a run of
-/// any.
+/// any. For a model of some size also what is needed with one graph at a time, and with layers streamed.
 ///
 /// # Errors
 /// When a graph cannot be planned.
@@ -49,8 +53,11 @@ fn count(dir: &Path, manifest: &Manifest, size: ImageSize) -> anyhow::Result<Mod
         max_buffer_size: 0,
         max_storage_buffer_binding_size: 0,
         memory_bytes: 0,
+        one_at_a_time: None,
+        streamed: None,
     };
     let mut loaded = 0;
+    let mut parts = Parts::default();
     for (name, graph) in manifest.in_order() {
         let on_disk = OnDisk {
             dir,
@@ -61,6 +68,7 @@ fn count(dir: &Path, manifest: &Manifest, size: ImageSize) -> anyhow::Result<Mod
         let cost = on_disk
             .cost(&bindings)
             .with_context(|| format!("the {name} cannot be run"))?;
+        let within = on_disk.cost_within(&bindings, STREAMED_WEIGHTS)?;
         let ports = graph.inputs.iter().chain(&graph.outputs);
         let passed: u64 = ports.map(|port| bytes(port, &bindings)).sum();
         let tiles = if name == manifest.decoder.graph {
@@ -68,14 +76,113 @@ fn count(dir: &Path, manifest: &Manifest, size: ImageSize) -> anyhow::Result<Mod
         } else {
             None
         };
-        let largest = tiles.map_or(cost.largest_buffer, |tiles| cost.largest_buffer.min(tiles));
+        let largest = tiles.map_or(cost.largest_buffer, |tiles| {
+            cost.largest_buffer.min(tiles.largest_buffer)
+        });
         needs.max_buffer_size = needs.max_buffer_size.max(largest);
         needs.memory_bytes = needs.memory_bytes.max(loaded + cost.load_bytes + passed);
         loaded += cost.total_bytes + passed;
+        let [alone, within] = [cost, within].map(|cost| Part {
+            // A decoder is then run on tiles, where that takes less.
+            memory: tiles.map_or(cost.load_bytes, |tiles| cost.load_bytes.min(tiles.memory))
+                + passed,
+            stays: cost.constant_bytes,
+            streamed: cost.streamed_bytes,
+        });
+        let run = Run {
+            times: runs(manifest, bindings.rows),
+            of: Kind::of(manifest, name),
+        };
+        parts.add([alone, within], run, passed);
     }
     needs.memory_bytes = needs.memory_bytes.max(loaded);
     needs.max_storage_buffer_binding_size = needs.max_buffer_size;
+    if needs.memory_bytes > HELD_EVERYWHERE {
+        let [one, streamed] = parts.needs;
+        let least = one.memory_bytes.min(needs.memory_bytes);
+        needs.one_at_a_time = Some(one).filter(|one| one.memory_bytes < needs.memory_bytes);
+        needs.streamed = Some(streamed).filter(|streamed| streamed.memory_bytes < least);
+    }
     Ok(needs)
+}
+
+/// When a graph is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Text encoders and the decoder.
+    OnceAPicture,
+    Denoiser,
+    /// The autoencoder's encoder: where a picture begins with another one.
+    Seldom,
+}
+
+impl Kind {
+    fn of(manifest: &Manifest, name: &str) -> Self {
+        let texts = manifest.conditioning.iter();
+        if name == manifest.denoiser.graph {
+            Self::Denoiser
+        } else if name == manifest.decoder.graph || texts.into_iter().any(|run| run.graph == name) {
+            Self::OnceAPicture
+        } else {
+            Self::Seldom
+        }
+    }
+}
+
+struct Run {
+    /// For the prompts of a picture, or of a step.
+    times: u64,
+    of: Kind,
+}
+
+/// Bytes of a graph that is on the device alone.
+#[derive(Clone, Copy)]
+struct Part {
+    /// While it is loaded or runs.
+    memory: u64,
+    /// Of weights that are brought once.
+    stays: u64,
+    /// Of weights that each run brings.
+    streamed: u64,
+}
+
+/// What is needed with one graph at a time, and with a share of its weights.
+struct Parts {
+    needs: [SparingNeeds; 2],
+    /// What earlier graphs gave.
+    carried: u64,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        let nothing = SparingNeeds {
+            memory_bytes: 0,
+            picture_bytes: 0,
+            step_bytes: 0,
+        };
+        Self {
+            needs: [nothing; 2],
+            carried: 0,
+        }
+    }
+}
+
+impl Parts {
+    fn add(&mut self, parts: [Part; 2], run: Run, passed: u64) {
+        for (needs, part) in self.needs.iter_mut().zip(parts) {
+            needs.memory_bytes = needs.memory_bytes.max(self.carried + part.memory);
+            let streamed = run.times * part.streamed;
+            match run.of {
+                Kind::OnceAPicture => needs.picture_bytes += part.stays + streamed,
+                Kind::Denoiser => {
+                    needs.picture_bytes += part.stays;
+                    needs.step_bytes += streamed;
+                }
+                Kind::Seldom => {}
+            }
+        }
+        self.carried += passed;
+    }
 }
 
 fn bytes(port: &Port, bindings: &Bindings) -> u64 {
@@ -83,23 +190,39 @@ fn bytes(port: &Port, bindings: &Bindings) -> u64 {
     port.dtype.bytes() * sizes.iter().map(|&n| n as u64).product::<u64>()
 }
 
-/// Bytes of the largest buffer of the decoder where it is run on tiles, which the pipeline does on devices without a larger
-/// one; `None` where it cannot be.
-fn in_tiles(decoder: &OnDisk<'_>, size: ImageSize) -> anyhow::Result<Option<u64>> {
+/// Bytes of a decoder that is run on tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InTiles {
+    /// The largest buffer of the smallest tiles.
+    largest_buffer: u64,
+    /// Memory of the tiles that the pipeline chooses to spare memory: the largest that take less than the whole.
+    memory: u64,
+}
+
+/// What the decoder takes on tiles, which the pipeline runs it on where a device offers too little for the whole; `None` where it
+/// cannot be.
+fn in_tiles(decoder: &OnDisk<'_>, size: ImageSize) -> anyhow::Result<Option<InTiles>> {
     if !takes_any_size(&decoder.bytes()?) {
         return Ok(None);
     }
     let [c, h, w] = decoder.manifest.latents_of(size);
-    let largest_buffer = |side: usize| {
+    let cost = |side: usize| {
         let open = |_: &str, place: usize| {
             let shape = [1, c, h.min(side), w.min(side)];
             shape.get(place).copied().unwrap_or(1)
         };
         // A graph that cannot be planned for other sizes is not run on tiles either.
-        Some(decoder.cost_with(&open).ok()?.largest_buffer)
+        decoder.cost_with(&open).ok()
     };
-    let sides = tile_sides([h, w]).into_iter();
-    Ok(sides.filter_map(largest_buffer).min())
+    let whole = decoder.cost(&decoder.bindings(size))?.total_bytes;
+    let sides: Vec<Cost> = tile_sides([h, w]).into_iter().filter_map(cost).collect();
+    let sparing = sides.iter().find(|cost| cost.total_bytes < whole);
+    let memory = sparing.map_or(whole, |cost| cost.load_bytes);
+    let largest_buffer = sides.iter().map(|cost| cost.largest_buffer).min();
+    Ok(largest_buffer.map(|largest_buffer| InTiles {
+        largest_buffer,
+        memory,
+    }))
 }
 
 /// Whether its one input, `[1, c, h, w]`, may have another height and width.
@@ -154,14 +277,25 @@ pub(super) fn write(
         file.as_file()
             .set_permissions(fs::metadata(&path)?.permissions())?;
         file.persist(path)?;
-        let (memory, buffer) = (needs.memory_bytes as f64, needs.max_buffer_size as f64);
+        let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
         writeln!(
             report,
-            "{}: {:.1} MB of memory, no buffer of more than {:.1} MB",
+            "{}: {} of memory, no buffer of more than {}",
             found.id(),
-            memory / 1e6,
-            buffer / 1e6
+            mb(needs.memory_bytes),
+            mb(needs.max_buffer_size)
         )?;
+        if let Some(one) = needs.one_at_a_time {
+            let memory = mb(one.memory_bytes);
+            writeln!(report, "  one part at a time: {memory} of memory")?;
+        }
+        if let Some(streamed) = needs.streamed {
+            let (memory, step) = (mb(streamed.memory_bytes), mb(streamed.step_bytes));
+            writeln!(
+                report,
+                "  layers streamed: {memory} of memory, {step} brought to the GPU each step"
+            )?;
+        }
     }
     Ok(())
 }
@@ -208,7 +342,33 @@ mod tests {
         // Eight channels of floats for every pixel; tiles of 8 latents have 32 × 32 pixels.
         let whole = decoder.cost(&decoder.bindings(size)).unwrap();
         assert_eq!(whole.largest_buffer, 80 * 112 * 8 * 4);
-        assert_eq!(in_tiles(&decoder, size).unwrap(), Some(32 * 32 * 8 * 4));
+        let tiles = in_tiles(&decoder, size).unwrap().unwrap();
+        assert_eq!(tiles.largest_buffer, 32 * 32 * 8 * 4);
+        assert!(tiles.memory < whole.total_bytes, "{tiles:?} {whole:?}");
+    }
+
+    /// A text encoder of 10 (4 of it streamed), a denoiser of 100 (70 streamed) asked twice a step, a decoder of 5: by hand.
+    #[test]
+    fn parts_that_take_turns_need_the_largest_moment() {
+        let mut parts = Parts::default();
+        let run = |times, of| Run { times, of };
+        let part = |memory, stays, streamed| Part {
+            memory,
+            stays,
+            streamed,
+        };
+        let text = [part(12, 10, 0), part(8, 6, 4)];
+        parts.add(text, run(2, Kind::OnceAPicture), 3);
+        let denoiser = [part(130, 100, 0), part(60, 30, 70)];
+        parts.add(denoiser, run(2, Kind::Denoiser), 1);
+        parts.add([part(9, 5, 0); 2], run(1, Kind::OnceAPicture), 1);
+        parts.add([part(200, 150, 0); 2], run(1, Kind::Seldom), 1);
+        let [one, streamed] = parts.needs;
+        // The largest part, what the encoder gave and what the others passed on.
+        assert_eq!(one.memory_bytes, 200 + 3 + 1 + 1);
+        assert_eq!((one.picture_bytes, one.step_bytes), (10 + 100 + 5, 0));
+        assert_eq!(streamed.picture_bytes, 6 + 2 * 4 + 30 + 5);
+        assert_eq!(streamed.step_bytes, 2 * 70);
     }
 
     #[test]

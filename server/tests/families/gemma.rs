@@ -11,7 +11,7 @@ use onnx_gpu::AdapterChoice;
 use serde_json::json;
 
 use super::goldens::{self, Golden, near};
-use super::language::{Change, Edit, InMemory, compare, refuses, shows};
+use super::language::{Change, Edit, compare, in_memory, refuses, shows};
 
 const CASES: &str = "gemma.json";
 
@@ -44,7 +44,7 @@ fn encoded(engine: &dyn Engine, folder: &Path, weights: &str, picture: Tensor) -
         inputs: Vec::new(),
         outputs: Vec::new(),
     };
-    let model = block_on(engine.load_graph("encoder", &graph, &InMemory(files))).unwrap();
+    let model = block_on(engine.load_graph("encoder", &graph, &in_memory(files), None)).unwrap();
     let outputs = block_on(model.run(vec![("sample", picture)])).unwrap();
     let [(name, latents)] = <[_; 1]>::try_from(outputs).unwrap();
     assert_eq!(name, "latent_sample");

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diffusion::tokenizer::Tokenizer;
 use diffusion::{CpuEngine, Engine, GpuEngine, Model, Package, Pipeline, TOLERANCE, Tensor};
@@ -25,7 +26,7 @@ fn encoder(packages: &Packages, case: &Case, engine: &dyn Engine) -> Box<dyn Mod
     for file in graph.files() {
         files.insert(file.to_owned(), std::fs::read(dir.join(file)).unwrap());
     }
-    block_on(engine.load_graph(&run.graph, graph, &InMemory(files))).unwrap()
+    block_on(engine.load_graph(&run.graph, graph, &in_memory(files), None)).unwrap()
 }
 
 /// Ids and hidden states of a row.
@@ -102,7 +103,11 @@ fn texts(packages: &Packages, case: &Case, model: &dyn Model, golden: &Golden, r
     near(&ours.concat(), &theirs.concat(), 1e-4, &what);
 }
 
-pub(super) struct InMemory(pub HashMap<String, Vec<u8>>);
+struct InMemory(HashMap<String, Vec<u8>>);
+
+pub(super) fn in_memory(files: HashMap<String, Vec<u8>>) -> Arc<dyn diffusion::Files> {
+    Arc::new(InMemory(files))
+}
 
 #[async_trait::async_trait]
 impl diffusion::Files for InMemory {

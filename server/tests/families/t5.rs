@@ -12,7 +12,7 @@ use onnx_gpu::AdapterChoice;
 use serde_json::{Value, json};
 
 use super::goldens::{self, Case, Golden, near};
-use super::language::{Change, Edit, InMemory, copy, shows};
+use super::language::{Change, Edit, copy, in_memory, shows};
 use super::{LATENTS, Packages, picture, run};
 
 const CASES: &str = "t5.json";
@@ -32,7 +32,7 @@ fn encoders(
         let graph = manifest.graph(name).unwrap();
         let read = |file: &str| (file.to_owned(), std::fs::read(dir.join(file)).unwrap());
         let files: HashMap<String, Vec<u8>> = graph.files().map(read).collect();
-        let model = block_on(engine.load_graph(name, graph, &InMemory(files)));
+        let model = block_on(engine.load_graph(name, graph, &in_memory(files), None));
         (name.clone(), model.unwrap())
     };
     manifest

@@ -64,6 +64,22 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
                 format::megabytes(needs.memory_bytes)
             )),
         );
+        row(
+            "One part at a time",
+            needs
+                .one_at_a_time
+                .map(|needs| format!("about {} of memory", format::megabytes(needs.memory_bytes))),
+        );
+        row(
+            "Layers streamed",
+            needs.streamed.map(|needs| {
+                format!(
+                    "about {} of memory; {} are brought to the GPU each step",
+                    format::megabytes(needs.memory_bytes),
+                    format::megabytes(needs.step_bytes)
+                )
+            }),
+        );
     }
     row(
         "Downloads",

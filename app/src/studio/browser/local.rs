@@ -1,7 +1,7 @@
 //! A run in this browser, through the render worker.
 
 use futures::future::{Either, select};
-use protocol::{CapabilityReport, Place};
+use protocol::{CapabilityReport, Place, Residency};
 
 use super::worker::{Incoming, RenderWorker};
 use super::{Cancelled, Task, desk, has_webgpu, keep, time};
@@ -110,7 +110,7 @@ fn put_back(worker: RenderWorker) {
 pub(super) async fn render(
     task: &Task,
     place: Place,
-    sparing: bool,
+    residency: Residency,
     progress: Progress<'_>,
     cancelled: &mut Cancelled,
 ) -> Result<Finished, End> {
@@ -120,7 +120,7 @@ pub(super) async fn render(
         model: task.model.clone(),
         request: task.request.clone(),
         place,
-        sparing,
+        residency,
         resume: progress.state.clone(),
         start: task
             .begun

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use diffusion::{
-    Begun, Checkpoint, Engine, Package, Picture, Pipeline, Residency, RunOptions, StartFiles, Step,
-    png,
+    Begun, Checkpoint, Engine, Package, Picture, Pipeline, Residency, RunOptions, STREAMED_WEIGHTS,
+    StartFiles, Step, png,
 };
 use js_sys::{ArrayBuffer, Uint8Array};
 use protocol::{MaskBy, PNG_MIME, Place, Recipe, ResolvedRequest, RunsOn, steps_taken};
@@ -31,11 +31,10 @@ pub(super) struct Loaded {
 
 impl Loaded {
     fn suits(&self, order: &Order) -> bool {
-        let residency = self.pipeline.residency();
         order.model.package_url.as_ref() == Some(&self.url)
             && self.digest == order.model.weights_digest
             && self.place == order.place
-            && (residency == Residency::OnDemand || !order.sparing)
+            && self.pipeline.residency() >= order.residency
             && self.device.is_alive()
     }
 }
@@ -121,10 +120,10 @@ async fn load(
     control.check()?;
     let package = Package::from_source(manifest, Box::new(files));
     let (engine, device): (Box<dyn Engine>, _) = device::open(order.place).await?;
-    let pipeline = if order.sparing {
-        Pipeline::on_demand(package, engine).await?
-    } else {
-        Pipeline::load(package, &*engine).await?
+    let pipeline = match order.residency {
+        Residency::Kept => Pipeline::load(package, &*engine).await?,
+        Residency::OnDemand => Pipeline::on_demand(package, engine).await?,
+        Residency::Streamed => Pipeline::streamed(package, engine, STREAMED_WEIGHTS).await?,
     };
     track.note(|t| t.load_ms = track.lap());
     control.check()?;

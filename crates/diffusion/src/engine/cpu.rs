@@ -6,6 +6,8 @@
 mod product;
 mod widen;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rten::{Dimension, NodeId, Value, ValueOrView};
 use rten_tensor::{AsView, Layout};
@@ -48,12 +50,13 @@ impl Engine for CpuEngine {
         &self,
         component: &str,
         graph: &Graph,
-        files: &dyn Files,
+        files: &Arc<dyn Files>,
+        _weights_budget: Option<u64>,
     ) -> Result<Box<dyn Model>> {
-        let onnx = whole(files, &graph.file).await?;
+        let onnx = whole(&**files, &graph.file).await?;
         let mut external = Vec::with_capacity(graph.external.len());
         for (location, file) in &graph.external {
-            external.push((&**location, whole(files, file).await?.into_owned()));
+            external.push((&**location, whole(&**files, file).await?.into_owned()));
         }
         load(component, &onnx, external)
     }

@@ -3,6 +3,8 @@
 mod source;
 mod step;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use half::f16;
 use onnx_gpu::{AdapterChoice, DType, Dim, Gpu, GpuTensor, Options, Session};
@@ -70,6 +72,7 @@ impl Engine for GpuEngine {
         Ok(Box::new(GpuModel {
             component: component.to_owned(),
             session,
+            source: None,
         }))
     }
 
@@ -77,14 +80,16 @@ impl Engine for GpuEngine {
         &self,
         component: &str,
         graph: &Graph,
-        files: &dyn Files,
+        files: &Arc<dyn Files>,
+        weights_budget: Option<u64>,
     ) -> Result<Box<dyn Model>> {
         let options = Options {
             gpu: Some(self.0.clone()),
+            weights_budget,
             ..Options::default()
         };
         let source = Source::new(files, graph);
-        let session = Session::open(&source, &graph.file, options)
+        let session = Session::open_reading(source.clone(), &graph.file, options)
             .await
             .map_err(|error| {
                 source
@@ -94,6 +99,7 @@ impl Engine for GpuEngine {
         Ok(Box::new(GpuModel {
             component: component.to_owned(),
             session,
+            source: Some(source),
         }))
     }
 
@@ -105,6 +111,8 @@ impl Engine for GpuEngine {
 struct GpuModel {
     component: String,
     session: Session,
+    /// What runs may still read.
+    source: Option<Arc<Source>>,
 }
 
 #[async_trait(?Send)]
@@ -143,7 +151,7 @@ impl Model for GpuModel {
     }
 
     async fn run(&self, inputs: Vec<(&str, Tensor)>) -> Result<Vec<(String, Tensor)>> {
-        let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
+        let fail = |error: onnx_gpu::Error| self.failure(&error);
         let inputs = inputs
             .into_iter()
             .map(|(name, tensor)| {
@@ -161,7 +169,7 @@ impl Model for GpuModel {
     }
 
     async fn run_values(&self, inputs: Vec<(&str, Value)>) -> Result<Vec<(String, Value)>> {
-        let fail = |error: onnx_gpu::Error| fail(&self.component, &error);
+        let fail = |error: onnx_gpu::Error| self.failure(&error);
         let inputs = inputs
             .into_iter()
             .map(|(name, value)| {
@@ -184,6 +192,12 @@ impl Model for GpuModel {
 }
 
 impl GpuModel {
+    /// What the files say is wrong with them, if they are what failed.
+    fn failure(&self, error: &onnx_gpu::Error) -> Error {
+        let read = self.source.as_ref().and_then(|source| source.failure());
+        read.unwrap_or_else(|| fail(&self.component, error))
+    }
+
     /// The type that the graph declares for an input.
     fn dtype(&self, name: &str) -> Option<DType> {
         let mut inputs = self.session.inputs().iter();

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
+use std::sync::Arc;
+
+use protocol::Residency;
 
 use crate::engine::{Engine, Model};
 use crate::error::{Error, Result};
@@ -10,22 +13,18 @@ use crate::manifest::Graph;
 use crate::package::Package;
 use crate::yielding::yield_now;
 
-/// How long graphs stay on the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Residency {
-    /// All of them, for the next picture.
-    Kept,
-    /// One at a time.
-    OnDemand,
-}
+/// Most bytes of a graph's weights on a device that streams them: decoders and small encoders are there whole.
+pub const STREAMED_WEIGHTS: u64 = 512 << 20;
 
 pub(super) enum Parts {
     /// While a pipeline is put together.
     Unset,
     Kept(BTreeMap<String, Box<dyn Model>>),
-    OnDemand {
+    /// One at a time.
+    Passing {
         engine: Box<dyn Engine>,
-        files: Box<dyn Files>,
+        files: Arc<dyn Files>,
+        weights_budget: Option<u64>,
     },
 }
 
@@ -53,12 +52,12 @@ impl Parts {
         let graphs = manifest.in_order();
         let mut models = BTreeMap::new();
         for (done, (name, graph)) in (1..).zip(&graphs) {
-            let model = engine.load_graph(name, graph, &*package.files).await?;
+            let model = engine.load_graph(name, graph, &package.files, None).await?;
             models.insert((*name).to_owned(), model);
             let rest = graphs.iter().skip(done);
             let left: BTreeSet<&str> = rest.flat_map(|(_, graph)| graph.files()).collect();
             for file in graph.files().filter(|file| !left.contains(file)) {
-                package.files.forget(file);
+                package.forget(file);
             }
             yield_now().await;
         }
@@ -68,7 +67,11 @@ impl Parts {
     pub fn residency(&self) -> Residency {
         match self {
             Self::Kept(_) => Residency::Kept,
-            Self::Unset | Self::OnDemand { .. } => Residency::OnDemand,
+            Self::Passing {
+                weights_budget: Some(_),
+                ..
+            } => Residency::Streamed,
+            Self::Unset | Self::Passing { .. } => Residency::OnDemand,
         }
     }
 
@@ -79,8 +82,14 @@ impl Parts {
                 let model = models.get(name).map(|model| Held::Kept(&**model));
                 model.ok_or_else(|| Error::engine(format!("no graph {name} was loaded")))
             }
-            Self::OnDemand { engine, files } => {
-                let model = engine.load_graph(name, graph, &**files).await?;
+            Self::Passing {
+                engine,
+                files,
+                weights_budget,
+            } => {
+                let model = engine
+                    .load_graph(name, graph, files, *weights_budget)
+                    .await?;
                 yield_now().await;
                 Ok(Held::Passing(model))
             }

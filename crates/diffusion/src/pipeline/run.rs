@@ -1,12 +1,12 @@
 //! The way of a request: what it begins with, its prompts, the steps, and the picture.
 
-use protocol::{GenerationRequest, Progress, ResolvedRequest};
+use protocol::{GenerationRequest, Progress, Residency, ResolvedRequest};
 
 use super::decode::{Decoding, Tiling};
 use super::denoise::Conditioning;
 use super::steps::{Course, Steps};
 use super::text::Prompts;
-use super::{Pipeline, Residency, RunOptions, Start, Step, pause};
+use super::{Pipeline, RunOptions, Start, Step, pause};
 use crate::cancel::Cancel;
 use crate::engine::Value;
 use crate::error::{Error, ErrorKind, Result};
@@ -96,7 +96,9 @@ impl Pipeline {
             };
             while run.done() < steps {
                 let done = run.done() + 1;
-                let decoded = preview_due(done, steps, options.decoded_previews);
+                // One graph at a time: the decoder would be a second one.
+                let decoded = self.residency() == Residency::Kept
+                    && preview_due(done, steps, options.decoded_previews);
                 let mapped = options.latent_previews && done < steps;
                 let denoised = run.step(&denoise, decoded || mapped, cancel).await?;
                 let preview = match denoised.filter(|_| !cancel.is_cancelled()) {
@@ -201,7 +203,7 @@ impl Pipeline {
         let decoder = self.parts.graph(name, self.manifest.graph(name)?).await?;
         let tiling = Tiling {
             side: tile,
-            sparing: self.residency() == Residency::OnDemand,
+            sparing: self.residency() != Residency::Kept,
         };
         let decoding = Decoding {
             manifest: &self.manifest,

@@ -73,22 +73,53 @@ impl Pipeline {
         Ok(texts)
     }
 
+    /// Each encoder is there once for all prompts.
     async fn encode(&self, prompts: &Prompts) -> Result<Texts> {
         let laid = laid::lay_out(&self.tokenizers, prompts)?;
-        if self.pairs()? {
-            let both = self.encode_rows(&laid, About::Both, prompts, None).await?;
-            return Ok(Texts::Both(both));
+        let pairs = self.pairs()?;
+        let about: &[About] = match (pairs, prompts.guided) {
+            (true, _) => &[About::Both],
+            (false, true) => &[About::Prompt, About::Negative],
+            (false, false) => &[About::Prompt],
+        };
+        let mut all = Vec::with_capacity(about.len());
+        for about in about {
+            all.push(Encoded {
+                rows: if *about == About::Both { 2 } else { 1 },
+                values: BTreeMap::new(),
+                masks: self.masks(&laid, *about)?,
+            });
         }
-        let prompt = self
-            .encode_rows(&laid, About::Prompt, prompts, None)
-            .await?;
-        if !prompts.guided {
-            return Ok(Texts::Each(prompt, None));
+        for text_run in &self.manifest.conditioning {
+            let graph = self.manifest.graph(&text_run.graph)?;
+            let mut held = None;
+            for (index, about) in about.iter().enumerate() {
+                let negative = prompts.negative.as_deref();
+                let given = if *about == About::Negative && self.is_zeros(text_run, negative) {
+                    // Of the shapes that the prompt's have.
+                    all[0].zeros(text_run)?
+                } else {
+                    let model = match &held {
+                        Some(model) => model,
+                        None => held.insert(self.parts.graph(&text_run.graph, graph).await?),
+                    };
+                    let rows = rows_of(&laid, &text_run.text, *about)?;
+                    let read = text_run.outputs_at(prompts.clip_skip);
+                    self.run_encoder(text_run, read, graph, &**model, &rows)
+                        .await?
+                };
+                all[index].values.extend(given);
+            }
         }
-        let negative = self
-            .encode_rows(&laid, About::Negative, prompts, Some(&prompt))
-            .await?;
-        Ok(Texts::Each(prompt, Some(negative)))
+        let mut all = all.into_iter();
+        let first = all
+            .next()
+            .ok_or_else(|| Error::engine("no prompt was encoded"))?;
+        Ok(if pairs {
+            Texts::Both(first)
+        } else {
+            Texts::Each(first, all.next())
+        })
     }
 
     /// Whether the denoiser takes prompt and negative prompt in one run.
@@ -98,26 +129,15 @@ impl Pipeline {
         Ok(sample.is_some_and(|port| port.rows() == 2))
     }
 
-    /// `like` is what zeros have the shapes of, where a negative prompt that says nothing is zeros.
-    async fn encode_rows(
+    /// Of each text where tokens are, of those that are kept.
+    fn masks(
         &self,
         laid: &BTreeMap<&str, [Laid; 2]>,
         about: About,
-        prompts: &Prompts,
-        like: Option<&Encoded>,
-    ) -> Result<Encoded> {
-        let rows_of = |text: &str| -> Result<Vec<&Laid>> {
-            let missing = || Error::package(format!("there is no text {text}"));
-            let [prompt, negative] = laid.get(text).ok_or_else(missing)?;
-            Ok(match about {
-                About::Both => vec![prompt, negative],
-                About::Prompt => vec![prompt],
-                About::Negative => vec![negative],
-            })
-        };
+    ) -> Result<BTreeMap<String, Tensor>> {
         let mut masks = BTreeMap::new();
         for name in self.tokenizers.keys() {
-            let rows = rows_of(name)?;
+            let rows = rows_of(laid, name, about)?;
             let keep = self.kept(name);
             let mut mask = Vec::new();
             for row in &rows {
@@ -133,26 +153,7 @@ impl Pipeline {
             let shape = [rows.len(), mask.len() / rows.len().max(1)];
             masks.insert(name.clone(), Tensor::i64(&shape, mask)?);
         }
-        let mut values = BTreeMap::new();
-        for text_run in &self.manifest.conditioning {
-            if let Some(like) = like
-                && self.is_zeros(text_run, prompts.negative.as_deref())
-            {
-                values.extend(like.zeros(text_run)?);
-                continue;
-            }
-            let graph = self.manifest.graph(&text_run.graph)?;
-            let model = self.parts.graph(&text_run.graph, graph).await?;
-            let rows = rows_of(&text_run.text)?;
-            let read = text_run.outputs_at(prompts.clip_skip);
-            let given = self.run_encoder(text_run, read, graph, &*model, &rows);
-            values.extend(given.await?);
-        }
-        Ok(Encoded {
-            rows: if about == About::Both { 2 } else { 1 },
-            values,
-            masks,
-        })
+        Ok(masks)
     }
 
     /// The tokens of a text that conditioning is made of; none where it is all.
@@ -229,6 +230,21 @@ impl Pipeline {
         }
         Ok(whole_values)
     }
+}
+
+/// The rows of a text that a run of the denoiser is about.
+fn rows_of<'l>(
+    laid: &'l BTreeMap<&str, [Laid; 2]>,
+    text: &str,
+    about: About,
+) -> Result<Vec<&'l Laid>> {
+    let missing = || Error::package(format!("there is no text {text}"));
+    let [prompt, negative] = laid.get(text).ok_or_else(missing)?;
+    Ok(match about {
+        About::Both => vec![prompt, negative],
+        About::Prompt => vec![prompt],
+        About::Negative => vec![negative],
+    })
 }
 
 /// What an encoder gave for one chunk after the other.

@@ -1,4 +1,5 @@
-//! How fast the adapter runs the kernel that models spend most of their time in: the runtime's own matrix product.
+//! How fast the adapter runs the kernel that models spend most of their time in, the runtime's own matrix product, and how fast
+//! bytes get to it.
 
 use onnx_gpu::gpu::{Buffer, Recording};
 use onnx_gpu::kernels::matmul::{MatMul, matmul};
@@ -21,6 +22,10 @@ const SOFTWARE_SIDE: usize = 256;
 const TINY_SIDE: usize = 16;
 /// Dispatches in the longer of the two recordings that a time per dispatch is taken from.
 const MANY: usize = 32;
+/// Bytes written to the device at a time, to measure how fast they get there.
+const UPLOADED: usize = 16 << 20;
+/// Parts that they are written in: the worker's memory never shrinks.
+const PARTS: usize = 4;
 /// How long the longer recording of large products should take, in milliseconds.
 const BUSY_MS: f64 = 40.0;
 
@@ -66,7 +71,26 @@ async fn on(gpu: &Gpu) -> Result<KernelSpeed> {
     if more > 1 {
         busy.push(sample(vec![large; more.min(MANY)]).await?);
     }
-    Ok(speed::fit(idle, &busy, flops))
+    let mut speed = speed::fit(idle, &busy, flops);
+    speed.upload_bytes_per_second = Some(upload(gpu, began, speed.round_trip_ms).await?);
+    Ok(speed)
+}
+
+/// Bytes per second that reach the device.
+async fn upload(gpu: &Gpu, began: f64, round_trip_ms: f64) -> Result<f64> {
+    let part: Vec<u8> = (0..UPLOADED / PARTS).map(|i| (i % 251) as u8).collect();
+    let buffer = gpu.buffer(part.len() as u64, "upload")?;
+    let mut times = Vec::with_capacity(RUNS);
+    while times.len() < RUNS && (times.is_empty() || now_ms() - began < BUDGET_MS) {
+        let start = now_ms();
+        for _ in 0..PARTS {
+            gpu.write(&buffer, &part)?;
+        }
+        gpu.idle().await?;
+        times.push(now_ms() - start);
+    }
+    let ms = speed::median(&mut times);
+    Ok(speed::upload(UPLOADED, ms, round_trip_ms))
 }
 
 /// A square product and its buffers, none of which holds zeros.

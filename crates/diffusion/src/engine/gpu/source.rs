@@ -1,7 +1,7 @@
 //! A package's files as `onnx-gpu` reads them.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use onnx_gpu::weights::{Reading, WeightSource};
 
@@ -10,19 +10,26 @@ use crate::files::Files;
 use crate::manifest::Graph;
 
 /// Keeps the first failure of the files: an error of `onnx-gpu` has no place for its kind.
-pub(super) struct Source<'f> {
-    files: &'f dyn Files,
-    graph: &'f Graph,
+pub(super) struct Source {
+    files: Arc<dyn Files>,
+    graph: Graph,
     failure: Mutex<Option<Error>>,
 }
 
-impl<'f> Source<'f> {
-    pub(super) fn new(files: &'f dyn Files, graph: &'f Graph) -> Self {
-        Self {
-            files,
-            graph,
+impl Source {
+    #[cfg_attr(
+        target_arch = "wasm32",
+        allow(
+            clippy::arc_with_non_send_sync,
+            reason = "a browser's files stay on their thread; elsewhere they are shared"
+        )
+    )]
+    pub(super) fn new(files: &Arc<dyn Files>, graph: &Graph) -> Arc<Self> {
+        Arc::new(Self {
+            files: Arc::clone(files),
+            graph: graph.clone(),
             failure: Mutex::new(None),
-        }
+        })
     }
 
     /// Why the files could not be read, if that is what went wrong.
@@ -49,7 +56,7 @@ impl<'f> Source<'f> {
     }
 }
 
-impl WeightSource for Source<'_> {
+impl WeightSource for Source {
     fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
         let size = self
             .files
