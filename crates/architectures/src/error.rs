@@ -91,6 +91,17 @@ pub enum Error {
         "{0} has numbers that are not finite, or too large for 16 bits; its weights can be kept as they are"
     )]
     NotFinite(String),
+    /// A tensor of a LoRA that is none, or does not fit.
+    #[error("{key}: {problem}")]
+    Lora {
+        /// The tensor or the module.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Modules of a LoRA that the model does not have.
+    #[error("the model has no weights for {}", listed(.0))]
+    Unbound(Vec<String>),
     /// The author's files or the one that is written.
     #[error("{what}: {problem}")]
     Io {

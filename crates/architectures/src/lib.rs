@@ -16,6 +16,7 @@ mod blocks;
 mod classes;
 mod config;
 mod error;
+pub mod lora;
 mod network;
 pub mod original;
 mod smaller;

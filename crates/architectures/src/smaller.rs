@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use item::{How, Item, Source};
+pub(crate) use written::widened;
 pub use written::{Packed, ReadAt};
 
 /// In how many bits weights are kept. Numbers of one dimension, norms and biases, stay as they are in all of them; tables that ids pick

@@ -194,7 +194,8 @@ fn packed(blocks: Blocks, whole: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn widened(element: Element, raw: &[u8], into: &mut [f32]) {
+/// The numbers of stored bytes.
+pub(crate) fn widened(element: Element, raw: &[u8], into: &mut [f32]) {
     let pairs = raw.as_chunks::<2>().0.iter().copied();
     match element {
         Element::F16 => {

@@ -68,6 +68,7 @@ pub struct Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     tensors: BTreeMap<String, Stored>,
+    extent: u64,
     file_bytes: u64,
     metadata: BTreeMap<String, String>,
 }
@@ -121,6 +122,7 @@ impl Header {
         }
         Ok(Self {
             tensors,
+            extent,
             file_bytes,
             metadata: metadata
                 .metadata()
@@ -171,6 +173,11 @@ impl Header {
     /// Bytes of the whole file.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// Bytes before the first tensor.
+    pub fn header_bytes(&self) -> u64 {
+        self.extent
     }
 
     /// What its author says of the file, by name.
