@@ -254,6 +254,7 @@ pub(crate) mod tests {
                 sizes: None,
                 weighted_prompts: false,
                 max_clip_skip: 1,
+                loras: Vec::new(),
                 begins_with_pictures: false,
                 samplers: Vec::new(),
                 negative_prompt: true,

@@ -6,6 +6,8 @@ fn run() -> Run {
     Run::begin(ResolvedRequest {
         model: "demo-hub/glyph".into(),
         prompt: "red apple".into(),
+        text: "red apple".into(),
+        loras: Vec::new(),
         negative_prompt: None,
         seed: 1,
         num_inference_steps: 8,

@@ -42,6 +42,7 @@ pub fn record(id: &str) -> ImageRecord {
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
             place: protocol::RunsOn::Browser,
+            loras: Vec::new(),
             start: Some(protocol::StartOf {
                 sha256: "ef".repeat(32),
                 strength: 0.6,
@@ -83,6 +84,7 @@ impl HubData for Fixed {
             sizes: None,
             weighted_prompts: false,
             max_clip_skip: 1,
+            loras: Vec::new(),
             begins_with_pictures: false,
             samplers: Vec::new(),
             negative_prompt: true,

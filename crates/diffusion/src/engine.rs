@@ -57,6 +57,9 @@ pub trait Engine {
             .await
     }
 
+    /// The same engine once more, on the same device: for graphs that are loaded again.
+    fn shared(&self) -> Box<dyn Engine>;
+
     /// The arithmetic between runs, where this engine's models leave their outputs.
     fn stepper(&self) -> Box<dyn Stepper> {
         Box::new(HostStepper)

@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod engine;
 pub mod error;
 pub mod files;
+pub mod lora;
 pub mod manifest;
 pub mod noise;
 pub mod package;

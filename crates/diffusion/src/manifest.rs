@@ -3,6 +3,7 @@
 mod check;
 mod first;
 mod graph;
+mod lora;
 mod sizes;
 mod wiring;
 
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use self::first::First;
 pub use self::graph::{Bindings, Dim, Graph, Port, PortType, Symbol};
+pub use self::lora::LoraEntry;
 pub use self::sizes::{ImageSize, Sizes};
 pub use self::wiring::{
     Coder, Denoiser, Feed, Guidance, Interval, Latents, TextInput, TextRun, TimeUnit,
@@ -101,6 +103,9 @@ pub struct Manifest {
     /// along the channels; for models that begin with pictures.
     #[serde(default)]
     pub encoder: Option<Coder>,
+    /// LoRAs that prompts may choose.
+    #[serde(default)]
+    pub loras: Vec<LoraEntry>,
     /// Sizes of pictures.
     pub sizes: Sizes,
     /// Whether the negative prompt has an effect; false for models whose guidance was distilled into one evaluation.
@@ -182,6 +187,7 @@ impl Manifest {
                 text.is_some_and(|text| text.emphasis == Emphasis::A1111)
             }),
             max_clip_skip: self.max_clip_skip(),
+            loras: self.loras.iter().map(LoraEntry::summary).collect(),
             samplers: self.scheduler.choices(),
             begins_with_pictures: self.encoder.is_some(),
             negative_prompt: self.negative_prompt,
@@ -255,13 +261,20 @@ impl Manifest {
             })?;
         }
         let graphs = self.graphs.values().flat_map(Graph::files);
-        let used = graphs.chain(self.texts.values().map(|text| &*text.file));
+        let loras = self
+            .loras
+            .iter()
+            .flat_map(|lora| [&*lora.file, &*lora.bindings]);
+        let used = graphs
+            .chain(self.texts.values().map(|text| &*text.file))
+            .chain(loras);
         for file in used {
             ensure(names.contains_key(file), || {
                 format!("{file:?} is used but not listed under \"files\"")
             })?;
         }
         self.check_ranges()?;
+        self.check_loras()?;
         self.check_wiring()
     }
 

@@ -25,6 +25,7 @@ use crate::cancel::Cancel;
 use crate::engine::{Engine, Model, Stepper, Value};
 use crate::error::{Error, Result};
 use crate::files::whole;
+use crate::lora::Loras;
 use crate::manifest::{Bindings, ImageSize, Manifest, Port};
 use crate::package::Package;
 use crate::picture::Picture;
@@ -38,6 +39,7 @@ pub struct Pipeline {
     tokenizers: BTreeMap<String, Tokenizer>,
     memory: RefCell<text::Memory>,
     parts: Parts,
+    loras: Loras,
     stepper: Box<dyn Stepper>,
     backend: String,
     adapter: String,
@@ -83,8 +85,14 @@ impl Pipeline {
     /// [`ErrorKind::Tokenizer`], [`ErrorKind::InvalidModel`] or a device kind.
     pub async fn load(mut package: Package, engine: &dyn Engine) -> Result<Self> {
         let tokenizers = tokenizers(&mut package).await?;
-        let parts = Parts::kept(&mut package, engine).await?;
-        Ok(Self::new(package.manifest, tokenizers, parts, engine))
+        let loras = Loras::read(&package.manifest, &*package.files).await?;
+        let parts = Parts::kept(&mut package, engine, &loras).await?;
+        Ok(Self::new(
+            package.manifest,
+            tokenizers,
+            (parts, loras),
+            engine,
+        ))
     }
 
     /// A pipeline that brings each graph to the engine when it is needed and drops it after use: the device holds one
@@ -116,7 +124,8 @@ impl Pipeline {
     ) -> Result<Self> {
         let tokenizers = tokenizers(&mut package).await?;
         let manifest = package.manifest.clone();
-        let mut this = Self::new(manifest, tokenizers, Parts::Unset, &*engine);
+        let loras = Loras::read(&manifest, &*package.files).await?;
+        let mut this = Self::new(manifest, tokenizers, (Parts::Unset, loras), &*engine);
         this.parts = Parts::Passing {
             engine,
             files: package.files,
@@ -128,7 +137,7 @@ impl Pipeline {
     fn new(
         manifest: Manifest,
         tokenizers: BTreeMap<String, Tokenizer>,
-        parts: Parts,
+        (parts, loras): (Parts, Loras),
         engine: &dyn Engine,
     ) -> Self {
         Self {
@@ -137,6 +146,7 @@ impl Pipeline {
             tokenizers,
             memory: RefCell::default(),
             parts,
+            loras,
             stepper: engine.stepper(),
             backend: engine.backend(),
             adapter: engine.adapter(),
@@ -183,6 +193,12 @@ impl Pipeline {
             adapter: self.adapter.clone(),
             place,
             start: None,
+            loras: request
+                .loras
+                .iter()
+                .filter(|lora| lora.acts())
+                .cloned()
+                .collect(),
             duration_ms,
         }
     }

@@ -9,8 +9,9 @@
 //! | `BREAK` | the rest goes into the next chunk |
 //!
 //! Brackets may be nested. What is opened and never closed reaches to the end of the text; what is closed and was never
-//! opened is text. Editing (`[a:b:0.5]`), alternation (`[a|b]`), composition (`AND`) and extra networks (`<lora:a:1>`) are
-//! refused by name: with the brackets read as weights, another picture would come out of the same prompt. Comments are text.
+//! opened is text. Editing (`[a:b:0.5]`), alternation (`[a|b]`), composition (`AND`) and extra networks (`<hypernet:a:1>`) are
+//! refused by name: with the brackets read as weights, another picture would come out of the same prompt. Comments are text. Tags of
+//! LoRAs are taken out before, when a request is checked (`protocol::lora`).
 
 mod chunks;
 mod lexer;

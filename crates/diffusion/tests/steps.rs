@@ -52,6 +52,10 @@ impl Engine for Formulas {
         "test".into()
     }
 
+    fn shared(&self) -> Box<dyn Engine> {
+        Box::new(self.clone())
+    }
+
     async fn load(&self, component: &str, _onnx: &[u8]) -> Result<Box<dyn Model>> {
         Ok(Box::new(Formula {
             component: component.to_owned(),

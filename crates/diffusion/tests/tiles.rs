@@ -88,6 +88,10 @@ impl Engine for Device {
         "test".into()
     }
 
+    fn shared(&self) -> Box<dyn Engine> {
+        Box::new(self.clone())
+    }
+
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
         Ok(Box::new(Graph {
             inner: CpuEngine::new().load(component, onnx).await?,

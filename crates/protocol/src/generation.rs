@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lora::{Chosen, UsedLora, chosen};
 use crate::model::ModelSummary;
 
 /// Longest prompt and negative prompt accepted, in Unicode scalar values.
@@ -18,7 +19,8 @@ pub const MAX_SEED: u64 = (1 << 53) - 1;
 pub struct GenerationRequest {
     /// Package id, `owner/name`.
     pub model: String,
-    /// What the picture should show; 1 to [`MAX_PROMPT_CHARS`] characters.
+    /// What the picture should show; 1 to [`MAX_PROMPT_CHARS`] characters. `<lora:name:0.8>` in it chooses one of
+    /// [`ModelSummary::loras`] and is no part of the text; tags do not count as characters.
     pub prompt: String,
     /// What it should not show. Absent: nothing is said; some models (SDXL) distinguish that from an empty text, and some
     /// take none.
@@ -86,8 +88,13 @@ pub struct Variation {
 pub struct ResolvedRequest {
     /// Package id, `owner/name`.
     pub model: String,
-    /// What the picture should show.
+    /// What the picture should show, with a tag for each LoRA that acts.
     pub prompt: String,
+    /// The prompt without tags: what the text encoders are given.
+    pub text: String,
+    /// The LoRAs that are named or act, in the model's order.
+    #[serde(default)]
+    pub loras: Vec<UsedLora>,
     /// What it should not show, if anything is said.
     pub negative_prompt: Option<String>,
     /// Seed of the noise.
@@ -178,6 +185,22 @@ pub enum RequestError {
         /// `variation_seed` or `variation_strength`.
         missing: &'static str,
     },
+    /// A tag of a LoRA that the model does not have.
+    #[error("this model has no LoRA {name:?}; {offered}")]
+    UnknownLora {
+        /// The name given, clipped.
+        name: String,
+        /// Those that there are, in words.
+        offered: String,
+    },
+    /// A tag of a LoRA that cannot be read.
+    #[error("{tag} in the prompt: {problem}")]
+    LoraTag {
+        /// The tag, clipped.
+        tag: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Weights for a model that reads prompts as plain text.
     #[error("this model reads prompts as plain text, without weights")]
     NoWeights,
@@ -213,11 +236,25 @@ impl GenerationRequest {
         if self.model != model.id {
             return Err(RequestError::UnknownModel(clip(&self.model)));
         }
-        if self.prompt.trim().is_empty() {
+        // Where a model has none, a prompt that is read as plain text may hold anything.
+        let has_tags = !model.loras.is_empty() || self.prompt_syntax == Some(PromptSyntax::A1111);
+        let Chosen {
+            prompt,
+            text,
+            loras,
+        } = match has_tags {
+            true => chosen(self.prompt, &model.loras)?,
+            false => Chosen {
+                text: self.prompt.clone(),
+                prompt: self.prompt,
+                loras: Vec::new(),
+            },
+        };
+        if text.trim().is_empty() {
             return Err(RequestError::EmptyPrompt);
         }
         for (field, text) in [
-            ("prompt", &*self.prompt),
+            ("prompt", &*text),
             (
                 "negative_prompt",
                 self.negative_prompt.as_deref().unwrap_or_default(),
@@ -304,7 +341,9 @@ impl GenerationRequest {
         };
         Ok(ResolvedRequest {
             model: self.model,
-            prompt: self.prompt,
+            prompt,
+            text,
+            loras,
             negative_prompt: self.negative_prompt,
             seed,
             num_inference_steps: steps,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::capability::RunsOn;
 use crate::generation::GenerationRequest;
+use crate::lora::UsedLora;
 use crate::start::MaskBy;
 
 /// The only picture type that the hub stores.
@@ -68,6 +69,9 @@ pub struct Recipe {
     /// The picture that it began with; absent where it began with noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartOf>,
+    /// The LoRAs in it; the prompt has their tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<UsedLora>,
     /// Where it was made.
     pub place: RunsOn,
     /// Wall-clock time of the generation in milliseconds, weights already loaded.

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod generation;
 pub mod image;
 pub mod job;
+pub mod lora;
 pub mod model;
 pub mod problem;
 pub mod residency;
@@ -39,6 +40,10 @@ pub use image::{
     UploadTicket, Visibility, is_sha256_hex,
 };
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};
+pub use lora::{
+    MAX_LORA_NAME_CHARS, MAX_LORA_WEIGHT, ModelLora, UsedLora, is_lora_name, lora_weight,
+    with_lora_weight,
+};
 pub use model::{
     ModelDefaults, ModelLimits, ModelNeeds, ModelSizes, ModelSummary, ModelWork, Paper,
     SamplerName, SparingNeeds, Work,

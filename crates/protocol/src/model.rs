@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::generation::GenerationRequest;
+use crate::lora::ModelLora;
 use crate::residency::Demand;
 
 /// A runnable model: card and limits.
@@ -42,6 +43,9 @@ pub struct ModelSummary {
     /// Largest [`GenerationRequest::clip_skip`]; 1: none can be chosen.
     #[serde(default = "no_skip", skip_serializing_if = "is_no_skip")]
     pub max_clip_skip: u32,
+    /// LoRAs that a prompt may choose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<ModelLora>,
     /// Samplers that a request may choose; empty: only the model's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samplers: Vec<SamplerName>,
@@ -311,6 +315,7 @@ pub(crate) mod tests {
             sizes: None,
             weighted_prompts: false,
             max_clip_skip: 1,
+            loras: Vec::new(),
             samplers: Vec::new(),
             negative_prompt: true,
             begins_with_pictures: false,

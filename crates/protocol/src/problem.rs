@@ -325,6 +325,14 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Give both `variation_seed` and `variation_strength`, or neither.",
             ),
+            RequestError::UnknownLora { .. } => (
+                ProblemCode::OutOfRange,
+                "Name one of the `loras` of the model's entry, or leave the tag out.",
+            ),
+            RequestError::LoraTag { .. } => (
+                ProblemCode::OutOfRange,
+                "A tag is written `<lora:name:0.8>`, or with two weights, the text encoder's first.",
+            ),
             RequestError::NoWeights => (
                 ProblemCode::OutOfRange,
                 "Leave `prompt_syntax` out, or choose another model.",
@@ -355,7 +363,9 @@ impl From<RequestError> for Problem {
             ),
         };
         let field = match error {
-            RequestError::EmptyPrompt => "prompt",
+            RequestError::EmptyPrompt
+            | RequestError::UnknownLora { .. }
+            | RequestError::LoraTag { .. } => "prompt",
             RequestError::PromptTooLong { field, .. }
             | RequestError::OutOfRange { field, .. }
             | RequestError::Size { field, .. } => field,

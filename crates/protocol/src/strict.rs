@@ -10,6 +10,7 @@ use serde::{Deserialize, forward_to_deserialize_any};
 use crate::capability::RunsOn;
 use crate::generation::{GenerationRequest, PromptSyntax};
 use crate::image::{Recipe, StartOf};
+use crate::lora::UsedLora;
 use crate::resume::Resume;
 use crate::start::{MaskBy, StartRequest};
 
@@ -69,6 +70,8 @@ struct StrictRecipe {
     adapter: String,
     #[serde(default, deserialize_with = "start_of")]
     start: Option<StartOf>,
+    #[serde(default, deserialize_with = "loras")]
+    loras: Vec<UsedLora>,
     place: RunsOn,
     duration_ms: u64,
 }
@@ -82,6 +85,15 @@ struct StrictStartOf {
     mask_sha256: Option<String>,
     #[serde(default)]
     mask_by: MaskBy,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "UsedLora", deny_unknown_fields)]
+struct StrictUsedLora {
+    name: String,
+    hash: String,
+    text_weight: f32,
+    weight: f32,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +133,7 @@ macro_rules! given {
 
 given!(Resume, StrictResume::deserialize);
 given!(StartOf, StrictStartOf::deserialize);
+given!(UsedLora, StrictUsedLora::deserialize);
 given!(StartRequest, StartRequest::deserialize);
 
 fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -134,6 +147,11 @@ where
 
 fn start_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StartOf>, D::Error> {
     given(deserializer)
+}
+
+fn loras<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<UsedLora>, D::Error> {
+    let given = Vec::<Given<UsedLora>>::deserialize(deserializer)?;
+    Ok(given.into_iter().map(|given| given.0).collect())
 }
 
 /// As [`recipe`], of a state between two steps, or none.

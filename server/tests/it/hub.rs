@@ -258,6 +258,8 @@ pub fn resolved(prompt: &str, seed: u64) -> ResolvedRequest {
     ResolvedRequest {
         model: GLYPH.into(),
         prompt: prompt.into(),
+        text: prompt.into(),
+        loras: Vec::new(),
         negative_prompt: None,
         seed,
         num_inference_steps: 8,
@@ -349,6 +351,7 @@ pub fn recipe() -> Recipe {
         adapter: String::new(),
         place: protocol::RunsOn::Browser,
         start: None,
+        loras: Vec::new(),
         duration_ms: 10,
     }
 }

@@ -42,6 +42,10 @@ impl Engine for CpuEngine {
         format!("{}, {threads} {unit}", std::env::consts::ARCH)
     }
 
+    fn shared(&self) -> Box<dyn Engine> {
+        Box::new(*self)
+    }
+
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
         load(component, onnx, Vec::new())
     }

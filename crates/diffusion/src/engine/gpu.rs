@@ -61,6 +61,10 @@ impl Engine for GpuEngine {
         self.0.info().name.clone()
     }
 
+    fn shared(&self) -> Box<dyn Engine> {
+        Box::new(self.clone())
+    }
+
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
         let options = Options {
             gpu: Some(self.0.clone()),

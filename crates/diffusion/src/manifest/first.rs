@@ -156,6 +156,7 @@ impl First {
                 shift: 0.0,
             },
             encoder: None,
+            loras: Vec::new(),
             sizes: Sizes::only(self.image),
             negative_prompt: self.negative_prompt,
             defaults: self.defaults,

@@ -1,9 +1,10 @@
 //! The way of a request: what it begins with, its prompts, the steps, and the picture.
 
-use protocol::{GenerationRequest, Progress, Residency, ResolvedRequest};
+use protocol::{GenerationRequest, Progress, Residency, ResolvedRequest, UsedLora};
 
 use super::decode::{Decoding, Tiling};
 use super::denoise::Conditioning;
+use super::parts::Held;
 use super::steps::{Course, Steps};
 use super::text::Prompts;
 use super::{Pipeline, RunOptions, Start, Step, pause};
@@ -86,7 +87,7 @@ impl Pipeline {
         let mut run = Steps::begin(course, options.resume).await?;
         if let Some(conditioning) = conditioning {
             let name = &self.manifest.denoiser.graph;
-            let denoiser = self.parts.graph(name, self.manifest.graph(name)?).await?;
+            let denoiser = self.part(name, &request.loras).await?;
             pause(cancel).await?;
             let denoise = async |latents: &Value, evaluation: &Evaluation, guided: bool| {
                 let beside = beside.as_deref();
@@ -153,6 +154,13 @@ impl Pipeline {
         kind.program(wanted).map_err(|e| invalid(e.to_string()))
     }
 
+    /// A graph with what LoRAs add to its weights.
+    pub(super) async fn part(&self, name: &str, loras: &[UsedLora]) -> Result<Held> {
+        let graph = self.manifest.graph(name)?;
+        let mix = self.loras.mix(&self.manifest, name, loras);
+        self.parts.graph((name, graph), &self.loras, mix).await
+    }
+
     async fn map_to_rgb(&self, latents: Value, [_, h, w]: [usize; 3]) -> Result<Option<Picture>> {
         let Some(map) = &self.manifest.latents.rgb else {
             return Ok(None);
@@ -182,7 +190,8 @@ impl Pipeline {
         let guidance = self.manifest.guidance;
         let texts = self
             .texts(Prompts {
-                prompt: request.prompt.clone(),
+                prompt: request.text.clone(),
+                loras: request.loras.clone(),
                 negative: request.negative_prompt.clone(),
                 syntax: request.prompt_syntax,
                 clip_skip: request.clip_skip,
@@ -199,8 +208,7 @@ impl Pipeline {
         tile: Option<usize>,
         cancel: &Cancel,
     ) -> Result<Picture> {
-        let name = &self.manifest.decoder.graph;
-        let decoder = self.parts.graph(name, self.manifest.graph(name)?).await?;
+        let decoder = self.part(&self.manifest.decoder.graph, &[]).await?;
         let tiling = Tiling {
             side: tile,
             sparing: self.residency() != Residency::Kept,

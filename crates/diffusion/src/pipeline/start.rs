@@ -182,7 +182,7 @@ impl Pipeline {
         let ([input], [output]) = (&graph.inputs[..], &graph.outputs[..]) else {
             return Err(Error::package("the encoder has other ports"));
         };
-        let encoder = self.parts.graph(&coder.graph, graph).await?;
+        let encoder = self.part(&coder.graph, &[]).await?;
         let model: &dyn Model = &*encoder;
         let bindings = self.manifest.bindings(size, 1, 0);
         let inputs = vec![(&*input.name, Value::from(picture))];

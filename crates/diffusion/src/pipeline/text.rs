@@ -5,7 +5,7 @@ mod laid;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use protocol::PromptSyntax;
+use protocol::{PromptSyntax, UsedLora};
 
 use self::laid::Laid;
 use super::{Pipeline, run};
@@ -17,9 +17,11 @@ use crate::tensor::Tensor;
 use crate::tokenizer::{Blank, Keep, Tokens};
 
 /// Prompt and negative prompt of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Prompts {
     pub prompt: String,
+    /// What is added to the weights of the text encoders, and to others.
+    pub loras: Vec<UsedLora>,
     /// `None` where there is none.
     pub negative: Option<String>,
     pub syntax: PromptSyntax,
@@ -101,7 +103,7 @@ impl Pipeline {
                 } else {
                     let model = match &held {
                         Some(model) => model,
-                        None => held.insert(self.parts.graph(&text_run.graph, graph).await?),
+                        None => held.insert(self.part(&text_run.graph, &prompts.loras).await?),
                     };
                     let rows = rows_of(&laid, &text_run.text, *about)?;
                     let read = text_run.outputs_at(prompts.clip_skip);

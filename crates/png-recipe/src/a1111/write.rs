@@ -51,6 +51,14 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
     if let Some(start) = &recipe.start {
         settings.push(("Denoising strength", start.strength.to_string()));
     }
+    if !recipe.loras.is_empty() {
+        let pairs = recipe
+            .loras
+            .iter()
+            .map(|lora| format!("{}: {}", lora.name, lora.hash));
+        let hashes = pairs.collect::<Vec<_>>().join(", ");
+        settings.push(("Lora hashes", quoted(&hashes)));
+    }
     settings.push(("Version", VERSION.to_owned()));
     for (i, (name, value)) in settings.iter().enumerate() {
         let comma = if i == 0 { "" } else { ", " };

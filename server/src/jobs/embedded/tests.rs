@@ -78,6 +78,8 @@ fn submission(key: Option<&str>) -> Submission {
         request: ResolvedRequest {
             model: MODEL.into(),
             prompt: "red apple".into(),
+            text: "red apple".into(),
+            loras: Vec::new(),
             negative_prompt: None,
             seed: 1,
             num_inference_steps: 8,

@@ -305,6 +305,7 @@ impl ModelConfig {
             sizes: None,
             weighted_prompts: false,
             max_clip_skip: 1,
+            loras: Vec::new(),
             begins_with_pictures: false,
             samplers: Vec::new(),
             negative_prompt: self.negative_prompt,
