@@ -23,7 +23,7 @@ pub use folder::ModelsFolder;
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
-    AddConfig, ModelsCommand, ModelsConfig, PackagesConfig, ProgressForm, RemoveConfig,
+    AddConfig, LoraOf, ModelsCommand, ModelsConfig, PackagesConfig, ProgressForm, RemoveConfig,
     SelectConfig, WeightsOf,
 };
 pub use pictures::{

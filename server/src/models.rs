@@ -112,6 +112,13 @@ fn list(models_dir: &Path, report: &mut dyn Write) -> anyhow::Result<()> {
                     manifest.sizes.default.width,
                     manifest.sizes.default.height,
                 )?;
+                for lora in &manifest.loras {
+                    let when = match lora.weight {
+                        Some(weight) => format!("at {weight} unless the prompt says otherwise"),
+                        None => "where the prompt says so".to_owned(),
+                    };
+                    writeln!(report, "  <lora:{}:…>  {when}", lora.name)?;
+                }
             }
             Err(error) => writeln!(report, "?  {dir}: {error:#}")?,
         }

@@ -17,6 +17,8 @@ mod goldens;
 mod hub;
 #[path = "families/language.rs"]
 mod language;
+#[path = "families/lora.rs"]
+mod lora;
 #[path = "families/smaller.rs"]
 mod smaller;
 #[path = "families/t5.rs"]

@@ -18,7 +18,7 @@ const ARCHITECTURES_SCRIPT: &str = "bench/fixtures/export_architectures.py";
 const REQUIREMENTS: &str = "bench/fixtures/requirements.txt";
 const FAMILIES_SCRIPT: &str = "bench/fixtures/export_families.py";
 /// Modules of [`FAMILIES_SCRIPT`]; by name, for Python leaves files of its own beside them.
-const FAMILIES_MODULES: [&str; 14] = [
+const FAMILIES_MODULES: [&str; 15] = [
     "__init__",
     "authors",
     "cases",
@@ -26,6 +26,7 @@ const FAMILIES_MODULES: [&str; 14] = [
     "gemma",
     "language",
     "layouts",
+    "lora",
     "networks",
     "onnx_folder",
     "pipelines",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use architectures::Kind;
 use clap::{Args, Subcommand, ValueEnum};
 use diffusion::manifest::Interval;
+use protocol::MAX_LORA_WEIGHT;
 
 use super::HubConfig;
 
@@ -122,6 +123,12 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_COMPONENTS", value_delimiter = ',')]
     pub components: Vec<String>,
 
+    /// A LoRA to give the package, a safetensors file for this model, such as style.safetensors@0.8. Prompts choose it by the name of
+    /// its file, <lora:style:0.8>. With a weight behind the @, from -10 to 10, it is in every picture whose prompt does not name it;
+    /// without one, in those alone whose prompt does. The option can be given again.
+    #[arg(long = "lora", value_parser = lora, value_name = "FILE[@WEIGHT]")]
+    pub loras: Vec<LoraOf>,
+
     /// Prompt of a sample picture to be made and kept with the package; without one, two steps are tried.
     #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
     pub sample_prompt: Option<String>,
@@ -161,6 +168,38 @@ pub struct WeightsOf {
     pub component: Option<String>,
     /// How; none: as their author has them.
     pub kind: Option<Kind>,
+}
+
+/// A LoRA for a package.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraOf {
+    /// Its file.
+    pub file: PathBuf,
+    /// Weight in pictures whose prompt does not name it; none: it is in no such picture.
+    pub weight: Option<f32>,
+}
+
+/// Reads `FILE[@WEIGHT]`.
+fn lora(text: &str) -> Result<LoraOf, String> {
+    let weighed = text.rsplit_once('@');
+    let weighed = weighed.and_then(|(file, weight)| Some((file, weight.parse::<f32>().ok()?)));
+    let (file, weight) = match weighed {
+        Some((file, weight)) => (file, Some(weight)),
+        None => (text, None),
+    };
+    let fits = |weight: f32| weight.abs() <= MAX_LORA_WEIGHT;
+    if let Some(weight) = weight.filter(|weight| !fits(*weight)) {
+        return Err(format!(
+            "the weight is {weight}; it is from -{MAX_LORA_WEIGHT} to {MAX_LORA_WEIGHT}"
+        ));
+    }
+    if file.is_empty() {
+        return Err("the name of a file stands before the @".to_owned());
+    }
+    Ok(LoraOf {
+        file: file.into(),
+        weight,
+    })
 }
 
 /// Name of [`WeightsOf::kind`] where there is none.
@@ -212,6 +251,24 @@ mod tests {
         assert_eq!(weights("vae=f16"), of(Some("vae"), Some(Kind::F16)));
         for bad in ["", "int3", "INT8", "vae", "vae=", "=int8", "vae=int8=int4"] {
             assert!(weights(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_weight_may_stand_behind_a_lora() {
+        let of = |file: &str, weight| {
+            let file = file.into();
+            Ok(LoraOf { file, weight })
+        };
+        assert_eq!(lora("a/b.safetensors"), of("a/b.safetensors", None));
+        assert_eq!(lora("b.safetensors@0.8"), of("b.safetensors", Some(0.8)));
+        assert_eq!(
+            lora("x@2/b.safetensors@-1"),
+            of("x@2/b.safetensors", Some(-1.0))
+        );
+        assert_eq!(lora("x@2/b.safetensors"), of("x@2/b.safetensors", None));
+        for bad in ["", "@1", "a@11", "a@nan", "a@inf"] {
+            assert!(lora(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,6 +9,7 @@ mod json;
 mod language;
 mod layout;
 mod look;
+mod lora;
 mod measure;
 mod network;
 mod pack;
@@ -38,6 +39,7 @@ use crate::catalog::hub::{HubModel, is_name};
 use crate::config::{AddConfig, ProgressForm};
 use claim::Claim;
 use layout::Layout;
+use lora::Lora;
 use pack::Taking;
 use report::Report;
 use smaller::Choices;
@@ -122,6 +124,10 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
     for note in &source.notes {
         writeln!(report, "{note}")?;
     }
+    let loras = Lora::read(&config.loras, &source.wiring)?;
+    for lora in &loras {
+        lora.report(report)?;
+    }
     let about = About {
         name: config
             .name
@@ -158,7 +164,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
         Some(_) => AdditionStage::Shrinking,
         None => AdditionStage::Writing,
     })?;
-    let package = pack::write(models_dir, &about, &source, &card, taking)?;
+    let package = pack::write(models_dir, &about, (&source, &loras), &card, taking)?;
     for file in package.authors(&source)? {
         writeln!(
             report,

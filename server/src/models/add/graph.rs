@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use architectures::{Header, Kind, Packed};
+use architectures::{Header, Kind, Packed, Weights};
 use diffusion::manifest::{self, Dim, Port, PortType, Symbol};
 use onnx_gpu::DType;
 use onnx_gpu::proto::{self, Contents, Model, ValueInfo};
@@ -27,10 +27,21 @@ pub(super) struct Graph {
     pub bytes: Vec<u8>,
     /// Files of its external data by the locations that it names.
     pub external: BTreeMap<String, External>,
+    /// Its weights by name, where it was built over them.
+    pub tensors: Option<Tensors>,
     inputs: Vec<ValueInfo>,
     outputs: Vec<ValueInfo>,
     /// Rows of the table that its first input picks from.
     pub rows: Option<usize>,
+}
+
+/// Weights that a graph was built over.
+pub(super) struct Tensors {
+    pub weights: Weights,
+    /// Name of their author's folder.
+    pub folder: &'static str,
+    /// Names of their files in the package, in the order of those of the weights; none where they are made smaller.
+    pub files: Option<Vec<String>>,
 }
 
 /// A file of external data.
@@ -116,16 +127,24 @@ impl Graph {
         part: Part,
         family: Family,
     ) -> anyhow::Result<Self> {
-        let built = network.build(folder, part, family, &headers(folder, network)?)?;
+        let headers = headers(folder, network)?;
+        let built = network.build(folder, part, family, &headers)?;
+        let (_, weights) = network.described(folder, &headers)?;
         let own = folder.join(network.folder);
+        let kept_name = |file: &String| format!("{}.{file}", network.folder);
+        let tensors = Tensors {
+            folder: network.folder,
+            files: Some(weights.files().iter().map(kept_name).collect()),
+            weights,
+        };
         let external = built.external.into_iter().map(|(location, file)| {
             let kept = External::File {
                 path: own.join(&file),
-                name: Some(format!("{}.{file}", network.folder)),
+                name: Some(kept_name(&file)),
             };
             (location, kept)
         });
-        Self::of_network(&own, built.graph, external.collect())
+        Self::of_network(&own, built.graph, external.collect(), tensors)
     }
 
     /// [`Self::built`] over weights that are made smaller.
@@ -140,6 +159,7 @@ impl Graph {
     ) -> anyhow::Result<Self> {
         let headers = headers(folder, network)?;
         let built = network.build_smaller(folder, (part, family), &headers, kind)?;
+        let (_, weights) = network.described(folder, &headers)?;
         let own = folder.join(network.folder);
         let packing = Packing {
             kind,
@@ -149,17 +169,26 @@ impl Graph {
             name: format!("{}.{kind}.data", part.name()),
         };
         let external = BTreeMap::from([(built.location, External::Smaller(packing))]);
-        Self::of_network(&own, built.graph, external)
+        let tensors = Tensors {
+            folder: network.folder,
+            files: None,
+            weights,
+        };
+        Self::of_network(&own, built.graph, external, tensors)
     }
 
     fn of_network(
         own: &Path,
         bytes: Vec<u8>,
         external: BTreeMap<String, External>,
+        tensors: Tensors,
     ) -> anyhow::Result<Self> {
         let model = Model::parse(&bytes).context("the graph that was built cannot be read")?;
         let path = own.join("config.json");
-        Ok(Self::of(path, bytes, external, &model.graph))
+        Ok(Self {
+            tensors: Some(tensors),
+            ..Self::of(path, bytes, external, &model.graph)
+        })
     }
 
     fn of(
@@ -187,6 +216,7 @@ impl Graph {
             path,
             bytes,
             external,
+            tensors: None,
         }
     }
 

@@ -170,7 +170,7 @@ impl Looking<'_> {
             guidance_interval: None,
         };
         let card = CardFile::default();
-        let package = pack::write(self.scratch, &about, &source, &card, Taking::Outline)?;
+        let package = pack::write(self.scratch, &about, (&source, &[]), &card, Taking::Outline)?;
         let manifest = package.manifest()?;
         let choice = LookedChoice {
             weights: match kind {

@@ -163,7 +163,7 @@ impl Network {
     }
 
     /// Its configuration, and what its files hold.
-    fn described(
+    pub fn described(
         &self,
         root: &Path,
         headers: &BTreeMap<String, Header>,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::graph::{External, Packing};
+use super::lora::Lora;
 use super::smaller::Opened;
 use super::source::Source;
 use super::wiring::TEXTS;
@@ -65,15 +66,19 @@ impl Files<'_> {
 
     /// Takes a file in, in bounded memory.
     fn take(&mut self, name: &str, from: &Path) -> anyhow::Result<()> {
+        self.take_by(self.taking, name, from)
+    }
+
+    fn take_by(&mut self, taking: Taking, name: &str, from: &Path) -> anyhow::Result<()> {
         let path = self.dir.join(name);
-        if self.taking == Taking::Outline {
+        if taking == Taking::Outline {
             let failed = || format!("linking {} to {}", from.display(), path.display());
             fs::hard_link(from, &path).with_context(failed)?;
             let length = fs::metadata(&path).with_context(failed)?.len();
             self.list(name, length, &NO_DIGEST);
             return Ok(());
         }
-        let linked = self.taking == Taking::Link && fs::hard_link(from, &path).is_ok();
+        let linked = taking == Taking::Link && fs::hard_link(from, &path).is_ok();
         let copied = || -> io::Result<(u64, Sha256)> {
             let mut source = fs::File::open(from)?;
             let mut out: Box<dyn Write> = match linked {
@@ -162,7 +167,7 @@ impl<W: Write> Write for Digesting<W> {
 pub(super) fn write(
     models_dir: &Path,
     about: &About,
-    source: &Source,
+    (source, loras): (&Source, &[Lora]),
     card: &CardFile,
     taking: Taking,
 ) -> anyhow::Result<Unfinished> {
@@ -212,6 +217,10 @@ pub(super) fn write(
         }
         graphs.insert(*name, wired.entry(file, external));
     }
+    for lora in loras {
+        files.take_by(Taking::Copy, &lora.entry.file, &lora.path)?;
+        files.add(&lora.entry.bindings, &serde_json::to_vec(&lora.bindings)?)?;
+    }
     let (owner, _) = about.id.split_once('/').unwrap_or_default();
     let mut manifest = json!({
         "format": FORMAT,
@@ -240,6 +249,10 @@ pub(super) fn write(
     });
     if let Some(interval) = &about.guidance_interval {
         manifest["guidance_interval"] = serde_json::to_value(interval)?;
+    }
+    if !loras.is_empty() {
+        let entries = loras.iter().map(|lora| &lora.entry);
+        manifest["loras"] = serde_json::to_value(entries.collect::<Vec<_>>())?;
     }
     if let Some(encoder) = &wiring.encoder {
         manifest["encoder"] = serde_json::to_value(encoder)?;
@@ -282,8 +295,12 @@ impl Unfinished {
     pub fn authors(&self, source: &Source) -> anyhow::Result<Vec<FileEntry>> {
         let graphs = source.wiring.graphs.values();
         let external = graphs.flat_map(|wired| wired.graph.external.values());
-        let own: BTreeSet<&str> = external.filter_map(External::own_name).collect();
         let manifest = self.manifest()?;
+        let loras = manifest.loras.iter().map(|lora| &*lora.file);
+        let own: BTreeSet<&str> = external
+            .filter_map(External::own_name)
+            .chain(loras)
+            .collect();
         let files = manifest.files().filter(|file| own.contains(&*file.name));
         Ok(files.cloned().collect())
     }
