@@ -2,6 +2,7 @@
 
 mod drop;
 mod form;
+mod loras;
 mod options;
 mod result;
 mod start;

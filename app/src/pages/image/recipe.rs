@@ -1,7 +1,7 @@
 //! Everything that is known of a picture's making.
 
 use leptos::prelude::*;
-use protocol::{ImageRecord, PromptSyntax};
+use protocol::{ImageRecord, PromptSyntax, UsedLora};
 
 use super::{option, place};
 use crate::format;
@@ -21,6 +21,19 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
         };
         format!("{part}, strength {}", start.strength)
     });
+    let loras = recipe.loras.iter().map(|lora| {
+        let UsedLora {
+            name,
+            text_weight,
+            weight,
+            ..
+        } = lora;
+        match text_weight == weight {
+            true => format!("{name} at {weight}"),
+            false => format!("{name} at {weight}, for the text at {text_weight}"),
+        }
+    });
+    let loras = loras.collect::<Vec<_>>().join("; ");
     let size = format!(
         "{} × {} pixels, {}",
         record.width,
@@ -39,6 +52,7 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
         ),
         ("Clip skip", option(request.clip_skip)),
         ("Model", request.model),
+        ("LoRAs", loras),
         ("Seed", option(request.seed)),
         ("Variation", option(variation)),
         ("Begun with", option(start)),

@@ -37,6 +37,16 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
             Some(if model.negative_prompt { "yes" } else { "no" }.to_owned()),
         );
         row(
+            "LoRAs",
+            (!model.loras.is_empty()).then(|| {
+                let loras = model.loras.iter().map(|lora| match lora.weight {
+                    Some(weight) => format!("{}, usually at {weight}", lora.name),
+                    None => lora.name.clone(),
+                });
+                loras.collect::<Vec<_>>().join("; ")
+            }),
+        );
+        row(
             "Work",
             model.work.map(|work| {
                 let gflop = |flops: u64| format!("{:.2} GFLOP", flops as f64 / 1e9);

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use protocol::{MAX_SEED, ModelSummary, Policy};
 
 use super::drop::FromPicture;
+use super::loras::Loras;
 use super::options::ModelOptions;
 use super::start::StartFromPicture;
 use crate::format::{self, escape};
@@ -58,6 +59,7 @@ pub(super) fn Form(models: StoredValue<Vec<ModelSummary>>) -> impl IntoView {
                 ></textarea>
             </div>
             <Examples models settings />
+            <Loras models settings />
             <FormProblem />
             <div class="submit">
                 <button
