@@ -1,8 +1,8 @@
 //! What the pages read: from the server's data while rendering there, from the API in the browser.
 
 use protocol::{
-    CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
-    ModelSummary, Problem,
+    AddingPage, AdditionRequest, CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard,
+    ModelPage, ModelQuery, ModelSummary, Problem,
 };
 
 use crate::measured::{Made, sum_up};
@@ -11,6 +11,8 @@ use crate::measured::{Made, sum_up};
 pub(crate) const GALLERY_PAGE: usize = 24;
 /// Newest pictures that a model's speed is taken from.
 pub(crate) const MEASURED: usize = 60;
+/// Name of the `meta` element of pages that are shown to who looks after the hub.
+pub(crate) const OPERATOR: &str = "hub-operator";
 /// Newest pictures that a model's page shows.
 const SHOWN: usize = 6;
 
@@ -80,6 +82,21 @@ mod source {
         context()?.data.creator(&owner, cursor).await
     }
 
+    pub(crate) async fn adding(asked: Option<AdditionRequest>) -> Result<AddingPage, Problem> {
+        context()?.data.adding(asked, cookies()).await
+    }
+
+    /// Whether the page is for who looks after the hub.
+    pub(crate) fn is_operator() -> bool {
+        let context = context();
+        context.is_ok_and(|context| context.data.is_operator(cookies().as_deref()))
+    }
+
+    /// Keeps the page out of every cache.
+    pub(crate) fn keep_private() {
+        crate::ssr::keep_private();
+    }
+
     /// Origin of the hub without a trailing slash.
     pub(crate) fn origin() -> String {
         context().map(|c| c.public_url).unwrap_or_default()
@@ -91,6 +108,7 @@ mod source {
     use super::*;
     use crate::catalog::to_query;
     use crate::{api, settings::encode};
+    use protocol::{PackageHere, ProblemCode};
     use send_wrapper::SendWrapper;
 
     pub(crate) async fn models() -> Result<Vec<ModelSummary>, Problem> {
@@ -134,6 +152,54 @@ mod source {
         let url = format!("/api/v1/creators/{}/models?{query}", encode(&owner));
         SendWrapper::new(api::get(&url)).await
     }
+
+    pub(crate) async fn adding(asked: Option<AdditionRequest>) -> Result<AddingPage, Problem> {
+        let asking = async {
+            let additions = match api::get("/api/v1/operator/additions").await {
+                Ok(additions) => additions,
+                Err(problem) if problem.code == ProblemCode::NotSignedIn => {
+                    return Ok(AddingPage::default());
+                }
+                Err(problem) => return Err(problem),
+            };
+            let models: Vec<ModelSummary> = api::get("/api/v1/models").await?;
+            let here = models
+                .into_iter()
+                .filter(|model| model.package_url.is_some());
+            let packages = here.map(|model| PackageHere {
+                id: model.id,
+                name: model.name,
+                bytes: model.download_bytes,
+            });
+            let look = match asked {
+                Some(AdditionRequest { id, revision, .. }) => {
+                    let revision = revision.map(|at| format!("&revision={}", encode(&at)));
+                    let (id, revision) = (encode(&id), revision.unwrap_or_default());
+                    let url = format!("/api/v1/operator/look?id={id}{revision}");
+                    Some(api::get(&url).await)
+                }
+                None => None,
+            };
+            Ok(AddingPage {
+                signed_in: true,
+                look,
+                additions,
+                packages: packages.collect(),
+            })
+        };
+        SendWrapper::new(asking).await
+    }
+
+    /// Whether the page that was loaded is for who looks after the hub.
+    pub(crate) fn is_operator() -> bool {
+        let document = web_sys::window().and_then(|window| window.document());
+        let name = format!("meta[name={OPERATOR}]");
+        let found = document.and_then(|document| document.query_selector(&name).ok());
+        found.flatten().is_some()
+    }
+
+    /// The server says so of its pages.
+    pub(crate) fn keep_private() {}
 
     /// Origin of the hub without a trailing slash.
     pub(crate) fn origin() -> String {
@@ -180,9 +246,21 @@ mod source {
         nowhere()
     }
 
+    pub(crate) async fn adding(_: Option<AdditionRequest>) -> Result<AddingPage, Problem> {
+        nowhere()
+    }
+
+    pub(crate) fn is_operator() -> bool {
+        false
+    }
+
+    pub(crate) fn keep_private() {}
+
     pub(crate) fn origin() -> String {
         String::new()
     }
 }
 
-pub(crate) use source::{card, creator, gallery, image, models, origin, search};
+pub(crate) use source::{
+    adding, card, creator, gallery, image, is_operator, keep_private, models, origin, search,
+};

@@ -19,6 +19,14 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// [`size`], and gigabytes (10^9) where there are any: `2.3 GB`.
+pub fn amount(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000_000 => size(bytes),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// What a browser downloads for a model: `74.5 MB to download`, or that there is no package.
 pub fn download(model: &protocol::ModelSummary) -> String {
     match model.package_url {

@@ -1,5 +1,6 @@
 //! The pages, one file each, and the pieces that several of them show.
 
+mod add;
 mod compare;
 mod copy;
 mod creator;
@@ -21,6 +22,7 @@ mod verdict;
 pub(crate) use gallery::watch as watch_window;
 pub(crate) use gallery::{Gallery, Shelf};
 
+pub(crate) use add::AddModel;
 pub(crate) use compare::Compare;
 pub(crate) use creator::CreatorPage;
 pub(crate) use home::Home;

@@ -10,7 +10,8 @@ use crate::capability::Capability;
 use crate::format::escape;
 use crate::outbox::OutboxNote;
 use crate::pages::{
-    Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf, StoragePage,
+    AddModel, Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf,
+    StoragePage,
 };
 use crate::studio::Studio;
 
@@ -53,6 +54,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/compare") view=Compare ssr=SsrMode::Async />
                 <Route path=path!("/i/:id") view=ImagePage ssr=SsrMode::Async />
                 <Route path=path!("/models") view=Models ssr=SsrMode::Async />
+                <Route path=path!("/models/add") view=AddModel ssr=SsrMode::Async />
                 <Route path=path!("/creators/:owner") view=CreatorPage ssr=SsrMode::Async />
                 <Route path=path!("/models/:owner/:name") view=ModelPage ssr=SsrMode::Async />
                 <Route path=path!("/storage") view=StoragePage />

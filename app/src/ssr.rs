@@ -11,12 +11,12 @@ use leptos::prelude::*;
 use leptos_axum::{AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list};
 use leptos_meta::MetaTags;
 use protocol::{
-    CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
-    ModelSummary, Problem,
+    AddingPage, AdditionRequest, CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard,
+    ModelPage, ModelQuery, ModelSummary, Problem,
 };
 use serde::Deserialize;
 
-use crate::App;
+use crate::{App, data};
 
 /// What the pages read; the server implements it.
 #[async_trait]
@@ -36,6 +36,17 @@ pub trait HubData: Send + Sync {
     async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem>;
     /// Everything that is known about the model `owner/name`.
     async fn card(&self, id: &str) -> Result<ModelCard, Problem>;
+    /// Whether these cookies are those of who looks after the hub.
+    fn is_operator(&self, cookies: Option<&str>) -> bool;
+    /// What `/models/add` shows; `asked`: the model to look at.
+    ///
+    /// # Errors
+    /// `not_found` on a hub that nobody looks after by its pages.
+    async fn adding(
+        &self,
+        asked: Option<AdditionRequest>,
+        cookies: Option<String>,
+    ) -> Result<AddingPage, Problem>;
     /// One page of a creator's models.
     async fn creator(&self, owner: &str, cursor: Option<String>) -> Result<CreatorPage, Problem>;
 }
@@ -105,6 +116,8 @@ pub fn fallback(ctx: SsrContext) -> MethodRouter {
 /// The HTML document around [`App`]; also sets the response's `Content-Security-Policy`.
 pub fn shell(ctx: SsrContext) -> impl IntoView {
     let nonce = use_nonce();
+    let operator =
+        data::is_operator().then(|| view! { <meta name=data::OPERATOR content="yes" /> });
     set_content_security_policy(&ctx.storage_origin, nonce.as_deref());
     let Assets {
         client_js,
@@ -127,6 +140,7 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
                 <meta name="color-scheme" content="light dark" />
                 <meta name="hub-worker" content=worker_js data-wasm=worker_wasm />
                 <meta name="hub-cpu-worker" content=cpu_worker_js data-wasm=cpu_worker_wasm />
+                {operator}
                 <meta name="theme-color" content="#3d4fd6" />
                 <link rel="manifest" href="/app.webmanifest" />
                 <link rel="apple-touch-icon" href="/icon-192.png" />
@@ -159,6 +173,14 @@ pub(crate) fn set_status(status: u16) {
         StatusCode::from_u16(status),
     ) {
         response.set_status(status);
+    }
+}
+
+/// Keeps the page being rendered out of every cache.
+pub(crate) fn keep_private() {
+    if let Some(response) = use_context::<ResponseOptions>() {
+        let name = HeaderName::from_static("cache-control");
+        response.insert_header(name, HeaderValue::from_static("no-store"));
     }
 }
 

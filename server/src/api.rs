@@ -11,6 +11,7 @@ mod keys;
 mod models;
 mod openai;
 mod openapi;
+pub(crate) mod operator;
 mod queue;
 mod uploads;
 mod visitor;
@@ -29,12 +30,13 @@ use crate::grace::Grace;
 use crate::images::Images;
 use crate::jobs::Queue;
 use crate::limits::Limits;
+use crate::operator::Operator;
 use crate::serving::ClientAddresses;
 
 pub use cors::Origins;
 pub use error::{ApiError, internal_error, method_not_allowed, not_found};
 pub use images::{Exports, record_or_page};
-pub use visitor::renew_cookie;
+pub use visitor::{Visitor, renew_cookie};
 
 /// Largest JSON body accepted, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
@@ -54,6 +56,8 @@ pub struct Hub {
     pub queue: Arc<dyn Queue>,
     /// What a client may have.
     pub limits: Arc<Limits>,
+    /// Who adds models by pages and API, if anybody does.
+    pub operator: Option<Arc<Operator>>,
     /// Origin of the hub as visitors see it, without a slash at the end.
     pub public_url: String,
     /// Whose pages may use `/v1`.
@@ -110,6 +114,11 @@ fn open_routes() -> OpenApiRouter<Hub> {
         .routes(routes!(images::export))
         .routes(routes!(images::thumbnail))
         .routes(routes!(images::bytes))
+        .routes(routes!(operator::look))
+        .routes(routes!(operator::list, operator::add))
+        .routes(routes!(operator::events))
+        .routes(routes!(operator::show, operator::cancel))
+        .routes(routes!(operator::remove))
         .routes(routes!(queue::depth))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))

@@ -130,6 +130,11 @@ pub struct ServeConfig {
     #[arg(long, env = "DEMO_HUB_PUBLIC_URL")]
     pub public_url: Option<String>,
 
+    /// Token of who looks after this hub, 16 characters or more: models are added and removed on the page /models/add with it.
+    /// Without one there is no such page.
+    #[arg(long, env = "DEMO_HUB_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<Secret>,
+
     /// Engine of the server's own pictures.
     #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
     pub renderer: RendererChoice,

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod limits;
 pub mod models;
 pub mod network;
+pub mod operator;
 pub mod random;
 pub mod render;
 pub mod serve;

@@ -18,6 +18,7 @@ use crate::images::{INPUT_LIFETIME, Images, PENDING_LIFETIME, SweepError, SweepO
 use crate::jobs::worker::{Worker, WorkerOptions};
 use crate::jobs::{EmbeddedQueue, NatsQueue, Queue, Role, embedded as queue_file};
 use crate::limits::{ApiKeys, Ledger, Limits, MemoryLedger};
+use crate::operator::Operator;
 use crate::render::hosted;
 use crate::render::lanes;
 use crate::serving;
@@ -123,12 +124,18 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
             exposition::serve(listen, Arc::clone(&queue), catalog.clone(), stop.clone()).await?;
         tracing::info!("metrics are at http://{address}/metrics");
     }
+    let operator = config.admin_token.as_ref().map(|token| {
+        let (dir, hub) = (&config.models.models_dir, &config.catalog.hub);
+        Operator::start(token, dir, hub, &public_url, stop.clone())
+    });
+    let operator = operator.transpose()?.map(Arc::new);
     let hub = Hub {
         catalog,
         cards,
         images,
         queue,
         limits: Arc::new(budgets),
+        operator,
         public_url: public_url.clone(),
         api_origins: config.serving.api_origins.clone(),
         client_addresses: config.serving.client_addresses(),

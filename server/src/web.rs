@@ -2,6 +2,7 @@
 
 mod headers;
 mod hosts;
+mod operator;
 mod packages;
 mod request_id;
 mod site;
@@ -16,8 +17,8 @@ use axum::http::{Extensions, HeaderMap, StatusCode, Version, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use protocol::{
-    CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard, ModelPage, ModelQuery,
-    ModelSummary, Problem,
+    AddingPage, AdditionRequest, CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard,
+    ModelPage, ModelQuery, ModelSummary, PackageHere, Problem, ProblemCode,
 };
 use tower::ServiceBuilder;
 use tower_http::CompressionLevel;
@@ -28,6 +29,7 @@ use tower_http::trace::TraceLayer;
 
 use crate::api::{self, Hub};
 use crate::images::OwnerId;
+use crate::operator::read_request;
 use crate::telemetry::{access, traces};
 
 pub use hosts::Hosts;
@@ -42,7 +44,12 @@ const QUALITY: i32 = 4;
 pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path, hosts: Hosts) -> Router {
     let https = headers::Https(hub.is_https());
     let site = site::routes(site_dir, context.clone());
+    let forms = match hub.operator {
+        Some(_) => operator::routes(hub.clone()),
+        None => Router::new(),
+    };
     Router::new()
+        .merge(forms)
         .merge(
             app::ssr::pages(context)
                 .method_not_allowed_fallback(api::method_not_allowed)
@@ -128,6 +135,44 @@ impl HubData for PageData {
     async fn image(&self, id: &str, cookies: Option<String>) -> Result<ImageRecord, Problem> {
         let owner = cookies.as_deref().and_then(OwnerId::from_cookies);
         self.0.images.record(id, owner.as_ref()).await
+    }
+
+    fn is_operator(&self, cookies: Option<&str>) -> bool {
+        let operator = self.0.operator.as_ref();
+        operator.is_some_and(|operator| cookies.is_some_and(|sent| operator.is_session(sent)))
+    }
+
+    async fn adding(
+        &self,
+        asked: Option<AdditionRequest>,
+        cookies: Option<String>,
+    ) -> Result<AddingPage, Problem> {
+        let Some(operator) = &self.0.operator else {
+            return Err(Problem::new(ProblemCode::NotFound, "there is no such page"));
+        };
+        if !self.is_operator(cookies.as_deref()) {
+            return Ok(AddingPage::default());
+        }
+        let additions = operator.additions().list().await?;
+        let catalog = self.0.catalog.now();
+        let look = async {
+            let asked = match read_request(asked?) {
+                Ok(asked) => asked,
+                Err(problem) => return Some(Err(problem)),
+            };
+            Some(operator.look(&asked, &catalog).await)
+        };
+        let packages = catalog.entries().map(|entry| PackageHere {
+            id: entry.summary.id.clone(),
+            name: entry.summary.name.clone(),
+            bytes: entry.summary.download_bytes,
+        });
+        Ok(AddingPage {
+            signed_in: true,
+            look: look.await,
+            additions,
+            packages: packages.collect(),
+        })
     }
 
     async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem> {

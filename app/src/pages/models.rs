@@ -36,11 +36,26 @@ pub(crate) fn Models() -> impl IntoView {
         <Meta property="og:url" content=format!("{origin}/models") />
         <Link rel="canonical" href=format!("{origin}/models") />
         <main id="main" class="page">
-            <div class="page-head">
-                <h1>"Models"</h1>
-                <p class="lead">
-                    "Text-to-image models, who made them and from which paper, and whether each runs in your browser."
-                </p>
+            <div class="page-head with-action">
+                <div>
+                    <h1>"Models"</h1>
+                    <p class="lead">
+                        "Text-to-image models, who made them and from which paper, and whether each runs in your browser."
+                    </p>
+                </div>
+                {data::is_operator()
+                    .then(|| {
+                        view! {
+                            <a
+                                class="button"
+                                href="/models/add"
+                                rel="external"
+                                data-testid="add-a-model"
+                            >
+                                "Add a model"
+                            </a>
+                        }
+                    })}
             </div>
             {move || view! { <filters::Filters filters=filters.get() /> }}
             <Suspense fallback=|| {

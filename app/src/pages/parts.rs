@@ -52,7 +52,7 @@ pub(crate) fn ProblemNote(
 }
 
 /// First letter upper case, full stop at the end.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.trim().chars();
     let mut out: String = chars
         .next()

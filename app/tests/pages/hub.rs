@@ -3,11 +3,13 @@
 use app::ssr::HubData;
 use async_trait::async_trait;
 use protocol::{
-    Author, CreatorPage, GalleryPage, GalleryQuery, Gated, GenerationRequest, ImageRecord, License,
-    LicenseUse, ModelCard, ModelDefaults, ModelLimits, ModelNeeds, ModelPage, ModelQuery,
-    ModelSummary, Paper, PaperRecord, Problem, ProblemCode, Provenance, Recipe, Runs, Source,
-    Trouble, TroubleKind,
+    AddingPage, AdditionRequest, Author, CreatorPage, GalleryPage, GalleryQuery, Gated,
+    GenerationRequest, ImageRecord, License, LicenseUse, ModelCard, ModelDefaults, ModelLimits,
+    ModelNeeds, ModelPage, ModelQuery, ModelSummary, PackageHere, Paper, PaperRecord, Problem,
+    ProblemCode, Provenance, Recipe, Runs, Source, Trouble, TroubleKind,
 };
+
+use crate::adding::{OPERATOR, additions, look};
 
 pub const PROMPT: &str = "red <b>apple</b> & \"pear\"";
 
@@ -63,6 +65,40 @@ pub fn record(id: &str) -> ImageRecord {
 
 #[async_trait]
 impl HubData for Fixed {
+    fn is_operator(&self, cookies: Option<&str>) -> bool {
+        cookies.is_some_and(|sent| sent == OPERATOR)
+    }
+
+    async fn adding(
+        &self,
+        asked: Option<AdditionRequest>,
+        cookies: Option<String>,
+    ) -> Result<AddingPage, Problem> {
+        if self.storage_down {
+            return Err(Problem::new(ProblemCode::NotFound, "no such page"));
+        }
+        if !self.is_operator(cookies.as_deref()) {
+            return Ok(AddingPage::default());
+        }
+        let look = asked.map(|asked| match &*asked.id {
+            "maker/away" => Err(Problem::new(
+                ProblemCode::ModelHubUnavailable,
+                "hub.example cannot be reached",
+            )),
+            id => Ok(look(id)),
+        });
+        Ok(AddingPage {
+            signed_in: true,
+            look,
+            additions: additions(),
+            packages: vec![PackageHere {
+                id: "demo-hub/glyph".into(),
+                name: "Glyph".into(),
+                bytes: 37_500_000,
+            }],
+        })
+    }
+
     async fn models(&self) -> Vec<ModelSummary> {
         let glyph = ModelSummary {
             id: "demo-hub/glyph".into(),

@@ -3,6 +3,7 @@
 #![cfg(feature = "ssr")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adding;
 mod create;
 mod hub;
 mod models;
@@ -20,10 +21,16 @@ use hub::Fixed;
 struct Page {
     status: StatusCode,
     policy: String,
+    caching: Option<String>,
     html: String,
 }
 
 async fn page_of(data: Fixed, path: &str) -> Page {
+    page_for(data, path, None).await
+}
+
+/// A page for who sends a cookie.
+async fn page_for(data: Fixed, path: &str, cookie: Option<&str>) -> Page {
     let context = SsrContext {
         data: Arc::new(data),
         assets: Assets {
@@ -38,9 +45,13 @@ async fn page_of(data: Fixed, path: &str) -> Page {
         storage_origin: "http://127.0.0.1:9000".into(),
         public_url: "https://hub.example".into(),
     };
+    let mut request = Request::get(path);
+    if let Some(cookie) = cookie {
+        request = request.header("cookie", cookie);
+    }
     let response = pages(context.clone())
         .fallback_service(fallback(context))
-        .oneshot(Request::get(path).body(Body::empty()).unwrap())
+        .oneshot(request.body(Body::empty()).unwrap())
         .await
         .unwrap();
     let status = response.status();
@@ -48,10 +59,13 @@ async fn page_of(data: Fixed, path: &str) -> Page {
         .to_str()
         .unwrap()
         .to_owned();
+    let caching = response.headers().get("cache-control");
+    let caching = caching.map(|value| value.to_str().unwrap().to_owned());
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     Page {
         status,
         policy,
+        caching,
         // Without the empty comments that tell hydration where a text ends.
         html: String::from_utf8(body.to_vec()).unwrap().replace("<!>", ""),
     }

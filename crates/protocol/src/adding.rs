@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Gated, License};
 use crate::model::ModelNeeds;
+use crate::problem::Problem;
 
 /// Most components that a request names.
 pub const MAX_COMPONENTS: usize = 16;
@@ -256,6 +257,30 @@ pub struct Addition {
     /// When it ended.
     #[serde(default)]
     pub ended_at: Option<u64>,
+}
+
+/// What the page /models/add shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AddingPage {
+    /// Whether who asks is the operator; everything else is there for them alone.
+    pub signed_in: bool,
+    /// The model that is looked at, or why it is not; absent: none is asked for.
+    pub look: Option<Result<ModelLook, Problem>>,
+    /// The additions, the newest first.
+    pub additions: Vec<Addition>,
+    /// The packages that are here.
+    pub packages: Vec<PackageHere>,
+}
+
+/// A package that is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageHere {
+    /// `owner/name`.
+    pub id: String,
+    /// Human name.
+    pub name: String,
+    /// Bytes of its files.
+    pub bytes: u64,
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub mod strict;
 pub mod verdict;
 
 pub use adding::{
-    Addition, AdditionRequest, AdditionStage, AdditionStatus, ComponentWeights, Fetched,
-    LookedChoice, LookedComponent, MAX_COMPONENTS, ModelLook, WeightsKind,
+    AddingPage, Addition, AdditionRequest, AdditionStage, AdditionStatus, ComponentWeights,
+    Fetched, LookedChoice, LookedComponent, MAX_COMPONENTS, ModelLook, PackageHere, WeightsKind,
 };
 pub use capability::{
     AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, RunsOn, decide,

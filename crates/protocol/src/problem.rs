@@ -45,6 +45,14 @@ pub enum ProblemCode {
     Withdrawn,
     /// The API key is not one that this hub knows.
     InvalidApiKey,
+    /// It is for the hub's operator, who is not signed in.
+    NotSignedIn,
+    /// What a session allows was not asked for by a page of this hub.
+    ForeignOrigin,
+    /// The model hub gives the model to those alone who agreed to something.
+    ModelWithheld,
+    /// The model hub does not answer.
+    ModelHubUnavailable,
     /// More than this client may have; `limit` names what, `retry_after` says when to try again.
     RateLimited,
     /// The queue is full; `retry_after` says when to try again.
@@ -79,7 +87,7 @@ impl<'de> Deserialize<'de> for ProblemCode {
 
 impl ProblemCode {
     /// Every code, in the order of their declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::MalformedRequest,
         Self::EmptyPrompt,
         Self::PromptTooLong,
@@ -98,6 +106,10 @@ impl ProblemCode {
         Self::ImageRefused,
         Self::Withdrawn,
         Self::InvalidApiKey,
+        Self::NotSignedIn,
+        Self::ForeignOrigin,
+        Self::ModelWithheld,
+        Self::ModelHubUnavailable,
         Self::RateLimited,
         Self::QueueFull,
         Self::QueueUnavailable,
@@ -131,12 +143,15 @@ impl ProblemCode {
             Self::MisdirectedRequest => 421,
             Self::UnreadablePicture | Self::UploadMismatch | Self::IdempotencyKeyReused => 422,
             Self::UploadMissing | Self::Conflict => 409,
-            Self::NotOwner | Self::ImageRefused => 403,
+            Self::NotOwner | Self::ImageRefused | Self::ForeignOrigin | Self::ModelWithheld => 403,
             Self::Withdrawn => 410,
-            Self::InvalidApiKey => 401,
+            Self::InvalidApiKey | Self::NotSignedIn => 401,
             Self::RateLimited | Self::QueueFull => 429,
             Self::RequestRefused => 422,
-            Self::QueueUnavailable | Self::StorageUnavailable | Self::EndpointUnavailable => 503,
+            Self::QueueUnavailable
+            | Self::StorageUnavailable
+            | Self::EndpointUnavailable
+            | Self::ModelHubUnavailable => 503,
             Self::GenerationFailed | Self::Internal => 500,
             Self::StorageFull => 507,
         }
@@ -163,6 +178,10 @@ impl ProblemCode {
             Self::ImageRefused => "This picture is not accepted here",
             Self::Withdrawn => "This picture was taken down",
             Self::InvalidApiKey => "Unknown API key",
+            Self::NotSignedIn => "Not signed in",
+            Self::ForeignOrigin => "Not asked for by a page of this hub",
+            Self::ModelWithheld => "The model hub does not give this model out",
+            Self::ModelHubUnavailable => "The model hub does not answer",
             Self::RateLimited => "Too many requests",
             Self::QueueFull => "The server is busy",
             Self::QueueUnavailable => "The job queue does not answer",
@@ -223,6 +242,8 @@ pub enum LimitName {
     ExportsAtOnce,
     /// Those of all clients of its address.
     ExportsAtOnceOfAddress,
+    /// Wrong operator's tokens from the address.
+    WrongTokensOfAddress,
     /// One that this version does not know.
     #[serde(other)]
     Other,

@@ -22,7 +22,9 @@ pub struct Known(pub Arc<ApiKey>);
 pub async fn check(State(hub): State<Hub>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let openai = path.starts_with("/v1/");
-    if hub.limits.keys().is_empty() || !(openai || path.starts_with("/api/v1/")) {
+    let of_operator = path.starts_with(super::operator::PREFIX);
+    let keyed = openai || (path.starts_with("/api/v1/") && !of_operator);
+    if hub.limits.keys().is_empty() || !keyed {
         return next.run(request).await;
     }
     let Some(sent) = bearer(request.headers()) else {

@@ -28,6 +28,7 @@ use utoipa::OpenApi;
         (name = "models", description = "What can be asked for"),
         (name = "images", description = "Listed pictures"),
         (name = "uploads", description = "Pictures that visitors made in their browsers"),
+        (name = "operator", description = "Models added and removed by who looks after the hub; 404 where it was started without `--admin-token`"),
         (name = "operations", description = "For load balancers, and this document")
     )
 )]

@@ -38,6 +38,7 @@ use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
 use crate::config::{AddConfig, ProgressForm};
 use claim::Claim;
+pub(crate) use claim::DOWNLOADS;
 use layout::Layout;
 use lora::Lora;
 use pack::Taking;
@@ -250,6 +251,15 @@ fn said(config: &AddConfig) -> anyhow::Result<Said> {
         weights: Choices::of(&config.weights)?,
         components: config.components.clone(),
     })
+}
+
+/// Removes what a run that was ended left of a package that it was writing; what it fetched stays.
+///
+/// # Errors
+/// When another run is at it, or something cannot be removed.
+pub(crate) fn tidy(models_dir: &Path, id: &str) -> anyhow::Result<()> {
+    let _claim = Claim::take(models_dir, id)?;
+    claim::sweep(models_dir, id)
 }
 
 /// Paths of the files below `folder`, `depth` folders deep, relative to it.

@@ -36,6 +36,10 @@ impl HubOf {
     }
 
     fn add(&self, models: &Path) -> Result<String, String> {
+        self.add_with(models, &[])
+    }
+
+    fn add_with(&self, models: &Path, more: &[&str]) -> Result<String, String> {
         let line = [
             "demo-hub",
             "models",
@@ -46,7 +50,8 @@ impl HubOf {
         ];
         let line = line
             .into_iter()
-            .chain(["--models-dir", models.to_str().unwrap()]);
+            .chain(["--models-dir", models.to_str().unwrap()])
+            .chain(more.iter().copied());
         added(Cli::try_parse_from(line).unwrap())
     }
 }
@@ -183,4 +188,60 @@ fn the_hub_is_asked_for_weights_once_their_graphs_are_built() {
             .all(|(file, part)| !file.ends_with(".safetensors") || *part),
         "{asked:?}"
     );
+}
+
+/// What a look says of every kind of weights is what the packages are then, and no weight is fetched for it.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn a_look_tells_what_packages_will_take() {
+    let author = authors("sdxl-absent").author().unwrap();
+    let hub = HubOf::start(&author);
+    let models = tempfile::tempdir().unwrap();
+    let told = hub
+        .add_with(models.path(), &["--look", "--progress=json"])
+        .unwrap();
+    let events = told.lines().map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<serde_json::Value> = events.collect();
+    let look = events.iter().find(|event| event["event"] == "looked");
+    let look: protocol::ModelLook = serde_json::from_value(look.unwrap()["look"].clone()).unwrap();
+    assert_eq!(look.refusal, None);
+    let classes: Vec<_> = look
+        .components
+        .iter()
+        .map(|part| part.class.as_deref())
+        .collect();
+    let expected = [
+        "CLIPTextModel",
+        "CLIPTextModelWithProjection",
+        "UNet2DConditionModel",
+        "AutoencoderKL",
+    ];
+    assert_eq!(classes, expected.map(Some));
+    let asked = hub.asked.lock().unwrap().clone();
+    let whole = |(file, part): &&(String, bool)| file.ends_with(".safetensors") && !part;
+    assert_eq!(asked.iter().find(whole), None);
+    assert_eq!(fs::read_dir(models.path()).unwrap().count(), 0);
+
+    assert_eq!(look.choices.len(), protocol::WeightsKind::ALL.len());
+    let mut fetched = 0;
+    for choice in &look.choices {
+        let models = tempfile::tempdir().unwrap();
+        let weights = format!("--weights={}", choice.weights.name());
+        hub.add_with(models.path(), &[&weights]).unwrap();
+        let package = Package::from_dir(&models.path().join("maker--model")).unwrap();
+        let bytes: u64 = package.manifest.files().map(|file| file.bytes).sum();
+        assert_eq!(choice.package_bytes, bytes, "{}", choice.weights.name());
+        assert_eq!(
+            choice.needs,
+            package.manifest.needs,
+            "{}",
+            choice.weights.name()
+        );
+        if choice.weights == protocol::WeightsKind::Kept {
+            let weights = package.manifest.files();
+            let weights = weights.filter(|file| file.name.ends_with(".safetensors"));
+            fetched = weights.map(|file| file.bytes).sum();
+        }
+    }
+    assert_eq!(look.download_bytes, fetched);
 }

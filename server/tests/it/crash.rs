@@ -66,8 +66,10 @@ impl Server {
                 "--upload-mebibytes-per-day=4000",
             ])
             .args(options)
-            .arg("--models-dir")
-            .arg(models_dir())
+            .args((!options.contains(&"--models-dir")).then(|| {
+                let models = models_dir().into_os_string().into_string().unwrap();
+                format!("--models-dir={models}")
+            }))
             .arg("--data")
             .arg(folders.data.path())
             .arg("--site-dir")
@@ -94,6 +96,11 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) {
+        self.child.wait().unwrap();
     }
 
     pub fn kill(&mut self) {

@@ -18,37 +18,38 @@ use crate::models::{export, models, stable_diffusion};
 use crate::renderers::stand_in::{Act, Seen, StandIn};
 use crate::small_disk::NAMESPACES;
 
-const TOKEN: &str = "hf_of_somebody";
-const FIRST: &str = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14";
+pub const TOKEN: &str = "hf_of_somebody";
+pub const FIRST: &str = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14";
 const SECOND: &str = "9a14451f4fe16113bff5a5d2269ed5ad43b0592e";
-const LARGE: &str = "unet/model.onnx";
+pub const LARGE: &str = "unet/model.onnx";
 
 /// A model's files at a commit.
 #[derive(Clone)]
-struct State {
+pub struct State {
     commit: &'static str,
-    files: BTreeMap<String, Vec<u8>>,
-    gated: bool,
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub gated: bool,
     /// How the host of weights gives [`LARGE`].
-    large: Large,
+    pub large: Large,
     /// Requests that are answered with a pause, of the description and of files.
-    pauses: usize,
+    pub pauses: usize,
     /// Whether the hub tells how large files are.
-    sizes: bool,
+    pub sizes: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Large {
+pub enum Large {
     Whole,
     CutOff,
     Stalled,
     Wrong,
 }
 
-struct Hub {
-    hub: StandIn,
+/// A hub with one model, `maker/model`.
+pub struct Hub {
+    pub hub: StandIn,
     weights: StandIn,
-    state: Arc<Mutex<State>>,
+    pub state: Arc<Mutex<State>>,
     _export: TempDir,
 }
 
@@ -79,7 +80,7 @@ fn is_large(path: &str) -> bool {
 }
 
 impl Hub {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (export, files) = files(&stable_diffusion("DDIMScheduler", json!({})));
         let state = Arc::new(Mutex::new(State {
             commit: FIRST,
@@ -107,7 +108,7 @@ impl Hub {
         }
     }
 
-    fn set(&self, change: impl FnOnce(&mut State)) {
+    pub fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
     }
 
@@ -117,7 +118,7 @@ impl Hub {
     }
 
     /// What it asked for of [`LARGE`]: the ranges.
-    fn ranges(&self) -> Vec<Option<String>> {
+    pub fn ranges(&self) -> Vec<Option<String>> {
         let digest = sha256_hex(&self.state.lock().unwrap().files[LARGE]);
         let seen = self.weights.seen();
         let of_large = seen.iter().filter(|seen| seen.path.ends_with(&digest));
@@ -246,7 +247,7 @@ fn weights(state: &State, seen: &Seen) -> Act {
 }
 
 /// Nothing in the models folder but what a download keeps for the next run.
-fn is_without_packages(dir: &Path) -> bool {
+pub fn is_without_packages(dir: &Path) -> bool {
     let mut entries = fs::read_dir(dir).unwrap();
     entries.all(|entry| entry.unwrap().file_name() == ".downloads")
 }

@@ -1,12 +1,16 @@
 //! What the server enforces beyond the types of a request, and what an answer offers to do next: bounds, patterns and
 //! links of the document, in one place and with the constants that the checks use.
 
-use protocol::{INPUT_MIMES, MAX_INPUT_BYTES, MAX_PROMPT_CHARS, MAX_SEED, PNG_MIME};
+use protocol::{
+    INPUT_MIMES, MAX_COMPONENTS, MAX_INPUT_BYTES, MAX_PROMPT_CHARS, MAX_SEED, PNG_MIME,
+};
 use serde_json::{Map, Value, json};
 
 use crate::api::jobs::MAX_KEY_BYTES;
 use crate::images::{MAX_IMAGE_BYTES, MAX_PAGE};
 
+/// `owner/name`.
+const MODEL: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}$";
 /// Longest `q` of a search for models, and longest licence in it, in characters.
 const SEARCH: (u32, u32) = (100, 80);
 
@@ -64,10 +68,33 @@ pub fn declare(document: &mut Value) -> Result<(), String> {
     let pair = json!({"type": "array", "items": text, "minItems": 2, "maxItems": 2});
     let headers = json!({"items": pair});
     property(document, "UploadTicket", "headers", headers)?;
+    additions(document)?;
     change_of_an_image(document)?;
     parameters(document)?;
     events(document)?;
     links(document)
+}
+
+/// What names of models, revisions and components are made of, and how an operator is known.
+fn additions(document: &mut Value) -> Result<(), String> {
+    let plain = json!({"pattern": "^[A-Za-z0-9._+-]{1,128}$"});
+    property(document, "ComponentWeights", "component", plain.clone())?;
+    for (name, bounds) in [
+        ("id", json!({"pattern": MODEL})),
+        ("revision", json!({"pattern": "^[A-Za-z0-9._+/-]{1,128}$"})),
+        ("license", json!({"pattern": "^[A-Za-z0-9._+-]{1,128}$"})),
+        (
+            "components",
+            json!({"items": {"type": "string", "pattern": plain["pattern"]}, "maxItems": MAX_COMPONENTS}),
+        ),
+        ("component_weights", json!({"maxItems": MAX_COMPONENTS})),
+    ] {
+        property(document, "AdditionRequest", name, bounds)?;
+    }
+    let bearer =
+        json!({"type": "http", "scheme": "bearer", "description": "What `--admin-token` says"});
+    let schemes = json!({"securitySchemes": {"operator": bearer}});
+    merge(document, "/components", schemes)
 }
 
 /// One of two members, which say the same.
@@ -98,6 +125,7 @@ fn parameters(document: &mut Value) -> Result<(), String> {
     const SEARCH_MODELS: &str = "/api/v1/models/search";
     const OF_CREATOR: &str = "/api/v1/creators/{owner}/models";
     const JOBS: &str = "/api/v1/jobs";
+    const LOOK: &str = "/api/v1/operator/look";
     let page = json!({"minimum": 1, "maximum": MAX_PAGE});
     let id = json!({"pattern": "^[0-9a-hjkmnp-tv-z]{19}$"});
     let place = json!({"pattern": "^(l[0-9]{1,9}|h.*)$", "maxLength": 500});
@@ -122,6 +150,13 @@ fn parameters(document: &mut Value) -> Result<(), String> {
         (OF_CREATOR, "get", "limit", &page),
         (OF_CREATOR, "get", "cursor", &place),
         (JOBS, "post", "Idempotency-Key", &key),
+        (LOOK, "get", "id", &json!({"pattern": MODEL})),
+        (
+            LOOK,
+            "get",
+            "revision",
+            &json!({"pattern": "^[A-Za-z0-9._+/-]{1,128}$"}),
+        ),
     ] {
         let operation = object(document, &operation(path, method))?;
         let all = operation
@@ -154,6 +189,7 @@ fn events(document: &mut Value) -> Result<(), String> {
     };
     let reference = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let of_jobs = json!({"oneOf": [reference("JobView"), reference("JobPreview")]});
+    let additions = json!({"type": "array", "items": reference("Addition")});
     let of_images = json!([
         "image_generation.partial_image",
         "image_generation.completed",
@@ -165,6 +201,11 @@ fn events(document: &mut Value) -> Result<(), String> {
             "/api/v1/jobs/{id}/events",
             "get",
             schema(json!(["state", "preview"]), of_jobs),
+        ),
+        (
+            "/api/v1/operator/additions/events",
+            "get",
+            schema(json!(["additions"]), additions),
         ),
         (
             "/v1/images/generations",
@@ -192,6 +233,12 @@ fn links(document: &mut Value) -> Result<(), String> {
     let of_job = ["getJob", "followJob", "cancelJob"];
     for (path, method, status, operations) in [
         ("/api/v1/jobs", "post", "202", &of_job[..]),
+        (
+            "/api/v1/operator/additions",
+            "post",
+            "202",
+            &["getAddition", "cancelAddition"][..],
+        ),
         ("/api/v1/uploads", "post", "201", &["commitUpload"][..]),
         ("/api/v1/inputs", "post", "201", &["deleteInput"][..]),
         ("/api/v1/uploads/{id}/commit", "post", "200", &of_image[..]),
