@@ -451,10 +451,8 @@ fn large_models_fit_small_devices_part_by_part() {
             assert_eq!(within.flops, cost.flops, "{shown}");
             let working = cost.total_bytes - cost.constant_bytes;
             let held = within.total_bytes - working;
-            assert!(
-                held <= STREAMED_WEIGHTS.max(cost.constant_bytes.min(STREAMED_WEIGHTS)),
-                "{shown}: {held}"
-            );
+            // Small constants, and what is prepared once, come on top of the weights.
+            assert!(held <= STREAMED_WEIGHTS / 10 * 11, "{shown}: {held}");
             // Every weight is there, or brought once a run.
             if within.streamed_bytes > 0 {
                 let whole = within.constant_bytes + within.streamed_bytes;
@@ -480,6 +478,6 @@ fn large_models_fit_small_devices_part_by_part() {
             mb(streamed),
             mb(step)
         );
-        assert!(streamed < one && one < all && step > 0, "{model}");
+        assert!(streamed < one && one <= all && step > 0, "{model}");
     }
 }

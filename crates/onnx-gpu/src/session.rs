@@ -175,24 +175,26 @@ impl Session {
         let mut session = Self::unloaded(graph, gpu);
         let shapes = session.fixed();
         // The plan needs no weight: its pipelines are made while they arrive.
-        let warming = match &shapes {
-            Some(shapes) => Some(session.gpu.start_pipelines(session.launches(shapes)?)),
-            None => None,
+        let (warming, read) = match &shapes {
+            Some(shapes) => {
+                let (launches, read) = session.launches(shapes)?;
+                (Some(session.gpu.start_pipelines(launches)), Some(read))
+            }
+            None => (None, None),
         };
-        let streamed = session.stream(&origin).await;
+        let streamed = session.stream(&origin, read.as_ref()).await;
         if let Some(warming) = warming {
             warming.finish().await;
         }
         streamed?;
         if let Some(shapes) = shapes {
-            let compiled = session.compile(&shapes).await?;
-            // No other shapes will come: what was only needed to prepare other buffers may go.
-            session
-                .weights
-                .retain(|id, _| compiled.weights.contains(id));
+            // No other shapes will come: what is only needed to prepare other buffers is brought for that alone.
+            let loaded = session.compile_reading(&shapes, Some(&origin)).await?;
+            session.weights.extend(loaded.weights);
             lock(&session.constants).clear();
-            session.keep(shapes, compiled);
+            session.keep(shapes, loaded.compiled);
         }
+        session.graph.forget_contents();
         Ok(session)
     }
 
@@ -222,11 +224,12 @@ impl Session {
         }
     }
 
-    /// Brings the large constants to the device, in the order in which they lie in their files.
-    async fn stream(&mut self, origin: &Origin<'_>) -> Result<()> {
+    /// Brings the large constants to the device, or those among `read`, in the order in which they lie in their files.
+    async fn stream(&mut self, origin: &Origin<'_>, read: Option<&HashSet<ValueId>>) -> Result<()> {
         let weights = self.graph.weights.iter();
         let mut weights: Vec<_> = weights
             .filter(|(id, _)| !self.graph.streamed.contains(id))
+            .filter(|(id, _)| read.is_none_or(|read| read.contains(id)))
             .collect();
         weights.sort_by_key(|(id, weight)| (weight.location(), **id));
         let mut uploader = Uploader::new(&self.gpu);
@@ -235,9 +238,7 @@ impl Session {
             weight.load(origin, &buffer, &mut uploader).await?;
             self.weights.insert(id, buffer);
         }
-        uploader.flush().await?;
-        self.graph.forget_contents();
-        Ok(())
+        uploader.flush().await
     }
 
     /// The declared shape of every input, if all are fixed and no plan depends on a value.

@@ -1,8 +1,9 @@
 //! Takes launches that depend on constants alone out of a program: they run once, on the device.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Program, Source, Step, data_key};
+use super::{BufferId, Program, Source, Step, data_key};
 use crate::graph::{Graph, ValueId};
 
 /// Largest growth of a constant by a hoisted launch: beyond, recomputing is cheaper than keeping the result.
@@ -24,12 +25,16 @@ enum Ingredient {
 }
 
 pub(super) fn hoist(program: &mut Program, graph: &Graph) {
-    let constant = constant_buffers(program, graph);
+    let constant = constant_buffers(program, graph, false);
     let shared: std::collections::HashSet<_> = graph.constants.values().map(data_key).collect();
     let (prepare, steps): (Vec<Step>, Vec<Step>) = std::mem::take(&mut program.steps)
         .into_iter()
         .partition(|step| constant[step.output]);
     program.steps = steps;
+    if !graph.streamed.is_empty() {
+        let derived = constant_buffers(program, graph, true);
+        program.steps = sink(std::mem::take(&mut program.steps), &derived);
+    }
     let mut writes: Vec<Option<Vec<Write>>> = vec![Some(Vec::new()); program.buffers.len()];
     let mut last = vec![0; program.buffers.len()];
     for (index, step) in prepare.iter().enumerate() {
@@ -66,15 +71,56 @@ pub(super) fn hoist(program: &mut Program, graph: &Graph) {
     program.prepare = prepare;
 }
 
+/// Moves the steps that write nothing but `derived` buffers to right before the first step that reads these: what is made of a weight
+/// that is there for a while is then made while it is there, and does not lie around before.
+fn sink(steps: Vec<Step>, derived: &[bool]) -> Vec<Step> {
+    enum Visit {
+        Buffer(BufferId),
+        Step(Step),
+    }
+    let mut waiting: BTreeMap<BufferId, Vec<Step>> = BTreeMap::new();
+    let mut stack: Vec<Visit> = Vec::with_capacity(steps.len());
+    for step in steps {
+        if derived[step.output] {
+            waiting.entry(step.output).or_default().push(step);
+        } else {
+            stack.push(Visit::Step(step));
+        }
+    }
+    // What no step reads is an output.
+    let unread = waiting.keys().copied().map(Visit::Buffer);
+    stack.extend(unread.collect::<Vec<_>>());
+    stack.reverse();
+    let mut sunk = Vec::with_capacity(stack.len());
+    while let Some(visit) = stack.pop() {
+        let writers = match visit {
+            Visit::Buffer(buffer) => waiting.remove(&buffer).unwrap_or_default(),
+            Visit::Step(step) if step.inputs.iter().any(|id| waiting.contains_key(id)) => {
+                let inputs: Vec<Visit> = step.inputs.iter().copied().map(Visit::Buffer).collect();
+                stack.push(Visit::Step(step));
+                stack.extend(inputs.into_iter().rev());
+                continue;
+            }
+            Visit::Step(step) => {
+                sunk.push(step);
+                continue;
+            }
+        };
+        stack.extend(writers.into_iter().rev().map(Visit::Step));
+    }
+    sunk
+}
+
 /// Which buffers hold the same in every run: constants, and what is written from nothing else. Weights that are brought to the
 /// device during runs are there for a part of each, and so is what is made of them.
-fn constant_buffers(program: &Program, graph: &Graph) -> Vec<bool> {
+/// With `streamed`, those count as constants.
+fn constant_buffers(program: &Program, graph: &Graph, streamed: bool) -> Vec<bool> {
     let mut constant: Vec<bool> = program
         .buffers
         .iter()
         .map(|buffer| match &buffer.source {
             Source::Input => false,
-            Source::Weight(id) => !graph.streamed.contains(id),
+            Source::Weight(id) => streamed || !graph.streamed.contains(id),
             _ => true,
         })
         .collect();

@@ -1,18 +1,22 @@
 //! Makes the buffers and the recording of one plan, and runs it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::reading::Turn;
 use super::value::{self, GpuTensor};
 use super::{Session, Stats, Value as Input, lock};
 use crate::error::{Result, invalid_model};
-use crate::gpu::{Buffer, KernelTime, Recording};
+use crate::gpu::{Buffer, KernelTime, Recording, Uploader};
 use crate::graph::ValueId;
 use crate::kernels::Launch;
 use crate::lower::{BufferId, Given, Program, Recipe, Source, Step, Value, data_key, lower_graph};
 use crate::plan::{Place, Plan, Turns};
 use crate::tensor::{DType, Tensor};
+use crate::weights::Origin;
+
+/// Most bytes of weights that are on the device only to prepare others of them, unless one launch reads more.
+pub(super) const TOGETHER: u64 = 32 << 20;
 
 /// A plan with its buffers.
 pub(super) struct Compiled {
@@ -50,8 +54,25 @@ enum Output {
     },
 }
 
+/// A plan, and weights that only led to what it prepared.
+pub(super) struct Loaded {
+    pub compiled: Compiled,
+    /// Those that another plan for the same shapes prepares anew.
+    pub weights: HashMap<ValueId, Buffer>,
+}
+
 impl Session {
     pub(super) async fn compile(&self, shapes: &[Given]) -> Result<Compiled> {
+        Ok(self.compile_reading(shapes, None).await?.compiled)
+    }
+
+    /// [`Self::compile`] where weights that only lead to prepared buffers are not on the device yet: they are read from `origin` and
+    /// go again, some at a time.
+    pub(super) async fn compile_reading(
+        &self,
+        shapes: &[Given],
+        origin: Option<&Origin<'_>>,
+    ) -> Result<Loaded> {
         let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
         let slots = plan
@@ -80,12 +101,11 @@ impl Session {
                     if plan.used[id] {
                         weight_bytes += info.bytes;
                     }
-                    Some(
-                        self.weights
-                            .get(value)
-                            .cloned()
-                            .ok_or_else(|| invalid_model("a weight is read that was not loaded"))?,
-                    )
+                    let loaded = self.weights.get(value).cloned();
+                    if loaded.is_none() && (origin.is_none() || plan.used[id]) {
+                        return Err(invalid_model("a weight is read that was not loaded"));
+                    }
+                    loaded
                 }
                 Source::Prepared(recipe) => {
                     if plan.used[id] {
@@ -98,6 +118,15 @@ impl Session {
                 }
             });
         }
+        let prepare: Vec<Step> = plan
+            .prepare
+            .iter()
+            .filter(|step| missing.contains(&step.output))
+            .cloned()
+            .collect();
+        let passing = self
+            .prepare(origin, &program, prepare, &mut buffers)
+            .await?;
         let buffer = |id: usize| {
             buffers[id]
                 .clone()
@@ -113,16 +142,6 @@ impl Session {
                 })
                 .collect::<Result<Vec<_>>>()
         };
-        let prepare = bind(
-            plan.prepare
-                .iter()
-                .filter(|step| missing.contains(&step.output))
-                .cloned()
-                .collect(),
-        )?;
-        if !prepare.is_empty() {
-            Recording::new(&self.gpu, &prepare).await?.execute().await?;
-        }
         // What only led to other prepared buffers is not kept.
         for id in missing.into_iter().filter(|&id| plan.used[id]) {
             if let (Source::Prepared(Some(recipe)), Some(buffer)) =
@@ -132,7 +151,7 @@ impl Session {
             }
         }
         let again = self.missing(&program, &plan).touched;
-        let weights = program
+        let weights: HashSet<ValueId> = program
             .buffers
             .iter()
             .enumerate()
@@ -180,14 +199,96 @@ impl Session {
             ids.map(|id| id.and_then(|id| buffers[id].clone()))
                 .collect()
         };
-        Ok(Compiled {
+        let mut reloaded = HashMap::new();
+        if let Some(origin) = origin {
+            for id in passing.intersection(&weights) {
+                reloaded.insert(*id, self.load_weight(*id, origin).await?);
+            }
+        }
+        let compiled = Compiled {
             work,
             inputs: given(&program.inputs),
             rows: given(&program.rows),
             outputs,
             stats,
             weights,
+        };
+        Ok(Loaded {
+            compiled,
+            weights: reloaded,
         })
+    }
+
+    /// Runs launches that write prepared buffers. Weights that are not on the device are brought there, at most [`TOGETHER`] bytes
+    /// at a time or what one launch reads, and go once no other launch reads them; gives those.
+    async fn prepare(
+        &self,
+        origin: Option<&Origin<'_>>,
+        program: &Program,
+        steps: Vec<Step>,
+        buffers: &mut [Option<Buffer>],
+    ) -> Result<HashSet<ValueId>> {
+        let absent: HashMap<BufferId, ValueId> = steps
+            .iter()
+            .flat_map(|step| &step.inputs)
+            .filter_map(|&id| match program.buffers[id].source {
+                Source::Weight(value) if buffers[id].is_none() => Some((id, value)),
+                _ => None,
+            })
+            .collect();
+        let mut last = HashMap::new();
+        for (index, step) in steps.iter().enumerate() {
+            let read = step.inputs.iter().filter(|id| absent.contains_key(*id));
+            last.extend(read.map(|id| (*id, index)));
+        }
+        let mut rest = steps.into_iter().enumerate().peekable();
+        while rest.peek().is_some() {
+            let mut group: Vec<Step> = Vec::new();
+            let (mut end, mut bytes) = (0, 0);
+            let mut wanted: BTreeMap<BufferId, ValueId> = BTreeMap::new();
+            while let Some((index, step)) = rest.peek() {
+                let read = step.inputs.iter();
+                let new: BTreeMap<BufferId, ValueId> = read
+                    .filter(|id| buffers[**id].is_none() && !wanted.contains_key(*id))
+                    .filter_map(|id| Some((*id, *absent.get(id)?)))
+                    .collect();
+                bytes += new.keys().map(|id| program.buffers[*id].bytes).sum::<u64>();
+                if bytes > TOGETHER && !group.is_empty() {
+                    break;
+                }
+                wanted.extend(new);
+                end = index + 1;
+                group.extend(rest.next().map(|(_, step)| step));
+            }
+            for (id, value) in wanted {
+                let origin = origin.ok_or_else(|| invalid_model("a weight was not loaded"))?;
+                buffers[id] = Some(self.load_weight(value, origin).await?);
+            }
+            let bound = group.into_iter().map(|step| {
+                let ids = step.inputs.into_iter().chain([step.output]);
+                let bound = ids.map(|id| {
+                    let missing = || invalid_model("a value is read that nothing computes");
+                    buffers[id].clone().ok_or_else(missing)
+                });
+                Ok((step.launch, bound.collect::<Result<Vec<_>>>()?))
+            });
+            let bound = bound.collect::<Result<Vec<_>>>()?;
+            Recording::new(&self.gpu, &bound).await?.execute().await?;
+            for (id, _) in last.iter().filter(|(_, last)| **last < end) {
+                buffers[*id] = None;
+            }
+        }
+        Ok(absent.into_values().collect())
+    }
+
+    async fn load_weight(&self, id: ValueId, origin: &Origin<'_>) -> Result<Buffer> {
+        let weight = self.graph.weights.get(&id);
+        let weight = weight.ok_or_else(|| invalid_model("a weight is gone"))?;
+        let buffer = self.gpu.allocate(weight.bytes(), "weight").await?;
+        let mut uploader = Uploader::new(&self.gpu);
+        weight.load(origin, &buffer, &mut uploader).await?;
+        uploader.flush().await?;
+        Ok(buffer)
     }
 
     /// Makes the banks and records the launches of each turn; `buffer` gives what is not in a bank.
@@ -227,18 +328,28 @@ impl Session {
         Ok(recorded)
     }
 
-    /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind.
-    pub(super) fn launches(&self, shapes: &[Given]) -> Result<Vec<(Launch, usize)>> {
+    /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind; and the weights that runs read.
+    pub(super) fn launches(
+        &self,
+        shapes: &[Given],
+    ) -> Result<(Vec<(Launch, usize)>, HashSet<ValueId>)> {
         let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
+        let buffers = program.buffers.iter().zip(&plan.used);
+        let read = buffers.filter_map(|(buffer, used)| match buffer.source {
+            Source::Weight(id) if *used => Some(id),
+            _ => None,
+        });
+        let read = read.collect();
         let mut seen = HashSet::new();
-        Ok(plan
+        let launches = plan
             .prepare
             .into_iter()
             .chain(plan.steps)
             .filter(|step| seen.insert(step.launch.key.clone()))
             .map(|step| (step.launch, step.inputs.len() + 1))
-            .collect())
+            .collect();
+        Ok((launches, read))
     }
 
     fn prepared(&self, recipe: &Option<Arc<Recipe>>) -> Option<Buffer> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::compile::TOGETHER;
 use super::dry::planned_for;
 use super::{LEAST_TABLE, Session, inputs};
 use crate::error::Result;
@@ -28,8 +29,9 @@ pub struct Cost {
     pub constant_bytes: u64,
     /// Bytes of constants that each run brings to the device, see [`super::Options::weights_budget`].
     pub streamed_bytes: u64,
-    /// Those that it holds while it is loaded: constants as they are stored, beside what is prepared from them. A model whose
-    /// inputs have open dimensions keeps them, for plans to come.
+    /// Those that it holds while it is loaded, at most: beside what is prepared from constants also constants as they are stored. A
+    /// model whose inputs have open dimensions keeps those, for plans to come; else 32 MiB of them are there at a time, or what one
+    /// launch reads.
     pub load_bytes: u64,
 }
 
@@ -138,10 +140,23 @@ impl Cost {
             largest_buffer: largest.max(slots),
             total_bytes: working + constant_bytes,
             constant_bytes,
-            load_bytes: working + loaded,
+            load_bytes: if fixed {
+                working + constant_bytes + (loaded - constant_bytes).min(at_once(program, plan))
+            } else {
+                working + loaded
+            },
             streamed_bytes: turns.brought(),
         }
     }
+}
+
+/// Most bytes of constants that are on the device only to prepare others of them.
+fn at_once(program: &Program, plan: &Plan) -> u64 {
+    let read = plan.prepare.iter().map(|step| -> u64 {
+        let inputs = step.inputs.iter().filter(|id| !plan.used[**id]);
+        inputs.map(|id| program.buffers[*id].bytes).sum()
+    });
+    read.max().unwrap_or_default().max(TOGETHER)
 }
 
 impl Session {

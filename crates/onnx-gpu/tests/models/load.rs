@@ -293,3 +293,59 @@ fn quantised_weights_go_once_others_are_made_of_them() {
     session.forget_plans();
     check(&session, k, n);
 }
+
+/// What is made of weights and the weights themselves are not on the device together but for some at a time.
+#[test]
+fn weights_that_others_are_made_of_are_there_some_at_a_time() {
+    const K: usize = 1024;
+    const N: usize = 4096;
+    const COUNT: usize = 12;
+    let levels: Vec<u8> = (0..K * N).map(|i| value(i) as i8 as u8).collect();
+    let mut graph = vec![
+        floats("s", &[], &[0.5]),
+        info(11, "x", 1, &[1, K]),
+        info(12, "y", 1, &[1, N]),
+    ];
+    let mut sum = String::new();
+    for index in 0..COUNT {
+        let [q, w, y, added] = ["q", "w", "p", "a"].map(|name| format!("{name}{index}"));
+        // Other numbers each, so that none is taken for another.
+        let mut own = levels.clone();
+        own[0] = index as u8;
+        graph.push(raw(&q, &[K, N], 3, &own));
+        graph.push(node("DequantizeLinear", &[&q, "s"], &w));
+        graph.push(node("MatMul", &["x", &w], &y));
+        let last = index + 1 == COUNT;
+        let into = if last { "y" } else { &added };
+        if index == 0 {
+            graph.push(node("Identity", &[&y], into));
+        } else {
+            graph.push(node("Add", &[&sum, &y], into));
+        }
+        sum = into.to_owned();
+    }
+    let gpu = pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap();
+    let options = Options {
+        gpu: Some(gpu),
+        ..Options::default()
+    };
+    let session = Session::from_bytes_blocking(&model(&graph), options).unwrap();
+    let cost = session.cost(&[("x", &[1, K])]).unwrap();
+    let held = session.gpu().stats();
+    println!("{cost:?}\n{held:?}");
+    let all = (COUNT * K * N) as u64;
+    let beside = held.peak_buffer_bytes - cost.total_bytes;
+    assert!(beside < all, "{beside} of {all}");
+    assert!(beside <= (32 << 20) + 4096, "{beside}");
+    assert!(held.peak_buffer_bytes <= cost.load_bytes + 4096);
+    assert!(held.buffer_bytes <= cost.total_bytes + 4096);
+    let x = x(K);
+    let y = session.run_blocking(&[("x", x.clone())]).unwrap().remove(0);
+    let first = |index: usize| index as f32 - value(0);
+    let mut wanted = product(x.as_f32().unwrap(), N);
+    for sum in &mut wanted {
+        *sum *= 0.5 * COUNT as f32;
+    }
+    wanted[0] += (0..COUNT).map(|i| 0.5 * first(i)).sum::<f32>() * x.as_f32().unwrap()[0];
+    assert_eq!(y.1.to_f32_vec(), wanted);
+}
