@@ -177,8 +177,9 @@ impl Session {
         // The plan needs no weight: its pipelines are made while they arrive.
         let (warming, read) = match &shapes {
             Some(shapes) => {
-                let (launches, read) = session.launches(shapes)?;
-                (Some(session.gpu.start_pipelines(launches)), Some(read))
+                let launches = session.launches(shapes)?;
+                let warming = session.gpu.start_pipelines(launches.pipelines);
+                (Some(warming), Some(launches.weights))
             }
             None => (None, None),
         };

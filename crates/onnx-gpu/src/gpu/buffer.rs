@@ -64,8 +64,8 @@ impl Drop for Owned {
     fn drop(&mut self) {
         let size = self.raw.size();
         self.counters.buffer_bytes.fetch_sub(size, Relaxed);
-        // A browser would keep the memory until its garbage collector finds the object. What was submitted still runs.
-        #[cfg(target_arch = "wasm32")]
+        // A browser would keep the memory until its garbage collector finds the object. What was submitted still runs; a bind group
+        // whose buffers nobody holds would not, here as there.
         self.raw.destroy();
     }
 }

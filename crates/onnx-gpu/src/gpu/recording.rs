@@ -35,7 +35,7 @@ impl Step {
 pub struct Recording {
     pub(super) gpu: Gpu,
     pub(super) steps: Vec<Step>,
-    /// Bind groups hold the memory of buffers, which is counted for as long as these live.
+    /// What the bind groups read and write, parameters included: a buffer whose last handle goes is destroyed in a browser.
     _buffers: Vec<Buffer>,
 }
 
@@ -50,9 +50,9 @@ impl Recording {
         }
         gpu.warm(steps)?;
         let mut fresh = HashMap::new();
-        let (built, error) = gpu.scoped(|| {
+        let ((built, params), error) = gpu.scoped(|| {
             let uniforms = gpu.uniforms(steps);
-            steps
+            let built = steps
                 .iter()
                 .zip(&uniforms.offsets)
                 .map(|((launch, buffers), &offset)| {
@@ -69,7 +69,8 @@ impl Recording {
                         workgroups: launch.workgroups,
                     }
                 })
-                .collect::<Vec<_>>()
+                .collect::<Vec<_>>();
+            (built, uniforms.buffer)
         });
         error.await?;
         gpu.check()?;
@@ -81,6 +82,7 @@ impl Recording {
                 .iter()
                 .flat_map(|(_, buffers)| buffers)
                 .cloned()
+                .chain([params])
                 .collect(),
         })
     }

@@ -25,7 +25,13 @@ pub(super) struct Compiled {
     rows: Vec<Option<Buffer>>,
     outputs: Vec<Output>,
     pub stats: Stats,
-    /// Weights that this plan, or another one for the same shapes, needs.
+}
+
+/// What is known of a plan before any weight is there.
+pub(super) struct Launches {
+    /// Each pipeline once, with the number of buffers that it binds.
+    pub pipelines: Vec<(Launch, usize)>,
+    /// Weights that runs read.
     pub weights: HashSet<ValueId>,
 }
 
@@ -211,7 +217,6 @@ impl Session {
             rows: given(&program.rows),
             outputs,
             stats,
-            weights,
         };
         Ok(Loaded {
             compiled,
@@ -328,11 +333,8 @@ impl Session {
         Ok(recorded)
     }
 
-    /// The launches of a plan, each pipeline once, with the numbers of buffers that they bind; and the weights that runs read.
-    pub(super) fn launches(
-        &self,
-        shapes: &[Given],
-    ) -> Result<(Vec<(Launch, usize)>, HashSet<ValueId>)> {
+    /// The launches of a plan and the weights that they read.
+    pub(super) fn launches(&self, shapes: &[Given]) -> Result<Launches> {
         let mut program = lower_graph(&self.graph, shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);
         let buffers = program.buffers.iter().zip(&plan.used);
@@ -340,16 +342,16 @@ impl Session {
             Source::Weight(id) if *used => Some(id),
             _ => None,
         });
-        let read = read.collect();
+        let weights = read.collect();
         let mut seen = HashSet::new();
-        let launches = plan
+        let pipelines = plan
             .prepare
             .into_iter()
             .chain(plan.steps)
             .filter(|step| seen.insert(step.launch.key.clone()))
             .map(|step| (step.launch, step.inputs.len() + 1))
             .collect();
-        Ok((launches, read))
+        Ok(Launches { pipelines, weights })
     }
 
     fn prepared(&self, recipe: &Option<Arc<Recipe>>) -> Option<Buffer> {
