@@ -94,6 +94,8 @@ impl Hub {
         let mut process = Command::new(program)
             .args(["serve", "--renderer", "cpu", "--catalog-online", "false"])
             .args(["--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0"])
+            // An operator, whose addresses are tried without being one.
+            .args(["--admin-token", "of nobody who asks here"])
             .arg("--data")
             .arg(folder.join("data"))
             .arg("--site-dir")

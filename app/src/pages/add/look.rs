@@ -240,21 +240,21 @@ fn Components(components: Vec<LookedComponent>) -> impl IntoView {
             .map(|path| path.rsplit('/').next().unwrap_or(path).to_owned())
             .collect();
         view! {
-            <tr>
-                <th scope="row">{name}</th>
-                <td>
+            <li>
+                <span class="part-name">{name}</span>
+                <span>
                     {class.unwrap_or_else(|| "a graph".to_owned())}
                     <span class="note files">{files.join(", ")}</span>
-                </td>
-                <td>{format::amount(bytes)}</td>
-            </tr>
+                </span>
+                <span class="part-size">{format::amount(bytes)}</span>
+            </li>
         }
     });
     view! {
-        <table class="recipe parts">
-            <caption>"What is fetched"</caption>
-            <tbody>{rows.collect_view()}</tbody>
-        </table>
+        <div>
+            <h3 class="parts-title">"What is fetched"</h3>
+            <ul class="parts">{rows.collect_view()}</ul>
+        </div>
     }
     .into_any()
 }

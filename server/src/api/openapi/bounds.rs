@@ -81,8 +81,8 @@ fn additions(document: &mut Value) -> Result<(), String> {
     property(document, "ComponentWeights", "component", plain.clone())?;
     for (name, bounds) in [
         ("id", json!({"pattern": MODEL})),
-        ("revision", json!({"pattern": "^[A-Za-z0-9._+/-]{1,128}$"})),
-        ("license", json!({"pattern": "^[A-Za-z0-9._+-]{1,128}$"})),
+        ("revision", json!({"pattern": "^[A-Za-z0-9._+/-]{0,128}$"})),
+        ("license", json!({"pattern": "^[A-Za-z0-9._+-]{0,128}$"})),
         (
             "components",
             json!({"items": {"type": "string", "pattern": plain["pattern"]}, "maxItems": MAX_COMPONENTS}),
@@ -155,7 +155,7 @@ fn parameters(document: &mut Value) -> Result<(), String> {
             LOOK,
             "get",
             "revision",
-            &json!({"pattern": "^[A-Za-z0-9._+/-]{1,128}$"}),
+            &json!({"pattern": "^[A-Za-z0-9._+/-]{0,128}$"}),
         ),
     ] {
         let operation = object(document, &operation(path, method))?;

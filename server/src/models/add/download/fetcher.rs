@@ -162,7 +162,7 @@ impl Fetcher {
     ) -> anyhow::Result<()> {
         let size = file.bytes.unwrap_or_default();
         if path.is_file() && check(path, file).is_ok() {
-            progress.has(size)?;
+            progress.had(size);
             return Ok(());
         }
         if let Some(parent) = path.parent() {
@@ -171,7 +171,7 @@ impl Fetcher {
         let part = part(path);
         let length = || fs::metadata(&part).map_or(0, |meta| meta.len());
         let begun = length();
-        progress.has(begun.min(size))?;
+        progress.had(begun.min(size));
         let mut attempts = Attempts::default();
         loop {
             let before = length();

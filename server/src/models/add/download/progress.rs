@@ -64,6 +64,14 @@ impl<'r> Progress<'r> {
         self.report.fetched(&fetched)
     }
 
+    /// So many bytes are here from a run before: they say nothing of how fast others come.
+    pub fn had(&mut self, bytes: u64) {
+        self.here += bytes;
+        for (_, before) in &mut self.came {
+            *before += bytes;
+        }
+    }
+
     /// So many bytes have to be fetched anew.
     pub fn lost(&mut self, bytes: u64) {
         self.here = self.here.saturating_sub(bytes);
@@ -120,5 +128,19 @@ mod tests {
         }
         (fetched.bytes_per_second, fetched.seconds_left) = (None, None);
         assert_eq!(progress.at(begun + Duration::from_secs(70)), fetched);
+    }
+
+    #[test]
+    fn what_an_earlier_run_fetched_is_no_speed() {
+        let mut out = Vec::new();
+        let mut report = Sentences(&mut out);
+        let mut progress = Progress::new(&mut report);
+        progress.expect(3_000_000_000);
+        progress.had(2_000_000_000);
+        progress.here += 100_000_000;
+        let fetched = progress.at(progress.came[0].0 + Duration::from_secs(10));
+        assert_eq!(fetched.bytes, 2_100_000_000);
+        assert_eq!(fetched.bytes_per_second, Some(10_000_000));
+        assert_eq!(fetched.seconds_left, Some(90));
     }
 }
