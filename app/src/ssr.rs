@@ -49,6 +49,10 @@ pub trait HubData: Send + Sync {
     ) -> Result<AddingPage, Problem>;
     /// One page of a creator's models.
     async fn creator(&self, owner: &str, cursor: Option<String>) -> Result<CreatorPage, Problem>;
+    /// Other hosts that weights of the models are fetched from, as sources of a Content-Security-Policy.
+    fn weight_hosts(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Addresses of the built client files, absolute paths such as `/client-0f3a.js`.
@@ -118,7 +122,8 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
     let nonce = use_nonce();
     let operator =
         data::is_operator().then(|| view! { <meta name=data::OPERATOR content="yes" /> });
-    set_content_security_policy(&ctx.storage_origin, nonce.as_deref());
+    let hosts = ctx.data.weight_hosts();
+    set_content_security_policy(&ctx.storage_origin, &hosts, nonce.as_deref());
     let Assets {
         client_js,
         client_wasm,
@@ -184,11 +189,11 @@ pub(crate) fn keep_private() {
     }
 }
 
-fn set_content_security_policy(storage_origin: &str, nonce: Option<&str>) {
+fn set_content_security_policy(storage_origin: &str, hosts: &[String], nonce: Option<&str>) {
     let Some(response) = use_context::<ResponseOptions>() else {
         return;
     };
-    match HeaderValue::from_str(&content_security_policy(storage_origin, nonce)) {
+    match HeaderValue::from_str(&content_security_policy(storage_origin, hosts, nonce)) {
         Ok(value) => {
             response.insert_header(HeaderName::from_static("content-security-policy"), value)
         }
@@ -196,12 +201,13 @@ fn set_content_security_policy(storage_origin: &str, nonce: Option<&str>) {
     }
 }
 
-/// Everything from our own origin; pictures and uploads also from and to the store.
-fn content_security_policy(storage_origin: &str, nonce: Option<&str>) -> String {
+/// Everything from our own origin; pictures and uploads also from and to the store, weights also from `hosts`.
+fn content_security_policy(storage_origin: &str, hosts: &[String], nonce: Option<&str>) -> String {
+    let hosts: String = hosts.iter().map(|host| format!(" {host}")).collect();
     let nonce = nonce.map(|n| format!(" 'nonce-{n}'")).unwrap_or_default();
     format!(
         "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{nonce}; style-src 'self'; worker-src 'self'; \
-         img-src 'self' blob: data: {storage_origin}; connect-src 'self' {storage_origin}; object-src 'none'; \
+         img-src 'self' blob: data: {storage_origin}; connect-src 'self' {storage_origin}{hosts}; object-src 'none'; \
          base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )
 }
@@ -212,9 +218,18 @@ mod tests {
 
     #[test]
     fn policy_names_store_and_nonce() {
-        let policy = content_security_policy("http://127.0.0.1:9000", Some("abc"));
+        let policy = content_security_policy("http://127.0.0.1:9000", &[], Some("abc"));
         assert!(policy.contains("connect-src 'self' http://127.0.0.1:9000;"));
         assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval' 'nonce-abc';"));
         assert!(!policy.contains("unsafe-inline"));
+        let hosts = [
+            "https://hub.example".to_owned(),
+            "https://*.cdn.example".to_owned(),
+        ];
+        let policy = content_security_policy("http://127.0.0.1:9000", &hosts, None);
+        let expected =
+            "connect-src 'self' http://127.0.0.1:9000 https://hub.example https://*.cdn.example;";
+        assert!(policy.contains(expected), "{policy}");
+        assert_eq!(policy.matches("hub.example").count(), 1);
     }
 }

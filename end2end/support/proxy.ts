@@ -18,7 +18,7 @@ export interface Fault {
 
 /** Stands between browser and hub: keeps a log of the packages' files and disturbs their answers. */
 export class Proxy {
-  /** Requests for files of packages, manifests left out. */
+  /** Requests for files of packages; manifests, and where files lie, left out. */
   readonly log: Fetched[] = [];
   /** By file name; a `drop` happens once. */
   readonly faults = new Map<string, Fault>();
@@ -57,7 +57,7 @@ export class Proxy {
       const path = incoming.url ?? "";
       const file = /^\/models\/[\w-]+\/([\w-]+\.(?:onnx|json))$/.exec(path)?.[1];
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      if (!file || file === "manifest.json") return void answer.pipe(response);
+      if (!file || file === "manifest.json" || file === "addresses.json") return void answer.pipe(response);
       this.disturb(file, incoming, answer, response);
     });
     upstream.on("error", () => response.destroy());

@@ -26,6 +26,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::catalog::{Cards, Live};
+use crate::config::WeightsConfig;
 use crate::grace::Grace;
 use crate::images::Images;
 use crate::jobs::Queue;
@@ -60,6 +61,8 @@ pub struct Hub {
     pub operator: Option<Arc<Operator>>,
     /// Origin of the hub as visitors see it, without a slash at the end.
     pub public_url: String,
+    /// Where browsers fetch weights.
+    pub weights: WeightsConfig,
     /// Whose pages may use `/v1`.
     pub api_origins: Origins,
     /// How clients' addresses are told.

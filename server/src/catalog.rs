@@ -4,6 +4,7 @@ pub mod arxiv;
 pub mod cache;
 pub mod card_file;
 pub mod cards;
+pub mod elsewhere;
 pub mod hub;
 pub mod licenses;
 mod live;
@@ -28,6 +29,7 @@ use protocol::{
 
 use crate::render::hosted::config::EndpointConfig;
 use card_file::CardFile;
+use elsewhere::Elsewhere;
 
 pub use cards::Cards;
 pub use live::Live;
@@ -56,6 +58,8 @@ pub struct CatalogEntry {
     pub components: Vec<ComponentSize>,
     /// Width and height of the sample picture that [`Self::card`] names, if it is there.
     pub sample_size: Option<(u32, u32)>,
+    /// Where its files can be had beside this server.
+    pub elsewhere: Elsewhere,
     stamp: Stamp,
 }
 
@@ -180,6 +184,23 @@ impl Catalog {
         entries.find(|entry| entry.summary.id == id)
     }
 
+    /// Whether this server can make pictures of a model: the weights of some are elsewhere, for browsers alone.
+    ///
+    /// # Errors
+    /// [`ProblemCode::UnknownModel`] where it cannot.
+    pub fn runs_on_servers(&self, id: &str) -> Result<(), Problem> {
+        match self.get(id) {
+            Some(entry) if !entry.elsewhere.is_whole() => Err(Problem::new(
+                ProblemCode::UnknownModel,
+                format!(
+                    "{id} runs in browsers alone: its weights are on the hub and not on this server"
+                ),
+            )
+            .with_hint("Make the picture in a browser with WebGPU, or choose another model.")),
+            _ => Ok(()),
+        }
+    }
+
     /// The package in the folder of that name.
     pub fn in_folder(&self, slug: &str) -> Option<&CatalogEntry> {
         self.entries().find(|entry| entry.slug == slug)
@@ -292,7 +313,11 @@ fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogE
     let manifest = Manifest::parse(&json)?;
     let mut digests = HashMap::from([(MANIFEST.to_owned(), manifest.digest().to_owned())]);
     let mut components = Vec::new();
+    let elsewhere = Elsewhere::read(dir, &manifest)?;
     for file in manifest.files() {
+        if elsewhere.is_absent(&file.name) {
+            continue;
+        }
         package::verify_in(dir, file)?;
         let mut graphs = manifest.graphs.iter();
         if let Some((name, graph)) = graphs.find(|(_, graph)| graph.file == file.name) {
@@ -337,6 +362,7 @@ fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogE
         latents: manifest.latents,
         scheduler: manifest.scheduler.clone(),
         digests,
+        elsewhere,
         stamp,
     })
 }

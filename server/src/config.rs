@@ -8,6 +8,7 @@ mod models;
 mod pictures;
 mod serving;
 mod telemetry;
+mod weights;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -23,8 +24,8 @@ pub use folder::ModelsFolder;
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
-    AddConfig, LoraOf, ModelsCommand, ModelsConfig, PackagesConfig, ProgressForm, RemoveConfig,
-    SelectConfig, WeightsOf,
+    AddConfig, FromHub, LoraOf, ModelsCommand, ModelsConfig, PackagesConfig, Predicts,
+    ProgressForm, RemoveConfig, SelectConfig, WeightsOf,
 };
 pub use pictures::{
     BudgetConfig, ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig,
@@ -32,6 +33,7 @@ pub use pictures::{
 };
 pub use serving::ServingConfig;
 pub use telemetry::TelemetryConfig;
+pub use weights::{HostSource, WeightsConfig, WeightsFirst};
 
 /// Demo Hub: text-to-image models in the browser, with a server behind them.
 #[derive(Parser, Debug)]
@@ -190,6 +192,10 @@ pub struct ServeConfig {
     /// The catalogue.
     #[command(flatten)]
     pub catalog: CatalogConfig,
+
+    /// Where browsers fetch weights.
+    #[command(flatten)]
+    pub weights: WeightsConfig,
 
     /// What operators see.
     #[command(flatten)]

@@ -46,6 +46,9 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
     let request = catalog
         .resolve(asked, crate::random::seed()?)
         .map_err(|problem| anyhow::anyhow!("{}. {}", problem.detail, problem.hint))?;
+    catalog
+        .runs_on_servers(&request.model)
+        .map_err(|problem| anyhow::anyhow!("{}", problem.detail))?;
     let begun = start::read(&config, request.width, request.height)?;
     let started = Instant::now();
     let asked = GenerationRequest::from(request.clone());

@@ -10,14 +10,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use diffusion::{FileEntry, Manifest, package};
+use protocol::Addresses;
 
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::CARD;
+use crate::catalog::elsewhere::Elsewhere;
 use crate::config::{AddConfig, ModelsCommand, ModelsConfig, ProgressForm};
 use add::report::{Event, Events, Sentences};
 
 /// Files that may lie beside those that a manifest lists.
-const BESIDE: [&str; 3] = [MANIFEST, CARD, "README.md"];
+const BESIDE: [&str; 4] = [MANIFEST, CARD, Addresses::FILE, "README.md"];
 
 /// Runs a command and says on `report` what was done.
 ///
@@ -150,7 +152,12 @@ fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::
     let mut damaged = 0;
     for found in &selected(models_dir, ids)? {
         match check(found) {
-            Ok(files) => writeln!(report, "{}: {files} files are as listed", found.id())?,
+            Ok((files, 0)) => writeln!(report, "{}: {files} files are as listed", found.id())?,
+            Ok((files, absent)) => writeln!(
+                report,
+                "{}: {files} files are as listed, {absent} are on the hub alone",
+                found.id()
+            )?,
             Err(error) => {
                 damaged += 1;
                 writeln!(report, "{}: {error:#}", found.dir.display())?;
@@ -161,13 +168,20 @@ fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::
     Ok(())
 }
 
-fn check(found: &Found) -> anyhow::Result<usize> {
-    let mut count = 0;
-    for file in found.readable()?.files() {
+/// How many files are as the manifest lists them, and how many are elsewhere.
+fn check(found: &Found) -> anyhow::Result<(usize, usize)> {
+    let (mut here, mut absent) = (0, 0);
+    let manifest = found.readable()?;
+    let elsewhere = Elsewhere::read(&found.dir, manifest)?;
+    for file in manifest.files() {
+        if elsewhere.is_absent(&file.name) {
+            absent += 1;
+            continue;
+        }
         package::verify_in(&found.dir, file)?;
-        count += 1;
+        here += 1;
     }
-    Ok(count)
+    Ok((here, absent))
 }
 
 /// Removes a package.

@@ -137,6 +137,7 @@ pub async fn start(config: ServeConfig) -> anyhow::Result<Running> {
         limits: Arc::new(budgets),
         operator,
         public_url: public_url.clone(),
+        weights: config.weights.clone(),
         api_origins: config.serving.api_origins.clone(),
         client_addresses: config.serving.client_addresses(),
         exports: Exports::default(),

@@ -8,6 +8,7 @@ mod request_id;
 mod site;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 
 use app::ssr::{HubData, SsrContext};
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::TraceLayer;
 
 use crate::api::{self, Hub};
+use crate::config::HostSource;
 use crate::images::OwnerId;
 use crate::operator::read_request;
 use crate::telemetry::{access, traces};
@@ -55,7 +57,7 @@ pub fn router(hub: Hub, context: SsrContext, site_dir: &std::path::Path, hosts: 
                 .method_not_allowed_fallback(api::method_not_allowed)
                 .layer(from_fn_with_state(hub.clone(), api::record_or_page))
                 .layer(from_fn_with_state(
-                    Packages::new(&hub.catalog),
+                    Packages::new(&hub.catalog, hub.weights.weights_first),
                     packages::before_pages,
                 )),
         )
@@ -186,5 +188,18 @@ impl HubData for PageData {
 
     async fn creator(&self, owner: &str, cursor: Option<String>) -> Result<CreatorPage, Problem> {
         self.0.cards.creator(owner, None, cursor).await
+    }
+
+    fn weight_hosts(&self) -> Vec<String> {
+        let catalog = self.0.catalog.now();
+        let origins = catalog
+            .entries()
+            .flat_map(|entry| entry.elsewhere.origins());
+        let mut hosts: BTreeSet<&str> = origins.collect();
+        // Where nothing is fetched from the hub, nothing leads on from there.
+        if !hosts.is_empty() {
+            hosts.extend(self.0.weights.weights_hosts.iter().map(HostSource::as_str));
+        }
+        hosts.into_iter().map(str::to_owned).collect()
     }
 }

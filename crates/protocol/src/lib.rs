@@ -3,6 +3,7 @@
 //! Everything here is plain data with pure functions: no I/O, no platform code.
 
 pub mod adding;
+pub mod addresses;
 pub mod capability;
 pub mod catalog;
 pub mod generation;
@@ -21,6 +22,7 @@ pub use adding::{
     AddingPage, Addition, AdditionRequest, AdditionStage, AdditionStatus, ComponentWeights,
     Fetched, LookedChoice, LookedComponent, MAX_COMPONENTS, ModelLook, PackageHere, WeightsKind,
 };
+pub use addresses::Addresses;
 pub use capability::{
     AdapterReport, CapabilityReport, Decision, KernelSpeed, Place, Policy, Reason, RunsOn, decide,
     streams_here,

@@ -100,6 +100,7 @@ pub async fn create(
     let drawn = crate::random::seed().map_err(internal)?;
     let catalog = hub.catalog.now();
     let request = catalog.resolve(request, drawn)?;
+    catalog.runs_on_servers(&request.model)?;
     if let Some(resume) = &resume {
         let strength = beginning.as_ref().map(|beginning| beginning.strength);
         catalog.check_resume(&request, resume, strength)?;

@@ -1,8 +1,9 @@
 //! Cards of the models that run here, from their packages.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use onnx_gpu::proto::Model;
+use onnx_gpu::proto::{Contents, Model};
 use protocol::{
     ComponentSize, ModelCard, ModelSummary, PaperRecord, Provenance, Runs, SamplePicture, Source,
 };
@@ -51,7 +52,7 @@ pub(super) fn packaged(entry: &CatalogEntry) -> ModelCard {
         needs: Some(summary.needs),
         runs: Runs {
             browser: true,
-            server: true,
+            server: entry.elsewhere.is_whole(),
         },
         tags: entry.card.tags.clone(),
         components: entry.components.clone(),
@@ -122,14 +123,30 @@ pub(super) fn fill(known: &mut PaperRecord, other: &PaperRecord) {
 }
 
 /// A graph of a package: its size, and the element type that most of its weights are stored in.
-/// `external` bytes of its weights are in other files.
+/// Its weights lie in other files of `external` bytes, which may hold those of other graphs too.
 pub(super) fn component(name: &str, onnx: &[u8], external: u64) -> ComponentSize {
     ComponentSize {
         name: name.to_owned(),
-        bytes: Some(onnx.len() as u64 + external),
+        bytes: Some(onnx.len() as u64 + external.min(outside(onnx))),
         dtype: main_storage(onnx),
         smaller: None,
     }
+}
+
+/// Bytes of the weights that a graph reads of other files.
+fn outside(onnx: &[u8]) -> u64 {
+    let Ok(model) = Model::parse(onnx) else {
+        return u64::MAX;
+    };
+    let weights = model.graph.initializers.iter();
+    let places = weights.filter_map(|weight| match &weight.contents {
+        Contents::Stored(place) if place.file.is_some() => {
+            Some((place.file.clone(), place.offset, place.length))
+        }
+        _ => None,
+    });
+    let places: BTreeSet<_> = places.collect();
+    places.iter().map(|(_, _, length)| *length).sum()
 }
 
 fn main_storage(onnx: &[u8]) -> Option<String> {

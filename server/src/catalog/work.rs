@@ -92,6 +92,7 @@ impl OnDisk<'_> {
     ) -> anyhow::Result<Cost> {
         let files = Located {
             folder: Folder::new(self.dir),
+            dir: self.dir,
             graph: self.graph,
         };
         let bytes = self.bytes()?;
@@ -104,6 +105,7 @@ impl OnDisk<'_> {
 /// External data by the locations that a graph names.
 struct Located<'g> {
     folder: Folder,
+    dir: &'g Path,
     graph: &'g Graph,
 }
 
@@ -114,12 +116,26 @@ impl Located<'_> {
     }
 }
 
+impl Located<'_> {
+    /// Whether a file is elsewhere: what it holds is not looked at then.
+    fn is_absent(&self, file: &str) -> bool {
+        !self.dir.join(self.file(file)).exists()
+    }
+}
+
 impl WeightSource for Located<'_> {
     fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
+        if self.is_absent(file) {
+            return Box::pin(std::future::ready(Ok(u64::MAX)));
+        }
         self.folder.size(self.file(file))
     }
 
     fn read<'a>(&'a self, file: &'a str, offset: u64, length: usize) -> Reading<'a, Cow<'a, [u8]>> {
+        if self.is_absent(file) {
+            let zeros = Cow::Owned(vec![0; length]);
+            return Box::pin(std::future::ready(Ok(zeros)));
+        }
         self.folder.read(self.file(file), offset, length)
     }
 }

@@ -65,14 +65,15 @@ pub struct RemoveConfig {
 /// Options of `demo-hub models add`.
 #[derive(Args, Clone, Debug)]
 pub struct AddConfig {
-    /// A folder with `model_index.json`, or the id of a model on the hub, `owner/name`.
+    /// A folder with `model_index.json`, a checkpoint of Stable Diffusion in one `.safetensors` file, or the id of a model on the hub,
+    /// `owner/name`; of a checkpoint there `owner/name:file.safetensors`.
     pub source: String,
 
     /// Revision on the hub: a commit, a tag or a branch; default: the newest of the main branch.
     #[arg(long, env = "DEMO_HUB_ADD_REVISION")]
     pub revision: Option<String>,
 
-    /// Id of the package, `owner/name`; default: the hub's. A folder needs one.
+    /// Id of the package, `owner/name`; default: the hub's. What is on this disk needs one.
     #[arg(long, env = "DEMO_HUB_ADD_ID")]
     pub id: Option<String>,
 
@@ -105,6 +106,15 @@ pub struct AddConfig {
     #[arg(long, env = "DEMO_HUB_ADD_PIPELINE")]
     pub pipeline: Option<String>,
 
+    /// For a checkpoint in one file, a folder of diffusers or a model of the hub with the same networks: its configurations, tokenizers and
+    /// scheduler are taken, none of its weights; default: those of Stable Diffusion 1, 2 or SDXL.
+    #[arg(long, env = "DEMO_HUB_ADD_LIKE", value_name = "FOLDER|OWNER/NAME")]
+    pub like: Option<String>,
+
+    /// What the denoiser of a checkpoint in one file answers with; default: what the file says, or all models of its family do.
+    #[arg(long, env = "DEMO_HUB_ADD_PREDICTION", value_enum)]
+    pub prediction: Option<Predicts>,
+
     /// What the latents are divided by before they are decoded, for a folder without the autoencoder's configuration.
     #[arg(long, env = "DEMO_HUB_ADD_LATENT_SCALE")]
     pub latent_scale: Option<f32>,
@@ -128,6 +138,11 @@ pub struct AddConfig {
     /// without one, in those alone whose prompt does. The option can be given again.
     #[arg(long = "lora", value_parser = lora, value_name = "FILE[@WEIGHT]")]
     pub loras: Vec<LoraOf>,
+
+    /// Name the hub's own addresses of the author's files, which browsers then fetch there (serve's --weights-first): `kept` keeps them here
+    /// as well, `only` removes them once the trial picture is made, so that the model runs in browsers alone.
+    #[arg(long, env = "DEMO_HUB_ADD_FROM_HUB", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "kept")]
+    pub from_hub: Option<FromHub>,
 
     /// Prompt of a sample picture to be made and kept with the package; without one, two steps are tried.
     #[arg(long, env = "DEMO_HUB_ADD_SAMPLE_PROMPT")]
@@ -159,6 +174,26 @@ pub enum ProgressForm {
     /// As lines of JSON, for a program that watches: the run ends when its standard input does, and waits for another run at the
     /// same model.
     Json,
+}
+
+/// What becomes of files that browsers can fetch from the hub.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromHub {
+    /// They are here too.
+    Kept,
+    /// They are there alone.
+    Only,
+}
+
+/// What a denoiser answers with, as diffusers calls it.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Predicts {
+    /// The noise.
+    #[value(name = "epsilon")]
+    Epsilon,
+    /// A velocity, of noise and picture together.
+    #[value(name = "v_prediction")]
+    VPrediction,
 }
 
 /// In how many bits weights are kept.

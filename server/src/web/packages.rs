@@ -1,16 +1,17 @@
 //! `/models/{package folder}/{file}`: the files that manifests name, and nothing else.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use protocol::{Problem, ProblemCode};
+use axum::{Json, Router};
+use protocol::{Addresses, Problem, ProblemCode};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
 use crate::api::{self, ApiError};
 use crate::catalog::{CatalogEntry, Live, MANIFEST};
+use crate::config::WeightsFirst;
 use crate::serving::representation;
 
 /// The files of the packages that there are, in a layer over the pages of the models, which lie under `/models/` too.
@@ -21,13 +22,14 @@ pub struct Packages {
 }
 
 impl Packages {
-    pub fn new(catalog: &Live) -> Self {
+    /// `first` says in which order browsers try addresses.
+    pub fn new(catalog: &Live, first: WeightsFirst) -> Self {
         Self {
             catalog: catalog.clone(),
             files: Router::new()
                 .fallback(serve)
                 .layer(middleware::from_fn(representation::of_files))
-                .with_state(catalog.clone()),
+                .with_state((catalog.clone(), first)),
         }
     }
 }
@@ -62,8 +64,13 @@ fn named(path: &str) -> Option<(&str, &str)> {
 }
 
 /// The name is looked up in the catalogue, so no path of the request reaches the file system.
-async fn serve(State(catalog): State<Live>, request: Request) -> Response {
+async fn serve(State((catalog, first)): State<(Live, WeightsFirst)>, request: Request) -> Response {
     let catalog = catalog.now();
+    let addressed = named(request.uri().path()).filter(|(_, file)| *file == Addresses::FILE);
+    if let Some(entry) = addressed.and_then(|(slug, _)| catalog.in_folder(slug)) {
+        let never = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        return (never, Json(entry.elsewhere.in_order(first))).into_response();
+    }
     let found = named(request.uri().path()).and_then(|(slug, file)| {
         let entry = catalog.in_folder(slug)?;
         Some((entry, entry.digests.get_key_value(file)?))

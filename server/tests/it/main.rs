@@ -10,6 +10,7 @@ mod catalog;
 mod cluster;
 mod conditional;
 mod crash;
+mod elsewhere;
 mod embedded;
 mod faults;
 mod fetched;

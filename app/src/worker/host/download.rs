@@ -7,6 +7,7 @@ use diffusion::{FileEntry, Manifest};
 use futures::StreamExt;
 use futures::stream;
 use js_sys::{Reflect, Uint8Array};
+use protocol::Addresses;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
     AbortController, Headers, ReadableStreamDefaultReader, Request, RequestCache, RequestInit,
@@ -20,6 +21,7 @@ use super::store::shelf::{Shelf, ShelfError, Writer};
 use super::store::{Store, estimate, lock_name};
 use super::{End, scope, text};
 use crate::worker::message::{RoomChoice, RunEvent, Transfer};
+use crate::worker::weights::addresses::Tried;
 use crate::worker::weights::backoff::Backoff;
 use crate::worker::weights::evict;
 use crate::worker::weights::range::{Answer, content_range, judge};
@@ -189,11 +191,13 @@ impl Download<'_> {
             return Ok(seals);
         }
         progress.tell(Transfer::Running, true);
+        let addresses = addresses(base, self.control).await;
+        self.control.check()?;
         let mut fetched = stream::iter(missing.into_iter().map(|entry| {
-            let progress = &progress;
+            let (progress, addresses) = (&progress, &addresses);
             async move {
-                let url = format!("{base}/{}", entry.name);
-                let seal = self.file(store, entry, &url, progress).await?;
+                let urls = addresses.of(base, &entry.name);
+                let seal = self.file(store, entry, urls, progress).await?;
                 Ok::<_, Halt>((entry.name.clone(), seal))
             }
         }))
@@ -260,7 +264,7 @@ impl Download<'_> {
         &self,
         store: &Store,
         entry: &FileEntry,
-        url: &str,
+        urls: Vec<String>,
         progress: &Progress<'_>,
     ) -> Result<Seal, Halt> {
         let _guard = self.wait_for_lock(store, entry, progress).await?;
@@ -268,7 +272,7 @@ impl Download<'_> {
             progress.set(&entry.sha256, entry.bytes);
             return Ok(seal);
         }
-        let mut damaged = false;
+        let mut tried = Tried::new(urls, store.stored(entry).await > 0);
         loop {
             let resumed = store
                 .resume(entry, async |_| self.control.check().is_ok())
@@ -276,7 +280,7 @@ impl Download<'_> {
             let Some((mut writer, mut sealing)) = resumed else {
                 return Err(End::Cancelled.into());
             };
-            self.receive(entry, url, &mut writer, &mut sealing, progress)
+            self.receive(entry, &mut tried, &mut writer, &mut sealing, progress)
                 .await?;
             let seal = sealing.finish();
             if seal.fits(&entry.sha256, entry.bytes) {
@@ -284,17 +288,15 @@ impl Download<'_> {
                 store.write_seal(&seal).await?;
                 return Ok(seal);
             }
-            // What an earlier visit left may be damaged; what was just fetched from the start is not the package's.
             writer.restart().await?;
             progress.set(&entry.sha256, 0);
-            if damaged {
+            if !tried.wrong() {
                 return Err(End::Package(format!(
                     "{} is not the package's file: its SHA-256 is {}, the manifest says {}",
                     entry.name, seal.sha256, entry.sha256
                 ))
                 .into());
             }
-            damaged = true;
         }
     }
 
@@ -322,16 +324,37 @@ impl Download<'_> {
         }
     }
 
-    /// Fetches what is missing, however often the connection breaks.
+    /// Fetches what is missing: of one address after the other, where there are several.
     async fn receive(
         &self,
         entry: &FileEntry,
-        url: &str,
+        tried: &mut Tried,
         writer: &mut Writer,
         sealing: &mut Sealing,
         progress: &Progress<'_>,
     ) -> Result<(), Halt> {
-        let mut backoff = Backoff::default();
+        loop {
+            let here = self.receive_of(entry, tried, writer, sealing, progress);
+            match here.await {
+                Err(Halt::End(End::Download(_) | End::Package(_))) if tried.failed() => {
+                    progress.tell(Transfer::Retrying, true);
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// [`Self::receive`] of one address, however often the connection breaks.
+    async fn receive_of(
+        &self,
+        entry: &FileEntry,
+        tried: &Tried,
+        writer: &mut Writer,
+        sealing: &mut Sealing,
+        progress: &Progress<'_>,
+    ) -> Result<(), Halt> {
+        let url = tried.address();
+        let mut backoff = Backoff::at(tried.is_last());
         while writer.at() < entry.bytes {
             if self.control.is_paused() {
                 progress.tell(Transfer::Paused, true);
@@ -525,6 +548,13 @@ async fn next(
     Reflect::get(&part, &JsValue::from_str("value"))?
         .dyn_into()
         .map(Some)
+}
+
+/// Where the files of the package at `base` lie. A hub that knows nothing of other addresses has them all beside the manifest.
+pub(super) async fn addresses(base: &str, control: &Control) -> Addresses {
+    let url = format!("{base}/{}", Addresses::FILE);
+    let json = whole(&url, control).await.unwrap_or_default();
+    serde_json::from_slice(&json).unwrap_or_default()
 }
 
 /// A small file.

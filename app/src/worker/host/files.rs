@@ -9,7 +9,7 @@ use diffusion::{Error, ErrorKind, Files, Manifest};
 use js_sys::Uint8Array;
 
 use super::control::Control;
-use super::download::fetch_range;
+use super::download::{addresses, fetch_range};
 use super::store::Store;
 use super::store::shelf::ShelfError;
 use crate::worker::weights::seal::{BLOCK, Seal};
@@ -88,16 +88,24 @@ impl StoredFiles {
             )
         };
         let (start, length) = seal.span(index);
-        let url = format!("{}/{file}", self.base);
-        let block = fetch_range(&url, start, length, &Control::default())
-            .await
-            .map_err(fail)?;
-        match self.store.heal(seal, index, &block).await {
-            Ok(true) => Ok(block),
-            Ok(false) => Err(fail("the server has other bytes".to_owned())),
-            // It is good for now; the next read mends it again.
-            Err(_) => Ok(block),
+        let control = Control::default();
+        let mut why = String::new();
+        for url in addresses(&self.base, &control).await.of(&self.base, file) {
+            let block = match fetch_range(&url, start, length, &control).await {
+                Ok(block) => block,
+                Err(error) => {
+                    why = error;
+                    continue;
+                }
+            };
+            match self.store.heal(seal, index, &block).await {
+                Ok(true) => return Ok(block),
+                Ok(false) => "the server has other bytes".clone_into(&mut why),
+                // It is good for now; the next read mends it again.
+                Err(_) => return Ok(block),
+            }
         }
+        Err(fail(why))
     }
 }
 

@@ -201,6 +201,7 @@ impl Plan {
                 ..GenerationRequest::default()
             };
             requests.push(catalog.resolve(asked, seed)?);
+            catalog.runs_on_servers(&model)?;
         }
         Ok(Self {
             requests,

@@ -46,7 +46,9 @@ impl Models {
                 seen,
             } => {
                 let now = catalog.changed(seen)?;
-                Some(work::fitting(&now.summaries(), *budget))
+                let mut fitting = work::fitting(&now.summaries(), *budget);
+                fitting.retain(|id| now.runs_on_servers(id).is_ok());
+                Some(fitting)
             }
         }
     }
