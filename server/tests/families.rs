@@ -5,6 +5,8 @@
 
 #[path = "families/authors.rs"]
 mod authors;
+#[path = "families/checkpoints.rs"]
+mod checkpoints;
 #[path = "families/gemma.rs"]
 mod gemma;
 #[expect(

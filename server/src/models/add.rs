@@ -2,8 +2,10 @@
 
 mod autoencoder;
 mod bins;
+mod checkpoint;
 mod claim;
 mod download;
+mod given;
 mod graph;
 mod json;
 mod language;
@@ -27,18 +29,23 @@ mod wiring;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
+use architectures::Header;
+use architectures::original::Prediction;
 use diffusion::manifest::{ImageSize, Interval};
 use protocol::AdditionStage;
 
 use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
-use crate::config::{AddConfig, ProgressForm};
+use crate::config::{AddConfig, FromHub, Predicts, ProgressForm};
+use checkpoint::{LaidOut, Like};
 use claim::Claim;
 pub(crate) use claim::DOWNLOADS;
+use download::Download;
+use given::Given;
 use layout::Layout;
 use lora::Lora;
 use pack::Taking;
@@ -69,26 +76,29 @@ pub(super) use download::Undescribed;
 
 pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<()> {
     let said = said(&config)?;
-    let local = Path::new(&config.source).is_dir();
-    let id = match &config.id {
-        Some(id) => id.clone(),
-        None if local => {
-            anyhow::bail!("a folder has no id of its own: --id owner/name gives one")
+    let given = Given::read(&config.source)?;
+    let id = match (&config.id, given.id()) {
+        (Some(id), _) => id.clone(),
+        (None, Some(id)) => id.to_owned(),
+        (None, None) => {
+            anyhow::bail!("what is on this disk has no id of its own: --id owner/name gives one")
         }
-        None => config.source.clone(),
     };
-    let named = |id: &str| {
-        id.split_once('/')
-            .is_some_and(|(owner, name)| is_name(owner) && is_name(name))
-    };
+    let named = id
+        .split_once('/')
+        .is_some_and(|(owner, name)| is_name(owner) && is_name(name));
+    ensure!(named, "{id:?} is no id of the form owner/name");
+    let local = given.id().is_none();
     ensure!(
-        local || named(&config.source),
-        "{:?} is neither a folder nor the id of a model",
+        !local || config.from_hub.is_none(),
+        "--from-hub is for models of the hub; {:?} is on this disk",
         config.source
     );
-    ensure!(named(&id), "{id:?} is no id of the form owner/name");
     if config.look {
-        ensure!(!local, "a folder is not looked at: it is added or refused");
+        ensure!(
+            matches!(given, Given::Hub { file: None, .. }),
+            "a folder and a checkpoint in one file are not looked at: they are added or refused"
+        );
         return look::run(&config, &said, &id, report);
     }
     let models_dir = &config.packages.models_dir;
@@ -103,25 +113,18 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
     }
     // Of two runs that fetch a model, the second is told before it waits for anything.
     let mut claims = Vec::new();
-    let download = match local {
-        true => None,
-        false => {
-            let both = BTreeSet::from([&id, &config.source]);
-            for id in both {
-                claims.push(claimed(&config, id, report)?);
-            }
-            Some(download::fetch(&config, &said, report)?)
+    if !local {
+        for id in BTreeSet::from([&id, &config.source]) {
+            claims.push(claimed(&config, id, report)?);
         }
-    };
-    let model = download.as_ref().map(|download| &download.model);
-    let folder = match &download {
-        Some(download) => &*download.folder,
-        None => Path::new(&config.source),
-    };
-    let layout = Layout::new(files(folder, DEPTH)?);
-    let configuration = Configuration::read(folder, &layout, &said)?;
+    }
+    let opened = Opened::of(&config, &given, &said, report)?;
+    let Opened { folder, layout, .. } = &opened;
+    let download = opened.download.as_ref();
+    let model = download.map(|download| &download.model);
+    let configuration = Configuration::read(folder, layout, &said)?;
     report.stage(AdditionStage::Building)?;
-    let source = Source::read(folder, &layout, &said, configuration)?;
+    let source = Source::read(folder, layout, &said, configuration)?;
     for note in &source.notes {
         writeln!(report, "{note}")?;
     }
@@ -136,7 +139,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
             .or_else(|| id.split_once('/').map(|(_, name)| name.to_owned()))
             .unwrap_or_default(),
         summary: config.summary.clone(),
-        license: license(&config, folder, model)?,
+        license: license(&config, folder, model, opened.license.as_deref())?,
         steps: config.steps.unwrap_or(source.defaults.steps),
         guidance: config.guidance.unwrap_or(source.defaults.guidance),
         guidance_interval: config.guidance_interval,
@@ -146,7 +149,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
         id: about.id.clone(),
         hub_id: model.map(|model| format!("{}/{}", model.owner, model.name)),
         tags: model.map(|model| model.tags.clone()).unwrap_or_default(),
-        hub: download.as_ref().map(|download| HubSnapshot {
+        hub: download.map(|download| HubSnapshot {
             fetched_at: now_ms(),
             model: download.model.clone(),
             revision: Some(download.revision.clone()),
@@ -194,11 +197,11 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
             weights: Choices::default(),
             ..said
         };
-        let configuration = Configuration::read(folder, &layout, &whole)?;
+        let configuration = Configuration::read(folder, layout, &whole)?;
         let pair = measure::Pair {
             dir: package.dir(),
             smaller: &source,
-            whole: &Source::read(folder, &layout, &whole, configuration)?,
+            whole: &Source::read(folder, layout, &whole, configuration)?,
         };
         card.weights = pair.measured(tried.engine, sample, report)?;
     }
@@ -209,6 +212,17 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
         });
     }
     package.keep(&card, tried.sample.as_deref())?;
+    if let (Some(from_hub), Some(download)) = (config.from_hub, download) {
+        let files = package.address(|file| download.address(file))?;
+        writeln!(report, "browsers fetch {} from the hub", files.join(", "))?;
+        if from_hub == FromHub::Only {
+            package.leave(&files)?;
+            writeln!(
+                report,
+                "they are not kept here: the model runs in browsers alone"
+            )?;
+        }
+    }
     let dir = package.finish()?;
     if !local {
         download::forget(&config);
@@ -250,6 +264,10 @@ fn said(config: &AddConfig) -> anyhow::Result<Said> {
         size: config.size.as_ref().map(size).transpose()?,
         weights: Choices::of(&config.weights)?,
         components: config.components.clone(),
+        prediction: config.prediction.map(|predicts| match predicts {
+            Predicts::Epsilon => Prediction::Epsilon,
+            Predicts::VPrediction => Prediction::Velocity,
+        }),
     })
 }
 
@@ -260,6 +278,96 @@ fn said(config: &AddConfig) -> anyhow::Result<Said> {
 pub(crate) fn tidy(models_dir: &Path, id: &str) -> anyhow::Result<()> {
     let _claim = Claim::take(models_dir, id)?;
     claim::sweep(models_dir, id)
+}
+
+/// What was given, on this disk.
+struct Opened {
+    folder: PathBuf,
+    layout: Layout,
+    download: Option<Download>,
+    /// Licence that the file of a checkpoint states.
+    license: Option<String>,
+    /// Holds the small files of a checkpoint.
+    _laid_out: Option<tempfile::TempDir>,
+}
+
+impl Opened {
+    fn of(
+        config: &AddConfig,
+        given: &Given,
+        said: &Said,
+        report: &mut dyn Report,
+    ) -> anyhow::Result<Self> {
+        let whole = matches!(given, Given::File(_) | Given::Hub { file: Some(_), .. });
+        ensure!(
+            whole || (config.like.is_none() && said.prediction.is_none()),
+            "--like and --prediction are for checkpoints in one file; a folder has its own configurations"
+        );
+        let like = like(config, report)?;
+        let like = like.as_ref().map(Like::folder);
+        let folder = |folder: &Path, download| {
+            let folder = folder.to_owned();
+            anyhow::Ok(Self {
+                layout: Layout::new(files(&folder, DEPTH)?),
+                folder,
+                download,
+                license: None,
+                _laid_out: None,
+            })
+        };
+        let (laid_out, download) = match given {
+            Given::Folder(path) => return folder(path, None),
+            Given::Hub { id, file: None } => {
+                let download = download::fetch(config, id, said, report)?;
+                return folder(&download.folder.clone(), Some(download));
+            }
+            Given::Hub {
+                id,
+                file: Some(file),
+            } => {
+                let both = download::fetch_checkpoint(config, [id, file], said, like, report)?;
+                (both.0, Some(both.1))
+            }
+            Given::File(path) => {
+                let laid_out = checkpoint::lay_out(path, &Header::read(path)?, said, like)?;
+                (laid_out, None)
+            }
+        };
+        let LaidOut {
+            dir,
+            layout,
+            license,
+            notes,
+        } = laid_out;
+        for note in notes {
+            writeln!(report, "{note}")?;
+        }
+        Ok(Self {
+            folder: dir.path().to_owned(),
+            layout,
+            download,
+            license,
+            _laid_out: Some(dir),
+        })
+    }
+}
+
+/// The model whose configurations are asked for.
+fn like(config: &AddConfig, report: &mut dyn Report) -> anyhow::Result<Option<Like>> {
+    let Some(like) = &config.like else {
+        return Ok(None);
+    };
+    Ok(Some(match Given::read(like)? {
+        Given::Folder(path) => Like::here(&path),
+        Given::Hub { id, file: None } => {
+            Like::fetched(download::configurations(config, &id, report)?)
+        }
+        Given::File(_) | Given::Hub { file: Some(_), .. } => {
+            anyhow::bail!(
+                "--like is {like:?}; it names a folder of diffusers or a model of the hub"
+            )
+        }
+    }))
 }
 
 /// Paths of the files below `folder`, `depth` folders deep, relative to it.
@@ -282,7 +390,13 @@ fn files(folder: &Path, depth: usize) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-fn license(config: &AddConfig, folder: &Path, model: Option<&HubModel>) -> anyhow::Result<String> {
+/// The licence: as it is said, as the hub or the folder states it, or as the file of a checkpoint does.
+fn license(
+    config: &AddConfig,
+    folder: &Path,
+    model: Option<&HubModel>,
+    of_file: Option<&str>,
+) -> anyhow::Result<String> {
     let stated = model.and_then(|model| model.license.as_ref());
     let of_hub = || {
         let stated = stated?;
@@ -294,6 +408,7 @@ fn license(config: &AddConfig, folder: &Path, model: Option<&HubModel>) -> anyho
         .clone()
         .or_else(of_hub)
         .or_else(|| source::license(folder))
+        .or_else(|| of_file.map(str::to_owned))
         .context("no licence is stated: --license names it")
 }
 

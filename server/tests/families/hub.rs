@@ -40,14 +40,11 @@ impl HubOf {
     }
 
     fn add_with(&self, models: &Path, more: &[&str]) -> Result<String, String> {
-        let line = [
-            "demo-hub",
-            "models",
-            "add",
-            "maker/model",
-            "--hub-url",
-            &self.url,
-        ];
+        self.add_of("maker/model", models, more)
+    }
+
+    fn add_of(&self, source: &str, models: &Path, more: &[&str]) -> Result<String, String> {
+        let line = ["demo-hub", "models", "add", source, "--hub-url", &self.url];
         let line = line
             .into_iter()
             .chain(["--models-dir", models.to_str().unwrap()])
@@ -244,4 +241,98 @@ fn a_look_tells_what_packages_will_take() {
         }
     }
     assert_eq!(look.download_bytes, fetched);
+}
+
+/// A checkpoint in one file is named behind its model, its header is read before the rest of it, and what the model holds beside it is
+/// left alone. A model that has nothing else says how to name it.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn a_checkpoint_of_the_hub_is_added_by_its_name() {
+    let root = PathBuf::from(std::env::var_os("FAMILIES").unwrap());
+    let like = root.join("authors/sdxl");
+    let hub = HubOf::start(&root.join("checkpoints"));
+    let models = tempfile::tempdir().unwrap();
+    let error = hub.add(models.path()).unwrap_err();
+    assert!(
+        error.contains("maker/model:sd15") && error.contains("sdxl.safetensors"),
+        "{error}"
+    );
+    let like = ["--like", like.to_str().unwrap()];
+    let named = |file: &str| hub.add_of(&format!("maker/model:{file}"), models.path(), &like);
+    let error = named("other.safetensors").unwrap_err();
+    assert!(error.contains("has no other.safetensors"), "{error}");
+    // Without the options of the folder of another family its networks cannot be built, and nothing of them was fetched.
+    assert!(named("sd21.safetensors").is_err());
+    assert!(hub.asked.lock().unwrap().iter().all(|(_, part)| *part));
+    hub.asked.lock().unwrap().clear();
+    named("sdxl.safetensors").unwrap();
+    let asked = hub.asked.lock().unwrap().clone();
+    let file = "sdxl.safetensors".to_owned();
+    assert_eq!(
+        asked,
+        [
+            (file.clone(), true),
+            (file.clone(), true),
+            (file.clone(), false)
+        ]
+    );
+    let package = Package::from_dir(&models.path().join("maker--model")).unwrap();
+    let theirs = fs::read(root.join("checkpoints/sdxl.safetensors")).unwrap();
+    let sha256 = server::images::verify::sha256_hex(&theirs);
+    let mut files = package.manifest.files();
+    assert!(files.any(|entry| entry.name == file && entry.sha256 == sha256));
+}
+
+/// The package names the hub's files at the commit that it was made of; its graphs and everything small are here.
+#[test]
+#[ignore = "needs FAMILIES, a folder that `cargo xtask fixtures` prints"]
+fn weights_stay_on_the_hub_where_that_is_asked_for() {
+    let author = authors("sdxl-absent").author().unwrap();
+    let hub = HubOf::start(&author);
+    for (option, kept) in [("--from-hub", true), ("--from-hub=only", false)] {
+        let models = tempfile::tempdir().unwrap();
+        hub.add_of("maker/model", models.path(), &[option]).unwrap();
+        let dir = models.path().join("maker--model");
+        let manifest =
+            diffusion::Manifest::parse(&fs::read(dir.join("manifest.json")).unwrap()).unwrap();
+        let addresses: protocol::Addresses =
+            serde_json::from_value(goldens::json(&dir.join("addresses.json"))).unwrap();
+        let mut named = 0;
+        for file in manifest.files() {
+            let weights = file.name.ends_with(".safetensors");
+            assert_eq!(
+                dir.join(&file.name).exists(),
+                kept || !weights,
+                "{}",
+                file.name
+            );
+            let Some(all) = addresses.files.get(&file.name) else {
+                assert!(!weights, "{}", file.name);
+                continue;
+            };
+            let (folder, own) = file.name.split_once('.').unwrap();
+            let expected = format!("{}/maker/model/resolve/451f4fe1/{folder}/{own}", hub.url);
+            assert_eq!(*all, [expected]);
+            let theirs = fs::read(author.join(folder).join(own)).unwrap();
+            assert_eq!(file.sha256, server::images::verify::sha256_hex(&theirs));
+            named += 1;
+        }
+        assert!(named >= 4, "{named}");
+        // A server offers it either way.
+        let catalog = server::catalog::Catalog::open(models.path()).unwrap();
+        let entry = catalog.get("maker/model").unwrap();
+        assert_eq!(entry.elsewhere.is_whole(), kept);
+        assert!(entry.summary.work.is_some());
+    }
+    let models = tempfile::tempdir().unwrap();
+    let smaller = ["--from-hub", "--weights", "int8,vae=int8"];
+    let error = hub
+        .add_of("maker/model", models.path(), &smaller)
+        .unwrap_err();
+    assert!(
+        error.contains("weights of fewer bits are nowhere else"),
+        "{error}"
+    );
+    let error = add(models.path(), &author, &["--from-hub"]).unwrap_err();
+    assert!(error.contains("is on this disk"), "{error}");
 }

@@ -48,9 +48,9 @@ impl Claim {
     }
 }
 
-/// Name of a package's folder.
+/// Name of a package's folder, and of what is made for one.
 pub(super) fn slug(id: &str) -> String {
-    id.replace('/', "--")
+    id.replace(['/', ':'], "--")
 }
 
 /// What the name of a package begins with while it is written.

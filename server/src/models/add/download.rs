@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use architectures::Header;
 use protocol::{AdditionStage, Trouble, TroubleKind};
 use serde_json::Value;
@@ -18,6 +18,7 @@ use url::Url;
 
 use self::fetcher::{Fetcher, LONGEST_PAUSE, PAUSES, SILENCE};
 use self::progress::Progress;
+use super::checkpoint::{self, LaidOut};
 use super::graph;
 use super::layout::{Found, Layout, Part};
 use super::network::Network;
@@ -37,9 +38,32 @@ const MAIN: &str = "main";
 /// A model on this disk.
 pub(super) struct Download {
     pub folder: PathBuf,
+    /// Address of the model's files on the hub, at its commit.
+    files: Url,
     pub model: HubModel,
     /// The commit that its files are of.
     pub revision: String,
+}
+
+impl Download {
+    /// The hub's address of a file of the download; nothing for another file.
+    ///
+    /// # Errors
+    /// When paths cannot be told apart.
+    pub fn address(&self, file: &Path) -> anyhow::Result<Option<String>> {
+        let (file, folder) = (
+            std::path::absolute(file)?,
+            std::path::absolute(&self.folder)?,
+        );
+        let Ok(within) = file.strip_prefix(&folder) else {
+            return Ok(None);
+        };
+        let mut url = self.files.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(within.iter().map(|part| part.to_string_lossy()));
+        }
+        Ok(Some(url.into()))
+    }
 }
 
 /// Why the hub does not describe a model.
@@ -50,15 +74,18 @@ pub(in crate::models) struct Undescribed {
     said: String,
 }
 
-/// Fetches the model that `config` names.
+/// Fetches the folder of a model.
 pub(super) fn fetch(
     config: &AddConfig,
+    id: &str,
     said: &Said,
     report: &mut dyn Report,
 ) -> anyhow::Result<Download> {
     runtime()?.block_on(async {
         report.stage(AdditionStage::Looking)?;
-        let described = Described::ask(config, Waiting::AsLongAsTheHubAsks, report).await?;
+        let model = (id, config.revision.as_deref());
+        let described = Described::ask(config, model, Waiting::AsLongAsTheHubAsks, report).await?;
+        described.suits_browsers(config)?;
         described.is_pipeline(said)?;
         let folder = folder::of(config);
         folder::prepare(&folder, &described.revision, &described.listed)?;
@@ -81,11 +108,68 @@ pub(super) fn fetch(
         fetching.has_room(&external)?;
         fetching.all(external).await?;
         let folder = fetching.folder;
-        Ok(Download {
-            folder,
-            model: described.model,
-            revision: described.revision,
-        })
+        Ok(described.downloaded(folder))
+    })
+}
+
+/// Fetches a checkpoint in one file, its header before the rest: what cannot be built costs no download.
+pub(super) fn fetch_checkpoint(
+    config: &AddConfig,
+    [id, file]: [&str; 2],
+    said: &Said,
+    like: Option<&Path>,
+    report: &mut dyn Report,
+) -> anyhow::Result<(LaidOut, Download)> {
+    runtime()?.block_on(async {
+        report.stage(AdditionStage::Looking)?;
+        let model = (id, config.revision.as_deref());
+        let described = Described::ask(config, model, Waiting::AsLongAsTheHubAsks, report).await?;
+        described.suits_browsers(config)?;
+        let known = described.listed.iter().any(|listed| listed.path == file);
+        ensure!(
+            known,
+            "{id} has no {file}; of such files it has {}",
+            described.checkpoints().join(", ")
+        );
+        let folder = folder::of(config);
+        folder::prepare(&folder, &described.revision, &described.listed)?;
+        let mut fetching = described.fetching(config, folder, report)?;
+        let (header, _) = fetching.header(file).await?;
+        let path = fetching.folder.join(file);
+        let path =
+            std::path::absolute(&path).with_context(|| format!("finding {}", path.display()))?;
+        let laid_out = checkpoint::lay_out(&path, &header, said, like)?;
+        let (root, layout) = (laid_out.dir.path(), &laid_out.layout);
+        let configuration = Configuration::read(root, layout, said)?;
+        let pipeline = configuration.pipeline;
+        let headers = BTreeMap::from([(path.to_string_lossy().into_owned(), header)]);
+        for part in pipeline.parts().filter(|part| configuration.reads(*part)) {
+            if let Some(Found::Network(network)) = layout.part(part)? {
+                network.build(root, part, pipeline.family, &headers)?;
+            }
+        }
+        fetching.report(AdditionStage::Downloading)?;
+        let file = vec![file.to_owned()];
+        fetching.has_room(&file)?;
+        fetching.all(file).await?;
+        let folder = fetching.folder;
+        Ok((laid_out, described.downloaded(folder)))
+    })
+}
+
+/// Fetches configurations, tokenizers and scheduler of a model, none of its weights.
+pub(super) fn configurations(
+    config: &AddConfig,
+    id: &str,
+    report: &mut dyn Report,
+) -> anyhow::Result<tempfile::TempDir> {
+    runtime()?.block_on(async {
+        let waiting = Waiting::AsLongAsTheHubAsks;
+        let described = Described::ask(config, (id, None), waiting, report).await?;
+        let dir = tempfile::tempdir().context("making a folder for configurations")?;
+        let mut fetching = described.fetching(config, dir.path().to_owned(), report)?;
+        fetching.all(described.layout.small()).await?;
+        Ok(dir)
     })
 }
 
@@ -109,19 +193,21 @@ pub(super) struct Described {
     pub model: HubModel,
     /// The commit.
     pub revision: String,
+    /// Whether the hub said that it is one.
+    pinned: bool,
     /// Its files whose paths are plain.
     listed: Vec<HubFile>,
     pub layout: Layout,
 }
 
 impl Described {
-    /// Asks the hub for the model that `config` names, and says its licence.
+    /// Asks the hub for a model at a revision, and says its licence.
     pub async fn ask(
         config: &AddConfig,
+        (id, revision): (&str, Option<&str>),
         waiting: Waiting,
         report: &mut dyn Report,
     ) -> anyhow::Result<Self> {
-        let id = &config.source;
         let (owner, name) = id
             .split_once('/')
             .filter(|(owner, name)| is_name(owner) && is_name(name))
@@ -134,17 +220,18 @@ impl Described {
             concurrency: 1,
             interval: Duration::ZERO,
         })?;
-        let json = described(&hub, [owner, name], (config, waiting), report).await?;
+        let json = described(&hub, [owner, name], (revision, waiting), report).await?;
         let model = HubModel::read(&json).with_context(|| format!("{id} is not described"))?;
         say_license(&model, report)?;
         let listed = hub::files(&json);
         let listed: Vec<HubFile> = listed.into_iter().filter(|f| is_plain(&f.path)).collect();
         let layout = Layout::new(listed.iter().map(|file| file.path.clone()));
-        let asked = config.revision.as_deref().unwrap_or(MAIN);
-        let revision = json.get("sha").and_then(Value::as_str).unwrap_or(asked);
+        let asked = revision.unwrap_or(MAIN);
+        let commit = json.get("sha").and_then(Value::as_str);
         Ok(Self {
-            revision: revision.to_owned(),
-            id: id.clone(),
+            pinned: commit.is_some(),
+            revision: commit.unwrap_or(asked).to_owned(),
+            id: id.to_owned(),
             hub,
             model,
             listed,
@@ -154,11 +241,60 @@ impl Described {
 
     /// Refuses what is nothing that a package can be made of.
     pub fn is_pipeline(&self, said: &Said) -> anyhow::Result<()> {
+        if self.layout.index().is_some() || said.pipeline.is_some() {
+            return Ok(());
+        }
+        let checkpoints = self.checkpoints();
+        match checkpoints.first() {
+            None => bail!(
+                "the model has no model_index.json; it is no pipeline of diffusers (--pipeline names the class of an export without one)"
+            ),
+            Some(first) => bail!(
+                "the model has no model_index.json; a checkpoint in one file is added by its name, such as {}:{first} (there are {})",
+                self.id,
+                checkpoints.join(", ")
+            ),
+        }
+    }
+
+    /// Refuses a model that browsers cannot fetch, where they are to: the hub's token stays here.
+    fn suits_browsers(&self, config: &AddConfig) -> anyhow::Result<()> {
+        if config.from_hub.is_none() {
+            return Ok(());
+        }
+        let id = &self.id;
         ensure!(
-            self.layout.index().is_some() || said.pipeline.is_some(),
-            "the model has no model_index.json; it is no pipeline of diffusers (--pipeline names the class of an export without one)"
+            self.model.gated.is_none(),
+            "--from-hub: {id} is gated, and browsers have no token for it; without --from-hub its files are kept here"
+        );
+        ensure!(
+            self.pinned,
+            "--from-hub: the hub does not say which commit of {id} this is, so its files may change"
         );
         Ok(())
+    }
+
+    /// Paths of checkpoints in one file, which are no network of a folder of diffusers.
+    fn checkpoints(&self) -> Vec<&str> {
+        let paths = self.listed.iter().map(|file| file.path.as_str());
+        paths
+            .filter(|path| path.ends_with(".safetensors") && !path.contains('/'))
+            .collect()
+    }
+
+    /// What was fetched of it to a folder.
+    fn downloaded(self, folder: PathBuf) -> Download {
+        let parts: Vec<&str> = self
+            .id
+            .split('/')
+            .chain(["resolve", &self.revision])
+            .collect();
+        Download {
+            folder,
+            files: self.hub.address(&parts),
+            model: self.model,
+            revision: self.revision,
+        }
     }
 
     /// The model's page on the hub.
@@ -206,12 +342,12 @@ pub(super) struct Wanted {
 async fn described(
     hub: &Upstream,
     [owner, name]: [&str; 2],
-    (config, waiting): (&AddConfig, Waiting),
+    (revision, waiting): (Option<&str>, Waiting),
     report: &mut dyn Report,
 ) -> anyhow::Result<Value> {
     let mut pauses = 0;
     loop {
-        let answer = hub::model_json(hub, owner, name, config.revision.as_deref()).await;
+        let answer = hub::model_json(hub, owner, name, revision).await;
         let failure = match answer {
             Ok(json) => return Ok(json),
             Err(failure) => failure,
@@ -231,7 +367,7 @@ async fn described(
                 tokio::time::sleep(pause).await;
             }
             None => {
-                let at = config.revision.as_ref().map(|at| format!(" at {at}"));
+                let at = revision.map(|at| format!(" at {at}"));
                 let (at, detail) = (at.unwrap_or_default(), &failure.trouble.detail);
                 let said = format!("{owner}/{name}{at}: {detail}");
                 let trouble = failure.trouble;
@@ -377,11 +513,7 @@ impl Fetching<'_> {
                 if begun.contains_key(&path) {
                     continue;
                 }
-                let file = self.file(&path)?.clone();
-                let url = self.url(&path);
-                let fetched = self.fetcher.header(url, &file, &mut self.progress).await;
-                let (header, bytes) =
-                    fetched.with_context(|| format!("fetching the header of {path}"))?;
+                let (header, bytes) = self.header(&path).await?;
                 let length = header.file_bytes();
                 begun.insert(path.clone(), Beginning { bytes, length });
                 headers.insert(path, header);
@@ -390,6 +522,14 @@ impl Fetching<'_> {
             network.build(&self.folder, *part, family, &headers)?;
         }
         Ok(begun)
+    }
+
+    /// The header of weights, and as it stands in the file.
+    async fn header(&mut self, path: &str) -> anyhow::Result<(Header, Vec<u8>)> {
+        let file = self.file(path)?.clone();
+        let url = self.url(path);
+        let fetched = self.fetcher.header(url, &file, &mut self.progress).await;
+        fetched.with_context(|| format!("fetching the header of {path}"))
     }
 
     /// Says what is done from now on.

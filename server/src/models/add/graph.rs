@@ -130,8 +130,8 @@ impl Graph {
         let headers = headers(folder, network)?;
         let built = network.build(folder, part, family, &headers)?;
         let (_, weights) = network.described(folder, &headers)?;
-        let own = folder.join(network.folder);
-        let kept_name = |file: &String| format!("{}.{file}", network.folder);
+        let home = network.home(folder);
+        let kept_name = |file: &String| network.packaged(file);
         let tensors = Tensors {
             folder: network.folder,
             files: Some(weights.files().iter().map(kept_name).collect()),
@@ -139,11 +139,12 @@ impl Graph {
         };
         let external = built.external.into_iter().map(|(location, file)| {
             let kept = External::File {
-                path: own.join(&file),
+                path: home.join(&file),
                 name: Some(kept_name(&file)),
             };
             (location, kept)
         });
+        let own = folder.join(network.folder);
         Self::of_network(&own, built.graph, external.collect(), tensors)
     }
 
@@ -164,7 +165,7 @@ impl Graph {
         let packing = Packing {
             kind,
             file: built.file,
-            folder: own.clone(),
+            folder: network.home(folder),
             component: network.folder,
             name: format!("{}.{kind}.data", part.name()),
         };

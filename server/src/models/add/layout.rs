@@ -104,16 +104,38 @@ pub(super) enum Found {
 
 /// The paths of a model, relative to its folder, with `/` between their parts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Layout(BTreeSet<String>);
+pub(super) struct Layout {
+    paths: BTreeSet<String>,
+    checkpoint: Option<Whole>,
+}
+
+/// A checkpoint in one file that holds networks.
+#[derive(Clone, Debug)]
+struct Whole {
+    path: String,
+    folders: Vec<&'static str>,
+}
 
 impl Layout {
     /// Of these paths.
     pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
-        Self(paths.into_iter().collect())
+        Self {
+            paths: paths.into_iter().collect(),
+            checkpoint: None,
+        }
+    }
+
+    /// The same, with the weights of the networks in `folders` in a checkpoint at `path`.
+    pub fn over(self, path: &str, folders: Vec<&'static str>) -> Self {
+        let path = path.to_owned();
+        Self {
+            checkpoint: Some(Whole { path, folders }),
+            ..self
+        }
     }
 
     fn first(&self, places: impl IntoIterator<Item = String>) -> Option<String> {
-        places.into_iter().find(|place| self.0.contains(place))
+        places.into_iter().find(|place| self.paths.contains(place))
     }
 
     /// `model_index.json`.
@@ -146,7 +168,7 @@ impl Layout {
             path.strip_prefix(&within)
                 .is_some_and(|file| file.ends_with(".onnx") && !file.contains('/'))
         };
-        let found: Vec<&String> = self.0.iter().filter(inside).collect();
+        let found: Vec<&String> = self.paths.iter().filter(inside).collect();
         match &found[..] {
             [] => {}
             [one] => return Ok(Some((*one).clone())),
@@ -180,9 +202,17 @@ impl Layout {
             return Ok(None);
         }
         for folder in part.folders() {
+            if let Some(whole) = self
+                .checkpoint
+                .as_ref()
+                .filter(|w| w.folders.contains(folder))
+            {
+                let network = Network::of_checkpoint(folder, &whole.path);
+                return Ok(Some(Found::Network(network)));
+            }
             let within = format!("{folder}/");
             let files: Vec<&str> = self
-                .0
+                .paths
                 .iter()
                 .filter_map(|path| path.strip_prefix(&within))
                 .filter(|file| !file.contains('/'))
@@ -248,7 +278,7 @@ impl Layout {
             TOKENIZER
                 .map(|file| (file, format!("{prefix}{file}")))
                 .into_iter()
-                .filter(|(_, path)| self.0.contains(path))
+                .filter(|(_, path)| self.paths.contains(path))
                 .collect()
         };
         let own = within(&format!("{folder}/"));

@@ -39,7 +39,8 @@ pub(super) fn run(
         report.stage(AdditionStage::Looking)?;
         let described = {
             let mut sink = io::sink();
-            Described::ask(config, Waiting::No, &mut Sentences(&mut sink)).await?
+            let model = (&*config.source, config.revision.as_deref());
+            Described::ask(config, model, Waiting::No, &mut Sentences(&mut sink)).await?
         };
         let page = described.page();
         let license = described.model.license.as_ref();
@@ -164,7 +165,8 @@ impl Looking<'_> {
             id: self.config.source.clone(),
             name: self.config.source.clone(),
             summary: String::new(),
-            license: license(self.config, folder, model).unwrap_or_else(|_| UNSTATED.to_owned()),
+            license: license(self.config, folder, model, None)
+                .unwrap_or_else(|_| UNSTATED.to_owned()),
             steps: source.defaults.steps,
             guidance: source.defaults.guidance,
             guidance_interval: None,

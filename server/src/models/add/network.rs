@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use architectures::original::Checkpoint;
 use architectures::{Built, Header, Index, Kind, Smaller, States, Texts, Weights};
 use serde_json::Value;
 
@@ -35,9 +36,22 @@ enum Stored {
     One(String),
     /// In those that the index of this name names.
     Several(String),
+    /// Among those of a checkpoint in one file, at this path below the root, or at all.
+    Checkpoint(String),
+}
+
+/// Whether a file's name ends as that of a pickle.
+pub(super) fn is_pickle(file: &str) -> bool {
+    PICKLES.iter().any(|ending| file.ends_with(ending))
 }
 
 impl Network {
+    /// A network of a checkpoint in one file.
+    pub fn of_checkpoint(folder: &'static str, path: &str) -> Self {
+        let weights = Stored::Checkpoint(path.to_owned());
+        Self { folder, weights }
+    }
+
     /// The network among the `files` of a folder, if there is one. Of weights in two precisions, those of 16 bits are taken.
     ///
     /// # Errors
@@ -62,9 +76,7 @@ impl Network {
         ) {
             (_, Some(stored)) => stored,
             ([], None) => {
-                let pickle = files
-                    .iter()
-                    .find(|file| PICKLES.iter().any(|ending| file.ends_with(ending)));
+                let pickle = files.iter().find(|file| is_pickle(file));
                 match pickle {
                     Some(file) => bail!(
                         "{folder} has its weights in {file} alone, a pickle: reading one runs whatever code is in it, so none is read; \
@@ -100,9 +112,26 @@ impl Network {
         paths
     }
 
-    /// Paths of its weights; below `root` is its index, if it has one.
+    /// The folder that its weights lie in, below `root`.
+    pub fn home(&self, root: &Path) -> PathBuf {
+        match self.weights {
+            Stored::One(_) | Stored::Several(_) => root.join(self.folder),
+            Stored::Checkpoint(_) => root.to_owned(),
+        }
+    }
+
+    /// Name of a file of its weights in a package.
+    pub fn packaged(&self, file: &str) -> String {
+        match self.weights {
+            Stored::One(_) | Stored::Several(_) => format!("{}.{file}", self.folder),
+            Stored::Checkpoint(_) => plain(file),
+        }
+    }
+
+    /// Paths of its weights, below `root` unless they are of a checkpoint elsewhere; there is its index, if it has one.
     pub fn files(&self, root: &Path) -> anyhow::Result<Vec<String>> {
         let names: BTreeSet<String> = match &self.weights {
+            Stored::Checkpoint(path) => return Ok(vec![path.clone()]),
             Stored::One(file) => BTreeSet::from([file.clone()]),
             Stored::Several(index) => self
                 .index(root, index)?
@@ -166,13 +195,13 @@ impl Network {
     pub fn described(
         &self,
         root: &Path,
-        headers: &BTreeMap<String, Header>,
+        all: &BTreeMap<String, Header>,
     ) -> anyhow::Result<(Value, Weights)> {
         let prefix = format!("{}/", self.folder);
         let own = |(path, header): (&String, &Header)| {
             Some((path.strip_prefix(&prefix)?.to_owned(), header.clone()))
         };
-        let headers: BTreeMap<String, Header> = headers.iter().filter_map(own).collect();
+        let headers: BTreeMap<String, Header> = all.iter().filter_map(own).collect();
         let weights = match &self.weights {
             Stored::One(file) => {
                 let header = headers
@@ -182,8 +211,21 @@ impl Network {
             }
             Stored::Several(name) => Weights::sharded(&self.index(root, name)?, &headers)
                 .with_context(|| prefix.clone())?,
+            Stored::Checkpoint(path) => self.of_whole(path, all)?,
         };
         Ok((json(&root.join(self.folder).join("config.json"))?, weights))
+    }
+
+    /// Its weights among those of a checkpoint.
+    fn of_whole(&self, path: &str, headers: &BTreeMap<String, Header>) -> anyhow::Result<Weights> {
+        let header = headers
+            .get(path)
+            .with_context(|| format!("{path} is missing"))?;
+        let checkpoint = Checkpoint::read(path, header)?;
+        let mut components = checkpoint.components();
+        let own = components.find(|component| component.folder() == self.folder);
+        let own = own.with_context(|| format!("{path} has no {}", self.folder))?;
+        Ok(checkpoint.weights(own))
     }
 
     /// Its class.
@@ -211,7 +253,7 @@ impl Network {
 impl Stored {
     fn name(&self) -> &str {
         match self {
-            Self::One(name) | Self::Several(name) => name,
+            Self::One(name) | Self::Several(name) | Self::Checkpoint(name) => name,
         }
     }
 
@@ -227,6 +269,17 @@ impl Stored {
             _ => name.to_owned(),
         }
     }
+}
+
+/// The name of the file at a path, as packages name files: letters, digits, dots, dashes and underscores.
+fn plain(path: &str) -> String {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or_default();
+    let kept = |c: char| match c {
+        _ if c.is_ascii_alphanumeric() => c,
+        '.' | '-' => c,
+        _ => '_',
+    };
+    name.trim_start_matches('.').chars().map(kept).collect()
 }
 
 /// `model.safetensors.index.json`, or with a variant before or behind `index`.
@@ -325,6 +378,14 @@ mod tests {
         assert_eq!(found(&[shard, old, plain]), Ok(Some(old.to_owned())));
         assert_eq!(found(&["README.md"]), Ok(None));
         assert_eq!(found(&[]), Ok(None));
+    }
+
+    #[test]
+    fn checkpoints_keep_their_names_as_far_as_packages_have_such() {
+        let checkpoint = Network::of_checkpoint("unet", "/a b/Dream Shaper (8).safetensors");
+        let packaged = checkpoint.packaged("/a b/Dream Shaper (8).safetensors");
+        assert_eq!(packaged, "Dream_Shaper__8_.safetensors");
+        assert_eq!(plain("..v1-5.safetensors"), "v1-5.safetensors");
     }
 
     #[test]

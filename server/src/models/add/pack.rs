@@ -9,6 +9,7 @@ use anyhow::{Context, ensure};
 use diffusion::Manifest;
 use diffusion::manifest::{FORMAT, FileEntry};
 use diffusion::scheduler::Wanted;
+use protocol::Addresses;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +37,8 @@ const CHUNK: usize = 1 << 20;
 pub(super) struct Unfinished {
     dir: tempfile::TempDir,
     target: PathBuf,
+    /// Files that were taken as they are, by their names, and where they were.
+    taken: BTreeMap<String, PathBuf>,
 }
 
 /// How a file gets into a package.
@@ -54,6 +57,7 @@ struct Files<'d> {
     dir: &'d Path,
     taking: Taking,
     entries: Vec<Value>,
+    taken: BTreeMap<String, PathBuf>,
 }
 
 impl Files<'_> {
@@ -101,6 +105,7 @@ impl Files<'_> {
         let (length, hasher) = copied()
             .with_context(|| format!("copying {} to {}", from.display(), path.display()))?;
         self.list(name, length, &hasher.finalize());
+        self.taken.insert(name.to_owned(), from.to_owned());
         Ok(())
     }
 
@@ -181,6 +186,7 @@ pub(super) fn write(
         dir: dir.path(),
         taking,
         entries: Vec::new(),
+        taken: BTreeMap::new(),
     };
     let wiring = &source.wiring;
     let mut texts = BTreeMap::new();
@@ -263,7 +269,8 @@ pub(super) fn write(
     Manifest::parse(&json)?;
     fs::write(dir.path().join(MANIFEST), json)?;
     fs::write(dir.path().join(CARD), pretty(card)?)?;
-    Ok(Unfinished { dir, target })
+    let taken = files.taken;
+    Ok(Unfinished { dir, target, taken })
 }
 
 /// The most steps that the scheduler takes, up to [`MAX_STEPS`].
@@ -314,9 +321,40 @@ impl Unfinished {
         Ok(())
     }
 
+    /// Writes where its author's files can be had as well; gives their names.
+    ///
+    /// # Errors
+    /// When it holds no such file.
+    pub fn address(
+        &self,
+        of: impl Fn(&Path) -> anyhow::Result<Option<String>>,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut addresses = Addresses::default();
+        for (name, from) in &self.taken {
+            if let Some(address) = of(from)? {
+                addresses.files.insert(name.clone(), vec![address]);
+            }
+        }
+        ensure!(
+            !addresses.files.is_empty(),
+            "--from-hub: no file of the package is its author's as it is; weights of fewer bits are nowhere else"
+        );
+        fs::write(self.dir().join(Addresses::FILE), pretty(&addresses)?)?;
+        Ok(addresses.files.into_keys().collect())
+    }
+
+    /// Removes files that are elsewhere.
+    pub fn leave(&self, files: &[String]) -> anyhow::Result<()> {
+        for file in files {
+            let path = self.dir().join(file);
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Gives it its name; gives the folder.
     pub fn finish(self) -> anyhow::Result<PathBuf> {
-        let Self { dir, target } = self;
+        let Self { dir, target, .. } = self;
         // Temporary folders are their owner's alone; a server may be another user.
         #[cfg(unix)]
         {

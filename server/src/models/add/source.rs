@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use architectures::original::Prediction;
 use diffusion::manifest::ImageSize;
 use diffusion::scheduler::SchedulerKind;
 use diffusion::tokenizer::{Blank, Emphasis, NegativeSettings, TextSettings};
@@ -30,6 +31,8 @@ pub(super) struct Said {
     pub latent_scale: Option<f32>,
     /// Size of the picture.
     pub size: Option<ImageSize>,
+    /// What the denoiser of a checkpoint answers with.
+    pub prediction: Option<Prediction>,
     /// In how many bits weights are kept.
     pub weights: Choices,
     /// Folders of the components to take; none: all.

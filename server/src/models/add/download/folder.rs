@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use sha2::{Digest, Sha256};
 
-use super::super::claim::DOWNLOADS;
+use super::super::claim::{DOWNLOADS, slug};
 use crate::catalog::hub::HubFile;
 use crate::config::AddConfig;
 
@@ -16,7 +16,7 @@ const REVISION: &str = ".revision";
 /// Where a model's files are fetched to.
 pub(super) fn of(config: &AddConfig) -> PathBuf {
     let downloads = config.packages.models_dir.join(DOWNLOADS);
-    downloads.join(config.source.replace('/', "--"))
+    downloads.join(slug(&config.source))
 }
 
 /// Makes the folder ready for a revision. Of another one only those files stay whose digest the hub tells: they are looked at
