@@ -131,7 +131,7 @@ fn other_checkpoints_are_refused_by_name() {
         ("edm_vpred.sigma_max", "EDM"),
         ("model.diffusion_model.label_emb.0.0.weight", "unCLIP"),
         (
-            "model.diffusion_model.input_blocks.12.0.op.weight",
+            "model.diffusion_model.input_blocks.12.0.in_layers.0.weight",
             "input_blocks.12",
         ),
         (
