@@ -1,7 +1,7 @@
 //! From the text in a picture to the form.
 
 use png_recipe::{Field, Reading};
-use protocol::{MAX_PROMPT_CHARS, MAX_SEED, ModelSummary};
+use protocol::{MAX_PROMPT_CHARS, MAX_SEED, ModelSummary, without_lora_tags};
 
 use crate::settings::Settings;
 
@@ -30,7 +30,8 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
     }
     let fits = |text: &String| text.chars().count() <= MAX_PROMPT_CHARS;
     match found.prompt {
-        Some(prompt) if fits(&prompt) => {
+        // Tags of LoRAs are no part of the text.
+        Some(prompt) if fits(&without_lora_tags(&prompt)) => {
             form.prompt = prompt;
             // A file that names none was made without one.
             form.negative_prompt.clear();

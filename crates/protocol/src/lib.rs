@@ -44,7 +44,7 @@ pub use image::{
 pub use job::{ImageRef, JobCreated, JobPreview, JobStatus, JobView, Postponed, Progress};
 pub use lora::{
     MAX_LORA_NAME_CHARS, MAX_LORA_WEIGHT, ModelLora, UsedLora, is_lora_name, lora_weight,
-    with_lora_weight,
+    with_lora_weight, without_lora_tags,
 };
 pub use model::{
     ModelDefaults, ModelLimits, ModelNeeds, ModelSizes, ModelSummary, ModelWork, Paper,

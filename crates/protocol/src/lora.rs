@@ -76,25 +76,20 @@ pub(crate) struct Chosen {
     pub loras: Vec<UsedLora>,
 }
 
-/// Takes the tags out of a prompt. A space before a tag goes with it where white space or nothing follows.
+/// Reads the tags of a prompt.
 ///
 /// # Errors
 /// [`RequestError::UnknownLora`], [`RequestError::LoraTag`].
 pub(crate) fn chosen(prompt: String, offered: &[ModelLora]) -> Result<Chosen, RequestError> {
     let mut named: Vec<UsedLora> = Vec::new();
-    let mut text = String::with_capacity(prompt.len());
-    let mut rest = &*prompt;
-    while let Some((before, tag, after)) = first(rest) {
+    for tag in tags(&prompt) {
         let lora = read(tag, offered)?;
         if named.iter().any(|other| other.name == lora.name) {
             return Err(refused(tag, "this LoRA is named twice"));
         }
         named.push(lora);
-        let ends = after.chars().next().is_none_or(char::is_whitespace);
-        text.push_str(before.strip_suffix(' ').filter(|_| ends).unwrap_or(before));
-        rest = after;
     }
-    text.push_str(rest);
+    let text = without_lora_tags(&prompt);
     let mut prompt = prompt;
     // In the order of the model's, so that the same LoRAs in another order are the same request.
     let mut loras = Vec::with_capacity(offered.len());
@@ -124,21 +119,38 @@ pub(crate) fn chosen(prompt: String, offered: &[ModelLora]) -> Result<Chosen, Re
     })
 }
 
-/// What a prompt multiplies the denoiser's part of a LoRA by, as far as that is a number; nothing where it does not name it.
-pub fn lora_weight(prompt: &str, name: &str) -> Option<f32> {
+/// The text of a prompt. A space before a tag goes with it where white space or nothing follows.
+pub fn without_lora_tags(prompt: &str) -> String {
+    let mut text = String::with_capacity(prompt.len());
     let mut rest = prompt;
-    while let Some((_, tag, after)) = first(rest) {
-        if name_in(tag) == name {
-            let offered = [ModelLora {
-                name: name.to_owned(),
-                weight: None,
-                hash: String::new(),
-            }];
-            return read(tag, &offered).ok().map(|used| used.weight);
-        }
+    while let Some((before, _, after)) = first(rest) {
+        let ends = after.chars().next().is_none_or(char::is_whitespace);
+        text.push_str(before.strip_suffix(' ').filter(|_| ends).unwrap_or(before));
         rest = after;
     }
-    None
+    text.push_str(rest);
+    text
+}
+
+fn tags(prompt: &str) -> impl Iterator<Item = &str> {
+    let mut rest = prompt;
+    std::iter::from_fn(move || {
+        let (_, tag, after) = first(rest)?;
+        rest = after;
+        Some(tag)
+    })
+}
+
+/// What a prompt multiplies the denoiser's part of a LoRA by, as far as that is a number; nothing where it does not name it.
+pub fn lora_weight(prompt: &str, name: &str) -> Option<f32> {
+    let tag = tags(prompt).find(|tag| name_in(tag) == name)?;
+    let offered = ModelLora {
+        name: name.to_owned(),
+        weight: None,
+        hash: String::new(),
+    };
+    let used = read(tag, &[offered]).ok()?;
+    Some(used.weight)
 }
 
 /// The prompt with another weight for a LoRA: its tag changed or put at the end, or taken out.

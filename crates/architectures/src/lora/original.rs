@@ -10,7 +10,7 @@ pub(super) fn modules(name: &str, names: Option<&Names>) -> Vec<Vec<String>> {
     let of_unet = names
         .and_then(|names| unet(name, names))
         .map(|name| vec![name]);
-    let transformers = [flux, flux2, sd3, z_image];
+    let transformers = [flux, flux2, sd3, z_image, lumina2];
     let of_others = transformers.into_iter().filter_map(|names| names(name));
     of_unet.into_iter().chain(of_others).collect()
 }
@@ -97,6 +97,19 @@ fn flux(name: &str) -> Option<Vec<String>> {
 
 /// Of FLUX.2, where it has other names than FLUX.1.
 fn flux2(name: &str) -> Option<Vec<String>> {
+    let alone = match name {
+        "time_in_in_layer" => "time_guidance_embed_timestep_embedder_linear_1",
+        "time_in_out_layer" => "time_guidance_embed_timestep_embedder_linear_2",
+        "guidance_in_in_layer" => "time_guidance_embed_guidance_embedder_linear_1",
+        "guidance_in_out_layer" => "time_guidance_embed_guidance_embedder_linear_2",
+        "single_stream_modulation_lin" => "single_stream_modulation_linear",
+        "double_stream_modulation_img_lin" => "double_stream_modulation_img_linear",
+        "double_stream_modulation_txt_lin" => "double_stream_modulation_txt_linear",
+        _ => "",
+    };
+    if !alone.is_empty() {
+        return Some(vec![alone.to_owned()]);
+    }
     let (begin, rest) = match name.strip_prefix("double_blocks_") {
         Some(rest) => ("transformer_blocks", rest),
         None => (
@@ -146,6 +159,23 @@ fn z_image(name: &str) -> Option<Vec<String>> {
     }
     let block = name.strip_suffix("attention_out")?;
     Some(vec![format!("{block}attention_to_out_0")])
+}
+
+/// Of Lumina-Image 2.0.
+fn lumina2(name: &str) -> Option<Vec<String>> {
+    for (own, theirs) in [
+        ("attention_qkv", &QUERY_KEY_VALUE[..]),
+        ("attention_out", &["attn_to_out_0"]),
+        ("feed_forward_w1", &["feed_forward_linear_1"]),
+        ("feed_forward_w2", &["feed_forward_linear_2"]),
+        ("feed_forward_w3", &["feed_forward_linear_3"]),
+        ("adaLN_modulation_1", &["norm1_linear"]),
+    ] {
+        if let Some(block) = name.strip_suffix(own) {
+            return Some(within(block, theirs));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -200,5 +230,45 @@ mod tests {
         ] {
             assert_eq!(unet(none, &names), None, "{none}");
         }
+    }
+
+    /// Of diffusers' `_convert_non_diffusers_flux2_lora_to_diffusers`, `_convert_non_diffusers_lumina2_lora_to_diffusers` and
+    /// `_convert_kohya_flux_lora_to_diffusers`.
+    #[test]
+    fn modules_of_transformers_are_those_of_diffusers() {
+        for (own, theirs) in [
+            (
+                "double_blocks_3_img_mlp_0",
+                "transformer_blocks_3_ff_linear_in",
+            ),
+            (
+                "single_blocks_12_linear1",
+                "single_transformer_blocks_12_attn_to_qkv_mlp_proj",
+            ),
+            (
+                "double_stream_modulation_img_lin",
+                "double_stream_modulation_img_linear",
+            ),
+            (
+                "double_blocks_0_txt_mod_lin",
+                "transformer_blocks_0_norm1_context_linear",
+            ),
+            (
+                "vector_in_out_layer",
+                "time_text_embed_text_embedder_linear_2",
+            ),
+            ("layers_4_feed_forward_w2", "layers_4_feed_forward_linear_2"),
+            ("layers_4_attention_out", "layers_4_attn_to_out_0"),
+            ("layers_4_attention_out", "layers_4_attention_to_out_0"),
+            (
+                "joint_blocks_1_context_block_mlp_fc2",
+                "transformer_blocks_1_ff_context_net_2",
+            ),
+        ] {
+            let lists = modules(own, None);
+            assert!(lists.contains(&vec![theirs.to_owned()]), "{own}: {lists:?}");
+        }
+        let parts = ["q", "k", "v"].map(|part| format!("noise_refiner_0_attn_to_{part}"));
+        assert!(modules("noise_refiner_0_attention_qkv", None).contains(&parts.to_vec()));
     }
 }

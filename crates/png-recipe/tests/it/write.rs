@@ -80,6 +80,30 @@ fn what_is_written_can_be_read() {
     assert_eq!(settings.model.as_deref(), Some("demo-hub/glyph"));
 }
 
+/// As `ExtraNetworkLora` of A1111 writes them: tags in the prompt, and names with hashes in one quoted value.
+#[test]
+fn loras_are_named_with_their_hashes() {
+    let lora = |name: &str, hash: &str| protocol::UsedLora {
+        name: name.into(),
+        hash: hash.into(),
+        text_weight: 1.0,
+        weight: 0.5,
+    };
+    let prompt = "red apple <lora:ink wash:1:0.5> <lora:soft:1:0.5>";
+    let mut drawn = recipe(prompt, "");
+    assert!(!write(&drawn, 64, 64).contains("Lora"));
+    drawn.loras = vec![
+        lora("ink wash", "0a1b2c3d4e5f"),
+        lora("soft", "1a2b3c4d5e6f"),
+    ];
+    let text = write(&drawn, 64, 64);
+    let hashes = r#", Lora hashes: "ink wash: 0a1b2c3d4e5f, soft: 1a2b3c4d5e6f", "#;
+    assert!(text.contains(hashes), "{text}");
+    let read = read(&text);
+    assert_eq!(read.settings.prompt.as_deref(), Some(prompt));
+    assert_eq!(read.settings.seed, Some(9_007_199_254_740_991));
+}
+
 /// Under the name that A1111's `create_infotext` gives it, and where it is not 1 alone.
 #[test]
 fn a_clip_skip_is_named() {
