@@ -1,12 +1,11 @@
 //! Numbers and dates as people read them.
 
-/// Bytes as megabytes (10^6), one decimal below 100: `7.4 MB`.
+/// Bytes as megabytes (10^6), one decimal below 100, and as gigabytes from 1000 on: `7.4 MB`, `2.51 GB`.
 pub fn megabytes(bytes: u64) -> String {
-    let mb = bytes as f64 / 1e6;
-    if mb < 100.0 {
-        format!("{mb:.1} MB")
-    } else {
-        format!("{mb:.0} MB")
+    match bytes as f64 / 1e6 {
+        megabytes if megabytes >= 999.5 => format!("{:.2} GB", megabytes / 1e3),
+        megabytes if megabytes >= 99.95 => format!("{megabytes:.0} MB"),
+        megabytes => format!("{megabytes:.1} MB"),
     }
 }
 
@@ -115,7 +114,8 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(megabytes(74_500_000), "74.5 MB");
-        assert_eq!(megabytes(1_234_000_000), "1234 MB");
+        assert_eq!(megabytes(234_400_000), "234 MB");
+        assert_eq!(megabytes(1_234_000_000), "1.23 GB");
         assert_eq!(size(999), "999 bytes");
         assert_eq!(size(9_100), "9.1 kB");
         assert_eq!(size(4_109_450), "4.1 MB");

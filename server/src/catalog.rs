@@ -6,6 +6,7 @@ pub mod card_file;
 pub mod cards;
 pub mod elsewhere;
 pub mod hub;
+pub mod known;
 pub mod licenses;
 mod live;
 mod local;
@@ -19,17 +20,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use diffusion::manifest::{ImageSize, Latents, MAX_MANIFEST_BYTES};
+use diffusion::manifest::{FileEntry, ImageSize, Latents, MAX_MANIFEST_BYTES};
 use diffusion::scheduler::{SchedulerKind, Wanted};
 use diffusion::{Manifest, package};
 use protocol::{
-    ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode, RequestError,
-    ResolvedRequest, Resume, steps_taken,
+    AuthorsFile, ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode,
+    RequestError, ResolvedRequest, Resume, steps_taken,
 };
 
 use crate::render::hosted::config::EndpointConfig;
 use card_file::CardFile;
 use elsewhere::Elsewhere;
+use known::Shelf;
 
 pub use cards::Cards;
 pub use live::Live;
@@ -56,6 +58,8 @@ pub struct CatalogEntry {
     pub card: CardFile,
     /// Its graphs: size and storage.
     pub components: Vec<ComponentSize>,
+    /// Its author's files that it holds as they are.
+    pub authors: Vec<AuthorsFile>,
     /// Width and height of the sample picture that [`Self::card`] names, if it is there.
     pub sample_size: Option<(u32, u32)>,
     /// Where its files can be had beside this server.
@@ -70,6 +74,8 @@ pub struct Catalog {
     /// Folders that hold no whole package.
     left_out: Vec<(PathBuf, Stamp)>,
     hosted: Vec<ModelSummary>,
+    /// Models that could be packages, and the file that they were read from; none: not read yet.
+    known: Option<(Stamp, Shelf)>,
 }
 
 /// Name, length and time of every file that a package depends on: what is equal is not read again.
@@ -97,8 +103,14 @@ impl Catalog {
         folders.retain(|path| is_package(path));
         folders.sort();
         let cards = card_file::read_catalog(dir)?;
+        let stamp: Stamp = stamp_of_file(&dir.join(known::KNOWN)).into_iter().collect();
+        let known = match &self.known {
+            Some((as_it_was, shelf)) if *as_it_was == stamp => shelf.clone(),
+            _ => Shelf::read(dir)?,
+        };
         let mut all = Self {
             hosted: self.hosted.clone(),
+            known: Some((stamp, known)),
             ..Self::default()
         };
         for folder in folders {
@@ -140,6 +152,14 @@ impl Catalog {
         self.entries.len() == other.entries.len()
             && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
             && self.left_out == other.left_out
+            && self.known.as_ref().map(|(stamp, _)| stamp)
+                == other.known.as_ref().map(|(stamp, _)| stamp)
+    }
+
+    /// Models that people ask for, here or not.
+    pub fn known(&self) -> Shelf {
+        let known = self.known.as_ref();
+        known.map(|(_, shelf)| shelf.clone()).unwrap_or_default()
     }
 
     /// An endpoint's model is none of the packages.
@@ -332,6 +352,14 @@ fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogE
         }
         digests.insert(file.name.clone(), file.sha256.clone());
     }
+    // What is written in fewer bits has another ending.
+    let is_authors = |file: &&FileEntry| file.name.ends_with(".safetensors");
+    let authors = manifest.files().filter(is_authors).map(|file| AuthorsFile {
+        name: file.name.clone(),
+        bytes: file.bytes,
+        sha256: file.sha256.clone(),
+    });
+    let authors = authors.collect();
     let card = card_file::read(dir, &manifest.id, cards)?;
     for component in &mut components {
         component.smaller = card.weights.get(&component.name).cloned();
@@ -355,6 +383,7 @@ fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogE
     Ok(CatalogEntry {
         card,
         components,
+        authors,
         sample_size: sample.map(|sample| sample.size),
         summary,
         dir: dir.to_owned(),

@@ -8,13 +8,13 @@ mod paper;
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
 use leptos_router::hooks::use_params_map;
-use protocol::ModelCard;
+use protocol::{KnownModel, ModelCard};
 
 use super::fetched::fetched;
 use super::json_ld::{JsonLd, model as json_of};
 use super::parts::absolute;
 use super::provenance::Sources;
-use super::verdict::{NotRunnable, VerdictNote};
+use super::verdict::{NotRunnable, ProspectNote, VerdictNote};
 use crate::{data, settings};
 
 /// The page of a model, here or on the hub.
@@ -37,9 +37,10 @@ pub(crate) fn ModelPage() -> impl IntoView {
 
 #[component]
 fn Scholarly(card: ModelCard) -> impl IntoView {
-    let verdict = match &card.runnable {
-        Some(model) => view! { <VerdictNote model=model.clone() announced=true /> }.into_any(),
-        None => view! { <NotRunnable id=card.id.clone() /> }.into_any(),
+    let verdict = match (&card.runnable, &card.known) {
+        (Some(model), _) => view! { <VerdictNote model=model.clone() announced=true /> }.into_any(),
+        (None, Some(known)) => view! { <ProspectNote model=KnownModel::clone(known) /> }.into_any(),
+        (None, None) => view! { <NotRunnable id=card.id.clone() /> }.into_any(),
     };
     let made = card
         .runnable

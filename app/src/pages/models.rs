@@ -2,6 +2,7 @@
 
 mod card;
 mod filters;
+mod shelf;
 
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
@@ -82,13 +83,30 @@ pub(crate) fn Models() -> impl IntoView {
 fn Found(page: ModelPage, filters: ModelQuery) -> impl IntoView {
     let ModelPage {
         items,
+        known,
         next_cursor,
         provenance,
     } = page;
-    let pager = pager(&filters, next_cursor);
     let here_only = filters.runs == Some(RunsOn::Browser);
+    let pager = pager(&filters, next_cursor);
+    // The hub's models, of which nothing is known but their cards, come last.
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|card| card.runnable.is_some());
+    let nothing = here.is_empty() && elsewhere.is_empty() && known.is_empty();
+    let elsewhere = (!elsewhere.is_empty()).then(|| {
+        view! {
+            <section aria-labelledby="elsewhere-title">
+                <h2 id="elsewhere-title" class="visually-hidden">
+                    "On Hugging Face"
+                </h2>
+                <Cards items=elsewhere here_only />
+            </section>
+        }
+    });
     view! {
-        {listing(items, here_only)}
+        {(nothing || !here.is_empty()).then(|| listing(here, here_only))}
+        <shelf::Shelf models=known />
+        {elsewhere}
         {pager}
         <Sources provenance />
     }

@@ -3,14 +3,14 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use protocol::{
-    BEARABLE_SECONDS, CapabilityReport, ModelSummary, Place, Policy, Verdict, VerdictKind, decide,
-    may_suit_processor, processor_seconds, verdict,
+    BEARABLE_SECONDS, CapabilityReport, KnownModel, ModelSummary, Place, Policy, Prospect, Verdict,
+    VerdictKind, decide, may_suit_processor, processor_seconds, verdict,
 };
 
 use crate::capability::{Answer, Capability};
-use crate::format;
 use crate::settings::{encode, policy_value};
 use crate::studio::Studio;
+use crate::{data, format};
 
 /// Says whether a model runs here and why, once the browser was asked; before that what holds for every browser.
 #[component]
@@ -82,6 +82,18 @@ pub(crate) fn VerdictNote(
 
 /// The verdict on a model, once the browser was asked, which this does.
 pub(crate) fn use_verdict(model: ModelSummary) -> Memo<Option<Verdict>> {
+    use_judged(move |report, accept_software| Some(verdict(&model, report, accept_software)))
+}
+
+/// What would become of a model that the hub could hold, once the browser was asked.
+fn use_prospect(model: KnownModel) -> Memo<Option<Prospect>> {
+    use_judged(move |report, accept_software| model.prospect(report, accept_software))
+}
+
+/// What `judge` makes of this browser, once it was asked, and of whether a software adapter will do.
+fn use_judged<T: Clone + PartialEq + Send + Sync + 'static>(
+    judge: impl Fn(&CapabilityReport, bool) -> Option<T> + Send + Sync + 'static,
+) -> Memo<Option<T>> {
     let capability = expect_context::<Capability>();
     let settings = expect_context::<Studio>().settings;
     let query = use_query_map();
@@ -94,9 +106,82 @@ pub(crate) fn use_verdict(model: ModelSummary) -> Memo<Option<Verdict>> {
     };
     Effect::new(move |_| capability.ask());
     Memo::new(move |_| match capability.answer.get() {
-        Answer::Known(report) => Some(verdict(&model, &report, accept_software())),
+        Answer::Known(report) => judge(&report, accept_software()),
         _ => None,
     })
+}
+
+/// Says whether a model that the hub could hold would run here, and with which weights.
+#[component]
+pub(crate) fn ProspectNote(
+    /// The model.
+    model: KnownModel,
+) -> impl IntoView {
+    let counted = !model.weights.is_empty();
+    let source = model.add.as_ref().unwrap_or(&model.id).clone();
+    let way = match data::is_operator() {
+        true => view! {
+            <a class="button quiet" href=format!("/models/add?id={}", encode(&source))>
+                "Add it to this hub"
+            </a>
+        }
+        .into_any(),
+        false => view! {
+            <p class="verdict-reason">
+                "The operator adds it with " <code>{format!("demo-hub models add {source}")}</code>
+            </p>
+        }
+        .into_any(),
+    };
+    let found = use_prospect(model);
+    let kind = move || found.with(|f| f.as_ref().map_or("open", |f| f.verdict.kind.name()));
+    let label = move || {
+        found.with(|f| match f.as_ref().map(|f| f.verdict.kind) {
+            Some(VerdictKind::RunsHere) => "Would run here",
+            Some(VerdictKind::RunsHereSlowly) => "Would run here, slowly",
+            Some(_) => "Would run on the server",
+            None => "Not on this hub yet",
+        })
+    };
+    let time = move || {
+        found
+            .with(|f| f.as_ref().and_then(|f| f.verdict.seconds))
+            .map(|s| format!("at least {} a picture", format::duration(s * 1e3)))
+    };
+    let reason = move || {
+        found.with(|f| match f {
+            Some(Prospect { verdict, weights }) => format!(
+                "With weights as {}, {} to download: {}",
+                weights.kind,
+                format::size(weights.bytes),
+                lower_first(&verdict.reason)
+            ),
+            None if counted => "What it takes is known; this browser was not asked yet.".to_owned(),
+            None => "What it takes is counted when it is added.".to_owned(),
+        })
+    };
+    view! {
+        <div class="verdict" data-testid="verdict" data-kind=kind>
+            <p class="verdict-answer">
+                <span class="verdict-label">{label}</span>
+                <span class="verdict-time">{time}</span>
+            </p>
+            <p class="verdict-reason">{reason}</p>
+            {way}
+        </div>
+    }
+    .into_any()
+}
+
+/// A sentence as the rest of another one.
+fn lower_first(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    let first: Option<String> = chars.next().map(|c| c.to_lowercase().collect());
+    // An abbreviation keeps its letters.
+    match chars.clone().next().is_some_and(char::is_uppercase) {
+        true => sentence.to_owned(),
+        false => first.unwrap_or_default() + chars.as_str(),
+    }
 }
 
 /// The verdict on the chosen model in one line, where this visit knows what the browser can do. It asks nothing by itself,

@@ -4,9 +4,10 @@ use app::ssr::HubData;
 use async_trait::async_trait;
 use protocol::{
     AddingPage, AdditionRequest, Author, CreatorPage, GalleryPage, GalleryQuery, Gated,
-    GenerationRequest, ImageRecord, License, LicenseUse, ModelCard, ModelDefaults, ModelLimits,
-    ModelNeeds, ModelPage, ModelQuery, ModelSummary, PackageHere, Paper, PaperRecord, Problem,
-    ProblemCode, Provenance, Recipe, Runs, Source, Trouble, TroubleKind,
+    GenerationRequest, ImageRecord, KnownModel, KnownWeights, License, LicenseUse, ModelCard,
+    ModelDefaults, ModelLimits, ModelNeeds, ModelPage, ModelQuery, ModelSummary, PackageHere,
+    Paper, PaperRecord, Problem, ProblemCode, Provenance, Recipe, Runs, Source, Trouble,
+    TroubleKind,
 };
 
 use crate::adding::{OPERATOR, additions, look};
@@ -186,6 +187,7 @@ impl HubData for Fixed {
     async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem> {
         Ok(ModelPage {
             items: vec![self.card("demo-hub/glyph").await?, elsewhere()],
+            known: vec![known()],
             next_cursor: query.cursor.is_none().then(|| "a/b=".to_owned()),
             provenance: vec![down()],
         })
@@ -196,6 +198,15 @@ impl HubData for Fixed {
             "demo-hub/glyph" => Ok(card_of(&self.models().await[0])),
             "demo-hub/brief" => Ok(card_of(&self.models().await[1])),
             "lab/elsewhere" => Ok(elsewhere()),
+            "lab/asked-for" => Ok(ModelCard {
+                id: known().id,
+                owner: "lab".to_owned(),
+                name: "asked-for".to_owned(),
+                title: known().title,
+                license: known().license,
+                known: Some(Box::new(known())),
+                ..ModelCard::default()
+            }),
             _ => Err(Problem::new(ProblemCode::NotFound, "no such model")),
         }
     }
@@ -259,7 +270,44 @@ pub fn card_of(model: &ModelSummary) -> ModelCard {
 }
 
 /// A model of the hub that does not run here, with as much mischief and as many authors as there can be.
-pub fn elsewhere() -> ModelCard {
+pub fn known() -> KnownModel {
+    let weights = |kind: &str, bytes| KnownWeights {
+        kind: kind.to_owned(),
+        bytes,
+        needs: ModelNeeds {
+            max_buffer_size: 101_000_000,
+            max_storage_buffer_binding_size: 101_000_000,
+            memory_bytes: bytes + 300_000_000,
+            one_at_a_time: None,
+            streamed: None,
+        },
+    };
+    KnownModel {
+        id: "lab/asked-for".to_owned(),
+        title: "Asked For".to_owned(),
+        add: Some("lab/asked-for:whole.safetensors".to_owned()),
+        summary: "A model that people ask for.".to_owned(),
+        family: "Stable Diffusion 2".to_owned(),
+        pipeline: "StableDiffusionPipeline".to_owned(),
+        license: None,
+        paper: None,
+        gated: true,
+        width: 512,
+        height: 512,
+        defaults: ModelDefaults {
+            num_inference_steps: 1,
+            guidance_scale: 0.0,
+        },
+        weights: vec![
+            weights("f16", 2_500_000_000),
+            weights("int8", 1_300_000_000),
+        ],
+        work: None,
+        ran: false,
+    }
+}
+
+fn elsewhere() -> ModelCard {
     ModelCard {
         id: "lab/elsewhere".into(),
         owner: "lab".into(),

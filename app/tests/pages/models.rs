@@ -77,6 +77,38 @@ async fn a_model_that_does_not_run_here_says_so_and_shows_what_is_known() {
 }
 
 #[tokio::test]
+async fn models_that_people_ask_for_are_on_a_shelf() {
+    let catalogue = page("/models").await;
+    let card = self::page("/models/lab/asked-for").await;
+    for (page, expected) in [
+        (&catalogue, "Not here yet"),
+        (&catalogue, "href=\"/models/lab/asked-for\""),
+        (
+            &catalogue,
+            "licence: see its page · asks for an agreement · 2.50 GB",
+        ),
+        (
+            &catalogue,
+            "<code>demo-hub models add lab/asked-for:whole.safetensors</code>",
+        ),
+        (&card, "1 steps at guidance 0"),
+        (
+            &card,
+            "1.30 GB to download, 1.60 GB of GPU memory, buffers of 101 MB",
+        ),
+        (&card, "not yet, by us"),
+        (&card, "this browser was not asked yet"),
+    ] {
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.html.contains(expected), "{expected} in {}", page.html);
+    }
+    // What runs here comes before what could, and that before what is only known of.
+    let at = |text: &str| catalogue.html.find(text).unwrap_or_default();
+    let (here, known) = (at("/models/demo-hub/glyph"), at("/models/lab/asked-for"));
+    assert!(0 < here && here < known && known < at("/models/lab/elsewhere"));
+}
+
+#[tokio::test]
 async fn the_catalogue_lists_and_filters_by_links() {
     let page = page("/models?q=gl%22y&runs=browser&max_bytes=1000000000").await;
     assert_eq!(page.status, StatusCode::OK);

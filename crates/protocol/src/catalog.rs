@@ -10,10 +10,12 @@
 //! What is not known is absent, never guessed: an `Option` that is `None`, an empty list, and a [`Provenance`] that says
 //! when its source last answered and why it does not now. Every text of a hub is plain text, whatever it looks like.
 
+mod known;
 mod license;
 mod paper;
 mod query;
 
+pub use known::{KnownModel, KnownWeights, Prospect};
 pub use license::{License, LicenseUse};
 pub use paper::{Author, PaperRecord};
 pub use query::{DEFAULT_PAGE, MAX_PAGE, ModelQuery};
@@ -82,9 +84,30 @@ pub struct ModelCard {
     /// The model's page on the hub, if it is there.
     #[serde(default)]
     pub hub_url: Option<String>,
+    /// The commit of its author's files that the package was made of; absent: not known, or no package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Its author's files that the package holds as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<AuthorsFile>,
+    /// What is known of a model that this hub could hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Box<KnownModel>>,
     /// Where the facts come from, the package or catalogue of this hub first.
     #[serde(default)]
     pub provenance: Vec<Provenance>,
+}
+
+/// A file that is byte for byte its author's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuthorsFile {
+    /// Its name in the package: the author's folder and name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 (hex), the one that the hub states.
+    pub sha256: String,
 }
 
 /// Whether the files are given out freely.
@@ -240,6 +263,9 @@ pub enum TroubleKind {
 pub struct ModelPage {
     /// Models of this page. Those that do not run here have no papers' titles, sizes or needs: their cards have.
     pub items: Vec<ModelCard>,
+    /// On the first page: models that people ask for and that this hub could hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<KnownModel>,
     /// Cursor of the next page, absent on the last one.
     #[serde(default)]
     pub next_cursor: Option<String>,

@@ -28,9 +28,9 @@ pub use capability::{
     streams_here,
 };
 pub use catalog::{
-    Author, ComponentSize, CreatorPage, Gated, License, LicenseUse, ModelCard, ModelPage,
-    ModelQuery, PaperRecord, Provenance, Runs, SamplePicture, SmallerWeights, Source, Trouble,
-    TroubleKind, psnr,
+    Author, AuthorsFile, ComponentSize, CreatorPage, Gated, KnownModel, KnownWeights, License,
+    LicenseUse, ModelCard, ModelPage, ModelQuery, PaperRecord, Prospect, Provenance, Runs,
+    SamplePicture, SmallerWeights, Source, Trouble, TroubleKind, psnr,
 };
 pub use generation::{
     GenerationRequest, MAX_PROMPT_CHARS, MAX_SEED, PromptSyntax, RequestError, ResolvedRequest,

@@ -72,15 +72,23 @@ impl Cards {
                 None => offline(card, local),
             });
         }
+        let known = self.0.catalog.now().known();
+        let known = known.find(&format!("{owner}/{name}"));
         let ask = self
             .0
             .ask
             .as_ref()
             .filter(|_| is_name(owner) && is_name(name));
         let Some(ask) = ask else {
-            return Err(unknown_model(owner, name));
+            return known
+                .map(local::known)
+                .ok_or_else(|| unknown_model(owner, name));
         };
-        let card = ask.model(owner, name, deadline).await;
+        let mut card = ask.model(owner, name, deadline).await;
+        if let Some(known) = known {
+            local::lend(&mut card, known);
+            return Ok(card);
+        }
         let is_unknown = card.provenance.iter().any(|p| {
             let trouble = p.trouble.as_ref().map(|trouble| trouble.kind);
             p.source == Source::Hub
@@ -167,6 +175,13 @@ impl Inner {
 }
 
 impl Local {
+    /// Whether it is the model of this name on the hub, or was made of that.
+    fn is_of(&self, id: &str) -> bool {
+        let of_hub = self.hub_id.as_ref();
+        self.card.id == id
+            || of_hub.is_some_and(|(owner, name)| id.split_once('/') == Some((owner, name)))
+    }
+
     fn all(catalog: &Catalog) -> Vec<Self> {
         let here = catalog.entries().map(|entry| Self {
             card: local::packaged(entry),

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use onnx_gpu::proto::{Contents, Model};
 use protocol::{
-    ComponentSize, ModelCard, ModelSummary, PaperRecord, Provenance, Runs, SamplePicture, Source,
+    ComponentSize, Gated, KnownModel, ModelCard, ModelSummary, PaperRecord, Provenance, Runs,
+    SamplePicture, Source,
 };
 use sha2::{Digest, Sha256};
 
@@ -56,6 +57,8 @@ pub(super) fn packaged(entry: &CatalogEntry) -> ModelCard {
         },
         tags: entry.card.tags.clone(),
         components: entry.components.clone(),
+        revision: entry.card.hub.as_ref().and_then(|hub| hub.revision.clone()),
+        files: entry.authors.clone(),
         sample: entry.sample_size.zip(entry.card.sample.as_ref()).map(
             |((width, height), sample)| SamplePicture {
                 url: format!("/models/{}/{}", entry.slug, sample.file),
@@ -94,13 +97,47 @@ fn common(summary: &ModelSummary) -> ModelCard {
         license: (!summary.license.is_empty()).then(|| licenses::describe(&summary.license)),
         papers: summary.paper.iter().map(PaperRecord::from).collect(),
         runnable: Some(summary.clone()),
-        provenance: vec![Provenance {
-            source: Source::Package,
-            fetched_at: None,
-            stale: false,
-            trouble: None,
-        }],
+        provenance: vec![of_package()],
         ..ModelCard::default()
+    }
+}
+
+/// The card of a model that this hub could hold, where its hub is not asked.
+pub(super) fn known(known: &KnownModel) -> ModelCard {
+    let (owner, name) = known.id.split_once('/').unwrap_or(("", &known.id));
+    let mut card = ModelCard {
+        id: known.id.clone(),
+        owner: owner.to_owned(),
+        name: name.to_owned(),
+        provenance: vec![of_package()],
+        ..ModelCard::default()
+    };
+    lend(&mut card, known);
+    card
+}
+
+/// Adds what is known of a model to the hub's card of it.
+pub(super) fn lend(card: &mut ModelCard, known: &KnownModel) {
+    card.title.clone_from(&known.title);
+    card.summary.get_or_insert_with(|| known.summary.clone());
+    if card.license.is_none() {
+        card.license.clone_from(&known.license);
+    }
+    if card.papers.is_empty() {
+        card.papers.extend(known.paper.clone());
+    }
+    if known.gated {
+        card.gated.get_or_insert(Gated::Manual);
+    }
+    card.known = Some(Box::new(known.clone()));
+}
+
+fn of_package() -> Provenance {
+    Provenance {
+        source: Source::Package,
+        fetched_at: None,
+        stale: false,
+        trouble: None,
     }
 }
 

@@ -36,10 +36,11 @@ use anyhow::{Context, ensure};
 use architectures::Header;
 use architectures::original::Prediction;
 use diffusion::manifest::{ImageSize, Interval};
-use protocol::AdditionStage;
+use protocol::{AdditionStage, KnownModel};
 
 use crate::catalog::card_file::{CardFile, HubSnapshot, SampleFile};
 use crate::catalog::hub::{HubModel, is_name};
+use crate::catalog::known::Shelf;
 use crate::config::{AddConfig, FromHub, Predicts, ProgressForm};
 use checkpoint::{LaidOut, Like};
 use claim::Claim;
@@ -49,6 +50,7 @@ use given::Given;
 use layout::Layout;
 use lora::Lora;
 use pack::Taking;
+use pipeline::Defaults;
 use report::Report;
 use smaller::Choices;
 use source::{Configuration, Said, Source};
@@ -132,6 +134,17 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
     for lora in &loras {
         lora.report(report)?;
     }
+    let usual = known(&config).map_or(source.defaults, |known| Defaults {
+        steps: known.defaults.num_inference_steps,
+        guidance: known.defaults.guidance_scale,
+    });
+    if usual != source.defaults {
+        writeln!(
+            report,
+            "this model is known to take {} steps at guidance {}, which requests that leave them open get",
+            usual.steps, usual.guidance
+        )?;
+    }
     let about = About {
         name: config
             .name
@@ -140,8 +153,8 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
             .unwrap_or_default(),
         summary: config.summary.clone(),
         license: license(&config, folder, model, opened.license.as_deref())?,
-        steps: config.steps.unwrap_or(source.defaults.steps),
-        guidance: config.guidance.unwrap_or(source.defaults.guidance),
+        steps: config.steps.unwrap_or(usual.steps),
+        guidance: config.guidance.unwrap_or(usual.guidance),
         guidance_interval: config.guidance_interval,
         id,
     };
@@ -390,7 +403,7 @@ fn files(folder: &Path, depth: usize) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-/// The licence: as it is said, as the hub or the folder states it, or as the file of a checkpoint does.
+/// The licence: as it is said, as the hub or the folder states it, as the file of a checkpoint does, or as it is known.
 fn license(
     config: &AddConfig,
     folder: &Path,
@@ -409,7 +422,14 @@ fn license(
         .or_else(of_hub)
         .or_else(|| source::license(folder))
         .or_else(|| of_file.map(str::to_owned))
+        .or_else(|| known(config)?.license.map(|license| license.id))
         .context("no licence is stated: --license names it")
+}
+
+/// What is known of the model beside its author's files.
+fn known(config: &AddConfig) -> Option<KnownModel> {
+    let shelf = Shelf::read(&config.packages.models_dir);
+    shelf.ok()?.given(&config.source).cloned()
 }
 
 fn now_ms() -> u64 {

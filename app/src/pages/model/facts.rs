@@ -8,7 +8,7 @@ use crate::format;
 #[component]
 pub(super) fn Facts(card: ModelCard) -> impl IntoView {
     let mut rows = vec![("Identifier", card.id)];
-    let mut row = |name, value: Option<String>| {
+    let mut row = |name: &'static str, value: Option<String>| {
         if let Some(value) = value {
             rows.push((name, value));
         }
@@ -58,6 +58,42 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
             }),
         );
     }
+    if let Some(known) = &card.known {
+        row("Family", Some(known.family.clone()));
+        row("Pipeline", Some(known.pipeline.clone()));
+        row(
+            "Picture",
+            Some(format!("{} × {} pixels", known.width, known.height)),
+        );
+        row(
+            "Usually",
+            Some(format!(
+                "{} steps at guidance {}",
+                known.defaults.num_inference_steps, known.defaults.guidance_scale
+            )),
+        );
+        for weights in &known.weights {
+            let (memory, buffer) = (weights.needs.memory_bytes, weights.needs.max_buffer_size);
+            let name = match &*weights.kind {
+                "f16" => "As published, 16 bits",
+                "int8" => "As int8",
+                _ => "As int4",
+            };
+            row(
+                name,
+                Some(format!(
+                    "{} to download, {} of GPU memory, buffers of {}",
+                    format::size(weights.bytes),
+                    format::size(memory),
+                    format::size(buffer)
+                )),
+            );
+        }
+        row(
+            "Run with its author's weights",
+            Some(if known.ran { "yes" } else { "not yet, by us" }.to_owned()),
+        );
+    }
     row(
         "Size",
         Some(
@@ -97,6 +133,7 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
     );
     row("Likes", card.likes.map(|n| n.to_string()));
     row("Last change", card.last_modified.map(format::date_time));
+    row("Revision", card.revision);
     let rows: Vec<_> = rows
         .into_iter()
         .map(|(name, value)| {
@@ -139,6 +176,32 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
             </tr>
         }
     });
+    let files: Vec<_> = card
+        .files
+        .into_iter()
+        .map(|file| {
+            view! {
+                <tr>
+                    <th scope="row">
+                        <code>{file.name}</code>
+                    </th>
+                    <td>
+                        {format::size(file.bytes)} ", SHA-256 " <code>{file.sha256}</code>
+                    </td>
+                </tr>
+            }
+        })
+        .collect();
+    let files = (!files.is_empty()).then(|| {
+        view! {
+            <details>
+                <summary>"Its author's files, as they are"</summary>
+                <table class="recipe">
+                    <tbody>{files}</tbody>
+                </table>
+            </details>
+        }
+    });
     let tags: Vec<_> = card
         .tags
         .into_iter()
@@ -150,6 +213,7 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
                 <caption>"Facts"</caption>
                 <tbody>{rows} {components} {digest}</tbody>
             </table>
+            {files}
         </section>
         {(!tags.is_empty())
             .then(|| {
@@ -188,7 +252,7 @@ mod tests {
         };
         let measured = said(Some(65.025));
         assert!(
-            measured.contains(", int4;") && measured.contains("1720 MB"),
+            measured.contains(", int4;") && measured.contains("1.72 GB"),
             "{measured}"
         );
         // 255² is a thousand times as much.

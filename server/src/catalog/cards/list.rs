@@ -1,7 +1,7 @@
 //! Lists of models: those that run here, then the hub's.
 
 use protocol::catalog::{DEFAULT_PAGE, MAX_PAGE};
-use protocol::{ModelCard, ModelPage, ModelQuery, Problem, ProblemCode, RunsOn};
+use protocol::{KnownModel, ModelCard, ModelPage, ModelQuery, Problem, ProblemCode, RunsOn};
 use tokio::time::Instant;
 
 use super::super::hub::{HubQuery, is_name};
@@ -46,10 +46,15 @@ pub(super) async fn page(inner: &Inner, query: &ModelQuery) -> Result<ModelPage,
     let (limit, start) = check(query)?;
     let mut page = ModelPage::default();
     let local = inner.local();
+    let start_of_all = start == Start::Here(0);
     let (offset, cursor) = match start {
         Start::Here(offset) => (Some(offset), None),
         Start::Hub(cursor) => (None, cursor),
     };
+    if start_of_all && concerns_hub(query) {
+        let is_here = |known: &KnownModel| local.iter().any(|local| local.is_of(&known.id));
+        page.known = inner.catalog.now().known().matching(query, is_here);
+    }
     if let Some(offset) = offset {
         let here: Vec<&ModelCard> = local
             .iter()
@@ -82,10 +87,7 @@ pub(super) async fn page(inner: &Inner, query: &ModelQuery) -> Result<ModelPage,
     let (list, provenance) = ask.list(asked, deadline).await;
     page.provenance.push(provenance);
     if let Some(list) = list.value {
-        let is_here = |card: &ModelCard| {
-            let mut hub_ids = local.iter().filter_map(|local| local.hub_id.as_ref());
-            hub_ids.any(|(owner, name)| card.owner == *owner && card.name == *name)
-        };
+        let is_here = |card: &ModelCard| local.iter().any(|local| local.is_of(&card.id));
         let found = list.models.iter().map(|model| ask.listed(model));
         page.items
             .extend(found.filter(|card| !is_here(card) && fits_license(card, query)));

@@ -147,3 +147,29 @@ async fn creators_have_their_models() {
         TroubleKind::UpstreamFailed
     );
 }
+
+#[tokio::test]
+async fn known_models_are_listed_once_and_have_cards() {
+    let hub = Hub::with(&[]).await;
+    let page = |query: &'static str| {
+        let found = hub.get(query);
+        async { read::<ModelPage>(found.await).await }
+    };
+    let all = page("/api/v1/models/search").await;
+    assert_eq!(all.items.len(), 1);
+    assert!(all.known.len() >= 20, "{}", all.known.len());
+    let turbo = page("/api/v1/models/search?q=sd-turbo").await;
+    assert_eq!(turbo.known.len(), 1);
+    assert_eq!(turbo.known[0].weights.len(), 3);
+    // Not on later pages, and not where only models that run are asked for.
+    for query in [
+        "/api/v1/models/search?cursor=l1",
+        "/api/v1/models/search?runs=browser",
+    ] {
+        assert!(page(query).await.known.is_empty(), "{query}");
+    }
+    let card: protocol::ModelCard = read(hub.get("/api/v1/models/segmind/SSD-1B").await).await;
+    assert_eq!(card.license.unwrap().id, "apache-2.0");
+    assert_eq!(card.papers[0].arxiv_id.as_deref(), Some("2401.02677"));
+    assert!(card.runnable.is_none() && card.known.is_some());
+}
