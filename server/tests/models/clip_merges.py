@@ -17,9 +17,10 @@ from pathlib import Path
 from transformers import CLIPTokenizer
 
 HERE = Path(__file__).resolve().parent
+# None has a "!": where that fills texts up, it is a word of its own.
 TEXTS = [
     "a photo of a cat", "", "a red apple on a wooden table, painting", "HELLO World", "it's the dog's bowl", "1girl, solo, masterpiece, best quality",
-    "hyperrealistic 8k uhd dslr", "caf\u00e9 cr\u00e8me", "\u6771\u4eac\u306e\u591c", "\u043a\u043e\u0442 \u043d\u0430 \u043a\u0440\u044b\u0448\u0435", "a \U0001f431 on the roof", "x=3.14; y<-2!!",
+    "hyperrealistic 8k uhd dslr", "caf\u00e9 cr\u00e8me", "\u6771\u4eac\u306e\u591c", "\u043a\u043e\u0442 \u043d\u0430 \u043a\u0440\u044b\u0448\u0435", "a \U0001f431 on the roof",
     "supercalifragilisticexpialidocious", "greg rutkowski and alphonse mucha", "a\tb\n c   d"]
 
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use architectures::Header;
-use protocol::{AdditionStage, Trouble, TroubleKind};
+use protocol::{AdditionStage, Gated, Trouble, TroubleKind};
 use serde_json::Value;
 use url::Url;
 
@@ -264,7 +264,7 @@ impl Described {
         }
         let id = &self.id;
         ensure!(
-            self.model.gated.is_none(),
+            matches!(self.model.gated, None | Some(Gated::Open)),
             "--from-hub: {id} is gated, and browsers have no token for it; without --from-hub its files are kept here"
         );
         ensure!(
