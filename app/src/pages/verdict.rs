@@ -119,7 +119,8 @@ pub(crate) fn ProspectNote(
 ) -> impl IntoView {
     let counted = !model.weights.is_empty();
     let source = model.add.as_ref().unwrap_or(&model.id).clone();
-    let way = match data::is_operator() {
+    // The page reads folders; a checkpoint in one file is for the command.
+    let way = match data::is_operator() && model.add.is_none() {
         true => view! {
             <a class="button quiet" href=format!("/models/add?id={}", encode(&source))>
                 "Add it to this hub"

@@ -94,9 +94,9 @@ async fn models_that_people_ask_for_are_on_a_shelf() {
         (&card, "1 steps at guidance 0"),
         (
             &card,
-            "1.30 GB to download, 1.60 GB of GPU memory, buffers of 101 MB",
+            "1.30 GB to download, 1.60 GB of GPU memory; buffers of 101 MB",
         ),
-        (&card, "not yet, by us"),
+        (&card, "by the makers of this program"),
         (&card, "this browser was not asked yet"),
     ] {
         assert_eq!(page.status, StatusCode::OK);

@@ -79,10 +79,20 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
                 "int8" => "As int8",
                 _ => "As int4",
             };
+            let parts = [
+                ("one part at a time", weights.needs.one_at_a_time),
+                ("layers streamed", weights.needs.streamed),
+            ];
+            let parts: String = parts
+                .into_iter()
+                .filter_map(|(how, needs)| {
+                    Some(format!("; {}, {how}", format::size(needs?.memory_bytes)))
+                })
+                .collect();
             row(
                 name,
                 Some(format!(
-                    "{} to download, {} of GPU memory, buffers of {}",
+                    "{} to download, {} of GPU memory{parts}; buffers of {}",
                     format::size(weights.bytes),
                     format::size(memory),
                     format::size(buffer)
@@ -90,17 +100,23 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
             );
         }
         row(
-            "Run with its author's weights",
-            Some(if known.ran { "yes" } else { "not yet, by us" }.to_owned()),
+            "Run with its author's weights by the makers of this program",
+            Some(if known.ran { "yes" } else { "not yet" }.to_owned()),
         );
     }
-    row(
-        "Size",
-        Some(
-            card.total_bytes
-                .map_or("not known".to_owned(), format::megabytes),
-        ),
-    );
+    let counted = card
+        .known
+        .as_ref()
+        .is_some_and(|known| !known.weights.is_empty());
+    if !counted || card.total_bytes.is_some() {
+        row(
+            "Size",
+            Some(
+                card.total_bytes
+                    .map_or("not known".to_owned(), format::megabytes),
+            ),
+        );
+    }
     if let Some(needs) = card.needs.filter(|n| n.max_buffer_size > 0) {
         row(
             "GPU",
