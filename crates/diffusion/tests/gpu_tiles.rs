@@ -5,7 +5,9 @@
 #[path = "support/tiles.rs"]
 mod package;
 
-use diffusion::{Cancel, ErrorKind, GpuEngine, Picture, Pipeline, RunOptions, TOLERANCE};
+use diffusion::{
+    Cancel, CpuEngine, ErrorKind, GpuEngine, Picture, Pipeline, RunOptions, TOLERANCE,
+};
 use onnx_gpu::gpu::Limits;
 use onnx_gpu::{AdapterChoice, Gpu, dry_cost};
 use package::{decode, fixed, goldens, latents, package, request};
@@ -80,6 +82,16 @@ fn a_limit_that_the_whole_picture_exceeds_leads_to_tiles() {
     let close = psnr(&picture, &whole);
     println!("to the same tiles: {difference} of 255; to the whole picture: PSNR {close:.1} dB");
     assert!(difference <= TOLERANCE);
+    // Another engine that decodes in these tiles makes the same picture; one that decodes at once does not.
+    let size = pipeline.manifest().sizes.default;
+    let side = block_on(pipeline.decode_tile(size)).unwrap();
+    assert_eq!(side, Some(16));
+    let processor = block_on(Pipeline::load(package(), &CpuEngine::new())).unwrap();
+    assert_eq!(block_on(processor.decode_tile(size)).unwrap(), None);
+    let same = make(&processor, side).unwrap();
+    assert!(picture.max_difference(&same).unwrap() <= TOLERANCE);
+    let other = make(&processor, None).unwrap();
+    assert!(picture.max_difference(&other).unwrap() > TOLERANCE);
     // Random weights normalise noise by the part that they see; other latents make a picture at about 8 dB.
     assert!(close > 20.0, "{close}");
 }

@@ -69,6 +69,15 @@ impl<'d> Decoding<'d> {
         Picture::from_planar(self.size.width, self.size.height, &image)
     }
 
+    /// The side of the tiles that the picture is decoded in, in latents, if not at once.
+    pub fn tile(self, tiling: Tiling) -> Result<Option<usize>> {
+        let graph = self.manifest.graph(&self.manifest.decoder.graph)?;
+        let Some(input) = graph.inputs.first() else {
+            return Err(Error::package("the decoder has no ports"));
+        };
+        Ok(self.choose(input, tiling)?.map(|tiles| tiles.side()))
+    }
+
     /// The tiles to decode in, if not at once.
     fn choose(self, input: &Port, tiling: Tiling) -> Result<Option<Tiles>> {
         let [c, h, w] = self.manifest.latents_of(self.size);

@@ -9,7 +9,7 @@ use super::steps::{Course, Steps};
 use super::text::Prompts;
 use super::{Pipeline, RunOptions, Start, Step, pause};
 use crate::cancel::Cancel;
-use crate::engine::Value;
+use crate::engine::{Model, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Guidance, ImageSize};
 use crate::picture::Picture;
@@ -209,18 +209,34 @@ impl Pipeline {
         cancel: &Cancel,
     ) -> Result<Picture> {
         let decoder = self.part(&self.manifest.decoder.graph, &[]).await?;
-        let tiling = Tiling {
-            side: tile,
-            sparing: self.residency() != Residency::Kept,
-        };
-        let decoding = Decoding {
-            manifest: &self.manifest,
-            decoder: &*decoder,
-            size,
-        };
-        decoding
-            .decode(&*self.stepper, latents, tiling, cancel)
+        self.decoding(&*decoder, size)
+            .decode(&*self.stepper, latents, self.tiling(tile), cancel)
             .await
+    }
+
+    /// The side of the tiles, in latents, that a picture of this size is decoded in where [`RunOptions::decode_tile`] leaves it open;
+    /// `None`: it is decoded at once. Engines that decode in the same tiles make the same picture.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn decode_tile(&self, size: ImageSize) -> Result<Option<usize>> {
+        let decoder = self.part(&self.manifest.decoder.graph, &[]).await?;
+        self.decoding(&*decoder, size).tile(self.tiling(None))
+    }
+
+    fn decoding<'d>(&'d self, decoder: &'d dyn Model, size: ImageSize) -> Decoding<'d> {
+        Decoding {
+            manifest: &self.manifest,
+            decoder,
+            size,
+        }
+    }
+
+    fn tiling(&self, side: Option<usize>) -> Tiling {
+        Tiling {
+            side,
+            sparing: self.residency() != Residency::Kept,
+        }
     }
 }
 

@@ -66,6 +66,11 @@ impl Tiles {
         })
     }
 
+    /// Latents along a side of a tile.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
     /// Whether one tile is all.
     pub fn is_one(&self) -> bool {
         self.latents.iter().all(|&n| n <= self.side)

@@ -137,7 +137,7 @@ impl Pair<'_> {
         }
         let manifest = Manifest::parse(manifest.to_string().as_bytes())?;
         let package = Package::from_source(manifest, Box::new(files));
-        Ok(trial::make(package, engine, sample)?.picture)
+        Ok(trial::make(package, engine, sample, None)?.picture)
     }
 
     /// A graph over its author's weights.

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use diffusion::{Cancel, CpuEngine, Engine, GpuEngine, Package, Picture, Pipeline, TOLERANCE, png};
+use diffusion::{
+    Cancel, CpuEngine, Engine, GpuEngine, Package, Picture, Pipeline, RunOptions, TOLERANCE, png,
+};
 use futures::executor::block_on;
 use onnx_gpu::AdapterChoice;
 use protocol::{GenerationRequest, RunsOn};
@@ -48,9 +50,12 @@ pub(super) fn run<'e>(
     sample: Option<&str>,
     report: &mut dyn Write,
 ) -> anyhow::Result<Tried<'e>> {
+    // A decoder that sees a part of the picture normalises by that part: engines are compared by the same tiles.
+    let mut tile = None;
     let tried = engines.iter().map(|engine| {
         let package = Package::from_dir(dir).map_err(anyhow::Error::from);
-        let made = package.and_then(|package| make(package, &**engine, sample));
+        let made = package.and_then(|package| make(package, &**engine, sample, tile));
+        tile = made.as_ref().map_or(tile, |made| made.tile);
         (engine.backend(), made.map(|made| (&**engine, made)))
     });
     let (made, refused) = sorted(tried.collect())?;
@@ -91,6 +96,8 @@ pub(super) struct Made {
     backend: String,
     /// Of 255, for what the engines may differ by.
     tolerance: u8,
+    /// Side of the tiles, in latents, that it was decoded in.
+    tile: Option<usize>,
 }
 
 /// What was made, and by which engines nothing. An engine need not know every operator, but one that runs the graphs and
@@ -120,11 +127,12 @@ fn is_not_finite(error: &(dyn std::error::Error + 'static)) -> bool {
 /// What engines may differ by where ports round to 16 bits: one of them keeps more.
 const TOLERANCE_OF_HALVES: u8 = 16;
 
-/// Makes a picture of a package.
+/// Makes a picture of a package, decoded in tiles of this side or, where it is open, as the engine's device asks for.
 pub(super) fn make(
     package: Package,
     engine: &dyn Engine,
     sample: Option<&str>,
+    tile: Option<usize>,
 ) -> anyhow::Result<Made> {
     let manifest = &package.manifest;
     let halves = manifest.graphs.values().any(|graph| {
@@ -142,15 +150,35 @@ pub(super) fn make(
     let pipeline =
         block_on(Pipeline::load(package, engine)).context("the package cannot be loaded")?;
     let started = Instant::now();
-    let picture = block_on(pipeline.generate(&request, &mut |_| (), &Cancel::default()))
-        .context("the package makes no picture")?;
+    let request = pipeline.resolve(&request)?;
+    let made = async {
+        let tile = match tile {
+            Some(side) => Some(side),
+            None => {
+                pipeline
+                    .decode_tile(pipeline.manifest().sizes.default)
+                    .await?
+            }
+        };
+        let options = RunOptions {
+            decode_tile: tile,
+            ..RunOptions::default()
+        };
+        let cancel = Cancel::default();
+        let picture = pipeline
+            .run(&request, options, &mut |_| (), &cancel)
+            .await?;
+        Ok::<_, diffusion::Error>((picture, tile))
+    };
+    let (picture, tile) = block_on(made).context("the package makes no picture")?;
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let recipe = pipeline.recipe(&pipeline.resolve(&request)?, RunsOn::Server, milliseconds);
+    let recipe = pipeline.recipe(&request, RunsOn::Server, milliseconds);
     Ok(Made {
         png: png::encode(&picture, &recipe)?,
         picture,
         backend: pipeline.backend().to_owned(),
         tolerance: if halves { TOLERANCE_OF_HALVES } else { 0 },
+        tile,
     })
 }
 
