@@ -81,6 +81,36 @@ async fn a_layer_of_the_text_encoder_is_asked_for_where_the_model_offers_one() {
     }
 }
 
+/// The numbers are those of the tags in the prompt.
+#[tokio::test]
+async fn loras_are_offered_where_the_model_has_some() {
+    for (model, offered) in [("glyph", false), ("brief", true)] {
+        let prompt = "a+cat+%3Clora%3Asoft%3A0.3%3E";
+        let page = page(&format!("/?model=demo-hub/{model}&prompt={prompt}")).await;
+        assert_eq!(page.html.contains("LoRAs (2)"), offered, "{model}");
+        if !offered {
+            continue;
+        }
+        for (index, name, usual, value) in [(0, "ink wash", "0.8", ""), (1, "soft", "0", "0.3")] {
+            let label = format!("<label for=\"lora-{index}\">{name}</label>");
+            assert!(page.html.contains(&label), "{label} in {}", page.html);
+            let field = format!("<input id=\"lora-{index}\"");
+            let (_, field) = page.html.split_once(&field).unwrap();
+            let (tag, _) = field.split_once('>').unwrap();
+            let expected = [
+                format!("placeholder=\"{usual}\""),
+                format!("value=\"{value}\""),
+            ];
+            for expected in expected {
+                assert!(tag.contains(&expected), "{expected} in {tag}");
+            }
+        }
+    }
+    let html = page("/models/demo-hub/brief").await.html;
+    let row = "LoRAs</th><td>ink wash, usually at 0.8; soft</td>";
+    assert!(html.contains(row), "{html}");
+}
+
 #[tokio::test]
 async fn inline_scripts_carry_the_nonce_of_the_policy() {
     let page = page("/").await;

@@ -45,7 +45,12 @@ pub fn record(id: &str) -> ImageRecord {
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
             place: protocol::RunsOn::Browser,
-            loras: Vec::new(),
+            loras: vec![protocol::UsedLora {
+                name: "ink wash".into(),
+                hash: "0a1b2c3d4e5f".into(),
+                text_weight: 0.5,
+                weight: 0.8,
+            }],
             start: Some(protocol::StartOf {
                 sha256: "ef".repeat(32),
                 strength: 0.6,
@@ -152,6 +157,18 @@ impl HubData for Fixed {
             negative_prompt: false,
             begins_with_pictures: true,
             max_clip_skip: 12,
+            loras: vec![
+                protocol::ModelLora {
+                    name: "ink wash".into(),
+                    weight: Some(0.8),
+                    hash: "0a1b2c3d4e5f".into(),
+                },
+                protocol::ModelLora {
+                    name: "soft".into(),
+                    weight: None,
+                    hash: "1a2b3c4d5e6f".into(),
+                },
+            ],
             ..glyph.clone()
         };
         vec![glyph, brief]

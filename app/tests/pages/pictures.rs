@@ -94,6 +94,7 @@ async fn a_permalink_tells_everything_and_escapes_it() {
         "prompt=red%20%3Cb%3Eapple",
         "seed=7",
         "Clip skip</th><td>2</td>",
+        "LoRAs</th><td>ink wash at 0.8, for the text at 0.5</td>",
         "Seed 9, strength 0.25",
         "AUTOMATIC1111",
         "Another picture, strength 0.6",
