@@ -18,10 +18,11 @@ const ARCHITECTURES_SCRIPT: &str = "bench/fixtures/export_architectures.py";
 const REQUIREMENTS: &str = "bench/fixtures/requirements.txt";
 const FAMILIES_SCRIPT: &str = "bench/fixtures/export_families.py";
 /// Modules of [`FAMILIES_SCRIPT`]; by name, for Python leaves files of its own beside them.
-const FAMILIES_MODULES: [&str; 15] = [
+const FAMILIES_MODULES: [&str; 16] = [
     "__init__",
     "authors",
     "cases",
+    "checkpoints",
     "draws",
     "gemma",
     "language",
