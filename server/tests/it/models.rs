@@ -130,7 +130,10 @@ async fn a_folder_that_is_no_export_is_refused() {
     let error = models(dir.path(), &["add", "no-such-folder"])
         .await
         .unwrap_err();
-    assert!(error.contains("neither a folder nor a file nor the id"), "{error}");
+    assert!(
+        error.contains("neither a folder nor a file nor the id"),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
