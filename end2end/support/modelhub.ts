@@ -4,6 +4,7 @@ import { type Server, createServer } from "node:http";
 import { join, relative } from "node:path";
 
 const COMMIT = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14";
+const DESCRIBED = "/api/models/maker/tiny";
 /** Bytes that are sent between two pauses of a slow hub. */
 const PIECE = 32 << 10;
 
@@ -19,7 +20,7 @@ export class ModelHub {
     const files = new Map(below(folder).map((file) => [relative(folder, file), readFileSync(file)]));
     const server = createServer((request, response) => {
       const path = new URL(request.url ?? "/", "http://hub").pathname;
-      if (path === "/api/models/maker/tiny") {
+      if ([DESCRIBED, `${DESCRIBED}/revision/${COMMIT}`].includes(path)) {
         response.setHeader("content-type", "application/json");
         response.end(JSON.stringify(described(files)));
         return;
