@@ -40,8 +40,8 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
       page.on("requestfailed", (request) => {
         const why = request.failure()?.errorText ?? "";
         // An EventSource that the page closes after the last event ends this way.
-        // So do the icon and the worker's module where a page is left before they are there.
-        const left = /\/(events|favicon\.svg|(?:render|cpu)-worker-[0-9a-f]+\.wasm)$/;
+        // So do the icon, thumbnails and the worker's module where a page is left before they are there.
+        const left = /\/(events|favicon\.svg|thumbnails\/[0-9a-f]+\.webp|(?:render|cpu)-worker-[0-9a-f]+\.wasm)$/;
         const closed = why === "net::ERR_ABORTED" && left.test(request.url());
         if (!closed) watch.complaints.push(`failed: ${request.method()} ${request.url()} ${why}`);
       });
