@@ -134,7 +134,7 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
     for lora in &loras {
         lora.report(report)?;
     }
-    let usual = known(&config).map_or(source.defaults, |known| Defaults {
+    let usual = known(&config)?.map_or(source.defaults, |known| Defaults {
         steps: known.defaults.num_inference_steps,
         guidance: known.defaults.guidance_scale,
     });
@@ -416,20 +416,28 @@ fn license(
         let own = stated.name.as_ref().filter(|_| stated.id == "other");
         Some(own.unwrap_or(&stated.id).clone())
     };
-    config
+    let stated = config
         .license
         .clone()
         .or_else(of_hub)
         .or_else(|| source::license(folder))
-        .or_else(|| of_file.map(str::to_owned))
-        .or_else(|| known(config)?.license.map(|license| license.id))
+        .or_else(|| of_file.map(str::to_owned));
+    if let Some(stated) = stated {
+        return Ok(stated);
+    }
+    let known = known(config)?.and_then(|known| known.license);
+    known
+        .map(|license| license.id)
         .context("no licence is stated: --license names it")
 }
 
 /// What is known of the model beside its author's files.
-fn known(config: &AddConfig) -> Option<KnownModel> {
-    let shelf = Shelf::read(&config.packages.models_dir);
-    shelf.ok()?.given(&config.source).cloned()
+///
+/// # Errors
+/// When the models folder has a list of known models that cannot be read.
+fn known(config: &AddConfig) -> anyhow::Result<Option<KnownModel>> {
+    let shelf = Shelf::read(&config.packages.models_dir)?;
+    Ok(shelf.given(&config.source).cloned())
 }
 
 fn now_ms() -> u64 {
