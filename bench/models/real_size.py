@@ -22,7 +22,7 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "bench/fixtures"))
 PUBLISHED = REPOSITORY / "crates/architectures/tests/published"
-NAMES = {torch.float16: "F16", torch.bfloat16: "BF16"}
+NAMES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
 PROMPT, SEED = "a red apple on a wooden table, painting", 7
 
 
@@ -46,7 +46,7 @@ def of_transformers(kind, config):
 def values(name, weight, generator):
     """Norms keep their scale; others are small enough that 16 bits do not overflow through hundreds of layers."""
     if weight.dim() < 2:
-        is_scale = name.endswith("weight") and "norm" in name
+        is_scale = name.endswith("running_var") or (name.endswith("weight") and "norm" in name)
         return torch.full(weight.shape, 1.0 if is_scale else 0.0)
     return torch.randn(weight.shape, generator=generator) * weight[0].numel() ** -0.5
 
@@ -57,9 +57,11 @@ def write(network, path, dtype, generator):
     tied = set(getattr(network, "_tied_weights_keys", None) or ())
     tensors = {name: tensor for name, tensor in network.state_dict().items() if name not in tied}
     header, end = {"__metadata__": {"format": "pt"}}, 0
+    # Counters, as batch normalization has one, stay integers.
+    kept = {name: dtype if tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
-        size = tensor.numel() * 2
-        header[name] = {"dtype": NAMES[dtype], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        size = tensor.numel() * kept[name].itemsize
+        header[name] = {"dtype": NAMES[kept[name]], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
         end += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
@@ -67,7 +69,8 @@ def write(network, path, dtype, generator):
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, tensor in tensors.items():
-            file.write(values(name, tensor, generator).to(dtype).contiguous().view(torch.uint8).numpy().tobytes())
+            numbers = values(name, tensor, generator).to(kept[name]).contiguous()
+            file.write(numbers.reshape(-1).view(torch.uint8).numpy().tobytes())
     print(f"{path.name}: {len(tensors)} tensors, {end / 1e6:.1f} MB")
 
 
