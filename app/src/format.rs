@@ -34,13 +34,20 @@ pub fn download(model: &protocol::ModelSummary) -> String {
     }
 }
 
-/// A duration given in milliseconds: `0.8 s`, `42 s`, `3 min 5 s`.
+/// A duration given in milliseconds: `0.8 s`, `42 s`, `3 min 5 s`, `20 h 54 min`.
 pub fn duration(ms: f64) -> String {
     let seconds = ms / 1e3;
     if seconds < 9.95 {
         return format!("{seconds:.1} s");
     }
     let whole = seconds.round() as u64;
+    if whole >= 3600 {
+        let minutes = (seconds / 60.0).round() as u64;
+        return match (minutes / 60, minutes % 60) {
+            (h, 0) => format!("{h} h"),
+            (h, m) => format!("{h} h {m} min"),
+        };
+    }
     match (whole / 60, whole % 60) {
         (0, s) => format!("{s} s"),
         (m, 0) => format!("{m} min"),
@@ -128,6 +135,9 @@ mod tests {
         assert_eq!(duration(9_960.0), "10 s");
         assert_eq!(duration(59_600.0), "1 min");
         assert_eq!(duration(185_000.0), "3 min 5 s");
+        assert_eq!(duration(3_599_400.0), "59 min 59 s");
+        assert_eq!(duration(3_599_600.0), "1 h");
+        assert_eq!(duration(75_270_000.0), "20 h 55 min");
     }
 
     /// Expected values from `date -u -d @SECONDS`.

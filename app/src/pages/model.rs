@@ -4,6 +4,7 @@ mod facts;
 mod license;
 mod made;
 mod paper;
+mod takes;
 
 use leptos::prelude::*;
 use leptos_meta::{Link, Meta, Title};
@@ -86,6 +87,7 @@ fn Scholarly(card: ModelCard) -> impl IntoView {
                     <section class="panel" aria-label="Will it run here?">
                         {verdict}
                     </section>
+                    {card.known.clone().map(|known| view! { <takes::Takes weights=known.weights /> })}
                     <paper::Papers papers=card.papers.clone() />
                     <Prompts card=card.clone() />
                     {made}

@@ -69,7 +69,10 @@ pub fn apply(reading: Reading, form: &Settings, models: &[ModelSummary]) -> (Set
             form.steps = n.to_string();
             used.push("steps");
         }
-        Some(n) => unused.push(format!("{n} steps, outside this model’s range")),
+        Some(n) => unused.push(format!(
+            "{}, outside this model’s range",
+            protocol::counted(n, "step")
+        )),
         None => {}
     }
     match found.guidance_scale {

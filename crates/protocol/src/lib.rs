@@ -17,6 +17,7 @@ pub mod resume;
 pub mod start;
 pub mod strict;
 pub mod verdict;
+pub mod words;
 
 pub use adding::{
     AddingPage, Addition, AdditionRequest, AdditionStage, AdditionStatus, ComponentWeights,
@@ -61,3 +62,4 @@ pub use verdict::{
     BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, may_suit_processor, not_available,
     processor_seconds, verdict,
 };
+pub use words::counted;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::capability::{CapabilityReport, KernelSpeed, Place, Policy, Reason, decide};
 use crate::model::{ModelSummary, ModelWork};
 use crate::residency::{Demand, Residency};
+use crate::words::counted;
 
 /// Verdicts on a model that a browser can run, by the longest picture in seconds that each allows.
 const BANDS: [(f64, VerdictKind); 2] = [
@@ -109,8 +110,9 @@ pub fn verdict(model: &ModelSummary, report: &CapabilityReport, accept_software:
         kind: band(seconds),
         seconds: Some(seconds),
         reason: sentence(&format!(
-            "{}: a picture of {steps} steps is {} of work, and this adapter has just been measured at {}",
+            "{}: a picture of {} is {} of work, and this adapter has just been measured at {}",
             decision.reason,
+            counted(steps, "step"),
             operations(work.picture(steps).flops as f64, ""),
             operations(speed.flops_per_second, "/s"),
         )),

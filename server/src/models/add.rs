@@ -141,8 +141,9 @@ pub(super) fn run(config: AddConfig, report: &mut dyn Report) -> anyhow::Result<
     if usual != source.defaults {
         writeln!(
             report,
-            "this model is known to take {} steps at guidance {}, which requests that leave them open get",
-            usual.steps, usual.guidance
+            "this model is known to take {} at guidance {}, which requests that leave them open get",
+            protocol::counted(usual.steps, "step"),
+            usual.guidance
         )?;
     }
     let about = About {

@@ -68,39 +68,13 @@ pub(super) fn Facts(card: ModelCard) -> impl IntoView {
         row(
             "Usually",
             Some(format!(
-                "{} steps at guidance {}",
-                known.defaults.num_inference_steps, known.defaults.guidance_scale
+                "{} at guidance {}",
+                protocol::counted(known.defaults.num_inference_steps, "step"),
+                known.defaults.guidance_scale
             )),
         );
-        for weights in &known.weights {
-            let (memory, buffer) = (weights.needs.memory_bytes, weights.needs.max_buffer_size);
-            let name = match &*weights.kind {
-                "f16" => "As published, 16 bits",
-                "int8" => "As int8",
-                _ => "As int4",
-            };
-            let parts = [
-                ("one part at a time", weights.needs.one_at_a_time),
-                ("layers streamed", weights.needs.streamed),
-            ];
-            let parts: String = parts
-                .into_iter()
-                .filter_map(|(how, needs)| {
-                    Some(format!("; {}, {how}", format::size(needs?.memory_bytes)))
-                })
-                .collect();
-            row(
-                name,
-                Some(format!(
-                    "{} to download, {} of GPU memory{parts}; buffers of {}",
-                    format::size(weights.bytes),
-                    format::size(memory),
-                    format::size(buffer)
-                )),
-            );
-        }
         row(
-            "Run with its author's weights by the makers of this program",
+            "Tried with its author's weights",
             Some(if known.ran { "yes" } else { "not yet" }.to_owned()),
         );
     }

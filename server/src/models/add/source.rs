@@ -199,8 +199,9 @@ impl Configuration {
 /// The sentence about steps and guidance.
 fn asked(defaults: Defaults) -> String {
     format!(
-        "requests that leave them open take {} steps at guidance {}",
-        defaults.steps, defaults.guidance
+        "requests that leave them open take {} at guidance {}",
+        protocol::counted(defaults.steps, "step"),
+        defaults.guidance
     )
 }
 
