@@ -43,17 +43,25 @@ async function refresh(wanted = []) {
   const cache = await caches.open(CACHE);
   const build = await fetch(ASSETS, { cache: "no-cache" });
   const assets = await build.clone().json();
-  const kept = (await cache.keys()).map((request) => new URL(request.url).pathname);
+  // A worker's address has a search part that changes with its policy.
+  const kept = (await cache.keys()).map(({ url }) => new URL(url)).map(({ pathname, search }) => pathname + search);
   const files = [assets.client_js, assets.client_wasm, assets.css];
   for (const [worker, start] of Object.entries(WORKERS)) {
     if (wanted.includes(worker) || kept.some((path) => path.startsWith(start))) files.push(assets[`${worker}_js`], assets[`${worker}_wasm`]);
   }
   const current = new Set(Object.values(assets));
-  await Promise.all(files.filter((file) => !kept.includes(file)).map((file) => cache.add(file)));
+  await Promise.all(files.filter((file) => !kept.includes(file)).map((file) => keep(cache, file)));
   await Promise.all([...PAGES, MODELS, ...ICONS].map((page) => cache.add(new Request(page, { cache: "no-cache" }))));
   await Promise.all(kept.filter((path) => HASHED.test(path) && !current.has(path)).map((path) => cache.delete(path)));
   // Last: a build that was stored in part is stored again.
   await cache.put(ASSETS, build);
+}
+
+/** Stores a file for ever, unless it is one of a moment that has passed already: then all of it is tried anew with the next page. */
+async function keep(cache, file) {
+  const answer = await fetch(file);
+  if (!answer.ok || /no-store/.test(answer.headers.get("cache-control"))) throw new Error(`${file} is another one by now`);
+  await cache.put(file, answer);
 }
 
 /** The page from the network, with everything that it loads stored when the build is a new one; else the stored page. */

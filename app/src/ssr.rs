@@ -1,5 +1,7 @@
 //! What the server needs to render the pages.
 
+mod policy;
+
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -14,9 +16,11 @@ use protocol::{
     AddingPage, AdditionRequest, CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard,
     ModelPage, ModelQuery, ModelSummary, Problem,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{App, data};
+
+pub use policy::{Connections, TAG};
 
 /// What the pages read; the server implements it.
 #[async_trait]
@@ -56,7 +60,7 @@ pub trait HubData: Send + Sync {
 }
 
 /// Addresses of the built client files, absolute paths such as `/client-0f3a.js`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assets {
     /// Module that loads the client.
     pub client_js: String,
@@ -85,6 +89,16 @@ pub struct SsrContext {
     pub storage_origin: String,
     /// Origin of this hub as visitors see it, without a trailing slash.
     pub public_url: String,
+}
+
+impl SsrContext {
+    /// Where pages and workers may connect to now.
+    pub fn connections(&self) -> Connections {
+        Connections {
+            storage_origin: self.storage_origin.clone(),
+            hosts: self.data.weight_hosts(),
+        }
+    }
 }
 
 /// Routes of all pages, to be merged into the server's router.
@@ -122,8 +136,8 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
     let nonce = use_nonce();
     let operator =
         data::is_operator().then(|| view! { <meta name=data::OPERATOR content="yes" /> });
-    let hosts = ctx.data.weight_hosts();
-    set_content_security_policy(&ctx.storage_origin, &hosts, nonce.as_deref());
+    let connections = ctx.connections();
+    set_content_security_policy(&connections.page(nonce.as_deref()));
     let Assets {
         client_js,
         client_wasm,
@@ -132,7 +146,7 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
         cpu_worker_js,
         cpu_worker_wasm,
         css,
-    } = ctx.assets;
+    } = connections.bind(&ctx.assets);
     let start = format!(
         "import init from {client_js:?};init({{module_or_path:{client_wasm:?}}}).catch(e=>console.error('client:',e));"
     );
@@ -189,47 +203,14 @@ pub(crate) fn keep_private() {
     }
 }
 
-fn set_content_security_policy(storage_origin: &str, hosts: &[String], nonce: Option<&str>) {
+fn set_content_security_policy(policy: &str) {
     let Some(response) = use_context::<ResponseOptions>() else {
         return;
     };
-    match HeaderValue::from_str(&content_security_policy(storage_origin, hosts, nonce)) {
+    match HeaderValue::from_str(policy) {
         Ok(value) => {
             response.insert_header(HeaderName::from_static("content-security-policy"), value)
         }
-        Err(error) => tracing::error!(%error, storage_origin, "no Content-Security-Policy sent"),
-    }
-}
-
-/// Everything from our own origin; pictures and uploads also from and to the store, weights also from `hosts`.
-fn content_security_policy(storage_origin: &str, hosts: &[String], nonce: Option<&str>) -> String {
-    let hosts: String = hosts.iter().map(|host| format!(" {host}")).collect();
-    let nonce = nonce.map(|n| format!(" 'nonce-{n}'")).unwrap_or_default();
-    format!(
-        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'{nonce}; style-src 'self'; worker-src 'self'; \
-         img-src 'self' blob: data: {storage_origin}; connect-src 'self' {storage_origin}{hosts}; object-src 'none'; \
-         base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn policy_names_store_and_nonce() {
-        let policy = content_security_policy("http://127.0.0.1:9000", &[], Some("abc"));
-        assert!(policy.contains("connect-src 'self' http://127.0.0.1:9000;"));
-        assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval' 'nonce-abc';"));
-        assert!(!policy.contains("unsafe-inline"));
-        let hosts = [
-            "https://hub.example".to_owned(),
-            "https://*.cdn.example".to_owned(),
-        ];
-        let policy = content_security_policy("http://127.0.0.1:9000", &hosts, None);
-        let expected =
-            "connect-src 'self' http://127.0.0.1:9000 https://hub.example https://*.cdn.example;";
-        assert!(policy.contains(expected), "{policy}");
-        assert_eq!(policy.matches("hub.example").count(), 1);
+        Err(error) => tracing::error!(%error, policy, "no Content-Security-Policy sent"),
     }
 }

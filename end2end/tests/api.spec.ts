@@ -1,3 +1,5 @@
+import { readdirSync } from "node:fs";
+import { built } from "../support/built.ts";
 import { withoutWebGpu } from "../support/chromium.ts";
 import { expect, test } from "../support/test.ts";
 
@@ -35,7 +37,7 @@ for (const [name, body, status, code] of cases) {
 
 test("client files come compressed and cacheable for ever", async ({ hub }) => {
   const html = await (await fetch(hub.url)).text();
-  const files = [...html.matchAll(/\/(?:client|render-worker|cpu-worker|style)-[0-9a-f]{16}(?:_bg)?\.(?:js|wasm|css)/g)].map(([file]) => file);
+  const files = [...html.matchAll(/\/(?:client|render-worker|cpu-worker|style)-[0-9a-f]{16}(?:_bg)?\.(?:js|wasm|css)(?:\?[\w=]+)?/g)].map(([file]) => file);
   expect(new Set(files).size).toBe(7);
   for (const file of new Set(files)) {
     const answer = await fetch(hub.url + file, { headers: { "accept-encoding": "br" } });
@@ -43,5 +45,23 @@ test("client files come compressed and cacheable for ever", async ({ hub }) => {
     expect(answer.headers.get("content-encoding"), file).toBe("br");
     expect(answer.headers.get("cache-control"), file).toContain("immutable");
     if (file.endsWith(".wasm")) expect(answer.headers.get("content-type")).toBe("application/wasm");
+  }
+});
+
+test("every script that was built carries the policy of what it may connect to", async ({ hub }) => {
+  const directive = (answer: Response, name: string) =>
+    (answer.headers.get("content-security-policy") ?? "").split("; ").find((part) => part.startsWith(`${name} `));
+  const allowed = directive(await fetch(hub.url), "connect-src");
+  expect(allowed).toBeTruthy();
+  const scripts = readdirSync(built.site(), { recursive: true, encoding: "utf8" }).filter((file) => /\.m?js$/.test(file));
+  for (const start of ["client-", "render-worker-", "cpu-worker-", "engine-", "sw.js"]) {
+    expect(scripts.filter((file) => file.startsWith(start)).length, start).toBe(1);
+  }
+  for (const script of scripts) {
+    const answer = await fetch(`${hub.url}/${script}`);
+    expect(answer.status, script).toBe(200);
+    expect(directive(answer, "connect-src"), script).toBe(allowed);
+    expect(directive(answer, "script-src"), script).toBe("script-src 'self' 'wasm-unsafe-eval'");
+    expect(directive(answer, "default-src"), script).toBe("default-src 'none'");
   }
 });

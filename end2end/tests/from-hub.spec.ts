@@ -19,6 +19,8 @@ class ModelHub {
   readonly asked: { path: string; range?: string; origin?: string; cookie?: string }[] = [];
   /** Bytes after which the connection is cut, by the number of the request; where wrong, other bytes are sent. */
   plan: { cut?: number; wrong?: boolean }[] = [];
+  /** Another host than the second one to lead on to. */
+  leads?: string;
 
   private constructor(
     private readonly servers: Server[],
@@ -51,7 +53,7 @@ class ModelHub {
       // A range is asked for with a preflight where it is more than browsers send on their own.
       const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "range" };
       if (request.method === "OPTIONS") return void response.writeHead(204, cors).end();
-      response.writeHead(302, { ...cors, location: `${url(cdn)}${request.url}?signed=1` }).end();
+      response.writeHead(302, { ...cors, location: `${hub.leads ?? url(cdn)}${request.url}?signed=1` }).end();
     });
     await listen(front);
     servers.push(front, cdn);
@@ -124,6 +126,71 @@ test("weights come from the hub, and from this host what the hub does not give",
   } finally {
     await hub.stop();
     far.stop();
+    rmSync(models, { recursive: true, force: true });
+  }
+});
+
+test("a worker reaches the hosts that its page may reach, and no other, not even where one leads on", async ({ browser }) => {
+  const models = mkdtempSync(join(tmpdir(), "demo-hub-from-hub-"));
+  writeTiny(models, "alpha", 1);
+  const bytes = readFileSync(join(models, "alpha", FILE));
+  const far = await ModelHub.start(bytes);
+  writeFileSync(join(models, "alpha", "addresses.json"), JSON.stringify({ files: { [FILE]: [far.address] } }));
+  const strange: string[] = [];
+  const stranger = createServer((request, response) => {
+    strange.push(request.url ?? "");
+    response.writeHead(200, { "access-control-allow-origin": "*", "access-control-allow-headers": "*" }).end(bytes);
+  });
+  await new Promise<void>((done) => stranger.listen(0, "127.0.0.1", done));
+  const hub = await Hub.start(["--models-dir", models, "--weights-hosts", far.cdn]);
+  const context = await browser.newContext({ baseURL: hub.url, serviceWorkers: "block" });
+  try {
+    // The hub leads on to a host that was not allowed: the weights come from this one.
+    far.leads = url(stranger);
+    const page = await context.newPage();
+    const own: string[] = [];
+    context.on("request", (request) => request.url().startsWith(hub.url) && own.push(new URL(request.url()).pathname));
+    await open(page, "/?accept-software=1");
+    await make(page);
+    await expect(where(page)).toContainText("in this browser");
+    expect(own.filter((path) => path.endsWith(FILE)).length).toBe(1);
+    expect(strange).toEqual([]);
+
+    const worker = page.workers().at(-1);
+    if (!worker) throw new Error("the page has no worker");
+    const get = (address: string) =>
+      worker.evaluate(async (address) => {
+        const refused = new Promise<string>((done) => {
+          self.addEventListener("securitypolicyviolation", (event) => done((event as SecurityPolicyViolationEvent).effectiveDirective), { once: true });
+        });
+        return fetch(address).then(
+          async (answer) => (await answer.arrayBuffer()).byteLength,
+          () => Promise.race([refused, new Promise((done) => setTimeout(done, 5000, "no violation"))]),
+        );
+      }, address);
+    expect(await get(`${url(stranger)}/direct`)).toBe("connect-src");
+    expect(await get(far.address)).toBe("connect-src");
+    expect(strange).toEqual([]);
+    // The way that is allowed is open.
+    far.leads = undefined;
+    expect(await get(far.address)).toBe(bytes.length);
+    // Code is loaded from nowhere but here.
+    const imported = await worker.evaluate((address) => {
+      try {
+        (self as unknown as { importScripts(path: string): void }).importScripts(address);
+        return "loaded";
+      } catch (error) {
+        return (error as Error).name;
+      }
+    }, `${url(stranger)}/code.js`);
+    expect(imported).toBe("NetworkError");
+    expect(strange).toEqual([]);
+  } finally {
+    await context.close();
+    await hub.stop();
+    far.stop();
+    stranger.close();
+    stranger.closeAllConnections();
     rmSync(models, { recursive: true, force: true });
   }
 });

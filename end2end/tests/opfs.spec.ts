@@ -30,7 +30,7 @@ for (const { what, hook, kept } of cases) {
     const tiny = await TinyHub.start();
     const context = await tiny.visitor(browser);
     try {
-      await context.route(/(render|cpu)-worker-[0-9a-f]+.*\.js$/, async (route) => {
+      await context.route(/(render|cpu)-worker-[0-9a-f]+\.js/, async (route) => {
         const response = await route.fetch();
         await route.fulfill({ response, body: hook + (await response.text()) });
       });

@@ -12,7 +12,7 @@ test.use({ launchOptions: withoutWebGpu });
 const cat = { prompt: "cat face, blob style", seed: 7, steps: 8 };
 
 test("the engine for processors comes when it is used, tells what it will take, and draws", async ({ page, watch }) => {
-  const workers = () => watch.requests.filter((r) => /\/(?:render|cpu)-worker-/.test(r)).map((r) => r.replace(/.*\/((?:render|cpu)-worker).*\.(\w+)$/, "$1.$2"));
+  const workers = () => watch.requests.filter((r) => /\/(?:render|cpu)-worker-/.test(r)).map((r) => r.replace(/.*\/((?:render|cpu)-worker).*\.(\w+)(?:\?.*)?$/, "$1.$2"));
   await page.addInitScript(() => Reflect.deleteProperty(Navigator.prototype, "gpu"));
   await open(page, "/");
   await ask(page, cat);

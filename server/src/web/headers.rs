@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -21,6 +21,7 @@ pub async fn secure(State(Https(https)): State<Https>, request: Request, next: N
     let path = request.uri().path();
     let (is_data, is_shared) = (is_data(path), is_shared(path));
     let mut response = next.run(request).await;
+    let status = response.status();
     let headers = response.headers_mut();
     set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(
@@ -52,8 +53,9 @@ pub async fn secure(State(Https(https)): State<Https>, request: Request, next: N
     if https {
         set(headers, header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
-    // A worker obeys the policy of its script, so client files get none here.
-    if is_data && !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+    // What is no page and no script. Word that something has not changed must not change its policy.
+    let unchanged = status == StatusCode::NOT_MODIFIED && !is_data;
+    if !unchanged && !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         set(
             headers,
             header::CONTENT_SECURITY_POLICY,

@@ -11,10 +11,10 @@ use crate::hub::{GLYPH, Hub, assert_problem, json as read, models_dir, request};
 use crate::models::models;
 
 const WEIGHTS: &str = "decoder.onnx";
-const ADDRESS: &str = "https://weights.example/maker/model/resolve/1/decoder.onnx";
+pub const ADDRESS: &str = "https://weights.example/maker/model/resolve/1/decoder.onnx";
 
 /// The built-in package, whose decoder has a further address; `kept` says whether it is here too.
-fn package(address: &str, kept: bool) -> tempfile::TempDir {
+pub fn package(address: &str, kept: bool) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (models_dir().join("glyph"), dir.path().join("glyph"));
     fs::create_dir(&to).unwrap();

@@ -149,3 +149,132 @@ async fn without_the_built_client_the_server_says_what_to_do() {
         "{error:#}"
     );
 }
+
+/// The sources of a directive.
+fn sources<'a>(policy: &'a str, directive: &str) -> Vec<&'a str> {
+    let mut parts = policy.split(';').map(str::split_whitespace);
+    let found = parts.find_map(|mut words| (words.next() == Some(directive)).then_some(words));
+    found.map(Iterator::collect).unwrap_or_default()
+}
+
+/// A worker obeys the policy of its own script (<https://www.w3.org/TR/CSP3/#policy-applicability>), so every script has one.
+#[tokio::test]
+async fn what_may_become_a_worker_connects_where_pages_do() {
+    const SCRIPTS: [&str; 7] = [
+        "/client-0123456789abcdef.js",
+        "/render-worker.js",
+        "/cpu-worker.js",
+        "/engine-0123456789abcdef.js",
+        "/sw.js",
+        "/lib/later.mjs",
+        "/snippets/inline0.js",
+    ];
+    let models = crate::elsewhere::package(crate::elsewhere::ADDRESS, true);
+    let folders = Folders::new();
+    for script in SCRIPTS {
+        let path = folders.site().join(&script[1..]);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "plain").unwrap();
+    }
+    for other in ["onnx.html", "icon.svg", "engine-0123456789abcdef.wasm"] {
+        std::fs::write(folders.site().join(other), "plain").unwrap();
+    }
+    let policy_of = |response: &reqwest::Response| {
+        let all: Vec<_> = response
+            .headers()
+            .get_all("content-security-policy")
+            .iter()
+            .collect();
+        assert_eq!(all.len(), 1, "{}: {all:?}", response.url());
+        all[0].to_str().unwrap().to_owned()
+    };
+    let options = ["--models-dir", models.path().to_str().unwrap()];
+    let hub = Hub::over(folders, &options).await;
+    let page = policy_of(&hub.get("/").await);
+    let allowed = sources(&page, "connect-src");
+    assert!(allowed.contains(&"https://weights.example"), "{page}");
+    for script in SCRIPTS {
+        let response = hub.get(script).await;
+        assert_eq!(response.status(), StatusCode::OK, "{script}");
+        let policy = policy_of(&response);
+        assert_eq!(sources(&policy, "connect-src"), allowed, "{script}");
+        let run = sources(&policy, "script-src");
+        assert_eq!(run, ["'self'", "'wasm-unsafe-eval'"], "{script}");
+        assert_eq!(sources(&policy, "default-src"), ["'none'"], "{script}");
+        assert!(!policy.contains('*') || page.contains('*'), "{policy}");
+        // What a browser has already is bound by what it is told now.
+        let modified = &response.headers()["last-modified"];
+        let again = hub
+            .http
+            .get(format!("{}{script}", hub.url))
+            .header("if-modified-since", modified);
+        let again = again.send().await.unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED, "{script}");
+        assert_eq!(policy_of(&again), policy, "{script}");
+        let head = hub.send(Method::HEAD, script).await;
+        assert_eq!(policy_of(&head), policy, "{script}");
+    }
+    // And whatever else this hub answers with has one too.
+    for (path, expected) in [
+        ("/onnx.html", "default-src 'self'"),
+        ("/icon.svg", "default-src 'none'"),
+        ("/robots.txt", "default-src 'none'"),
+        ("/assets.json", "default-src 'none'"),
+        ("/engine-0123456789abcdef.wasm", "default-src 'none'"),
+        ("/no/such/page", "default-src 'self'"),
+        ("/no/such/worker.js", "default-src 'self'"),
+        ("/models/glyph/manifest.json", "default-src 'none'"),
+        ("/api/v1/nothing", "default-src 'none'"),
+        ("/api/docs", "default-src 'none'"),
+        ("/healthz", "default-src 'none'"),
+    ] {
+        let policy = policy_of(&hub.get(path).await);
+        assert!(policy.starts_with(expected), "{path}: {policy}");
+        assert_eq!(sources(&policy, "frame-ancestors"), ["'none'"], "{path}");
+    }
+    let refused = policy_of(&hub.send(Method::DELETE, "/robots.txt").await);
+    assert!(refused.starts_with("default-src 'none'"), "{refused}");
+}
+
+/// Scripts are kept for ever together with their policy, so another policy is another address.
+#[tokio::test]
+async fn a_worker_of_another_policy_has_another_address() {
+    let worker = async |hub: &Hub| {
+        let assets: serde_json::Value = hub.get("/assets.json").await.json().await.unwrap();
+        let path = assets["worker_js"].as_str().unwrap().to_owned();
+        let page = hub.get("/").await.text().await.unwrap();
+        assert!(page.contains(&format!("content=\"{path}\"")), "{path}");
+        path
+    };
+    let caching = async |hub: &Hub, path: &str| {
+        let answer = hub.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.headers()["cache-control"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let folders = Folders::new();
+    let assets = folders.site().join("assets.json");
+    let hashed = std::fs::read_to_string(&assets).unwrap();
+    let hashed = hashed.replace("/render-worker.js", "/render-worker-0123456789abcdef.js");
+    std::fs::write(assets, hashed).unwrap();
+    std::fs::write(
+        folders.site().join("render-worker-0123456789abcdef.js"),
+        "plain",
+    )
+    .unwrap();
+    let hub = Hub::over(folders, &[]).await;
+    let alone = worker(&hub).await;
+    assert!(caching(&hub, &alone).await.contains("immutable"));
+    let folders = hub.stop().await;
+
+    let models = crate::elsewhere::package(crate::elsewhere::ADDRESS, true);
+    let options = ["--models-dir", models.path().to_str().unwrap()];
+    let hub = Hub::over(folders, &options).await;
+    let led_on = worker(&hub).await;
+    assert_ne!(alone, led_on);
+    assert!(caching(&hub, &led_on).await.contains("immutable"));
+    // A page of before still starts its worker; nobody keeps what came with another policy than the address says.
+    assert_eq!(caching(&hub, &alone).await, "no-store");
+}
