@@ -44,10 +44,7 @@ async fn report(
         .collect::<Result<Vec<(&str, Tensor)>>>()?;
     let expected = npy::read(expected)?;
     let gpu = Gpu::request(&AdapterChoice::Default).await?;
-    let options = Options {
-        gpu: Some(gpu),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu);
     let session = Session::from_bytes(model, options).await?;
     let first = Instant::now();
     session.run(&inputs).await?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use js_sys::{Array, Uint8Array};
 use onnx_gpu::weights::HttpRanges;
-use onnx_gpu::{Dim, Gpu, KernelTime, Options, Result, Session, Tensor, ValueInfo, npy};
+use onnx_gpu::{DType, Dim, Gpu, KernelTime, Options, Result, Session, Tensor, npy};
 use wasm_bindgen::prelude::*;
 
 use crate::json;
@@ -28,10 +28,7 @@ impl Engine {
         let gpu = Gpu::request(&onnx_gpu::AdapterChoice::Default)
             .await
             .map_err(thrown)?;
-        let options = Options {
-            gpu: Some(gpu),
-            ..Options::default()
-        };
+        let options = Options::default().with_gpu(gpu);
         Session::from_bytes(&model.to_vec(), options)
             .await
             .map(Engine)
@@ -54,15 +51,16 @@ impl Engine {
     /// JSON: `inputs` and `outputs`, each a list of `name`, `dtype` and `shape` (numbers, or names of free
     /// dimensions, or null where the rank is open); `adapter`; whether it is `software`.
     pub fn describe(&self) -> String {
-        let infos = |list: &[ValueInfo]| {
-            let items: Vec<String> = list.iter().map(info).collect();
-            format!("[{}]", items.join(","))
-        };
+        let list = |items: Vec<String>| format!("[{}]", items.join(","));
+        let inputs = self.0.inputs().iter();
+        let inputs = inputs.map(|i| info(&i.name, Some(i.dtype), i.shape.as_deref()));
+        let outputs = self.0.outputs().iter();
+        let outputs = outputs.map(|o| info(&o.name, o.dtype, o.shape.as_deref()));
         let adapter = self.0.gpu().info();
         format!(
             "{{\"inputs\":{},\"outputs\":{},\"adapter\":{},\"software\":{}}}",
-            infos(self.0.inputs()),
-            infos(self.0.outputs()),
+            list(inputs.collect()),
+            list(outputs.collect()),
             json::string(&adapter.name),
             adapter.software
         )
@@ -147,8 +145,8 @@ fn kernels(times: &[KernelTime]) -> String {
     format!("{{\"kernels\":[{}]}}", rows.join(","))
 }
 
-fn info(info: &ValueInfo) -> String {
-    let shape = match &info.shape {
+fn info(name: &str, dtype: Option<DType>, shape: Option<&[Dim]>) -> String {
+    let shape = match shape {
         None => "null".to_owned(),
         Some(dims) => {
             let dims: Vec<String> = dims
@@ -162,9 +160,9 @@ fn info(info: &ValueInfo) -> String {
         }
     };
     format!(
-        "{{\"name\":{},\"dtype\":\"{}\",\"shape\":{shape}}}",
-        json::string(&info.name),
-        info.dtype
+        "{{\"name\":{},\"dtype\":{},\"shape\":{shape}}}",
+        json::string(name),
+        dtype.map_or("null".to_owned(), |dtype| json::string(&dtype.to_string()))
     )
 }
 

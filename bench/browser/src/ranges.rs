@@ -23,10 +23,7 @@ pub async fn run_from_ranges(
 }
 
 async fn run(base: &str, model: &str, input: &str, row: Vec<f32>) -> Result<Vec<f32>> {
-    let options = Options {
-        gpu: Some(Gpu::request(&AdapterChoice::Default).await?),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(Gpu::request(&AdapterChoice::Default).await?);
     let session = Session::open(&HttpRanges::new(base), model, options).await?;
     let x = Tensor::f32([1, row.len()], row)?;
     let outputs = session.run(&[(input, x)]).await?;

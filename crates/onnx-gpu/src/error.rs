@@ -1,5 +1,6 @@
 //! The one error type of the crate.
 
+use std::error::Error as Cause;
 use std::fmt;
 
 /// What went wrong, for callers that act on it (fall back, ask for another model, retry).
@@ -35,9 +36,12 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     node: Option<(String, String)>,
+    source: Option<Box<dyn Cause + Send + Sync>>,
 }
 
 /// An error with its kind, a sentence, and, where one is to blame, the graph node.
+///
+/// Where another error led to it, [`std::error::Error::source`] gives that one; the sentence says what it says, too.
 pub struct Error(Box<Inner>);
 
 /// Result with this crate's [`Error`].
@@ -50,7 +54,23 @@ impl Error {
             kind,
             message: message.into(),
             node: None,
+            source: None,
         }))
+    }
+
+    /// Keeps the error that led to this one.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Cause + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The error with what it is about before its sentence: of the same kind and node, caused by this one.
+    #[must_use]
+    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+        let mut outer = Self::new(self.kind(), format!("{what}: {}", self.0.message));
+        outer.0.node.clone_from(&self.0.node);
+        outer.caused_by(self)
     }
 
     /// Names the graph node and its operator; the innermost node wins.
@@ -89,11 +109,16 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl Cause for Error {
+    fn source(&self) -> Option<&(dyn Cause + 'static)> {
+        let source = self.0.source.as_ref()?;
+        Some(&**source)
+    }
+}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::new(ErrorKind::Io, error.to_string())
+        Self::new(ErrorKind::Io, error.to_string()).caused_by(error)
     }
 }
 
@@ -107,4 +132,31 @@ pub(crate) fn invalid_model(message: impl Into<String>) -> Error {
 
 pub(crate) fn mismatch(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::ShapeMismatch, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_led_to_an_error_is_kept() {
+        let io = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let error = Error::from(io).in_node("n", "Conv").about("weight 'w'");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(error.node(), Some(("n", "Conv")));
+        assert_eq!(
+            error.to_string(),
+            "node 'n' (Conv): weight 'w': no such file"
+        );
+        let mut depth = 0;
+        let mut cause: Option<&(dyn Cause + 'static)> = Cause::source(&error);
+        while let Some(inner) = cause {
+            depth += 1;
+            if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+                assert_eq!(io.kind(), std::io::ErrorKind::NotFound);
+            }
+            cause = inner.source();
+        }
+        assert_eq!(depth, 2);
+    }
 }

@@ -111,10 +111,7 @@ fn copy_into<T: Copy>(target: &mut [T], source: &[T], copy: &StridedCopy) -> Res
 pub(crate) fn splat(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let n = elements(shape)?;
     if n > crate::lower::MAX_FOLDED {
-        return Err(Error::new(
-            ErrorKind::Limit,
-            format!("a constant of shape {shape:?} is too large"),
-        ));
+        return Err(too_large(shape));
     }
     macro_rules! run {
         ($($variant:ident),*) => {
@@ -124,6 +121,22 @@ pub(crate) fn splat(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
         };
     }
     run!(F32, F16, BF16, I64, I32, U8, I8, Bool)
+}
+
+/// 0, 1, 2 … row by row.
+pub(crate) fn counted(shape: Vec<usize>) -> Result<Tensor> {
+    let n = elements(&shape)?;
+    if n > crate::lower::MAX_FOLDED {
+        return Err(too_large(&shape));
+    }
+    Tensor::i64(shape, (0..n as i64).collect())
+}
+
+fn too_large(shape: &[usize]) -> Error {
+    Error::new(
+        ErrorKind::Limit,
+        format!("a constant of shape {shape:?} is too large"),
+    )
 }
 
 /// Picks elements by offset into a tensor of the same type.

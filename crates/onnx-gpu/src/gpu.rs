@@ -145,7 +145,7 @@ impl Gpu {
         });
         let stray = Arc::clone(&failed);
         device.on_uncaptured_error(Arc::new(move |error| {
-            let error = typed(&error);
+            let error = typed(error);
             lock(&stray).get_or_insert((error.kind(), error.to_string()));
         }));
         let mut summary = AdapterSummary::of(&adapter);
@@ -428,10 +428,9 @@ impl Gpu {
     fn poll(&self) -> Result<()> {
         match self.0.device.poll(wgpu::PollType::wait_indefinitely()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(self
-                .check()
-                .err()
-                .unwrap_or_else(|| Error::new(ErrorKind::DeviceLost, error.to_string()))),
+            Err(error) => Err(self.check().err().unwrap_or_else(|| {
+                Error::new(ErrorKind::DeviceLost, error.to_string()).caused_by(error)
+            })),
         }
     }
 
@@ -450,7 +449,7 @@ impl Gpu {
         let caught = async move {
             // Every scope is awaited even if an earlier one caught something.
             let errors = [memory.await, validation.await, internal.await];
-            let Some(error) = errors.iter().flatten().next() else {
+            let Some(error) = errors.into_iter().flatten().next() else {
                 return Ok(());
             };
             // A lost device refuses everything; that is not what is wrong with it.
@@ -471,10 +470,14 @@ impl std::fmt::Debug for Gpu {
     }
 }
 
-fn typed(error: &wgpu::Error) -> Error {
-    let kind = match error {
+fn typed(error: wgpu::Error) -> Error {
+    let kind = match &error {
         wgpu::Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
         wgpu::Error::Validation { .. } | wgpu::Error::Internal { .. } => ErrorKind::Validation,
     };
-    Error::new(kind, error.to_string())
+    let told = Error::new(kind, error.to_string());
+    // What a browser gives stays on its thread, and cannot be kept.
+    #[cfg(not(target_arch = "wasm32"))]
+    let told = told.caused_by(error);
+    told
 }

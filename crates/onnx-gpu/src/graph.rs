@@ -19,13 +19,35 @@ pub use passes::{Pass, Passes};
 pub use report::Report;
 
 use crate::error::{Result, invalid_model, unsupported};
-use crate::proto::{self, Attribute, ValueInfo};
+use crate::proto::{self, Attribute, Dim, ValueInfo};
 use crate::proto::{Contents, Initializer, Storage};
 use crate::tensor::{DType, Tensor};
 use crate::weights::{Constants, MAX_HOST_BYTES, Weight};
 
 /// Index of a value in its graph.
 pub(crate) type ValueId = usize;
+
+/// Name of an output, and what the file says of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OutputInfo {
+    /// Name.
+    pub name: String,
+    /// Element type; `None` for a value inside of the graph that was asked for.
+    pub dtype: Option<DType>,
+    /// Dimensions; `None` where the file does not say the rank.
+    pub shape: Option<Vec<Dim>>,
+}
+
+impl From<ValueInfo> for OutputInfo {
+    fn from(info: ValueInfo) -> Self {
+        Self {
+            name: info.name,
+            dtype: Some(info.dtype),
+            shape: info.shape,
+        }
+    }
+}
 
 /// Operator sets this crate was written against.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
@@ -135,7 +157,9 @@ pub(crate) struct Graph {
     /// Constants on the device only.
     pub weights: HashMap<ValueId, Weight>,
     pub inputs: Vec<(ValueId, ValueInfo)>,
-    pub outputs: Vec<(ValueId, ValueInfo)>,
+    pub outputs: Vec<(ValueId, OutputInfo)>,
+    /// Names of inputs that no output depends on, where outputs were chosen.
+    pub spare: Vec<String>,
     pub values: usize,
     pub passes: Passes,
     /// Per input, whether a plan may have to know its value: a shape or a branch follows from it.
@@ -172,14 +196,20 @@ pub(crate) fn is_onnx(domain: &str) -> bool {
 }
 
 impl Graph {
-    /// Checks a parsed model (single assignment, no cycles), whose constants are in `known`, and runs the passes.
+    /// Checks a parsed model (single assignment, no cycles), whose constants are in `known`, and runs the passes. Only what leads to
+    /// the values named by `wanted` is kept; without them, what leads to the model's outputs.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidModel`] where the graph breaks the ONNX rules, [`crate::ErrorKind::UnsupportedOp`] for an
-    /// operator set out of range.
-    pub fn new(model: proto::Model, known: Constants, passes: Passes) -> Result<Self> {
+    /// operator set out of range, [`crate::ErrorKind::InvalidInput`] for a name that no value has.
+    pub fn new(
+        model: proto::Model,
+        known: Constants,
+        passes: Passes,
+        wanted: Option<&[String]>,
+    ) -> Result<Self> {
         let opset = opset(&model)?;
-        let parts = build::build(model.graph, known)?;
+        let parts = build::build(model.graph, known, wanted)?;
         let mut graph = Self {
             opset,
             nodes: parts.nodes,
@@ -187,6 +217,7 @@ impl Graph {
             weights: parts.weights,
             inputs: parts.inputs,
             outputs: parts.outputs,
+            spare: Vec::new(),
             values: parts.values,
             passes,
             read_by_plans: Vec::new(),
@@ -194,6 +225,9 @@ impl Graph {
             streamed: HashSet::new(),
             bank_bytes: 0,
         };
+        if wanted.is_some() {
+            graph.keep_wanted();
+        }
         graph.remove_dead();
         if passes.contains(Pass::Constants) {
             graph.fold();
@@ -252,11 +286,25 @@ impl Graph {
         host.or_else(|| Some(&self.weights.get(&id)?.shape))
     }
 
+    /// Keeps what the outputs depend on, whatever the passes, and the inputs among it.
+    fn keep_wanted(&mut self) {
+        let live = self.drop_dead();
+        let (kept, spare): (Vec<_>, Vec<_>) = std::mem::take(&mut self.inputs)
+            .into_iter()
+            .partition(|(id, _)| live[*id]);
+        self.inputs = kept;
+        self.spare = spare.into_iter().map(|(_, info)| info.name).collect();
+    }
+
     /// Keeps what the outputs depend on.
     pub(super) fn remove_dead(&mut self) {
-        if !self.passes.contains(Pass::DeadCode) {
-            return;
+        if self.passes.contains(Pass::DeadCode) {
+            self.drop_dead();
         }
+    }
+
+    /// Keeps what the outputs depend on; tells it per value.
+    fn drop_dead(&mut self) -> Vec<bool> {
         let mut live = vec![false; self.values];
         for &(id, _) in &self.outputs {
             live[id] = true;
@@ -264,6 +312,7 @@ impl Graph {
         keep_live(&mut self.nodes, &mut live);
         self.constants.retain(|&id, _| live[id]);
         self.weights.retain(|&id, _| live[id]);
+        live
     }
 
     /// How many nodes read each value; a graph output counts as a reader.

@@ -7,7 +7,7 @@
 //! use onnx_gpu::{Options, Session, Tensor};
 //!
 //! # fn main() -> onnx_gpu::Result<()> {
-//! let session = Session::open_blocking("model.onnx".as_ref(), Options::default())?;
+//! let session = Session::open_blocking("model.onnx", Options::default())?;
 //! let x = Tensor::f32([1, 3, 64, 64], vec![0.5; 3 * 64 * 64])?;
 //! for (name, y) in session.run_blocking(&[("x", x)])? {
 //!     println!("{name}: {:?}", y.shape());
@@ -16,6 +16,7 @@
 //! # }
 //! ```
 //!
+//! - **What it computes**: every output of the file, or the values that [`Options::outputs`] names and what leads to them.
 //! - **Where it runs**: [`Options::adapter`] picks an adapter; sessions that share a [`Gpu`] share its pipelines.
 //! - **In a browser** the `async` methods are the interface; there is nothing that blocks.
 //! - **Large models**: a [`WeightSource`] streams weights to the device in chunks, see [`weights`].
@@ -41,14 +42,14 @@ pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::{AdapterChoice, AdapterSummary, Gpu, GpuStats, KernelTime};
-pub use graph::{OPSETS, Pass, Passes, Report};
+pub use graph::{OPSETS, OutputInfo, Pass, Passes, Report};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
 pub use session::{
     Cost, GpuTensor, LEAST_TABLE, Options, Session, Stats, Value, dry_cost, dry_cost_beside,
     dry_cost_within, dry_run,
 };
-pub use tensor::{DType, Tensor, Tolerance};
+pub use tensor::{DType, Element, Tensor, Tolerance};
 pub use weights::WeightSource;
 
 /// The examples of the README, compiled as tests.

@@ -23,6 +23,11 @@ use crate::ops;
 use crate::tensor::{DType, Tensor, elements, with_data};
 use crate::weights::Packing;
 
+/// Most elements of a value: shaders index with 31 bits.
+const MAX_ELEMENTS: usize = i32::MAX as usize;
+/// Most dispatches of a graph; those of today's models take some thousands.
+const MAX_STEPS: usize = 1 << 16;
+
 /// Index of a buffer in a [`Program`].
 pub(crate) type BufferId = usize;
 
@@ -257,9 +262,30 @@ impl Lowering {
                 "not computed on the CPU",
             ));
         }
-        let bytes = Packing::Words.bytes(elements(shape)?);
+        let count = elements(shape)?;
+        if count > MAX_ELEMENTS {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "a value {shape:?} has {count} elements, at most {MAX_ELEMENTS} are indexed"
+                ),
+            ));
+        }
+        let bytes = Packing::Words.bytes(count);
         self.buffers.push(BufferInfo { bytes, source });
         Ok(self.buffers.len() - 1)
+    }
+
+    /// Adds a launch.
+    fn push(&mut self, step: Step) -> Result<()> {
+        if self.steps.len() >= MAX_STEPS {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("the graph takes more than {MAX_STEPS} dispatches"),
+            ));
+        }
+        self.steps.push(step);
+        Ok(())
     }
 
     /// The buffer of a value in 32-bit words; a packed weight is unpacked once.
@@ -275,11 +301,11 @@ impl Lowering {
             return Ok(id);
         }
         let output = self.buffer(&device.shape, Source::Scratch)?;
-        self.steps.push(Step {
+        self.push(Step {
             launch: unpack(device.packing, elements(&device.shape)?)?,
             inputs: vec![packed],
             output,
-        });
+        })?;
         self.unpacked.insert(packed, output);
         Ok(output)
     }
@@ -320,7 +346,7 @@ impl Lowering {
             out_offset: 0,
             out_strides: row_major(&layout.dims),
         };
-        self.steps.push(Step {
+        self.push(Step {
             launch: if device.packing.is_halves() {
                 strided_halves(&copy)?
             } else {
@@ -328,7 +354,7 @@ impl Lowering {
             },
             inputs: vec![device.buffer],
             output: id,
-        });
+        })?;
         self.ordered.insert(key, id);
         Ok(id)
     }
@@ -345,11 +371,11 @@ impl Lowering {
             output: false,
         };
         let shape = device.shape.as_slice();
-        self.steps.push(Step {
+        self.push(Step {
             launch: unary_of(UnaryOp::Identity, Elem::F32, shape.into(), rounding)?,
             inputs: vec![input],
             output,
-        });
+        })?;
         Ok(Value::Device(Device {
             buffer: output,
             half: true,
@@ -388,7 +414,7 @@ impl Lowering {
         }
         let output = self.buffer(&device.shape, Source::Scratch)?;
         let strides = row_major(&device.shape);
-        self.steps.push(Step {
+        self.push(Step {
             launch: strided_copy(&StridedCopy {
                 shape: device.shape.clone(),
                 in_offset: 0,
@@ -398,7 +424,7 @@ impl Lowering {
             })?,
             inputs: vec![device.buffer],
             output,
-        });
+        })?;
         Ok(Value::Device(Device {
             buffer: output,
             ..device.clone()

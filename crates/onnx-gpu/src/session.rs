@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{AdapterChoice, Buffer, Gpu, KernelTime, Uploader};
-use crate::graph::{Graph, InFiles, Passes, ValueId, take_initializers};
+use crate::graph::{Graph, InFiles, OutputInfo, Passes, ValueId, take_initializers};
 use crate::lower::{Given, Recipe, data_key};
 use crate::proto::{Dim, Model, ValueInfo};
-use crate::tensor::{Tensor, elements};
+use crate::tensor::{Element, Tensor, elements};
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
 pub use cost::{Cost, dry_cost, dry_cost_beside, dry_cost_within};
@@ -33,8 +33,9 @@ const MAX_READ_BY_PLANS: usize = 1 << 10;
 /// otherwise.
 pub const LEAST_TABLE: u64 = 64 << 20;
 
-/// How to open a session.
+/// How to open a session: the defaults, and what a `with_…` changes of them.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// A device to share; without one, `adapter` is opened.
     pub gpu: Option<Gpu>,
@@ -42,6 +43,9 @@ pub struct Options {
     pub adapter: AdapterChoice,
     /// Which optimisations to make.
     pub passes: Passes,
+    /// Names of the values to compute, in the order of the results: outputs, or whatever a node makes, an input or a constant. Nothing
+    /// else is computed, and inputs that do not lead there need not be given. `None`: every output of the file.
+    pub outputs: Option<Vec<String>>,
     /// Most bytes of large constants on the device, for [`Session::open_reading`]: those beyond are brought there in every run,
     /// shortly before they are needed. At least twice what its largest launch reads of them is taken, also where this is less;
     /// where that is as much as all of them, all of them are there.
@@ -58,14 +62,60 @@ impl Default for Options {
             gpu: None,
             adapter: AdapterChoice::default(),
             passes: Passes::default(),
+            outputs: None,
             weights_budget: None,
             least_table: LEAST_TABLE,
         }
     }
 }
 
+impl Options {
+    /// A device to share.
+    #[must_use]
+    pub fn with_gpu(mut self, gpu: Gpu) -> Self {
+        self.gpu = Some(gpu);
+        self
+    }
+
+    /// The adapter to open.
+    #[must_use]
+    pub fn with_adapter(mut self, adapter: AdapterChoice) -> Self {
+        self.adapter = adapter;
+        self
+    }
+
+    /// The optimisations to make.
+    #[must_use]
+    pub fn with_passes(mut self, passes: Passes) -> Self {
+        self.passes = passes;
+        self
+    }
+
+    /// The values to compute, see [`Options::outputs`].
+    #[must_use]
+    pub fn with_outputs<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.outputs = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The bytes of weights on the device, see [`Options::weights_budget`].
+    #[must_use]
+    pub fn with_weights_budget(mut self, bytes: Option<u64>) -> Self {
+        self.weights_budget = bytes;
+        self
+    }
+
+    /// The smallest table that stays in its file, see [`Options::least_table`].
+    #[must_use]
+    pub fn with_least_table(mut self, bytes: u64) -> Self {
+        self.least_table = bytes;
+        self
+    }
+}
+
 /// Numbers on the plan that was made or run last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Dispatches per run.
     pub dispatches: usize,
@@ -92,7 +142,7 @@ pub struct Session {
     gpu: Gpu,
     graph: Graph,
     inputs: Vec<ValueInfo>,
-    outputs: Vec<ValueInfo>,
+    outputs: Vec<OutputInfo>,
     /// Small constants of the graph, which every plan shares.
     shared: HashSet<(usize, usize)>,
     constants: Mutex<HashMap<(usize, usize), Buffer>>,
@@ -164,7 +214,7 @@ impl Session {
         };
         let initializers = take_initializers(&mut model);
         let known = read_small(initializers, &origin).await?;
-        let mut graph = Graph::new(model, known, options.passes)?;
+        let mut graph = Graph::new(model, known, options.passes, options.outputs.as_deref())?;
         if let Some(in_files) = in_files {
             graph.leave_in_files(in_files);
         }
@@ -209,11 +259,10 @@ impl Session {
     }
 
     fn unloaded(graph: Graph, gpu: Gpu) -> Self {
-        let infos = |list: &[(usize, ValueInfo)]| list.iter().map(|(_, i)| i.clone()).collect();
         Self {
             gpu,
-            inputs: infos(&graph.inputs),
-            outputs: infos(&graph.outputs),
+            inputs: graph.inputs.iter().map(|(_, info)| info.clone()).collect(),
+            outputs: graph.outputs.iter().map(|(_, info)| info.clone()).collect(),
             shared: graph.constants.values().map(data_key).collect(),
             graph,
             constants: Mutex::default(),
@@ -259,13 +308,13 @@ impl Session {
         Some(shapes.into_iter().map(Given::from).collect())
     }
 
-    /// Names, element types and shapes of the inputs.
+    /// Names, element types and shapes of the inputs that a run needs.
     pub fn inputs(&self) -> &[ValueInfo] {
         &self.inputs
     }
 
-    /// Names, element types and, where the file tells, shapes of the outputs.
-    pub fn outputs(&self) -> &[ValueInfo] {
+    /// Names of the outputs and, where the file tells, their element types and shapes.
+    pub fn outputs(&self) -> &[OutputInfo] {
         &self.outputs
     }
 
@@ -286,7 +335,7 @@ impl Session {
     /// [`crate::ErrorKind::ShapeMismatch`] for one whose shape does not fit, and whatever the device reports.
     pub async fn run(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<(String, Tensor)>> {
         let given = on_host(inputs);
-        let inputs = inputs::check(&self.inputs, &given)?;
+        let inputs = self.checked(&given)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
         let result = compiled.run(self, &inputs).await;
         self.keep(shapes, compiled);
@@ -308,11 +357,25 @@ impl Session {
                 ));
             }
         }
-        let inputs = inputs::check(&self.inputs, inputs)?;
+        let inputs = self.checked(inputs)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
         let result = compiled.run_gpu(self, &inputs).await;
         self.keep(shapes, compiled);
         Ok(self.named(result?))
+    }
+
+    fn checked<'a>(&self, given: &'a [(&str, Value)]) -> Result<Vec<&'a Value>> {
+        inputs::check(&self.inputs, &self.graph.spare, given)
+    }
+
+    /// A tensor for an input from its elements alone, row by row, in the shape that the file declares. One dimension may be open;
+    /// it follows from the number of elements.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidInput`] for an unknown input, another element type, or where the shape does not follow;
+    /// [`crate::ErrorKind::ShapeMismatch`] for a number of elements that does not fill it.
+    pub fn input<T: Element>(&self, name: &str, elements: &[T]) -> Result<Tensor> {
+        inputs::filled(&self.inputs, name, elements)
     }
 
     fn named<T>(&self, values: Vec<T>) -> Vec<(String, T)> {
@@ -327,7 +390,7 @@ impl Session {
     /// As [`Session::run`].
     pub async fn profile(&self, inputs: &[(&str, Tensor)]) -> Result<Vec<KernelTime>> {
         let given = on_host(inputs);
-        let inputs = inputs::check(&self.inputs, &given)?;
+        let inputs = self.checked(&given)?;
         let (shapes, compiled) = self.checkout(&inputs).await?;
         let result = compiled.profile(self, &inputs).await;
         self.keep(shapes, compiled);
@@ -409,8 +472,8 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn open_blocking(path: &std::path::Path, options: Options) -> Result<Self> {
-        let (folder, name) = crate::weights::Folder::of(path)?;
+    pub fn open_blocking(path: impl AsRef<std::path::Path>, options: Options) -> Result<Self> {
+        let (folder, name) = crate::weights::Folder::of(path.as_ref())?;
         pollster::block_on(Self::open(&folder, &name, options))
     }
 

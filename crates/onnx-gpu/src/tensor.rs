@@ -168,6 +168,44 @@ pub fn elements(shape: &[usize]) -> Result<usize> {
         })
 }
 
+/// A number that a [`Tensor`] holds; for this crate's own types alone.
+pub trait Element: sealed::Sealed + Copy {
+    /// Its type.
+    const DTYPE: DType;
+
+    /// A tensor's elements.
+    fn data(elements: Vec<Self>) -> Data;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! elements_of {
+    ($($type:ty, $variant:ident;)*) => {$(
+        impl sealed::Sealed for $type {}
+
+        impl Element for $type {
+            const DTYPE: DType = DType::$variant;
+
+            fn data(elements: Vec<Self>) -> Data {
+                Data::$variant(Arc::new(elements))
+            }
+        }
+    )*};
+}
+
+elements_of! {
+    f32, F32;
+    f16, F16;
+    bf16, BF16;
+    i64, I64;
+    i32, I32;
+    u8, U8;
+    i8, I8;
+    bool, Bool;
+}
+
 macro_rules! constructors {
     ($($name:ident, $view:ident, $variant:ident, $type:ty;)*) => {$(
         #[doc = concat!("A tensor of `", stringify!($type), "`.")]

@@ -166,7 +166,7 @@ impl Weight {
     /// Whatever the source reports.
     pub async fn rows(&self, origin: &Origin<'_>, places: &[usize]) -> Result<Vec<u8>> {
         let name = &self.contents.name;
-        let fail = |e: crate::Error| crate::Error::new(e.kind(), format!("table '{name}': {e}"));
+        let fail = |e: crate::Error| e.about(format_args!("table '{name}'"));
         let Contents::Stored(location) = &self.contents.contents else {
             return Err(crate::error::invalid_model("a table is in no file"));
         };
@@ -213,7 +213,7 @@ impl Weight {
         uploader: &mut Uploader,
     ) -> Result<()> {
         let name = &self.contents.name;
-        let fail = |e: crate::Error| crate::Error::new(e.kind(), format!("weight '{name}': {e}"));
+        let fail = |e: crate::Error| e.about(format_args!("weight '{name}'"));
         let location = match &self.contents.contents {
             Contents::Known(tensor) => {
                 let data = known(tensor)?;

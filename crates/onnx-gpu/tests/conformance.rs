@@ -33,10 +33,7 @@ fn outputs_of(case: &Case, options: Options) -> Result<Vec<(String, Tensor)>, St
 }
 
 fn run(case: &Case, gpu: &Gpu) -> Result<(), String> {
-    let options = Options {
-        gpu: Some(gpu.clone()),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu.clone());
     let outputs = outputs_of(case, options)?;
     assert!(!case.outputs.is_empty());
     for (name, expected) in &case.outputs {

@@ -17,10 +17,7 @@ fn request(limits: &Limits) -> Gpu {
 
 fn decode(gpu: &Gpu) -> onnx_gpu::Result<Tensor> {
     let onnx = std::fs::read(format!("{GLYPH}/decoder.onnx")).unwrap();
-    let options = Options {
-        gpu: Some(gpu.clone()),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu.clone());
     let session = Session::from_bytes_blocking(&onnx, options)?;
     let latents = Tensor::f32([1, 16, 8, 8], (0..1024).map(|i| (i as f32).sin()).collect())?;
     let mut outputs = session.run_blocking(&[("latents", latents)])?;

@@ -23,6 +23,8 @@ mod load;
 mod long;
 #[path = "models/loss.rs"]
 mod loss;
+#[path = "models/outputs.rs"]
+mod outputs;
 #[path = "models/patterns.rs"]
 mod patterns;
 #[path = "models/quantised.rs"]
@@ -41,10 +43,7 @@ fn options() -> Options {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     let gpu =
         GPU.get_or_init(|| pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap());
-    Options {
-        gpu: Some(gpu.clone()),
-        ..Options::default()
-    }
+    Options::default().with_gpu(gpu.clone())
 }
 
 fn open(bytes: &[u8]) -> Result<Session> {

@@ -58,11 +58,7 @@ fn input(info: &ValueInfo) -> Tensor {
 
 /// The first output and the dispatches that it took.
 fn run(onnx: &[u8], passes: Passes) -> (Vec<f32>, usize) {
-    let options = Options {
-        gpu: Some(gpu()),
-        passes,
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu()).with_passes(passes);
     let session = Session::from_bytes_blocking(onnx, options).unwrap();
     let inputs: Vec<(&str, Tensor)> = session
         .inputs()

@@ -66,10 +66,7 @@ impl Engine for GpuEngine {
     }
 
     async fn load(&self, component: &str, onnx: &[u8]) -> Result<Box<dyn Model>> {
-        let options = Options {
-            gpu: Some(self.0.clone()),
-            ..Options::default()
-        };
+        let options = Options::default().with_gpu(self.0.clone());
         let session = Session::from_bytes(onnx, options)
             .await
             .map_err(|error| load_error(component, &error))?;
@@ -87,11 +84,9 @@ impl Engine for GpuEngine {
         files: &Arc<dyn Files>,
         weights_budget: Option<u64>,
     ) -> Result<Box<dyn Model>> {
-        let options = Options {
-            gpu: Some(self.0.clone()),
-            weights_budget,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .with_gpu(self.0.clone())
+            .with_weights_budget(weights_budget);
         let source = Source::new(files, graph);
         let session = Session::open_reading(source.clone(), &graph.file, options)
             .await

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use super::{Branch, Epilogue, FUSED_DOMAIN, IF, Node, ValueId, is_onnx};
-use crate::error::{Result, invalid_model};
+use super::{Branch, Epilogue, FUSED_DOMAIN, IF, Node, OutputInfo, ValueId, is_onnx};
+use crate::error::{Error, ErrorKind, Result, invalid_model};
 use crate::proto::{self, AttributeValue, Contents, Initializer, Subgraph, ValueInfo};
 use crate::tensor::Tensor;
 use crate::weights::{Constants, Weight};
@@ -77,12 +77,17 @@ pub(super) struct Parts {
     pub constants: HashMap<ValueId, Tensor>,
     pub weights: HashMap<ValueId, Weight>,
     pub inputs: Vec<(ValueId, ValueInfo)>,
-    pub outputs: Vec<(ValueId, ValueInfo)>,
+    pub outputs: Vec<(ValueId, OutputInfo)>,
     pub values: usize,
 }
 
-/// Resolves the names of a model whose constants were taken out by [`take_initializers`].
-pub(super) fn build(graph: proto::Graph, known: Constants) -> Result<Parts> {
+/// Resolves the names of a model whose constants were taken out by [`take_initializers`]. Outputs are the values that `wanted`
+/// names, or those that the model declares.
+pub(super) fn build(
+    graph: proto::Graph,
+    known: Constants,
+    wanted: Option<&[String]>,
+) -> Result<Parts> {
     let mut builder = Builder::default();
     let mut constants = HashMap::new();
     for (name, tensor) in known.host {
@@ -104,13 +109,15 @@ pub(super) fn build(graph: proto::Graph, known: Constants) -> Result<Parts> {
         }
     }
     let nodes = builder.nodes(graph.nodes)?;
-    let mut outputs = Vec::new();
+    let mut declared = Vec::new();
     for info in graph.outputs {
-        outputs.push((builder.named(&info.name)?, info));
+        declared.push((builder.named(&info.name)?, OutputInfo::from(info)));
     }
-    if outputs.is_empty() {
-        return Err(invalid_model("the graph has no output"));
-    }
+    let outputs = match wanted {
+        Some(names) => builder.wanted(names, &inputs, declared)?,
+        None if declared.is_empty() => return Err(invalid_model("the graph has no output")),
+        None => declared,
+    };
     Ok(Parts {
         nodes,
         constants,
@@ -184,6 +191,40 @@ impl Builder {
         }
         self.find(name)
             .ok_or_else(|| invalid_model(format!("value '{name}' is used and nothing defines it")))
+    }
+
+    /// The values of these names, whatever makes them; what the model declares of them is noted.
+    fn wanted(
+        &self,
+        names: &[String],
+        inputs: &[(ValueId, ValueInfo)],
+        declared: Vec<(ValueId, OutputInfo)>,
+    ) -> Result<Vec<(ValueId, OutputInfo)>> {
+        let refuse = |message: String| Error::new(ErrorKind::InvalidInput, message);
+        if names.is_empty() {
+            return Err(refuse("no output is asked for".to_owned()));
+        }
+        let mut outputs: Vec<(ValueId, OutputInfo)> = Vec::with_capacity(names.len());
+        for name in names {
+            if outputs.iter().any(|(_, info)| info.name == *name) {
+                return Err(refuse(format!("output '{name}' is asked for twice")));
+            }
+            let id = self.find(name).filter(|_| !name.is_empty());
+            let id = id.ok_or_else(|| refuse(format!("the model has no value '{name}'")))?;
+            let known = declared.iter().map(|(_, info)| info);
+            let mut known = known.filter(|info| info.name == *name).cloned();
+            let input = || inputs.iter().find(|(input, _)| *input == id);
+            let info = known
+                .next()
+                .or_else(|| Some(OutputInfo::from(input()?.1.clone())))
+                .unwrap_or_else(|| OutputInfo {
+                    name: name.clone(),
+                    dtype: None,
+                    shape: None,
+                });
+            outputs.push((id, info));
+        }
+        Ok(outputs)
     }
 
     /// The nodes of the innermost scope, in topological order; nodes that are in order stay so.

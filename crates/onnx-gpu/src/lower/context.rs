@@ -278,12 +278,11 @@ impl<'a> Cx<'a> {
                 "a launch would read the buffer that it writes",
             ));
         }
-        self.lowering.steps.push(Step {
+        self.lowering.push(Step {
             launch,
             inputs,
             output: output.buffer,
-        });
-        Ok(())
+        })
     }
 
     /// Records one launch that fills a new tensor. A tensor without elements needs no launch.

@@ -5,7 +5,7 @@
 
 use super::Lower;
 use super::elementwise::one_type;
-use crate::error::{Result, invalid_model, mismatch, unsupported};
+use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
 use crate::kernels::strided_copy::StridedCopy;
 use crate::kernels::{broadcast_strides, row_major};
 use crate::lower::{Cx, Value, axes, axis, broadcast};
@@ -182,6 +182,12 @@ fn concat(cx: &mut Cx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The length of two axes one after the other.
+fn elements_beside(a: usize, b: usize) -> Result<usize> {
+    a.checked_add(b)
+        .ok_or_else(|| Error::new(ErrorKind::Limit, format!("an axis of {a} and {b} entries")))
+}
+
 /// Values one after the other along an axis.
 pub(super) fn join(cx: &mut Cx<'_>, parts: &[Value], along: usize) -> Result<Value> {
     let first = parts
@@ -203,7 +209,7 @@ pub(super) fn join(cx: &mut Cx<'_>, parts: &[Value], along: usize) -> Result<Val
                 part.shape()
             )));
         }
-        shape[along] += part.shape()[along];
+        shape[along] = elements_beside(shape[along], part.shape()[along])?;
     }
     let strides = row_major(&shape);
     let mut start = 0;

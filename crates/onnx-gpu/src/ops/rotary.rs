@@ -6,10 +6,11 @@ use super::elementwise::binary;
 use super::gather::gather_value;
 use super::movement::{join, part};
 use crate::error::{Result, mismatch, unsupported};
+use crate::eval;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::rotary::{Rotary, rotary as kernel};
 use crate::lower::{Cx, Value};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 
 /// Inputs X, cos, sin, positions.
 pub(super) fn onnx(cx: &mut Cx<'_>) -> Result<()> {
@@ -35,8 +36,7 @@ pub(super) fn contrib(cx: &mut Cx<'_>) -> Result<()> {
     let positions = if positions.elements() == 1 {
         // One number is where the sequence starts.
         let length = x.shape()[x.rank().max(2) - 2];
-        let steps = (0..length as i64).collect();
-        let steps = Value::Const(Tensor::i64([1, length], steps)?);
+        let steps = Value::Const(eval::counted(vec![1, length])?);
         let start = cx.reshaped(positions, vec![1, 1])?;
         let start = super::elementwise::cast_value(cx, &start, DType::I64)?;
         binary(cx, BinaryOp::Add, &steps, &start)?

@@ -5,12 +5,13 @@
 use super::Lower;
 use super::elementwise::{binary, cast_value, select_values};
 use super::movement::{join, part};
-use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
+use crate::error::{Error, Result, invalid_model, mismatch, unsupported};
+use crate::eval;
 use crate::kernels::MAX_TURNS;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::gather::gather_elements;
 use crate::kernels::top_k::{TopK, top_k as kernel};
-use crate::lower::{Cx, MAX_FOLDED, Value, axis, elem, split_at_axis};
+use crate::lower::{Cx, Value, axis, elem, split_at_axis};
 use crate::tensor::{DType, Tensor};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
@@ -120,11 +121,8 @@ fn one_hot(cx: &mut Cx<'_>) -> Result<()> {
     let negative = binary(cx, BinaryOp::Less, &long, &scalar(0)?)?;
     let place = select_values(cx, &negative, &wrapped, &long)?;
     let mut line = vec![1; view.len()];
-    line[at] = usize::try_from(depth)
-        .ok()
-        .filter(|&depth| depth <= MAX_FOLDED)
-        .ok_or_else(|| Error::new(ErrorKind::Limit, format!("{depth} classes are too many")))?;
-    let classes = Value::Const(Tensor::i64(line, (0..depth).collect())?);
+    line[at] = usize::try_from(depth).unwrap_or(usize::MAX);
+    let classes = Value::Const(eval::counted(line)?);
     let hot = binary(cx, BinaryOp::Equal, &place, &classes)?;
     let (off, on) = (part(cx, &values, 0, 0, 1)?, part(cx, &values, 0, 1, 1)?);
     let out = select_values(cx, &hot, &on, &off)?;

@@ -204,7 +204,7 @@ pub(super) fn parse_tensor(bytes: &[u8], file: &[u8]) -> Result<Initializer> {
             _ => {}
         }
     }
-    let fail = |e: Error| Error::new(e.kind(), format!("tensor '{name}': {e}"));
+    let fail = |e: Error| e.about(format_args!("tensor '{name}'"));
     let storage = Storage::from_onnx(code).map_err(fail)?;
     let shape: Vec<usize> = dims
         .iter()

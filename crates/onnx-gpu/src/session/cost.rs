@@ -166,7 +166,7 @@ impl Session {
     /// [`crate::ErrorKind::InvalidInput`] for a missing or unknown input, [`crate::ErrorKind::ShapeMismatch`] for shapes
     /// that the model does not take.
     pub fn cost(&self, inputs: &[(&str, &[usize])]) -> Result<Cost> {
-        let shapes = inputs::check_shapes(&self.inputs, inputs)?;
+        let shapes = inputs::check_shapes(&self.inputs, &self.graph.spare, inputs)?;
         let shapes: Vec<Given> = shapes.into_iter().map(Given::from).collect();
         let mut program = lower_graph(&self.graph, &shapes, self.gpu.target())?;
         let plan = Plan::new(&mut program);

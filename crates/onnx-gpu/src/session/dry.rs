@@ -90,7 +90,7 @@ pub(super) fn planned_for(
         Poll::Ready(known) => known?,
         Poll::Pending => return Err(Error::new(ErrorKind::Io, "a file is not ready")),
     };
-    let mut graph = Graph::new(model, known, passes)?;
+    let mut graph = Graph::new(model, known, passes, None)?;
     if let Some(in_files) = in_files {
         graph.leave_in_files(in_files);
     }

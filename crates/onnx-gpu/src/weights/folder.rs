@@ -36,9 +36,7 @@ impl Folder {
 
     fn open(&self, file: &str) -> Result<File> {
         let path = self.0.join(file);
-        let fail = |path: &Path, e: std::io::Error| {
-            Error::new(ErrorKind::Io, format!("{}: {e}", path.display()))
-        };
+        let fail = |path: &Path, e: std::io::Error| Error::from(e).about(path.display());
         let root = self.0.canonicalize().map_err(|e| fail(&self.0, e))?;
         let real = path.canonicalize().map_err(|e| fail(&path, e))?;
         if !real.starts_with(&root) {

@@ -53,9 +53,7 @@ pub(crate) async fn read_small(
             offset: run.start,
             file: rest[0].1.file.clone(),
         };
-        let fail = |e: crate::Error| {
-            crate::Error::new(e.kind(), format!("constant '{}': {e}", rest[0].0.name))
-        };
+        let fail = |e: crate::Error| e.about(format_args!("constant '{}'", rest[0].0.name));
         let bytes = origin
             .read(&span, 0, span.length as usize)
             .await

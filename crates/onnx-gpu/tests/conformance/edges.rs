@@ -9,11 +9,7 @@ use super::outputs_of;
 use super::pack::{Case, data, unpack};
 
 fn check(case: &Case, gpu: &Gpu, passes: Passes) -> Result<(), String> {
-    let options = Options {
-        gpu: Some(gpu.clone()),
-        passes,
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu.clone()).with_passes(passes);
     let outputs = outputs_of(case, options)?;
     for (name, expected) in &case.outputs {
         let found = outputs.iter().find(|(n, _)| n == name);

@@ -73,10 +73,7 @@ fn both(gpu: &Gpu, op: &Op, inputs: &[Tensor], constants: &[(&str, Vec<u8>)], co
     let fixed: Vec<Vec<u8>> = constants.iter().map(|c| c.1.clone()).collect();
     let run = |graph: Vec<Vec<u8>>, inputs: &[(&str, Tensor)]| {
         let bytes = model(&[graph, fixed.clone(), vec![node.clone(), output(code)]].concat());
-        let options = Options {
-            gpu: Some(gpu.clone()),
-            ..Options::default()
-        };
+        let options = Options::default().with_gpu(gpu.clone());
         let session = Session::from_bytes_blocking(&bytes, options).unwrap();
         session.run_blocking(inputs).unwrap().remove(0).1
     };
@@ -284,10 +281,7 @@ fn choices() {
         )
     };
     let run = |known: bool| {
-        let options = Options {
-            gpu: Some(gpu.clone()),
-            ..Options::default()
-        };
+        let options = Options::default().with_gpu(gpu.clone());
         let session = Session::from_bytes_blocking(&graph(known), options).unwrap();
         let of = |seed| Tensor::f32([200], numbers(200, seed)).unwrap();
         let inputs = [("a", of(31)), ("b", of(32))];

@@ -165,10 +165,7 @@ fn scores_that_no_buffer_holds_are_computed_in_blocks() {
     let mut limits = Limits::unlimited();
     limits.max_storage_buffer_binding_size = 1 << 18;
     let gpu = pollster::block_on(Gpu::request_within(&AdapterChoice::Default, &limits)).unwrap();
-    let options = Options {
-        gpu: Some(gpu),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu);
     let c = Case {
         batch: 1,
         kv_heads: 1,

@@ -417,3 +417,78 @@ fn sizes_beyond_memory_are_refused_before_anything_is_allocated() {
         ErrorKind::Limit
     );
 }
+
+/// Operators of every family, with attributes that they need.
+const EVERY: &str = "Abs Add ArgMax Attention AveragePool BatchNormalization Cast Clip Concat Conv ConvInteger ConvTranspose CumSum
+    DepthToSpace DequantizeLinear Dropout DynamicQuantizeLinear Einsum Equal Expand EyeLike Flatten Gather GatherElements GatherND Gemm
+    GlobalAveragePool GlobalMaxPool GroupNormalization InstanceNormalization LayerNormalization LogSoftmax MatMul MatMulInteger Max MaxPool
+    Mean NonZero OneHot PRelu Pad QLinearMatMul QuantizeLinear RMSNormalization Range ReduceMax ReduceSum Reshape Resize RotaryEmbedding
+    ScatterElements ScatterND Shape Size Slice Softmax SpaceToDepth Split Squeeze Tile TopK Transpose Trilu Unsqueeze Upsample Where";
+
+#[test]
+fn no_shape_of_an_input_makes_an_operator_panic_or_take_memory_and_time() {
+    let start = std::time::Instant::now();
+    let mut panics = Vec::new();
+    for op in EVERY.split_whitespace() {
+        for shape in [
+            &[1 << 62, 0][..],
+            &[0, 1 << 62],
+            &[1 << 40],
+            &[1 << 30, 1 << 30],
+            &[1, 1, 1 << 30, 1],
+            &[1 << 31, 1, 1],
+            &[1, 1 << 32, 0, 3],
+            &[1 << 20, 1 << 10],
+        ] {
+            for (code, inputs) in [
+                (1, &["x"][..]),
+                (1, &["x", "x"]),
+                (1, &["x", "x", "x"]),
+                (1, &["x", "e"]),
+                (1, &["x", "e", "e"]),
+                (3, &["x", "x"]),
+                (3, &["x", "s", "z", "x", "s", "z", "s", "z"]),
+                (7, &["x", "x"]),
+                (1, &["x", "n"]),
+                (1, &["x", "n", "e"]),
+                (7, &["x", "n", "e"]),
+            ] {
+                let mut attributes = vec![];
+                match op {
+                    "Concat" | "ArgMax" => attributes.push(attribute("axis", 0)),
+                    "AveragePool" | "MaxPool" => attributes.push(ints("kernel_shape", &[2, 2])),
+                    "DepthToSpace" | "SpaceToDepth" => attributes.push(attribute("blocksize", 2)),
+                    "Cast" => attributes.push(attribute("to", 7)),
+                    "GroupNormalization" => attributes.push(attribute("num_groups", 1)),
+                    "Attention" => attributes.extend([
+                        attribute("q_num_heads", 1),
+                        attribute("kv_num_heads", 1),
+                        attribute("is_causal", 1),
+                    ]),
+                    _ => {}
+                }
+                let graph = model(&[
+                    node_with("", op, inputs, "y", &attributes),
+                    floats("e", &[0, 1 << 40], &[]),
+                    floats("s", &[], &[0.5]),
+                    raw("z", &[], 3, &[1]),
+                    longs("n", &[0]),
+                    info(11, "x", code, shape),
+                    open_info(12, "y"),
+                ]);
+                let planned = std::panic::catch_unwind(|| {
+                    drop(onnx_gpu::dry_run(
+                        &graph,
+                        onnx_gpu::kernels::AdapterClass::Software,
+                    ));
+                });
+                if planned.is_err() {
+                    panics.push(format!("{op} {inputs:?} of type {code} {shape:?}"));
+                }
+            }
+        }
+    }
+    assert!(panics.is_empty(), "{panics:#?}");
+    // Some thousands of plans, each refused or of a few dispatches.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
+}

@@ -146,10 +146,10 @@ fn bits(
 /// Runs with every budget what a graph gives for each of `runs`, against all weights on the device; budgets are shares of the weights.
 fn check_streamed(built: Built, runs: &[Vec<(&str, Tensor)>]) {
     let (graph, source) = built.done();
-    let options = |gpu: &Gpu, weights_budget| Options {
-        gpu: Some(gpu.clone()),
-        weights_budget,
-        ..Options::default()
+    let options = |gpu: &Gpu, weights_budget: Option<u64>| {
+        Options::default()
+            .with_gpu(gpu.clone())
+            .with_weights_budget(weights_budget)
     };
     let own = gpu();
     let resident = Session::load_blocking(&graph, &*source, options(&own, None)).unwrap();
@@ -344,13 +344,7 @@ fn what_is_prepared_of_weights_and_weights_that_are_outputs_are_the_same_in_turn
     let (graph, source) = built.done();
     let input = || [("x", x(&[3, 320]))];
     let resident = Session::load_blocking(&graph, &*source, super::options()).unwrap();
-    let streamed = open(
-        &source,
-        Options {
-            weights_budget: Some(0),
-            ..super::options()
-        },
-    );
+    let streamed = open(&source, super::options().with_weights_budget(Some(0)));
     let streamed = streamed.unwrap();
     for _ in 0..2 {
         assert!(bits(&streamed, &input()) == bits(&resident, &input()));
@@ -376,10 +370,7 @@ fn a_file_that_goes_away_between_runs_is_an_error() {
         info(12, "y", 1, &[1, 256]),
     ]);
     let (_, source) = built.done();
-    let options = Options {
-        weights_budget: Some(0),
-        ..super::options()
-    };
+    let options = super::options().with_weights_budget(Some(0));
     let session = open(&source, options).unwrap();
     let input = [("x", x(&[1, 256]))];
     let before = bits(&session, &input);
@@ -431,11 +422,9 @@ fn rows_are_read_where_indices_follow_from_an_input() {
         let (graph, source) = table(code, &[]);
         let resident = Session::load_blocking(&graph, &*source, super::options()).unwrap();
         let own = gpu();
-        let options = Options {
-            gpu: Some(own.clone()),
-            least_table: 1 << 17,
-            ..Options::default()
-        };
+        let options = Options::default()
+            .with_gpu(own.clone())
+            .with_least_table(1 << 17);
         let session = open(&source, options).unwrap();
         let size = if code == 1 { 4 } else { 2 };
         for list in lists {
@@ -479,10 +468,7 @@ fn other_tables_are_on_the_device() {
     let bytes = |beside: &[Vec<u8>], least_table| {
         let (graph, source) = table(10, beside);
         let resident = Session::load_blocking(&graph, &*source, super::options()).unwrap();
-        let options = Options {
-            least_table,
-            ..super::options()
-        };
+        let options = super::options().with_least_table(least_table);
         let session = open(&source, options).unwrap();
         assert!(bits(&session, &ids(&[9, 4321])) == bits(&resident, &ids(&[9, 4321])));
         resident.stats().weight_bytes - session.stats().weight_bytes
@@ -523,10 +509,7 @@ fn whole_networks_are_the_same_in_turns() {
             .collect();
         let wanted = bits(&resident, &inputs);
         for budget in [0, 4 << 20] {
-            let options = Options {
-                weights_budget: Some(budget),
-                ..super::options()
-            };
+            let options = super::options().with_weights_budget(Some(budget));
             let session = pollster::block_on(Session::open_reading(source.clone(), name, options));
             let session = session.unwrap();
             assert!(bits(&session, &inputs) == wanted, "{name}, {budget}");

@@ -274,10 +274,8 @@ fn quantised_weights_go_once_others_are_made_of_them() {
         info(11, "x", 1, &[1, k]),
         info(12, "y", 1, &[1, n]),
     ]);
-    let options = Options {
-        gpu: Some(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap()),
-        ..Options::default()
-    };
+    let options = Options::default()
+        .with_gpu(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap());
     let session = Session::from_bytes_blocking(&graph, options).unwrap();
     let cost = session.cost(&[("x", &[1, k])]).unwrap();
     let held = session.gpu().stats();
@@ -325,10 +323,7 @@ fn weights_that_others_are_made_of_are_there_some_at_a_time() {
         sum = into.to_owned();
     }
     let gpu = pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap();
-    let options = Options {
-        gpu: Some(gpu),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu);
     let session = Session::from_bytes_blocking(&model(&graph), options).unwrap();
     let cost = session.cost(&[("x", &[1, K])]).unwrap();
     let held = session.gpu().stats();

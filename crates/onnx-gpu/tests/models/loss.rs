@@ -11,10 +11,7 @@ fn open() -> Gpu {
 }
 
 fn options(gpu: &Gpu) -> Options {
-    Options {
-        gpu: Some(gpu.clone()),
-        ..Options::default()
-    }
+    Options::default().with_gpu(gpu.clone())
 }
 
 /// `y = x · w · w · … ` with `w` twice the identity: `y = 256 x`.

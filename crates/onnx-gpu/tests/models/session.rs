@@ -37,10 +37,8 @@ fn plans_for_several_shapes_share_one_model() {
 
 #[test]
 fn costs_are_known_before_a_run_and_its_memory_can_be_given_back() {
-    let options = Options {
-        gpu: Some(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap()),
-        ..Options::default()
-    };
+    let options = Options::default()
+        .with_gpu(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap());
     let session = Session::from_bytes_blocking(&layer(), options).unwrap();
     let held = || session.gpu().stats().buffer_bytes;
     let before = held();
@@ -76,10 +74,8 @@ fn memory_between_dispatches_is_counted_for_as_long_as_a_plan_holds_it() {
         info(11, "x", 1, &[0, 2]),
         info(12, "y", 1, &[0, 1]),
     ]);
-    let options = Options {
-        gpu: Some(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap()),
-        ..Options::default()
-    };
+    let options = Options::default()
+        .with_gpu(pollster::block_on(Gpu::request(&AdapterChoice::Default)).unwrap());
     let session = Session::from_bytes_blocking(&products, options).unwrap();
     run(&session, &[("x", tensor(&[1000, 2], &[0.5; 2000]))]);
     assert_eq!(session.stats().dispatches, 2);

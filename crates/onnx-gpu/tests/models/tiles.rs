@@ -43,10 +43,7 @@ fn product(gpu: &Gpu) -> Vec<f32> {
         info(11, "x", 1, &[m, k]),
         info(12, "y", 1, &[m, n]),
     ]);
-    let options = Options {
-        gpu: Some(gpu.clone()),
-        ..Options::default()
-    };
+    let options = Options::default().with_gpu(gpu.clone());
     let session = Session::from_bytes_blocking(&bytes, options).unwrap();
     let outputs = session
         .run_blocking(&[("x", Tensor::f32([m, k], x.clone()).unwrap())])

@@ -107,6 +107,9 @@ struct Source {
     /// A pass of the optimiser to leave out; may be repeated.
     #[arg(long, value_name = "PASS")]
     without: Vec<Pass>,
+    /// A value to compute, an output or one inside of the graph, and nothing else; may be repeated. Without it, every output.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
     /// Use the tiles that `onnx-gpu tune` found for the adapter; it runs first where it has not.
     #[arg(long)]
     tuned: bool,
@@ -128,12 +131,15 @@ fn passes(without: &[Pass]) -> Passes {
 
 impl Source {
     fn open(&self) -> Result<Session> {
-        let options = Options {
-            gpu: self.tuned.then(|| tune::tuned(&self.adapter)).transpose()?,
-            adapter: self.adapter.clone(),
-            passes: passes(&self.without),
-            ..Options::default()
-        };
+        let mut options = Options::default()
+            .with_adapter(self.adapter.clone())
+            .with_passes(passes(&self.without));
+        if self.tuned {
+            options = options.with_gpu(tune::tuned(&self.adapter)?);
+        }
+        if !self.only.is_empty() {
+            options = options.with_outputs(&self.only);
+        }
         let session = Session::open_blocking(&self.model, options)?;
         let info = session.gpu().info();
         eprintln!("adapter: {} ({})", info.name, info.backend);

@@ -23,8 +23,7 @@ fn number(value: f32, dtype: DType) -> Result<Value> {
 fn positions(length: usize, axis: usize) -> Result<Value> {
     let mut shape = vec![1; 4];
     shape[axis] = length;
-    let data = (0..length as i64).collect();
-    Ok(Value::Const(Tensor::i64(shape, data)?))
+    Ok(Value::Const(crate::eval::counted(shape)?))
 }
 
 /// Truth values to 0 and -∞, numbers as they are.
