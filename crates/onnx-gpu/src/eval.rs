@@ -4,6 +4,9 @@ mod arithmetic;
 mod gather;
 mod reduce;
 
+/// Most elements of a constant computed on the CPU (128 MiB of `f32`).
+pub(crate) const MAX_FOLDED: usize = 1 << 25;
+
 pub(crate) use arithmetic::{binary, range, select, unary};
 pub(crate) use gather::{gather, gather_elements, gather_nd};
 pub(crate) use reduce::reduce;
@@ -110,7 +113,7 @@ fn copy_into<T: Copy>(target: &mut [T], source: &[T], copy: &StridedCopy) -> Res
 /// A tensor of one repeated element, as ONNX `ConstantOfShape` and `Expand` of a scalar make it.
 pub(crate) fn splat(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let n = elements(shape)?;
-    if n > crate::lower::MAX_FOLDED {
+    if n > MAX_FOLDED {
         return Err(too_large(shape));
     }
     macro_rules! run {
@@ -126,7 +129,7 @@ pub(crate) fn splat(value: &Tensor, shape: &[usize]) -> Result<Tensor> {
 /// 0, 1, 2 … row by row.
 pub(crate) fn counted(shape: Vec<usize>) -> Result<Tensor> {
     let n = elements(&shape)?;
-    if n > crate::lower::MAX_FOLDED {
+    if n > MAX_FOLDED {
         return Err(too_large(&shape));
     }
     Tensor::i64(shape, (0..n as i64).collect())

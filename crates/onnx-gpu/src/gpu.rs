@@ -31,8 +31,7 @@ pub use tune::{TileStore, TileTime};
 pub(crate) use upload::Uploader;
 pub use wgpu::Limits;
 
-use crate::kernels::{AdapterClass, Tiles};
-use crate::lower::Target;
+use crate::kernels::{AdapterClass, Target, Tiles};
 use crate::{Error, ErrorKind, Result};
 use buffer::Counters;
 use signal::signal;

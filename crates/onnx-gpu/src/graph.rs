@@ -1,28 +1,21 @@
-//! The graph in the form that is walked: values by index, nodes in topological order, constants folded, dead code gone.
+//! The graph in the form that is walked: values by index, nodes in topological order.
 
 pub(crate) mod attributes;
 mod build;
-mod casts;
-mod cse;
-mod fold;
-mod fuse;
-mod in_files;
 mod known;
 mod passes;
-mod report;
+mod rows;
 
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use build::take_initializers;
-pub(crate) use in_files::{InFiles, Rows};
 pub use passes::{Pass, Passes};
-pub use report::Report;
+pub(crate) use rows::Rows;
 
 use crate::error::{Result, invalid_model, unsupported};
 use crate::proto::{self, Attribute, Dim, ValueInfo};
-use crate::proto::{Contents, Initializer, Storage};
 use crate::tensor::{DType, Tensor};
-use crate::weights::{Constants, MAX_HOST_BYTES, Weight};
+use crate::weights::{Constants, Weight};
 
 /// Index of a value in its graph.
 pub(crate) type ValueId = usize;
@@ -55,7 +48,7 @@ pub const OPSETS: std::ops::RangeInclusive<i64> = 6..=28;
 /// The operator whose branches are subgraphs.
 pub(crate) const IF: &str = "If";
 
-/// Domain of the operators that [`fuse`] introduces; a file that names it is refused.
+/// Domain of the operators that fusion introduces; a file that names it is refused.
 pub(crate) const FUSED_DOMAIN: &str = "onnx-gpu.fused";
 /// The domain of ONNX Runtime's own operators.
 pub(crate) const CONTRIB_DOMAIN: &str = "com.microsoft";
@@ -110,7 +103,7 @@ impl Node {
     }
 
     /// Reads other values in the place of its inputs, inside branches too.
-    fn rename(&mut self, alias: &[ValueId]) {
+    pub fn rename(&mut self, alias: &[ValueId]) {
         for id in self.inputs.iter_mut().flatten() {
             *id = alias[*id];
         }
@@ -196,7 +189,7 @@ pub(crate) fn is_onnx(domain: &str) -> bool {
 }
 
 impl Graph {
-    /// Checks a parsed model (single assignment, no cycles), whose constants are in `known`, and runs the passes. Only what leads to
+    /// Checks a parsed model (single assignment, no cycles), whose constants are in `known`. Only what leads to
     /// the values named by `wanted` is kept; without them, what leads to the model's outputs.
     ///
     /// # Errors
@@ -229,48 +222,8 @@ impl Graph {
             graph.keep_wanted();
         }
         graph.remove_dead();
-        if passes.contains(Pass::Constants) {
-            graph.fold();
-        }
-        if passes.contains(Pass::Casts) {
-            graph.drop_casts();
-        }
-        if passes.contains(Pass::CommonSubexpressions) {
-            graph.share_common();
-        }
-        graph.fuse();
-        graph.remove_dead();
-        graph.evict();
-        graph.read_by_plans = graph.inputs_read_by_plans();
+        graph.note_inputs_read_by_plans();
         Ok(graph)
-    }
-
-    /// Turns large constants that folding or the file's own lists of numbers left in main memory into weights.
-    fn evict(&mut self) {
-        let large =
-            |tensor: &Tensor| (tensor.len() * tensor.dtype().size()) as u64 > MAX_HOST_BYTES;
-        let ids: Vec<ValueId> = self
-            .constants
-            .iter()
-            .filter(|(_, t)| t.dtype().is_float() && large(t))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in ids {
-            let Some(tensor) = self.constants.remove(&id) else {
-                continue;
-            };
-            let contents = Initializer {
-                name: format!("value {id}"),
-                shape: tensor.shape().to_vec(),
-                storage: match tensor.dtype() {
-                    DType::F16 => Storage::F16,
-                    DType::BF16 => Storage::BF16,
-                    _ => Storage::F32,
-                },
-                contents: Contents::Known(tensor),
-            };
-            self.weights.insert(id, Weight::new(contents));
-        }
     }
 
     /// Drops what main memory still holds of the weights, once they are on the device.
@@ -281,7 +234,7 @@ impl Graph {
     }
 
     /// Shape of a constant, wherever it lives.
-    pub(super) fn constant_shape(&self, id: ValueId) -> Option<&[usize]> {
+    pub fn constant_shape(&self, id: ValueId) -> Option<&[usize]> {
         let host = self.constants.get(&id).map(Tensor::shape);
         host.or_else(|| Some(&self.weights.get(&id)?.shape))
     }
@@ -297,7 +250,7 @@ impl Graph {
     }
 
     /// Keeps what the outputs depend on.
-    pub(super) fn remove_dead(&mut self) {
+    pub fn remove_dead(&mut self) {
         if self.passes.contains(Pass::DeadCode) {
             self.drop_dead();
         }
@@ -316,7 +269,7 @@ impl Graph {
     }
 
     /// How many nodes read each value; a graph output counts as a reader.
-    pub(super) fn readers(&self) -> Vec<usize> {
+    pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.values];
         for node in &self.nodes {
             for id in node.reads() {

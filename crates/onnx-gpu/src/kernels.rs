@@ -34,6 +34,7 @@ pub mod scatter;
 mod snippets;
 pub mod softmax;
 pub mod strided_copy;
+mod target;
 pub mod tiles;
 pub mod top_k;
 pub mod unpack;
@@ -42,6 +43,7 @@ mod workgroup;
 pub use activation::Activation;
 pub use operand::Format;
 pub(crate) use snippets::{render, unravel};
+pub(crate) use target::Target;
 pub use tiles::{Extent, Tile, Tiles};
 
 /// Highest rank of a shape or stride table.
@@ -103,23 +105,10 @@ pub struct Launch {
     /// Turns of loops that one invocation takes, all loops of the shader together: beyond [`MAX_TURNS`] a software adapter may
     /// stop them without a word. 0 where they are few whatever the shapes.
     pub turns: usize,
-}
-
-impl Launch {
-    /// How many buffers the shader binds besides the uniform: its inputs and the output.
-    pub fn bindings(&self) -> usize {
-        self.wgsl.matches("var<storage").count()
-    }
-
+    /// Buffers that the shader binds besides the uniform: its inputs and the output.
+    pub bindings: usize,
     /// Multiplications and additions of a product, a convolution or attention; 0 for other kernels.
-    pub fn flops(&self) -> u64 {
-        match self.label {
-            "matmul" => matmul::flops(&self.params),
-            "attention" => attention::flops(&self.params),
-            "conv2d" => conv2d::flops(&self.params, self.workgroups[2]),
-            _ => 0,
-        }
-    }
+    pub flops: u64,
 }
 
 /// Turns of an invocation that goes over the channels of every tap of a window.

@@ -26,6 +26,7 @@
 //!   computed with.
 //! - **Numbers on a plan**: [`Session::stats`]; **time per kernel**: [`Session::profile`].
 
+mod context;
 pub mod error;
 mod eval;
 pub mod gpu;
@@ -34,7 +35,9 @@ pub mod kernels;
 mod lower;
 pub mod npy;
 mod ops;
+mod optimise;
 mod plan;
+mod program;
 pub mod proto;
 mod session;
 pub mod tensor;
@@ -42,12 +45,12 @@ pub mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::{AdapterChoice, AdapterSummary, Gpu, GpuStats, KernelTime};
-pub use graph::{OPSETS, OutputInfo, Pass, Passes, Report};
+pub use graph::{OPSETS, OutputInfo, Pass, Passes};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
 pub use session::{
-    Cost, GpuTensor, LEAST_TABLE, Options, Session, Stats, Value, dry_cost, dry_cost_beside,
-    dry_cost_within, dry_run,
+    Cost, GpuTensor, LEAST_TABLE, Options, Report, Session, Stats, Value, dry_cost,
+    dry_cost_beside, dry_cost_within, dry_run,
 };
 pub use tensor::{DType, Element, Tensor, Tolerance};
 pub use weights::WeightSource;

@@ -26,12 +26,10 @@ mod softmax;
 mod top;
 mod window;
 
+use crate::context::{Cx, Lower};
 use crate::error::{Result, unsupported};
 use crate::graph::{CONTRIB_DOMAIN, FUSED_DOMAIN, IF, is_onnx};
-use crate::lower::Cx;
 use crate::tensor::DType;
-
-type Lower = fn(&mut Cx<'_>) -> Result<()>;
 
 /// The lowering of an ONNX operator.
 fn find(op: &str) -> Option<Lower> {
@@ -47,6 +45,7 @@ fn find(op: &str) -> Option<Lower> {
                 "BatchNormalization" => norm::batch,
                 "Conv" => conv::conv,
                 "ConvTranspose" => conv::conv_transpose,
+                "CumSum" => scan::cumsum,
                 "Einsum" => einsum::einsum,
                 "Gather" => gather::gather,
                 "GatherElements" => gather::gather_elements,
@@ -67,6 +66,7 @@ fn find(op: &str) -> Option<Lower> {
                 "ScatterElements" => scatter::scatter_elements,
                 "ScatterND" => scatter::scatter_nd,
                 "Softmax" => softmax::softmax,
+                "Trilu" => pad::trilu,
                 "LogSoftmax" => softmax::log_softmax,
                 _ => return None,
             })

@@ -4,7 +4,7 @@ mod turns;
 
 pub(crate) use turns::{Place, Turns};
 
-use crate::lower::{BufferId, Program, Source, Step, Value};
+use crate::program::{BufferId, Program, Source, Step, Value};
 
 /// A program without dead launches, each written buffer assigned to a slot.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::DType;
     use crate::kernels::Launch;
-    use crate::lower::{BufferInfo, Device};
+    use crate::program::{BufferInfo, Device};
 
     fn program(sizes: &[u64], steps: &[(&[usize], usize)], output: usize) -> Program {
         let launch = Launch {
@@ -147,6 +147,8 @@ mod tests {
             params: vec![],
             workgroups: [1; 3],
             turns: 0,
+            bindings: 1,
+            flops: 0,
         };
         Program {
             buffers: sizes

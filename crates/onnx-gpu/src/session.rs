@@ -5,6 +5,7 @@ mod cost;
 mod dry;
 mod inputs;
 mod reading;
+mod report;
 mod value;
 
 use std::collections::{HashMap, HashSet};
@@ -12,16 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{AdapterChoice, Buffer, Gpu, KernelTime, Uploader};
-use crate::graph::{Graph, InFiles, OutputInfo, Passes, ValueId, take_initializers};
-use crate::lower::{Given, Recipe, data_key};
+use crate::graph::{Graph, OutputInfo, Passes, ValueId, take_initializers};
+use crate::lower::Given;
+use crate::optimise::InFiles;
+use crate::program::{Recipe, data_key};
 use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::{Element, Tensor, elements};
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
 pub use cost::{Cost, dry_cost, dry_cost_beside, dry_cost_within};
 pub use dry::dry_run;
-pub(crate) use dry::planned;
 use reading::Kept;
+pub use report::Report;
 pub use value::{GpuTensor, Value};
 
 /// Sets of input shapes whose plans are kept.
@@ -215,6 +218,7 @@ impl Session {
         let initializers = take_initializers(&mut model);
         let known = read_small(initializers, &origin).await?;
         let mut graph = Graph::new(model, known, options.passes, options.outputs.as_deref())?;
+        graph.optimise();
         if let Some(in_files) = in_files {
             graph.leave_in_files(in_files);
         }

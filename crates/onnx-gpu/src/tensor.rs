@@ -1,6 +1,8 @@
 //! Dense tensors in main memory: a shape and typed elements in row-major order.
 
+mod axes;
 mod cast;
+mod packing;
 mod tolerance;
 
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use half::{bf16, f16};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) use axes::{axes, axis, broadcast, split_at_axis};
+pub use packing::Packing;
 pub use tolerance::Tolerance;
 
 /// Element type of a tensor. ONNX `double` is narrowed to [`DType::F32`] when a model is read.

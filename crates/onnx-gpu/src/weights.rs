@@ -24,7 +24,6 @@ pub use bytes::Bytes;
 pub use folder::Folder;
 #[cfg(target_arch = "wasm32")]
 pub use http::HttpRanges;
-pub use packing::Packing;
 pub(crate) use packing::device_chunk;
 pub use skeleton::skeleton;
 pub(crate) use small::{Constants, read_small};
@@ -32,6 +31,7 @@ pub(crate) use small::{Constants, read_small};
 use crate::error::Result;
 use crate::gpu::{Buffer, Uploader};
 use crate::proto::{Contents, Initializer, Location, Storage};
+pub use crate::tensor::Packing;
 use crate::tensor::{DType, Tensor};
 
 /// Largest constant that is kept in main memory, in bytes; integers, which describe shapes, may be sixteen times as large.
@@ -106,8 +106,8 @@ impl Weight {
     pub fn new(contents: Initializer) -> Self {
         // A parsed tensor has the computing type already.
         let packing = match &contents.contents {
-            Contents::Known(_) => Packing::of_tensor(contents.storage),
-            Contents::Stored(_) => Packing::of(contents.storage),
+            Contents::Known(_) => packing::of_tensor(contents.storage),
+            Contents::Stored(_) => packing::of_file(contents.storage),
         };
         Self {
             shape: contents.shape.clone(),
@@ -234,7 +234,7 @@ impl Weight {
     }
 }
 
-/// A tensor in main memory as [`Packing::of_tensor`] says.
+/// A tensor in main memory as [`packing::of_tensor`] says.
 fn known(tensor: &Tensor) -> Result<Cow<'_, [u8]>> {
     use crate::tensor::Data;
     Ok(match tensor.data() {

@@ -85,14 +85,14 @@ fn every_shader_validates_and_fits_its_bindings() {
                 }
                 naga::AddressSpace::Storage { access } => {
                     let writes = access.contains(naga::StorageAccess::STORE);
-                    let last = binding.binding as usize == launch.bindings();
+                    let last = binding.binding as usize == launch.bindings;
                     assert_eq!(writes, last, "{key}: only the last binding is written");
                 }
                 _ => {}
             }
         }
         bindings.sort_unstable();
-        let expected: Vec<u32> = (0..=launch.bindings() as u32).collect();
+        let expected: Vec<u32> = (0..=launch.bindings as u32).collect();
         assert_eq!(bindings, expected, "{key}");
         assert!(
             launch.workgroups.iter().all(|&n| (1..=65_535).contains(&n)),

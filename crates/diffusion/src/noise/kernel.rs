@@ -30,6 +30,8 @@ pub async fn philox_words(
         params: vec![key[0], key[1], low[0], low[1], high[0], high[1], count, 0],
         workgroups: [groups.div_ceil(rows), rows, 1],
         turns: 0,
+        bindings: 1,
+        flops: 0,
     };
     let bytes = u64::from(count) * 16;
     let words = gpu.buffer(bytes, "noise").map_err(fail)?;

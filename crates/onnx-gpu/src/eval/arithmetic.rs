@@ -290,7 +290,7 @@ pub(crate) fn range(start: &Tensor, limit: &Tensor, delta: &Tensor) -> Result<Te
 }
 
 fn checked_length(n: f64) -> Result<usize> {
-    if n.is_nan() || n > crate::lower::MAX_FOLDED as f64 {
+    if n.is_nan() || n > super::MAX_FOLDED as f64 {
         return Err(Error::new(
             ErrorKind::Limit,
             format!("a range of {n} elements"),

@@ -24,7 +24,7 @@ pub(crate) fn gather(
     if out.contains(&0) {
         return Tensor::zeros(data.dtype(), out);
     }
-    let (outer, len, inner) = crate::lower::split_at_axis(data.shape(), axis);
+    let (outer, len, inner) = crate::tensor::split_at_axis(data.shape(), axis);
     let indices = indices.to_i64_vec()?;
     let mut offsets = Vec::new();
     for o in 0..outer {

@@ -1,9 +1,9 @@
 //! Reductions of constants.
 
+use super::MAX_FOLDED;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::row_major;
-use crate::lower::MAX_FOLDED;
 use crate::tensor::{DType, Tensor, elements};
 
 use super::for_each;

@@ -63,7 +63,7 @@ impl Recording {
                         label: launch.label,
                         key: launch.key.clone(),
                         bytes: buffers.iter().map(|b| b.size()).sum(),
-                        flops: launch.flops(),
+                        flops: launch.flops,
                         pipeline,
                         bind_group,
                         workgroups: launch.workgroups,
@@ -131,13 +131,13 @@ impl Recording {
 
 fn check(gpu: &Gpu, launch: &Launch, buffers: &[Buffer]) -> Result<()> {
     let limits = &gpu.0.limits;
-    if buffers.len() != launch.bindings() {
+    if buffers.len() != launch.bindings {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             format!(
                 "{} binds {} buffers, {} given",
                 launch.key,
-                launch.bindings(),
+                launch.bindings,
                 buffers.len()
             ),
         ));

@@ -79,7 +79,7 @@ impl Gpu {
                         convolution,
                         extent,
                         tile,
-                        flops: launch.flops(),
+                        flops: launch.flops,
                         seconds: self.seconds(launch, &sizes, limit).await?,
                     };
                     report(&time);
@@ -204,7 +204,7 @@ mod tests {
                         };
                         let (launch, sizes) = probe(extent, convolution, &tiles).unwrap();
                         assert!(launch.key.contains(&tile.to_string()), "{}", launch.key);
-                        assert_eq!(sizes.len(), launch.bindings());
+                        assert_eq!(sizes.len(), launch.bindings);
                         assert!(keys.insert(launch.key), "{tile} is measured twice");
                     }
                     assert!(keys.len() > usize::from(!convolution));

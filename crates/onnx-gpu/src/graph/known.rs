@@ -24,11 +24,11 @@ fn read_by_plans(node: &Node) -> std::ops::Range<usize> {
 }
 
 impl Graph {
-    /// Per graph input, whether a plan may have to know its value.
-    pub(super) fn inputs_read_by_plans(&self) -> Vec<bool> {
+    /// Notes per graph input whether a plan may have to know its value.
+    pub fn note_inputs_read_by_plans(&mut self) {
         let mut wanted = vec![false; self.values];
         visit(&self.nodes, &mut wanted);
-        self.inputs.iter().map(|(id, _)| wanted[*id]).collect()
+        self.read_by_plans = self.inputs.iter().map(|(id, _)| wanted[*id]).collect();
     }
 }
 

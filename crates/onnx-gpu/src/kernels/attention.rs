@@ -84,14 +84,12 @@ pub fn attention(geometry: &Attention, class: AdapterClass) -> Result<Launch> {
             AdapterClass::Software => g.n.div_ceil(KEYS).saturating_mul(g.d + g.e + 3),
             AdapterClass::Hardware => 0,
         },
+        bindings: 4 + usize::from(g.mask.is_some()),
+        flops: 2 * [batches, g.m, g.n, g.d + g.e]
+            .map(|size| size as u64)
+            .iter()
+            .product::<u64>(),
     })
-}
-
-/// Operations of a launch with these [`params`].
-pub(super) fn flops(params: &[u32]) -> u64 {
-    let at = |i: usize| params.get(i).map_or(0, |&w| u64::from(w));
-    let batches: u64 = (0..8).map(at).product();
-    2 * batches * at(68) * at(69) * (at(70) + at(71))
 }
 
 fn params(g: &Attention) -> Result<Vec<u32>> {
@@ -275,8 +273,8 @@ mod tests {
     #[test]
     fn operations_are_counted() {
         let launch = attention(&heads(40), AdapterClass::Hardware).unwrap();
-        assert_eq!(launch.flops(), 2 * 4 * 10 * 7 * 80);
-        assert_eq!(launch.bindings(), 4);
+        assert_eq!(launch.flops, 2 * 4 * 10 * 7 * 80);
+        assert_eq!(launch.bindings, 4);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::operand::Blocks;
 use super::{Launch, cover, elements, pad16, render, word};
-use crate::weights::Packing;
+use crate::tensor::Packing;
 use crate::{Error, ErrorKind, Result};
 
 /// Where the zero points of blocks come from.
@@ -81,6 +81,8 @@ pub fn pack(
         params: pad16(vec![word(count)?, word(per_row)?]),
         workgroups: cover(count)?,
         turns: 0,
+        bindings: 3 + usize::from(!input.is_empty()),
+        flops: 0,
     })
 }
 

@@ -161,13 +161,23 @@ fn plan(g: &Conv2d, tiles: Tiles) -> Result<Launch> {
             Tile::Direct { .. } => window_turns(g.kernel, in_group),
             Tile::Shared { .. } => tile.turns(in_group * g.kernel[0] * g.kernel[1]),
         },
+        bindings: 3
+            + usize::from(g.bias)
+            + usize::from(g.residual != Residual::None)
+            + usize::from(g.weights.is_scaled()),
+        flops: 2 * [
+            g.batch * g.groups,
+            in_group,
+            out_group,
+            out_h,
+            out_w,
+            g.kernel[0],
+            g.kernel[1],
+        ]
+        .map(|size| size as u64)
+        .iter()
+        .product::<u64>(),
     })
-}
-
-/// Operations of a launch with these parameters for `images` groups of channels in images.
-pub(super) fn flops(params: &[u32], images: u32) -> u64 {
-    let sizes = [2, 3, 6, 7, 8, 9].map(|at| params.get(at).map_or(0, |&w| u64::from(w)));
-    2 * u64::from(images) * sizes.iter().product::<u64>()
 }
 
 impl Conv2d {
@@ -319,7 +329,7 @@ mod tests {
     fn output_size_is_the_onnx_formula() {
         assert_eq!(same(3).output().unwrap(), [7, 9]);
         let launch = conv2d(&same(3), AdapterClass::Software).unwrap();
-        assert_eq!(launch.flops(), 2 * 2 * 8 * 32 * 63 * 9);
+        assert_eq!(launch.flops, 2 * 2 * 8 * 32 * 63 * 9);
         let strided = Conv2d {
             strides: [2, 3],
             pads: [0, 1, 1, 0],

@@ -102,6 +102,8 @@ pub fn conv_transpose2d(geometry: &ConvTranspose2d) -> Result<Launch> {
             groups_in("z (images and groups)", g.batch * g.groups)?,
         ],
         turns: window_turns(g.kernel, g.in_channels / g.groups),
+        bindings: 3 + usize::from(g.bias),
+        flops: 0,
     })
 }
 

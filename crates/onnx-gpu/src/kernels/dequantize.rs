@@ -1,7 +1,7 @@
 //! Quantised weights as 16-bit floats.
 
 use super::{Launch, cover, elements, pad16, render, word};
-use crate::weights::Packing;
+use crate::tensor::Packing;
 use crate::{Error, ErrorKind, Result};
 
 /// `(q - zero point) · scale` over a tensor seen as `[outer, axis, inner]`.
@@ -72,5 +72,7 @@ pub fn dequantize(geometry: &Dequantize) -> Result<Launch> {
         ]),
         workgroups: cover(words)?,
         turns: 0,
+        bindings: 3 + usize::from(g.zero_points),
+        flops: 0,
     })
 }

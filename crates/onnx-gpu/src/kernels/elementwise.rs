@@ -426,6 +426,8 @@ impl Map<'_> {
             params: pad16(params),
             workgroups: cover(len.div_ceil(4))?,
             turns: 0,
+            bindings: self.inputs.len() + 1,
+            flops: 0,
         })
     }
 

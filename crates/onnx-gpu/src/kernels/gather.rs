@@ -48,6 +48,8 @@ pub fn gather(geometry: &Gather, format: Format) -> Result<Launch> {
         params: vec![word(len)?, word(g.axis)?, word(inner)?, word(g.indices)?],
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 3,
+        flops: 0,
     })
 }
 
@@ -86,6 +88,8 @@ pub fn gather_elements(data: &[usize], indices: &[usize], axis: usize) -> Result
         params,
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 3,
+        flops: 0,
     })
 }
 
@@ -106,6 +110,8 @@ pub fn gather_nd(data: &[usize], indices: &[usize], batch_dims: usize) -> Result
         params,
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 3,
+        flops: 0,
     })
 }
 

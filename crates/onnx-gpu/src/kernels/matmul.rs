@@ -150,6 +150,14 @@ pub(super) fn plan(geometry: &MatMul, tiles: Tiles, order: Order) -> Result<Laun
         params: params(g)?,
         workgroups: [x, y, z],
         turns: tile.turns(g.k),
+        bindings: 3
+            + usize::from(g.bias.is_some())
+            + usize::from(g.residual)
+            + usize::from(g.a_format.is_scaled() || g.b_format.is_scaled()),
+        flops: 2 * [batches, g.m, g.n, g.k]
+            .map(|size| size as u64)
+            .iter()
+            .product::<u64>(),
     })
 }
 
@@ -220,18 +228,6 @@ fn params(g: &MatMul) -> Result<Vec<u32>> {
         params.push(word(size)?);
     }
     Ok(pad16(params))
-}
-
-/// Operations of a launch with these [`params`].
-pub(super) fn flops(params: &[u32]) -> u64 {
-    let product = |words: Option<&[u32]>| {
-        words
-            .into_iter()
-            .flatten()
-            .map(|&w| u64::from(w))
-            .product::<u64>()
-    };
-    2 * product(params.get(..8)) * product(params.get(32..35))
 }
 
 const BIAS: &str =
@@ -366,7 +362,7 @@ mod tests {
         assert_eq!(small.key, large.key);
         assert_eq!(small.wgsl, large.wgsl);
         assert_eq!(large.workgroups, [8, 8, 6]);
-        assert_eq!(large.flops(), 2 * 6 * 128 * 1000 * 64);
+        assert_eq!(large.flops, 2 * 6 * 128 * 1000 * 64);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub fn layer_norm(geometry: &LayerNorm, class: AdapterClass) -> Result<Launch> {
         params: vec![word(g.rows)?, word(g.cols)?, g.epsilon.to_bits(), 0],
         workgroups: rows.groups(g.rows)?,
         turns: 3 * g.cols.div_ceil(rows.width()) + 2 * rows.width(),
+        bindings: 2 + usize::from(g.scale) + usize::from(g.bias),
+        flops: 0,
     })
 }
 
@@ -172,6 +174,8 @@ pub fn group_norm(geometry: &GroupNorm, class: AdapterClass) -> Result<Launch> {
         turns: 2 * (channels * g.spatial).div_ceil(width)
             + channels * (2 + g.spatial.div_ceil(4 * width))
             + 2 * width,
+        bindings: 2 + 2 * usize::from(with_affine),
+        flops: 0,
     })
 }
 
@@ -236,10 +240,10 @@ mod tests {
             rms: false,
         };
         let launch = layer_norm(&geometry, AdapterClass::Software).unwrap();
-        assert_eq!(launch.bindings(), 3);
+        assert_eq!(launch.bindings, 3);
         geometry.bias = true;
         let launch = layer_norm(&geometry, AdapterClass::Software).unwrap();
-        assert_eq!(launch.bindings(), 4);
+        assert_eq!(launch.bindings, 4);
     }
 
     #[test]

@@ -92,5 +92,7 @@ pub fn pool(geometry: &Pool) -> Result<Launch> {
         params,
         workgroups: cover(len)?,
         turns: g.kernel[0].saturating_mul(g.kernel[1] + 2),
+        bindings: 2,
+        flops: 0,
     })
 }

@@ -322,6 +322,8 @@ pub fn reduce(geometry: &Reduce, class: AdapterClass) -> Result<Launch> {
         params,
         workgroups,
         turns,
+        bindings: 2,
+        flops: 0,
     })
 }
 

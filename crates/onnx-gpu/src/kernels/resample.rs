@@ -43,5 +43,7 @@ pub fn resample(geometry: &Resample) -> Result<Launch> {
         ]),
         workgroups: cover(len)?,
         turns: g.taps,
+        bindings: 4,
+        flops: 0,
     })
 }

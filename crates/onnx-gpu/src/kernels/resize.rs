@@ -106,6 +106,8 @@ pub fn resize(geometry: &Resize) -> Result<Launch> {
         params: pad16(params),
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 2,
+        flops: 0,
     })
 }
 

@@ -60,5 +60,7 @@ pub fn rotary(geometry: &Rotary) -> Result<Launch> {
         params: pad16(words.into_iter().map(word).collect::<Result<_>>()?),
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 4,
+        flops: 0,
     })
 }

@@ -13,6 +13,8 @@ pub fn range(elem: Elem, len: usize, start: u32, step: u32) -> Result<Launch> {
         params: vec![word(len)?, start, step, 0],
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 1,
+        flops: 0,
     })
 }
 
@@ -62,5 +64,7 @@ pub fn cumsum(geometry: &CumSum) -> Result<Launch> {
         ]),
         workgroups: cover(lines)?,
         turns: g.axis,
+        bindings: 2,
+        flops: 0,
     })
 }

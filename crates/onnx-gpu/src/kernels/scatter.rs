@@ -92,6 +92,8 @@ pub fn scatter_elements_with(
         params: pad16(params),
         workgroups: cover(lines)?,
         turns: indices[axis],
+        bindings: 3,
+        flops: 0,
     })
 }
 
@@ -119,6 +121,8 @@ pub fn scatter_nd_with(
         params,
         workgroups: cover(slice)?,
         turns: tuples.saturating_mul(2 + depth),
+        bindings: 3,
+        flops: 0,
     })
 }
 
@@ -140,6 +144,8 @@ pub fn scatter_elements(data: &[usize], indices: &[usize], axis: usize) -> Resul
         params,
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 3,
+        flops: 0,
     })
 }
 
@@ -160,5 +166,7 @@ pub fn scatter_nd(data: &[usize], indices: &[usize]) -> Result<Launch> {
         params,
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 3,
+        flops: 0,
     })
 }

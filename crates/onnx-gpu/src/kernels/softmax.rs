@@ -60,6 +60,8 @@ pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
             params,
             workgroups: fold(rows)?,
             turns: 3 * g.axis.div_ceil(width) + 2 * width,
+            bindings: 2,
+            flops: 0,
         });
     }
     Ok(Launch {
@@ -72,6 +74,8 @@ pub fn softmax(geometry: &Softmax, class: AdapterClass) -> Result<Launch> {
         params,
         workgroups: cover(rows)?,
         turns: 3 * g.axis,
+        bindings: 2,
+        flops: 0,
     })
 }
 

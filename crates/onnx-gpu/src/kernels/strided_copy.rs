@@ -87,6 +87,8 @@ pub fn strided_copy(geometry: &StridedCopy) -> Result<Launch> {
         params: pad16(params),
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 2,
+        flops: 0,
     })
 }
 
@@ -116,6 +118,8 @@ pub fn strided_halves(copy: &StridedCopy) -> Result<Launch> {
         params: pad16(params),
         workgroups: cover(len.div_ceil(2))?,
         turns: 0,
+        bindings: 2,
+        flops: 0,
     })
 }
 
@@ -168,6 +172,8 @@ pub fn fill(len: usize, bits: u32) -> Result<Launch> {
         params: vec![word(len)?, bits, 0, 0],
         workgroups: cover(len.div_ceil(4))?,
         turns: 0,
+        bindings: 1,
+        flops: 0,
     })
 }
 
@@ -229,6 +235,8 @@ pub fn pad(geometry: &Pad) -> Result<Launch> {
         params,
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 2,
+        flops: 0,
     })
 }
 
@@ -282,6 +290,8 @@ pub fn trilu(geometry: &Trilu) -> Result<Launch> {
         ]),
         workgroups: cover(len)?,
         turns: 0,
+        bindings: 2,
+        flops: 0,
     })
 }
 

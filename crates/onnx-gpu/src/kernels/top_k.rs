@@ -52,5 +52,7 @@ pub fn top_k(geometry: &TopK) -> Result<Launch> {
         ]),
         workgroups: cover(len)?,
         turns: g.axis,
+        bindings: 2,
+        flops: 0,
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{Launch, cover, elements, render, word};
 use crate::Result;
-use crate::weights::Packing;
+use crate::tensor::Packing;
 
 /// Input: `len` elements packed as `packing` says; output: one word each, `f32` for [`Packing::F16`] and [`Packing::BF16`], else an
 /// integer.
@@ -36,5 +36,7 @@ pub fn unpack(packing: Packing, len: usize) -> Result<Launch> {
         params: vec![word(len)?, word(len.div_ceil(per_word))?, 0, 0],
         workgroups: cover(len.div_ceil(per_word))?,
         turns: 0,
+        bindings: 2,
+        flops: 0,
     })
 }

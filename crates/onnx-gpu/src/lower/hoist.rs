@@ -3,26 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BufferId, Program, Source, Step, data_key};
-use crate::graph::{Graph, ValueId};
+use crate::graph::Graph;
+use crate::program::{BufferId, Ingredient, Program, Recipe, Source, Step, Write, data_key};
 
 /// Largest growth of a constant by a hoisted launch: beyond, recomputing is cheaper than keeping the result.
 const MAX_GROWTH: u64 = 8;
-
-/// How the contents of a prepared buffer came about; equal recipes give equal contents in every plan of a graph.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Recipe(Vec<Write>);
-
-/// Shader, parameters and inputs of a launch.
-type Write = (String, Vec<u32>, Vec<Ingredient>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Ingredient {
-    Weight(ValueId),
-    /// A constant of the graph, by [`data_key`].
-    Constant((usize, usize)),
-    Prepared(Arc<Recipe>),
-}
 
 pub(super) fn hoist(program: &mut Program, graph: &Graph) {
     let constant = constant_buffers(program, graph, false);

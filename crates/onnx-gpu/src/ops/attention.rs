@@ -10,10 +10,12 @@ use super::elementwise::{binary, unary};
 use super::flash::{Call, in_blocks};
 use super::matmul::product;
 use super::movement::{join, permuted};
+use crate::context::Cx;
 use crate::error::{Error, Result, mismatch, unsupported};
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::softmax::{Softmax, softmax};
-use crate::lower::{Cx, Value, broadcast};
+use crate::program::Value;
+use crate::tensor::broadcast;
 use crate::tensor::{DType, Tensor};
 use masks::{Frontier, add_bias, additive, padded, window_bias};
 

@@ -6,12 +6,11 @@ mod norm;
 
 use super::elementwise::{activate, binary, unary};
 use super::matmul::transposed_product;
-use super::movement::{part, permuted};
-use super::{Lower, attention, conv, nbits, rotary};
+use super::movement::part;
+use super::{attention, conv, nbits, rotary};
+use crate::context::{Cx, Lower};
 use crate::error::{Result, mismatch, unsupported};
-use crate::kernels::Activation;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
-use crate::lower::{Cx, Value};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
@@ -107,42 +106,4 @@ fn fused_matmul(cx: &mut Cx<'_>) -> Result<()> {
     let out = activate(cx, cx.activation(), out)?;
     cx.set(0, out);
     Ok(())
-}
-
-/// The function that the attributes `activation` and `activation_params` name.
-pub(super) fn activation(cx: &Cx<'_>) -> Result<Activation> {
-    let params = cx
-        .attributes
-        .opt_floats("activation_params")?
-        .unwrap_or(&[]);
-    Ok(match (cx.attributes.text("activation", "")?, params) {
-        ("", _) => Activation::None,
-        ("Relu", _) => Activation::Relu,
-        ("Tanh", _) => Activation::Tanh,
-        ("Sigmoid", _) => Activation::Sigmoid,
-        ("LeakyRelu", &[alpha]) => Activation::LeakyRelu(alpha),
-        ("LeakyRelu", []) => Activation::LeakyRelu(0.01),
-        ("Clip", &[low, high]) => Activation::Clip(low, high),
-        (other, params) => {
-            return Err(unsupported(format!(
-                "attribute 'activation' = \"{other}\" with {params:?} is not supported"
-            )));
-        }
-    })
-}
-
-/// `[N, H, W, C]` to `[N, C, H, W]`; other ranks with the channels last likewise.
-pub(super) fn channels_first(cx: &mut Cx<'_>, x: &Value) -> Result<Value> {
-    let rank = x.rank();
-    if rank < 3 {
-        return Err(mismatch(format!("{:?} is not [N, ..., C]", x.shape())));
-    }
-    let perm: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
-    permuted(cx, x, &perm)
-}
-
-/// The inverse of [`channels_first`].
-pub(super) fn channels_last(cx: &mut Cx<'_>, x: &Value) -> Result<Value> {
-    let perm: Vec<usize> = std::iter::once(0).chain(2..x.rank()).chain([1]).collect();
-    permuted(cx, x, &perm)
 }

@@ -2,18 +2,19 @@
 //! [`ConvTranspose`](https://onnx.ai/onnx/operators/onnx__ConvTranspose.html) over one or two spatial axes.
 
 use super::elementwise::{activate, binary, cast_value};
-use super::movement::part;
+use super::movement::{channels_first, channels_last, part};
 use super::window::{Window, image_shape};
-use super::{Lower, contrib};
+
+use crate::context::{Cx, Lower};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use crate::kernels::conv2d::{Conv2d, Residual, conv2d, of_view};
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::Strides;
 use crate::kernels::{Activation, Format, MAX_TURNS};
-use crate::lower::{Cx, Value};
+use crate::program::Value;
+use crate::tensor::Packing;
 use crate::tensor::{DType, elements};
-use crate::weights::Packing;
 
 fn group(cx: &Cx<'_>) -> Result<usize> {
     let group = cx.attributes.int("group", 1)?;
@@ -75,6 +76,28 @@ fn of_channels(cx: &mut Cx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The function that the attributes `activation` and `activation_params` name.
+fn named_activation(cx: &Cx<'_>) -> Result<Activation> {
+    let params = cx
+        .attributes
+        .opt_floats("activation_params")?
+        .unwrap_or(&[]);
+    Ok(match (cx.attributes.text("activation", "")?, params) {
+        ("", _) => Activation::None,
+        ("Relu", _) => Activation::Relu,
+        ("Tanh", _) => Activation::Tanh,
+        ("Sigmoid", _) => Activation::Sigmoid,
+        ("LeakyRelu", &[alpha]) => Activation::LeakyRelu(alpha),
+        ("LeakyRelu", []) => Activation::LeakyRelu(0.01),
+        ("Clip", &[low, high]) => Activation::Clip(low, high),
+        (other, params) => {
+            return Err(unsupported(format!(
+                "attribute 'activation' = \"{other}\" with {params:?} is not supported"
+            )));
+        }
+    })
+}
+
 /// ONNX Runtime's `FusedConv`: X, W, bias, an addend Z, then an activation.
 pub(super) fn fused_conv(cx: &mut Cx<'_>) -> Result<()> {
     let call = Convolution {
@@ -83,7 +106,7 @@ pub(super) fn fused_conv(cx: &mut Cx<'_>) -> Result<()> {
         scales: None,
         bias: cx.optional(2),
         residual: cx.optional(3),
-        activation: contrib::activation(cx)?,
+        activation: named_activation(cx)?,
     };
     let out = call.lower(cx)?;
     cx.set(0, out);
@@ -94,15 +117,15 @@ pub(super) fn fused_conv(cx: &mut Cx<'_>) -> Result<()> {
 pub(super) fn nhwc_conv(cx: &mut Cx<'_>) -> Result<()> {
     let (x, weight) = (cx.input(0)?, cx.input(1)?);
     let call = Convolution {
-        x: contrib::channels_first(cx, &x)?,
-        weight: contrib::channels_first(cx, &weight)?,
+        x: channels_first(cx, &x)?,
+        weight: channels_first(cx, &weight)?,
         scales: None,
         bias: cx.optional(2),
         residual: None,
         activation: cx.activation(),
     };
     let out = call.lower(cx)?;
-    let out = contrib::channels_last(cx, &out)?;
+    let out = channels_last(cx, &out)?;
     cx.set(0, out);
     Ok(())
 }

@@ -5,11 +5,12 @@ use super::elementwise::binary;
 use super::matmul::product;
 use super::movement::{permuted, strided};
 use super::reduce::reduce_value;
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::row_major;
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 
 /// A label; axes of the ellipsis get labels beyond the letters.
 type Label = u32;

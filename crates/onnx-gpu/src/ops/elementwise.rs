@@ -2,13 +2,15 @@
 //!
 //! Opset notes: broadcasting is multidirectional since 7; before, `broadcast` and `axis` ask for it. `Clip` took its bounds as attributes before 11.
 
-use super::Lower;
+use crate::context::{Cx, Lower};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::eval;
+use crate::eval::MAX_FOLDED;
 use crate::kernels::elementwise::{self as kernel, BinaryOp, Rounding, UnaryOp};
 use crate::kernels::{Activation, Elem, MAX_RANK};
-use crate::lower::{Cx, MAX_FOLDED, Value, axis, broadcast, elem};
+use crate::program::{Value, elem};
 use crate::tensor::DType;
+use crate::tensor::{axis, broadcast};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
@@ -464,7 +466,7 @@ fn cast_like(cx: &mut Cx<'_>) -> Result<()> {
 /// The same words under another element type that the device holds alike.
 pub(super) fn named(x: &Value, to: DType) -> Value {
     match x {
-        Value::Device(device) => Value::Device(crate::lower::Device {
+        Value::Device(device) => Value::Device(crate::program::Device {
             dtype: to,
             ..device.clone()
         }),

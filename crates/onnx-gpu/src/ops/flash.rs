@@ -1,18 +1,19 @@
 //! Attention in one dispatch where shapes suit the kernel, for the operators and for what fusion finds; else in its parts.
 
-use super::Lower;
 use super::elementwise::{binary, unary};
 use super::matmul::product;
 use super::movement::{join, part};
 use super::softmax::normalised;
+use crate::context::{Cx, Lower};
 use crate::error::{Result, mismatch};
 use crate::graph::Pass;
 use crate::kernels::attention::{Attention, MAX_DEPTH, attention as kernel};
 use crate::kernels::elementwise::{BinaryOp, UnaryOp, select};
 use crate::kernels::matmul::Strides;
 use crate::kernels::row_major;
-use crate::lower::{Cx, Layout, Run, Value, axis, broadcast, refine};
+use crate::program::{Layout, Run, Value, refine};
 use crate::tensor::{Tensor, elements};
+use crate::tensor::{axis, broadcast};
 
 pub(super) fn find_fused(op: &str) -> Option<Lower> {
     (op == "Attention").then_some(attention as Lower)

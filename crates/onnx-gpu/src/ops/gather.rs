@@ -3,11 +3,14 @@
 //! An index out of range is an error where it is known before the run. Where only the run knows it, the result is NaN (as an
 //! integer, its bits): never another element.
 
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch};
 use crate::eval;
+use crate::eval::MAX_FOLDED;
 use crate::kernels::gather as kernel;
-use crate::lower::{Cx, MAX_FOLDED, Value, axis, split_at_axis};
+use crate::program::Value;
 use crate::tensor::{DType, elements};
+use crate::tensor::{axis, split_at_axis};
 
 /// Refuses known indices outside an axis of length `length`.
 pub(super) fn check_range(indices: &Value, length: usize) -> Result<()> {

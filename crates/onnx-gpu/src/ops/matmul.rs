@@ -2,11 +2,13 @@
 
 use super::elementwise::{activate, binary, named};
 use super::movement::part;
+use crate::context::Cx;
 use crate::error::{Result, mismatch, unsupported};
 use crate::eval;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::{Bias, MatMul, Strides, matmul as kernel};
-use crate::lower::{Cx, Value, broadcast};
+use crate::program::Value;
+use crate::tensor::broadcast;
 use crate::tensor::{DType, Tensor, elements};
 
 /// Most terms of a sum of one dispatch, for any tile within [`crate::kernels::MAX_TURNS`].

@@ -3,13 +3,14 @@
 //!
 //! Opset notes: `Slice` took attributes before 10, `Split` took `split` as an attribute before 13.
 
-use super::Lower;
 use super::elementwise::one_type;
+use crate::context::{Cx, Lower};
 use crate::error::{Error, ErrorKind, Result, invalid_model, mismatch, unsupported};
 use crate::kernels::strided_copy::StridedCopy;
 use crate::kernels::{broadcast_strides, row_major};
-use crate::lower::{Cx, Value, axes, axis, broadcast};
+use crate::program::Value;
 use crate::tensor::elements;
+use crate::tensor::{axes, axis, broadcast};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
@@ -73,6 +74,22 @@ fn transpose(cx: &mut Cx<'_>) -> Result<()> {
     let out = permuted(cx, &x, &perm)?;
     cx.set(0, out);
     Ok(())
+}
+
+/// `[N, H, W, C]` to `[N, C, H, W]`; other ranks with the channels last likewise.
+pub(super) fn channels_first(cx: &mut Cx<'_>, x: &Value) -> Result<Value> {
+    let rank = x.rank();
+    if rank < 3 {
+        return Err(mismatch(format!("{:?} is not [N, ..., C]", x.shape())));
+    }
+    let perm: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    permuted(cx, x, &perm)
+}
+
+/// The inverse of [`channels_first`].
+pub(super) fn channels_last(cx: &mut Cx<'_>, x: &Value) -> Result<Value> {
+    let perm: Vec<usize> = std::iter::once(0).chain(2..x.rank()).chain([1]).collect();
+    permuted(cx, x, &perm)
 }
 
 /// First element, count and step along one axis, clamped as `Slice` says.

@@ -2,15 +2,16 @@
 //! a product with a matrix of 4- or 8-bit blocks, widened inside the kernel.
 
 use super::elementwise::{activate, binary};
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::Format;
 use crate::kernels::blocks::{ZeroPoints, pack};
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::{Bias, MatMul, matmul};
 use crate::kernels::operand::{Blocks, Scales};
-use crate::lower::{Cx, Value};
+use crate::program::Value;
+use crate::tensor::Packing;
 use crate::tensor::{DType, Tensor, elements};
-use crate::weights::Packing;
 
 pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     // How ONNX Runtime may round the activations; this kernel never does.

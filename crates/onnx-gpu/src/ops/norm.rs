@@ -3,16 +3,17 @@
 //!
 //! Opset notes: `GroupNormalization` scales per group before 21, per channel since.
 
-use super::Lower;
 use super::elementwise::{activate, binary, named, unary};
 use super::reduce::reduce_value;
 use super::shape::reshape_target;
+use crate::context::{Cx, Lower};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Activation;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::norm::{GroupNorm, LayerNorm, NormAffine, group_norm, layer_norm};
 use crate::kernels::reduce::ReduceOp;
-use crate::lower::{Cx, Value, axis};
+use crate::program::Value;
+use crate::tensor::axis;
 use crate::tensor::{DType, Tensor};
 
 pub(super) fn find_fused(op: &str) -> Option<Lower> {

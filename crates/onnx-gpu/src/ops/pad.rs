@@ -2,10 +2,12 @@
 //!
 //! Opset notes: `pads` and `value` were attributes before 11; `axes` came with 18, `wrap` with 19.
 
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::eval;
 use crate::kernels::strided_copy::{self as kernel, PadMode, Trilu};
-use crate::lower::{Cx, Value, axes};
+use crate::program::Value;
+use crate::tensor::axes;
 use crate::tensor::{DType, Tensor, elements};
 
 pub(super) fn pad(cx: &mut Cx<'_>) -> Result<()> {

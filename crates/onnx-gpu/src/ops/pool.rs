@@ -3,10 +3,11 @@
 use super::elementwise::cast_value;
 use super::reduce::reduce_value;
 use super::window::{Window, image_shape};
+use crate::context::Cx;
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::pool::{Pool, PoolOp, pool as kernel};
 use crate::kernels::reduce::ReduceOp;
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 
 pub(super) fn max(cx: &mut Cx<'_>) -> Result<()> {
     cx.attributes.ignore(&["storage_order"]);

@@ -3,21 +3,22 @@
 //!
 //! Opset notes: `axis` came with 13, `block_size` and `output_dtype` with 21.
 
-use super::Lower;
 use super::conv::Convolution;
 use super::elementwise::{binary, cast_value, unary};
 use super::matmul::product;
 use super::movement::{part, strided};
 use super::reduce::reduce_value;
+use crate::context::{Cx, Lower};
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::Activation;
 use crate::kernels::dequantize::{Dequantize, dequantize};
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::row_major;
-use crate::lower::{Cx, Value, axis, split_at_axis};
+use crate::program::Value;
+use crate::tensor::Packing;
 use crate::tensor::{DType, Tensor};
-use crate::weights::Packing;
+use crate::tensor::{axis, split_at_axis};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {

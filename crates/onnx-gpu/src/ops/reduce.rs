@@ -4,15 +4,15 @@
 
 mod runs;
 
-use super::Lower;
 use super::elementwise::cast_value;
-use super::scan;
+use crate::context::{Cx, Lower};
 use crate::error::{Result, unsupported};
 use crate::eval;
 use crate::kernels::MAX_TURNS;
 use crate::kernels::reduce::{Reduce, ReduceOp, reduce as kernel};
-use crate::lower::{Cx, Value, axes, axis, elem};
+use crate::program::{Value, elem};
 use crate::tensor::{DType, Tensor};
+use crate::tensor::{axes, axis};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {
@@ -28,8 +28,6 @@ pub(super) fn find(op: &str) -> Option<Lower> {
         "ReduceLogSumExp" => |cx| reduce(cx, ReduceOp::LogSumExp),
         "ArgMax" => |cx| arg(cx, |last| ReduceOp::ArgMax { last }),
         "ArgMin" => |cx| arg(cx, |last| ReduceOp::ArgMin { last }),
-        "CumSum" => scan::cumsum,
-        "Trilu" => super::pad::trilu,
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@
 mod taps;
 
 use super::gather::gather_value;
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::graph::Pass;
 use crate::kernels::resample::{Resample, resample};
@@ -14,8 +15,9 @@ use crate::kernels::resize::{
 };
 use crate::kernels::row_major;
 use crate::kernels::strided_copy::StridedCopy;
-use crate::lower::{Cx, Value, axes, split_at_axis};
+use crate::program::Value;
 use crate::tensor::{Tensor, elements};
+use crate::tensor::{axes, split_at_axis};
 use taps::{Axis, Curve};
 
 pub(super) fn resize(cx: &mut Cx<'_>) -> Result<()> {

@@ -5,11 +5,12 @@ use super::attention::{merge_heads, split_heads};
 use super::elementwise::binary;
 use super::gather::gather_value;
 use super::movement::{join, part};
+use crate::context::Cx;
 use crate::error::{Result, mismatch, unsupported};
 use crate::eval;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::rotary::{Rotary, rotary as kernel};
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 use crate::tensor::DType;
 
 /// Inputs X, cos, sin, positions.

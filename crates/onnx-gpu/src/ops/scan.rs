@@ -3,12 +3,14 @@
 use super::elementwise::binary;
 use super::movement::{join, part};
 use super::reduce::reduce_value;
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch};
 use crate::kernels::MAX_TURNS;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::scan::{CumSum, cumsum as kernel};
-use crate::lower::{Cx, Value, axis, elem, split_at_axis};
+use crate::program::{Value, elem};
+use crate::tensor::{axis, split_at_axis};
 
 /// Elements of a run, where a line has more than one invocation goes over.
 const RUN: usize = 1 << 14;

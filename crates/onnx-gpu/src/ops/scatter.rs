@@ -5,11 +5,13 @@
 use super::elementwise::one_type;
 use super::gather::{check_indices, check_range, check_tuples};
 use super::movement::part;
+use crate::context::Cx;
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::scatter::{self as kernel, Reduction};
 use crate::kernels::strided_copy::{StridedCopy, strided_copy};
 use crate::kernels::{Launch, MAX_TURNS, row_major};
-use crate::lower::{Cx, Value, axis, elem};
+use crate::program::{Value, elem};
+use crate::tensor::axis;
 
 pub(super) fn scatter_elements(cx: &mut Cx<'_>) -> Result<()> {
     let (data, indices, updates) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);

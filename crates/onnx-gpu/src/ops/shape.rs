@@ -3,12 +3,13 @@
 //!
 //! Views share the buffer. Opset notes: `Squeeze`/`Unsqueeze` took `axes` as an attribute before 13.
 
-use super::Lower;
+use crate::context::{Cx, Lower};
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::eval;
-use crate::lower::{Cx, Value, axes, axis};
+use crate::program::Value;
 use crate::proto::AttributeValue;
 use crate::tensor::{DType, Tensor, elements};
+use crate::tensor::{axes, axis};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {

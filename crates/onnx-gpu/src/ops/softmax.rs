@@ -4,12 +4,14 @@
 
 use super::elementwise::{binary, named, unary};
 use super::reduce::reduce_value;
+use crate::context::Cx;
 use crate::error::{Result, unsupported};
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::reduce::ReduceOp;
 use crate::kernels::softmax::{Softmax, softmax as kernel};
-use crate::lower::{Cx, Value, axis, split_at_axis};
+use crate::program::Value;
 use crate::tensor::DType;
+use crate::tensor::{axis, split_at_axis};
 
 pub(super) fn softmax(cx: &mut Cx<'_>) -> Result<()> {
     run(cx, false)

@@ -2,17 +2,18 @@
 //!
 //! Opset notes: `TopK` took `k` as an attribute before 10, `largest` and `sorted` came with 11.
 
-use super::Lower;
 use super::elementwise::{binary, cast_value, select_values};
 use super::movement::{join, part};
+use crate::context::{Cx, Lower};
 use crate::error::{Error, Result, invalid_model, mismatch, unsupported};
 use crate::eval;
 use crate::kernels::MAX_TURNS;
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::gather::gather_elements;
 use crate::kernels::top_k::{TopK, top_k as kernel};
-use crate::lower::{Cx, Value, axis, elem, split_at_axis};
+use crate::program::{Value, elem};
 use crate::tensor::{DType, Tensor};
+use crate::tensor::{axis, split_at_axis};
 
 pub(super) fn find(op: &str) -> Option<Lower> {
     Some(match op {

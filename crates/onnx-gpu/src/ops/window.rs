@@ -2,8 +2,9 @@
 //!
 //! `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad` for one or two spatial axes; one axis becomes two with height 1.
 
+use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 
 /// Larger values are refused: they overflow 32-bit indices and mean nothing.
 const MAX_EXTENT: i64 = 1 << 24;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::Plan;
 use crate::gpu::PART_ALIGNMENT;
 use crate::graph::{Graph, ValueId};
-use crate::lower::{BufferId, Program, Source, Step};
+use crate::program::{BufferId, Program, Source, Step};
 
 /// Where a weight lies for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

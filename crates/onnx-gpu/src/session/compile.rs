@@ -10,8 +10,9 @@ use crate::error::{Result, invalid_model};
 use crate::gpu::{Buffer, KernelTime, Recording, Uploader};
 use crate::graph::ValueId;
 use crate::kernels::Launch;
-use crate::lower::{BufferId, Given, Program, Recipe, Source, Step, Value, data_key, lower_graph};
+use crate::lower::{Given, lower_graph};
 use crate::plan::{Place, Plan, Turns};
+use crate::program::{BufferId, Program, Recipe, Source, Step, Value, data_key};
 use crate::tensor::{DType, Tensor};
 use crate::weights::Origin;
 
@@ -176,7 +177,7 @@ impl Session {
             weight_bytes,
             streamed_bytes: 0,
             nodes: self.graph.nodes.len(),
-            flops: launches().map(Launch::flops).sum(),
+            flops: launches().map(|launch| launch.flops).sum(),
         };
         let work = if self.graph.streamed.is_empty() {
             Work::Whole(Recording::new(&self.gpu, &bind(plan.steps)?).await?)

@@ -6,10 +6,12 @@ use super::compile::TOGETHER;
 use super::dry::planned_for;
 use super::{LEAST_TABLE, Session, inputs};
 use crate::error::Result;
-use crate::graph::{Graph, InFiles, Passes};
+use crate::graph::{Graph, Passes};
 use crate::kernels::AdapterClass;
-use crate::lower::{Given, Program, Source, lower_graph};
+use crate::lower::{Given, lower_graph};
+use crate::optimise::InFiles;
 use crate::plan::{Plan, Turns};
+use crate::program::{Program, Source};
 use crate::proto::{Dim, ValueInfo};
 use crate::weights::{Bytes, WeightSource};
 
@@ -135,7 +137,7 @@ impl Cost {
             loaded
         };
         Self {
-            flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
+            flops: plan.steps.iter().map(|step| step.launch.flops).sum(),
             dispatches: plan.steps.len(),
             largest_buffer: largest.max(slots),
             total_bytes: working + constant_bytes,

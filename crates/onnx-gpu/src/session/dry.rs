@@ -5,10 +5,12 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Stats, fixed_or_one};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, InFiles, Passes, take_initializers};
+use crate::graph::{Graph, Passes, take_initializers};
 use crate::kernels::AdapterClass;
-use crate::lower::{Given, Program, lower_graph};
+use crate::lower::{Given, lower_graph};
+use crate::optimise::InFiles;
 use crate::plan::Plan;
+use crate::program::Program;
 use crate::proto::{Dim, Model, ValueInfo};
 use crate::weights::{Bytes, Origin, WeightSource, read_small};
 
@@ -36,12 +38,12 @@ pub fn dry_run(bytes: &[u8], class: AdapterClass) -> Result<Stats> {
         weight_bytes,
         streamed_bytes: 0,
         nodes: graph.nodes.len(),
-        flops: plan.steps.iter().map(|step| step.launch.flops()).sum(),
+        flops: plan.steps.iter().map(|step| step.launch.flops).sum(),
     })
 }
 
 /// A model's graph, launches and buffers.
-pub(crate) struct Planned {
+pub(super) struct Planned {
     pub graph: Graph,
     pub program: Program,
     pub plan: Plan,
@@ -61,7 +63,7 @@ impl Planned {
 }
 
 /// Parses, optimises and plans, with 1 for open dimensions. `files` have to be there at once.
-pub(crate) fn planned(
+pub(super) fn planned(
     bytes: &[u8],
     files: &dyn WeightSource,
     passes: Passes,
@@ -91,6 +93,7 @@ pub(super) fn planned_for(
         Poll::Pending => return Err(Error::new(ErrorKind::Io, "a file is not ready")),
     };
     let mut graph = Graph::new(model, known, passes, None)?;
+    graph.optimise();
     if let Some(in_files) = in_files {
         graph.leave_in_files(in_files);
     }

@@ -4,70 +4,27 @@ use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::proto::Storage;
+use crate::tensor::Packing;
 
-/// Elements in storage on the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Packing {
-    /// A 32-bit word each.
-    #[default]
-    Words,
-    /// Two 16-bit floats per word, the first in the low half.
-    F16,
-    /// Two upper halves of 32-bit floats per word, the first in the low half.
-    BF16,
-    /// Four 8-bit integers per word, the first in the lowest byte.
-    U8,
-    /// As [`Packing::U8`], signed.
-    I8,
-    /// Eight 4-bit integers per word, the first in the lowest bits.
-    U4,
-    /// As [`Packing::U4`], signed.
-    I4,
+/// What raw bytes of a file become.
+pub(super) fn of_file(storage: Storage) -> Packing {
+    match storage {
+        Storage::F16 => Packing::F16,
+        Storage::BF16 => Packing::BF16,
+        Storage::U8 => Packing::U8,
+        Storage::I8 => Packing::I8,
+        Storage::U4 => Packing::U4,
+        Storage::I4 => Packing::I4,
+        Storage::F32 | Storage::F64 | Storage::I64 | Storage::I32 | Storage::Bool => Packing::Words,
+    }
 }
 
-impl Packing {
-    /// What raw bytes of a file become.
-    pub(crate) fn of(storage: Storage) -> Self {
-        match storage {
-            Storage::F16 => Self::F16,
-            Storage::BF16 => Self::BF16,
-            Storage::U8 => Self::U8,
-            Storage::I8 => Self::I8,
-            Storage::U4 => Self::U4,
-            Storage::I4 => Self::I4,
-            Storage::F32 | Storage::F64 | Storage::I64 | Storage::I32 | Storage::Bool => {
-                Self::Words
-            }
-        }
-    }
-
-    /// What a tensor in main memory becomes.
-    pub(crate) fn of_tensor(storage: Storage) -> Self {
-        match storage {
-            Storage::F16 => Self::F16,
-            Storage::BF16 => Self::BF16,
-            _ => Self::Words,
-        }
-    }
-
-    /// Whether a word holds two floats of 16 bits.
-    pub(crate) fn is_halves(self) -> bool {
-        matches!(self, Self::F16 | Self::BF16)
-    }
-
-    /// Elements in a 32-bit word.
-    pub(crate) fn per_word(self) -> usize {
-        match self {
-            Self::Words => 1,
-            Self::F16 | Self::BF16 => 2,
-            Self::U8 | Self::I8 => 4,
-            Self::U4 | Self::I4 => 8,
-        }
-    }
-
-    /// Bytes of whole words that hold `elements`.
-    pub(crate) fn bytes(self, elements: usize) -> u64 {
-        elements.div_ceil(self.per_word()).max(1) as u64 * 4
+/// What a tensor in main memory becomes.
+pub(super) fn of_tensor(storage: Storage) -> Packing {
+    match storage {
+        Storage::F16 => Packing::F16,
+        Storage::BF16 => Packing::BF16,
+        _ => Packing::Words,
     }
 }
 

@@ -99,11 +99,11 @@ fn external_data_come_from_memory_and_from_a_folder() {
     std::fs::create_dir_all(folder.join("parts")).unwrap();
     std::fs::write(folder.join("parts/w.bin"), &file).unwrap();
     std::fs::write(folder.join("model.onnx"), &graph).unwrap();
-    let session = Session::open_blocking(&folder.join("model.onnx"), options()).unwrap();
+    let session = Session::open_blocking(folder.join("model.onnx"), options()).unwrap();
     check(&session, k, n);
 
     std::fs::write(folder.join("parts/w.bin"), &file[..file.len() - 1]).unwrap();
-    let error = Session::open_blocking(&folder.join("model.onnx"), options()).unwrap_err();
+    let error = Session::open_blocking(folder.join("model.onnx"), options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains("parts/w.bin"), "{error}");
 
@@ -113,7 +113,7 @@ fn external_data_come_from_memory_and_from_a_folder() {
         let outside = folder.with_extension("outside");
         std::fs::write(&outside, &file).unwrap();
         std::os::unix::fs::symlink(&outside, folder.join("parts/w.bin")).unwrap();
-        let error = Session::open_blocking(&folder.join("model.onnx"), options()).unwrap_err();
+        let error = Session::open_blocking(folder.join("model.onnx"), options()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidModel, "{error}");
         std::fs::remove_file(outside).unwrap();
     }

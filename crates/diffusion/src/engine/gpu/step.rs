@@ -140,6 +140,8 @@ impl Inputs {
             params,
             workgroups: [groups.div_ceil(rows).max(1), rows, 1],
             turns: 0,
+            bindings: MAX_VALUES + 1,
+            flops: 0,
         })
     }
 }

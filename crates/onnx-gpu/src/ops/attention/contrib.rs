@@ -6,9 +6,10 @@ use super::super::matmul::{biased_product, product};
 use super::super::movement::{join, part, permuted};
 use super::masks::{Frontier, add_bias, below, window_bias};
 use super::{Attention, count, four, merge_heads, split_heads, with_past};
+use crate::context::Cx;
 use crate::error::{Result, mismatch, unsupported};
 use crate::kernels::elementwise::BinaryOp;
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 use crate::tensor::{DType, Tensor};
 
 fn refuse_inputs(cx: &Cx<'_>, inputs: &[(usize, &str)]) -> Result<()> {

@@ -2,9 +2,10 @@
 
 use super::super::elementwise::{binary, cast_value, select_values};
 use super::super::movement::join;
+use crate::context::Cx;
 use crate::error::{Result, mismatch};
 use crate::kernels::elementwise::BinaryOp;
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 use crate::tensor::{DType, Tensor};
 
 /// Where the queries stand among the keys.

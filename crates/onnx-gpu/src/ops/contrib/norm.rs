@@ -1,12 +1,13 @@
 //! Normalisations with a skip connection, and the group norm over channels-last images.
 
 use super::super::elementwise::binary;
+use super::super::movement::{channels_first, channels_last};
 use super::super::norm::{grouped, normalised_rows};
-use super::{channels_first, channels_last};
+use crate::context::Cx;
 use crate::error::{Result, unsupported};
 use crate::kernels::Activation;
 use crate::kernels::elementwise::BinaryOp;
-use crate::lower::{Cx, Value};
+use crate::program::Value;
 
 pub(super) fn skip_layer(cx: &mut Cx<'_>) -> Result<()> {
     // Inputs: input, skip, gamma, beta, bias.

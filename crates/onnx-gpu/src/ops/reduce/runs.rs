@@ -3,11 +3,13 @@
 use super::super::elementwise::{binary, named, unary};
 use super::super::movement::permuted;
 use super::reduce_value;
+use crate::context::Cx;
 use crate::error::Result;
 use crate::kernels::elementwise::{BinaryOp, UnaryOp};
 use crate::kernels::gather::gather_elements;
 use crate::kernels::reduce::{Reduce, ReduceOp, reduce as kernel};
-use crate::lower::{Cx, Value, split_at_axis};
+use crate::program::Value;
+use crate::tensor::split_at_axis;
 use crate::tensor::{DType, Tensor, elements};
 
 /// Elements of a run: few enough for one invocation, so many that 2^31 elements leave no more runs than a workgroup goes over.

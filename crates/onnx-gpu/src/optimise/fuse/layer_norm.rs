@@ -1,6 +1,7 @@
 //! LayerNorm as exporters before opset 17 write it.
 
-use super::{Node, ValueId, View, either, fused, is_op, two};
+use super::view::{View, either, fused, is_op, two};
+use crate::graph::{Node, ValueId};
 use crate::proto::{Attribute, AttributeValue};
 
 /// `(x - mean) / sqrt(mean((x - mean)²) + ε) · scale + bias` over the last axis.

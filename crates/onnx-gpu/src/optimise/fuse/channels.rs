@@ -1,6 +1,7 @@
 //! Convolutions whose weights are whole numbers with a scale for each channel, which the kernel reads as they are stored.
 
-use super::{FUSED_DOMAIN, Node, View, is_onnx, is_op, two};
+use super::view::{View, is_op, two};
+use crate::graph::{FUSED_DOMAIN, Node, is_onnx};
 use crate::proto::{Attribute, AttributeValue};
 
 /// `Conv` with the result of `DequantizeLinear` along the first axis, without zero points, as weights. The inputs of the fused node

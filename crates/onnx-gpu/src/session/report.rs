@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{FUSED_DOMAIN, Passes};
+use super::dry::planned;
 use crate::error::Result;
+use crate::graph::{FUSED_DOMAIN, Passes};
 use crate::kernels::AdapterClass;
-use crate::session::planned;
 use crate::weights::WeightSource;
 
 /// A model after some passes.

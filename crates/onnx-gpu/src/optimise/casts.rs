@@ -1,6 +1,6 @@
 //! Casts to the element type that a value has already go: exporters write them for models that run in mixed precision.
 
-use super::{Graph, Node, ValueId, is_onnx};
+use crate::graph::{Graph, Node, ValueId, is_onnx};
 use crate::proto::AttributeValue;
 use crate::tensor::DType;
 

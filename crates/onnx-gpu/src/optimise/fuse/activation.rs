@@ -1,6 +1,7 @@
 //! SiLU, quick GELU and GELU as exporters write them.
 
-use super::{Node, ValueId, View, either, fused, is_op};
+use super::view::{View, either, fused, is_op};
+use crate::graph::{Node, ValueId};
 
 /// `x·sigmoid(x)`, `x·sigmoid(1.702 x)` or `x·½·(1 + erf(x/√2))` in any order of factors.
 pub(super) fn matches(view: &View<'_>, node: &Node) -> Option<Node> {

@@ -1,6 +1,7 @@
 //! Bias, residual and activation moved into the operator before them.
 
-use super::{CONTRIB_DOMAIN, Epilogue, FUSED_DOMAIN, Node, View, either, is_onnx, is_op};
+use super::view::{View, either, is_op};
+use crate::graph::{CONTRIB_DOMAIN, Epilogue, FUSED_DOMAIN, Node, is_onnx};
 use crate::kernels::Activation;
 
 /// Whether a node is a product with a matrix of blocks.

@@ -1,7 +1,8 @@
 //! GroupNorm as PyTorch's exporters write it: Reshape, InstanceNormalization by 1 and 0, Reshape, Mul, Add. The second Reshape
 //! goes to a constant shape, or to the Shape of what the first one took.
 
-use super::{Node, ValueId, View, either, fused, is_op};
+use super::view::{View, either, fused, is_op};
+use crate::graph::{Node, ValueId};
 
 /// The inputs of the fused node are X, scale, bias and the targets of both reshapes.
 pub(super) fn matches(view: &View<'_>, node: &Node) -> Option<Node> {

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Epilogue, Graph, Node};
+use crate::context::Lowering;
+use crate::graph::{Epilogue, Graph, Node};
 use crate::kernels::AdapterClass;
-use crate::lower::{Lowering, Value, lower_node};
+use crate::lower::lower_node;
+use crate::program::Value;
 
 impl Graph {
     /// Evaluates constant nodes on the CPU. A node without a CPU implementation stays, and so do errors: they surface, with

@@ -2,12 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Epilogue, Graph, Node, ValueId, is_onnx};
-use crate::error::{Error, ErrorKind, Result, invalid_model};
-use crate::kernels::AdapterClass;
-use crate::lower::{Given, Lowering, Value, lower_node};
+use crate::graph::{Epilogue, Graph, Node, Rows, ValueId, is_onnx};
 use crate::proto::AttributeValue;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::DType;
 use crate::weights::Weight;
 
 /// Most bytes that are brought to the device at a time, unless one weight has more.
@@ -43,22 +40,6 @@ pub(crate) struct InFiles {
     pub least_table: u64,
     /// Most bytes of weights on the device; `None`: all of them.
     pub budget: Option<u64>,
-}
-
-/// Rows of a table that a run reads from its file, in the place of a `Gather`.
-#[derive(Clone, Debug)]
-pub(crate) struct Rows {
-    /// What the `Gather` would give; nothing in the graph makes it any more.
-    pub value: ValueId,
-    pub table: Weight,
-    /// The type of the rows: the table's, or what the graph casts it to.
-    pub dtype: DType,
-    /// The indices: an input of the graph, or what `nodes` make of inputs and constants.
-    indices: ValueId,
-    /// In topological order.
-    nodes: Vec<Node>,
-    /// What they read beside the inputs; nothing else in the graph may need it.
-    constants: HashMap<ValueId, Tensor>,
 }
 
 impl Graph {
@@ -198,95 +179,6 @@ impl Graph {
             }
         }
         self.bank_bytes = bank;
-    }
-
-    /// The indices of rows, where `inputs` are known.
-    ///
-    /// # Errors
-    /// Those of the operators that compute them.
-    pub fn indices(&self, rows: &Rows, inputs: &HashMap<ValueId, Tensor>) -> Result<Tensor> {
-        let mut made: HashMap<ValueId, Tensor> = HashMap::new();
-        let mut lowering = Lowering::fold_only(self.opset, AdapterClass::Hardware);
-        for node in &rows.nodes {
-            let find = |id: &ValueId| {
-                let known = made.get(id).or_else(|| inputs.get(id));
-                known.or_else(|| rows.constants.get(id)).cloned()
-            };
-            let arguments = node.inputs.iter().map(|id| {
-                let missing = || invalid_model("an index has no value");
-                let known = |id| find(id).map(Value::Const).ok_or_else(missing);
-                id.as_ref().map(known).transpose()
-            });
-            let arguments = arguments.collect::<Result<Vec<_>>>()?;
-            let outputs = lower_node(&mut lowering, node, arguments)?;
-            for (id, value) in node.outputs.iter().zip(outputs) {
-                if let (Some(id), Some(Value::Const(tensor))) = (id, value) {
-                    made.insert(*id, tensor);
-                }
-            }
-        }
-        let known = made.remove(&rows.indices);
-        known
-            .or_else(|| inputs.get(&rows.indices).cloned())
-            .ok_or_else(|| invalid_model("indices are not computed"))
-    }
-
-    /// The shape of rows, for inputs of which little more than the shapes is known.
-    ///
-    /// # Errors
-    /// As [`Self::indices`].
-    pub fn shape_of_rows(&self, rows: &Rows, given: &[Given]) -> Result<Vec<usize>> {
-        let mut inputs = HashMap::new();
-        for ((id, info), given) in self.inputs.iter().zip(given) {
-            if matches!(info.dtype, DType::I64 | DType::I32) {
-                let value = match &given.value {
-                    Some(value) => value.clone(),
-                    None => Tensor::zeros(info.dtype, given.shape.clone())?,
-                };
-                inputs.insert(*id, value);
-            }
-        }
-        let indices = self.indices(rows, &inputs)?;
-        Ok([
-            indices.shape(),
-            rows.table.shape.get(1..).unwrap_or_default(),
-        ]
-        .concat())
-    }
-}
-
-impl Rows {
-    /// The inputs of the graph that the indices follow from.
-    pub fn inputs<'g>(&self, graph: &'g Graph) -> impl Iterator<Item = ValueId> + use<'g> {
-        let mut read: HashSet<ValueId> = self.nodes.iter().flat_map(Node::reads).collect();
-        read.insert(self.indices);
-        let inputs = graph.inputs.iter().map(|(id, _)| *id);
-        inputs.filter(move |id| read.contains(id))
-    }
-
-    /// Places in the table for indices that may count from its end.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] for one outside of the table.
-    pub fn places(&self, indices: &Tensor) -> Result<Vec<usize>> {
-        let count = self.table.shape.first().copied().unwrap_or_default();
-        let place = |index: i64| {
-            let from_start = if index < 0 {
-                index.checked_add(count as i64)?
-            } else {
-                index
-            };
-            usize::try_from(from_start).ok().filter(|at| *at < count)
-        };
-        let indices = indices.to_i64_vec()?.into_iter();
-        indices
-            .map(|index| {
-                place(index).ok_or_else(|| {
-                    let message = format!("index {index} is outside a table of {count} rows");
-                    Error::new(ErrorKind::InvalidInput, message)
-                })
-            })
-            .collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Graph, ValueId};
+use crate::graph::{Graph, ValueId};
 use crate::proto::AttributeValue;
 
 /// Operators whose results differ from call to call.

@@ -1,6 +1,7 @@
 //! Scaled dot-product attention (Vaswani et al., arXiv:1706.03762) as exporters write it.
 
-use super::{Node, ValueId, View, either, fused, is_op, two};
+use super::view::{View, either, fused, is_op, two};
+use crate::graph::{Node, ValueId};
 use crate::proto::{Attribute, AttributeValue};
 
 /// `softmax(scale·Q·K + mask)·V`, the scale split between Q, K and the product in any way, the softmax behind a guard that

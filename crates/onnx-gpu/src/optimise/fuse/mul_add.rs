@@ -1,6 +1,7 @@
 //! A product and the sum after it: modulations `x·scale + shift` and gated residuals `x + gate·y`.
 
-use super::{Node, View, either, fused, is_op, two};
+use super::view::{View, either, fused, is_op, two};
+use crate::graph::Node;
 
 /// The inputs of the fused node are both factors and the addend.
 pub(super) fn matches(view: &View<'_>, node: &Node) -> Option<Node> {
