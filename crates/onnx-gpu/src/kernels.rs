@@ -20,6 +20,7 @@ pub mod conv_transpose2d;
 pub mod dequantize;
 pub mod elementwise;
 pub mod gather;
+pub mod gather_blocks;
 mod math;
 pub mod matmul;
 pub mod norm;

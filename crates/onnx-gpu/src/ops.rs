@@ -13,6 +13,7 @@ mod matmul;
 mod movement;
 mod nbits;
 mod norm;
+mod packed;
 mod pad;
 mod pool;
 mod quantize;

@@ -36,6 +36,13 @@ pub enum DType {
     Bool,
 }
 
+/// Names of element types that nothing is computed with, by their numbers in `TensorProto.DataType`.
+#[rustfmt::skip]
+const UNSUPPORTED: [&str; 27] = [
+    "", "", "", "", "uint16", "int16", "", "", "string", "", "", "", "uint32", "uint64", "complex64", "complex128", "",
+    "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2",
+];
+
 impl DType {
     /// The type named by an ONNX `TensorProto.DataType` number.
     ///
@@ -52,9 +59,14 @@ impl DType {
             10 => Self::F16,
             16 => Self::BF16,
             _ => {
+                let name = usize::try_from(code)
+                    .ok()
+                    .and_then(|at| UNSUPPORTED.get(at));
+                let name = name.filter(|name| !name.is_empty());
+                let name = name.map_or_else(|| format!("number {code}"), ToString::to_string);
                 return Err(Error::new(
                     ErrorKind::UnsupportedOp,
-                    format!("ONNX element type {code} is not supported"),
+                    format!("the ONNX element type {name} is not supported"),
                 ));
             }
         })

@@ -5,6 +5,8 @@
 
 #[path = "kernels/attention.rs"]
 mod attention;
+#[path = "kernels/blocks.rs"]
+mod blocks;
 #[path = "kernels/conv.rs"]
 mod conv;
 #[path = "kernels/copies.rs"]

@@ -1,6 +1,6 @@
 //! Which graph inputs have to be known before a run, because a shape or the branch of an `If` follows from them.
 
-use super::{FUSED_DOMAIN, Graph, IF, Node, ValueId, is_onnx};
+use super::{CONTRIB_DOMAIN, FUSED_DOMAIN, Graph, IF, Node, ValueId, is_onnx};
 
 /// The inputs of a node whose values are read when a plan is made.
 fn read_by_plans(node: &Node) -> std::ops::Range<usize> {
@@ -8,7 +8,8 @@ fn read_by_plans(node: &Node) -> std::ops::Range<usize> {
         return if node.op == "GroupNorm" { 3..5 } else { 0..0 };
     }
     if !is_onnx(&node.domain) {
-        return 0..0;
+        let grouped = node.domain == CONTRIB_DOMAIN && node.op == "GroupQueryAttention";
+        return if grouped { 5..7 } else { 0..0 };
     }
     match node.op.as_str() {
         IF | "ConstantOfShape" | "NonZero" => 0..1,

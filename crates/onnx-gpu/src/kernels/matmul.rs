@@ -63,7 +63,7 @@ pub struct MatMul {
     pub activation: Activation,
     /// How A is stored; not [`Format::Scaled`]. The scales of [`Format::Channels`] are the last input.
     pub a_format: Format,
-    /// How B is stored; not [`Format::Channels`]. The scales of [`Format::Scaled`] are the last input.
+    /// How B is stored; not [`Format::Channels`]. The scales of [`Format::Scaled`] are the last input, or its zero points behind them.
     pub b_format: Format,
     /// Elements from one column of a transposed B to the next, at least `k`; `None` for `k`.
     pub b_pitch: Option<usize>,
@@ -115,6 +115,12 @@ pub fn matmul(geometry: &MatMul, tiles: impl Into<Tiles>) -> Result<Launch> {
 
 pub(super) fn plan(geometry: &MatMul, tiles: Tiles, order: Order) -> Result<Launch> {
     let g = geometry;
+    if matches!(g.b_format, Format::Scaled(..)) && !g.trans_b {
+        return Err(Error::new(
+            ErrorKind::UnsupportedOp,
+            "blocks along the rows of B are not supported",
+        ));
+    }
     // Rows of A share a scale, and columns of B have blocks.
     if matches!(g.a_format, Format::Scaled(..)) || g.b_format == Format::Channels {
         return Err(Error::new(
@@ -153,7 +159,8 @@ pub(super) fn plan(geometry: &MatMul, tiles: Tiles, order: Order) -> Result<Laun
         bindings: 3
             + usize::from(g.bias.is_some())
             + usize::from(g.residual)
-            + usize::from(g.a_format.is_scaled() || g.b_format.is_scaled()),
+            + g.a_format.beside()
+            + g.b_format.beside(),
         flops: 2 * [batches, g.m, g.n, g.k]
             .map(|size| size as u64)
             .iter()
@@ -257,7 +264,7 @@ fn shader(g: &MatMul, order: Order, tile: Tile) -> std::borrow::Cow<'static, str
     let (a, b) = if order == Order::Ab { (1, 2) } else { (2, 1) };
     // Scales are the last input.
     let scales = next;
-    next += usize::from(g.a_format.is_scaled() || g.b_format.is_scaled());
+    next += g.a_format.beside() + g.b_format.beside();
     if g.a_format == Format::Channels {
         epilogue.insert_str(0, "    value *= in_a_scales[row];\n");
     }

@@ -15,12 +15,25 @@ pub enum Format {
     BF16,
     /// Quantised blocks as [`super::blocks::pack`] writes them.
     Blocks(Blocks),
-    /// Quantised blocks as files have them: the elements, and the scales in a binding of their own; the zero point is the middle of the
-    /// range.
-    Scaled(Blocks, Scales),
+    /// Quantised blocks as files have them: the elements, the scales in a binding of their own and, behind it, zero points where they are
+    /// not the middle of the range.
+    Scaled(Blocks, Scales, Zeros),
     /// Signed whole numbers of 8 bits, four per word. What is summed is multiplied by a scale for each row, which has a binding of its
     /// own.
     Channels,
+}
+
+/// Where the zero points of blocks as files have them come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Zeros {
+    /// The middle of the range for all.
+    Middle,
+    /// As many bits as an element each; every row of blocks starts a byte.
+    Packed,
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats, two per word.
+    F16,
 }
 
 /// How the scales of blocks are stored.
@@ -35,7 +48,7 @@ pub enum Scales {
 /// Blocks of unsigned integers with a scale and a zero point each: `(q - zero point) · scale`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Blocks {
-    /// Bits of an element, 4 or 8.
+    /// Bits of an element: 4 or 8, as files have them also 2 or 3.
     pub bits: u32,
     /// Elements per block, a power of two from 16 on.
     pub size: u32,
@@ -57,14 +70,34 @@ impl Format {
             Self::BF16 => "-bf16".to_owned(),
             Self::Blocks(Blocks { bits, size }) => format!("-q{bits}x{size}"),
             Self::Channels => "-c8".to_owned(),
-            Self::Scaled(Blocks { bits, size }, Scales::F32) => format!("-s{bits}x{size}"),
-            Self::Scaled(Blocks { bits, size }, Scales::F16) => format!("-s{bits}x{size}-f16"),
+            Self::Scaled(Blocks { bits, size }, scales, zeros) => {
+                let scales = match scales {
+                    Scales::F32 => "",
+                    Scales::F16 => "-f16",
+                };
+                let zeros = match zeros {
+                    Zeros::Middle => "",
+                    Zeros::Packed => "-z",
+                    Zeros::F32 => "-z32",
+                    Zeros::F16 => "-z16",
+                };
+                format!("-s{bits}x{size}{scales}{zeros}")
+            }
         }
     }
 
     /// Whether there is a binding for the scales.
     pub(super) fn is_scaled(self) -> bool {
         matches!(self, Self::Scaled(..) | Self::Channels)
+    }
+
+    /// Bindings besides that of the elements.
+    pub(super) fn beside(self) -> usize {
+        match self {
+            Self::Scaled(_, _, Zeros::Middle) | Self::Channels => 1,
+            Self::Scaled(..) => 2,
+            Self::F32 | Self::F16 | Self::BF16 | Self::Blocks(_) => 0,
+        }
     }
 
     /// The binding `in_{name}` and its two load functions; `scales` is the binding of the scales, where they have one.
@@ -79,28 +112,7 @@ fn load_{name}(at: u32) -> f32 {{
 {}",
                 four(name)
             ),
-            Self::Scaled(Blocks { bits, size }, stored) => {
-                let (element, scale) = match stored {
-                    Scales::F32 => ("f32", format!("in_{name}_scales[block]")),
-                    Scales::F16 => (
-                        "u32",
-                        format!("unpack2x16float(in_{name}_scales[block / 2u])[block % 2u]"),
-                    ),
-                };
-                format!(
-                    "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
-@group(0) @binding({scales}) var<storage, read> in_{name}_scales: array<{element}>;
-fn load_{name}(at: u32) -> f32 {{
-    let block = at / {size}u;
-    let q = extractBits(in_{name}[at / {per_word}u], at % {per_word}u * {bits}u, {bits}u);
-    return (f32(q) - {middle}.0) * {scale};
-}}
-{four}",
-                    per_word = 32 / bits,
-                    middle = 1u32 << (bits - 1),
-                    four = four(name)
-                )
-            }
+            Self::Scaled(blocks, stored, zeros) => scaled(name, [binding, scales], blocks, stored, zeros),
             Self::F16 => format!(
                 "@group(0) @binding({binding}) var<storage, read> in_{name}: array<u32>;
 fn load_{name}(at: u32) -> f32 {{
@@ -145,6 +157,96 @@ fn load4_{name}(at: vec4<u32>) -> vec4<f32> {{
             ),
         }
     }
+}
+
+/// The statements that take element `at` of unsigned integers, bit behind bit in `array`, for the name `to`.
+fn bits_of(array: &str, at: &str, bits: u32, to: &str) -> String {
+    if bits == 3 {
+        // Three words hold 32 elements, of which two lie across an edge.
+        return format!(
+            "    let {to}_bit = ({at}) % 32u * 3u;
+    let {to}_word = ({at}) / 32u * 3u + {to}_bit / 32u;
+    let {to}_low = {array}[{to}_word] >> ({to}_bit % 32u);
+    let {to}_high = {array}[{to}_word + 1u] << ((32u - {to}_bit % 32u) % 32u);
+    let {to} = select({to}_low, {to}_low | {to}_high, {to}_bit % 32u > 29u) & 7u;
+"
+        );
+    }
+    let per_word = 32 / bits;
+    format!(
+        "    let {to} = extractBits({array}[({at}) / {per_word}u], ({at}) % {per_word}u * {bits}u, {bits}u);
+"
+    )
+}
+
+/// The declaration of an array of floats, and the expression for the one at `at`.
+fn floats_of(array: &str, binding: usize, at: &str, halves: bool) -> [String; 2] {
+    let (element, value) = if halves {
+        (
+            "u32",
+            format!("unpack2x16float({array}[{at} / 2u])[{at} % 2u]"),
+        )
+    } else {
+        ("f32", format!("{array}[{at}]"))
+    };
+    [
+        format!("@group(0) @binding({binding}) var<storage, read> {array}: array<{element}>;\n"),
+        value,
+    ]
+}
+
+/// [`Format::wgsl`] of blocks as files have them; `params.{name}_col` is the number of elements from one row to the next.
+fn scaled(
+    name: &str,
+    [binding, beside]: [usize; 2],
+    Blocks { bits, size }: Blocks,
+    scales: Scales,
+    zeros: Zeros,
+) -> String {
+    let array = format!("in_{name}");
+    let halves = scales == Scales::F16;
+    let [scale_binding, scale] = floats_of(&format!("{array}_scales"), beside, "block", halves);
+    let zero_array = format!("{array}_zeros");
+    let [zero_binding, find, zero] = match zeros {
+        Zeros::Middle => [
+            String::new(),
+            String::new(),
+            format!("{}.0", 1u32 << (bits - 1)),
+        ],
+        Zeros::F32 | Zeros::F16 => {
+            let [declared, value] =
+                floats_of(&zero_array, beside + 1, "block", zeros == Zeros::F16);
+            [declared, String::new(), value]
+        }
+        Zeros::Packed => {
+            // In units of whole bytes per row; elements of 3 bits are taken by their first bit.
+            let find = format!(
+                "    let per_row = params.{name}_col / {size}u;
+    let zero_bit = block / per_row * ((per_row * {bits}u + 7u) / 8u * 8u) + block % per_row * {bits}u;
+    let zero_low = {zero_array}[zero_bit / 32u] >> (zero_bit % 32u);
+    let zero_high = {zero_array}[zero_bit / 32u + 1u] << ((32u - zero_bit % 32u) % 32u);
+    let zero = select(zero_low, zero_low | zero_high, zero_bit % 32u > {last}u) & {mask}u;
+",
+                last = 32 - bits,
+                mask = (1u32 << bits) - 1,
+            );
+            let declared = format!(
+                "@group(0) @binding({}) var<storage, read> {zero_array}: array<u32>;\n",
+                beside + 1
+            );
+            [declared, find, "f32(zero)".to_owned()]
+        }
+    };
+    format!(
+        "@group(0) @binding({binding}) var<storage, read> {array}: array<u32>;
+{scale_binding}{zero_binding}fn load_{name}(at: u32) -> f32 {{
+    let block = at / {size}u;
+{q}{find}    return (f32(q) - {zero}) * {scale};
+}}
+{four}",
+        q = bits_of(&array, "at", bits, "q"),
+        four = four(name)
+    )
 }
 
 /// `load4_{name}` by way of `load_{name}`.

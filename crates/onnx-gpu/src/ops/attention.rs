@@ -4,6 +4,7 @@
 //! Opset notes: `Attention` came with 23, `nonpad_kv_seqlen` with 24, the window sizes with 25.
 
 pub(super) mod contrib;
+pub(super) mod grouped;
 pub(super) mod masks;
 
 use super::elementwise::{binary, unary};

@@ -2,6 +2,7 @@
 //!
 //! Specifications: <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>.
 
+mod gather;
 mod norm;
 
 use super::elementwise::{activate, binary, unary};
@@ -21,7 +22,9 @@ pub(super) fn find(op: &str) -> Option<Lower> {
         "FastGelu" => |cx| biased_unary(cx, UnaryOp::GeluTanh),
         "FusedConv" => conv::fused_conv,
         "FusedMatMul" => fused_matmul,
+        "GatherBlockQuantized" => gather::gather_blocks,
         "Gelu" => |cx| biased_unary(cx, UnaryOp::Gelu),
+        "GroupQueryAttention" => attention::grouped::grouped,
         "GroupNorm" => norm::group,
         "MatMulNBits" => nbits::matmul_nbits,
         "MultiHeadAttention" => attention::contrib::multi_head,

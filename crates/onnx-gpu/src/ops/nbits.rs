@@ -1,16 +1,17 @@
 //! [`com.microsoft.MatMulNBits`](https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits):
-//! a product with a matrix of 4- or 8-bit blocks, widened inside the kernel.
+//! a product with a matrix of blocks of 2 to 8 bits, which the kernel reads as the file has them: 4.5 bits an element where blocks of 32
+//! elements of 4 bits have scales of 16.
 
 use super::elementwise::{activate, binary};
+use super::packed::{halves, packed_bytes};
 use crate::context::Cx;
 use crate::error::{Result, invalid_model, mismatch, unsupported};
 use crate::kernels::Format;
 use crate::kernels::blocks::{ZeroPoints, pack};
 use crate::kernels::elementwise::BinaryOp;
 use crate::kernels::matmul::{Bias, MatMul, matmul};
-use crate::kernels::operand::{Blocks, Scales};
+use crate::kernels::operand::{Blocks, Scales, Zeros};
 use crate::program::Value;
-use crate::tensor::Packing;
 use crate::tensor::{DType, Tensor, elements};
 
 pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
@@ -19,7 +20,7 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     let (k, n) = (size(cx, "K", None)?, size(cx, "N", None)?);
     let bits = size(cx, "bits", Some(4))?;
     let block = size(cx, "block_size", None)?;
-    if !matches!(bits, 4 | 8) || !(16..=256).contains(&block) || !block.is_power_of_two() {
+    if !matches!(bits, 2 | 3 | 4 | 8) || !(16..=256).contains(&block) || !block.is_power_of_two() {
         return Err(unsupported(format!(
             "attributes 'bits' = {bits} and 'block_size' = {block} are not supported"
         )));
@@ -39,20 +40,19 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
     let per_row = k.div_ceil(block);
     let zero_bytes = elements(&[n, (per_row * bits).div_ceil(8)])?;
     let zero_points = own(cx, 3);
-    let zeros = match &zero_points {
-        None => ZeroPoints::Middle,
-        Some(z) if z.dtype() == DType::U8 && z.elements() == zero_bytes => ZeroPoints::Bytes,
-        Some(z) if z.dtype().is_float() && z.elements() == elements(&[n, per_row])? => {
-            ZeroPoints::Floats
-        }
-        Some(z) => {
+    if let Some(z) = &zero_points {
+        let count = match z.dtype() {
+            DType::U8 => zero_bytes,
+            _ => elements(&[n, per_row])?,
+        };
+        if z.elements() != count || !(z.dtype() == DType::U8 || z.dtype().is_float()) {
             return Err(mismatch(format!(
                 "zero points {:?} of {} do not fit {n} rows of {per_row} blocks",
                 z.shape(),
                 z.dtype()
             )));
         }
-    };
+    }
     let fits = a.shape().last() == Some(&k)
         && quantised.elements() == elements(&[n, per_row, block * bits / 8])?
         && scales.elements() == elements(&[n, per_row])?;
@@ -68,23 +68,47 @@ pub(super) fn matmul_nbits(cx: &mut Cx<'_>) -> Result<()> {
         bits: bits as u32,
         size: block as u32,
     };
-    let packing = quantised.packing();
-    let scaled = scaled(&quantised, &scales).filter(|_| zero_points.is_none());
     let size = [k, n, per_row * block];
-    if let Some(stored) = scaled {
-        let format = Format::Scaled(blocks, stored);
-        return product(cx, &a, [&quantised, &scales], format, size);
+    let zeros = match &zero_points {
+        None => Some((None, Zeros::Middle)),
+        Some(z) if z.dtype() == DType::U8 => {
+            packed_bytes(z)?.map(|bytes| (Some((bytes, true)), Zeros::Packed))
+        }
+        Some(z) => Some(match halves(z)? {
+            Some(halves) => (Some((halves, true)), Zeros::F16),
+            None => (Some((z.clone(), false)), Zeros::F32),
+        }),
+    };
+    if let (Some(stored), Some((zeros, form))) = (packed_bytes(&quantised)?, zeros) {
+        let (scales, kind) = match halves(&scales)? {
+            Some(halves) => ((halves, true), Scales::F16),
+            None => ((scales, false), Scales::F32),
+        };
+        let beside: Vec<(Value, bool)> = [scales].into_iter().chain(zeros).collect();
+        return product(
+            cx,
+            [&a, &stored],
+            beside,
+            Format::Scaled(blocks, kind, form),
+            size,
+        );
     }
+    // What the run computes is brought into blocks first.
     let inputs: Vec<&Value> = [&quantised, &scales]
         .into_iter()
         .chain(&zero_points)
         .collect();
+    let zeros = match &zero_points {
+        None => ZeroPoints::Middle,
+        Some(z) if z.dtype() == DType::U8 => ZeroPoints::Bytes,
+        Some(_) => ZeroPoints::Floats,
+    };
     let words = elements(&[n, per_row, blocks.words() as usize])?;
     let packed = cx.allocate(&[words], DType::U8)?;
-    let launch = pack(blocks, n, per_row, zeros, packing)?;
+    let launch = pack(blocks, n, per_row, zeros, quantised.packing())?;
     cx.push_packed(launch, &inputs, &[0], &packed)?;
     let packed = Value::Device(packed);
-    product(cx, &a, [&packed; 2], Format::Blocks(blocks), size)
+    product(cx, [&a, &packed], vec![], Format::Blocks(blocks), size)
 }
 
 /// An input of the node itself: what fusion moved into it comes behind the last one that it has.
@@ -93,25 +117,12 @@ fn own(cx: &Cx<'_>, index: usize) -> Option<Value> {
     cx.optional(index).filter(|_| has)
 }
 
-/// How the scales are stored, where the kernel reads elements and scales as they lie on the device; small ones, which main memory
-/// holds, are packed first.
-fn scaled(quantised: &Value, scales: &Value) -> Option<Scales> {
-    let on_device = |value: &Value| matches!(value, Value::Device(_));
-    if quantised.packing() != Packing::U8 || !on_device(quantised) {
-        return None;
-    }
-    match scales.format() {
-        Format::F16 => Some(Scales::F16),
-        Format::F32 => Some(Scales::F32),
-        _ => None,
-    }
-}
-
-/// The product with blocks, and their scales where the format has some.
+/// The product with blocks and, where the format has some, what is bound behind the other inputs: scales, then zero points, each read
+/// as it lies or widened.
 fn product(
     cx: &mut Cx<'_>,
-    a: &Value,
-    [b, scales]: [&Value; 2],
+    [a, b]: [&Value; 2],
+    beside: Vec<(Value, bool)>,
     format: Format,
     [k, n, pitch]: [usize; 3],
 ) -> Result<()> {
@@ -140,7 +151,7 @@ fn product(
     }
     let residual = cx.fused_residual();
     geometry.residual = residual.as_ref().is_some_and(|r| r.shape() == shape);
-    let (beside, separate) = match residual {
+    let (added, separate) = match residual {
         Some(residual) if geometry.residual => (Some(residual), None),
         other => (None, other),
     };
@@ -148,11 +159,13 @@ fn product(
         geometry.activation = cx.activation();
     }
     let tiles = cx.tiles();
-    let mut inputs: Vec<&Value> = [a, b].into_iter().chain(&bias).chain(&beside).collect();
+    let mut inputs: Vec<&Value> = [a, b].into_iter().chain(&bias).chain(&added).collect();
     let mut packed = vec![0, 1];
-    if let Format::Scaled(..) = format {
-        packed.push(inputs.len());
-        inputs.push(scales);
+    for (value, as_it_lies) in &beside {
+        if *as_it_lies {
+            packed.push(inputs.len());
+        }
+        inputs.push(value);
     }
     // Blocks are no format of a value: they are read as they lie there.
     packed.retain(|&index| index > 0 || inputs[0].format() != Format::F32);

@@ -48,18 +48,49 @@ pub(super) fn contrib(cx: &mut Cx<'_>) -> Result<()> {
 }
 
 fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value>) -> Result<()> {
-    let flat = x.rank() == 3;
     let heads = cx.attributes.int("num_heads", 0)?;
-    let interleaved = cx.attributes.flag("interleaved", false)?;
     let given = cx.attributes.int("rotary_embedding_dim", 0)?;
-    let heads = match (flat, usize::try_from(heads)) {
+    let count = |name: &str, value: i64| {
+        usize::try_from(value).map_err(|_| mismatch(format!("attribute '{name}' = {value}")))
+    };
+    let pairs = Pairs {
+        heads: count("num_heads", heads.max(0))?,
+        rotated: count("rotary_embedding_dim", given)?,
+        interleaved: cx.attributes.flag("interleaved", false)?,
+    };
+    if x.rank() == 3 && pairs.heads == 0 && pairs.rotated > 0 {
+        return Err(mismatch(format!("attribute 'num_heads' = {heads}")));
+    }
+    let out = turned(cx, x, caches, positions, pairs)?;
+    cx.set(0, out);
+    Ok(())
+}
+
+/// What of every head is turned.
+pub(super) struct Pairs {
+    /// Heads of `[batch, length, heads · size]`; 0 where the caches tell the size of a head.
+    pub heads: usize,
+    /// Numbers of a head that are turned; 0 for all.
+    pub rotated: usize,
+    /// Whether neighbours make a pair, not numbers half a head apart.
+    pub interleaved: bool,
+}
+
+/// `x`, of three or four axes, turned by the angles of `[positions, pairs]`, or of `[batch, length, pairs]` without positions.
+pub(super) fn turned(
+    cx: &mut Cx<'_>,
+    x: Value,
+    caches: [Value; 2],
+    positions: Option<Value>,
+    pairs: Pairs,
+) -> Result<Value> {
+    let flat = x.rank() == 3;
+    let interleaved = pairs.interleaved;
+    let heads = match (flat, pairs.heads) {
         (false, _) => 0,
-        (true, Ok(n)) if n > 0 => n,
         // ONNX Runtime lets the caches tell the size of a head.
-        _ if given == 0 => {
-            x.shape()[2] / (2 * caches[0].shape().last().copied().unwrap_or(1)).max(1)
-        }
-        _ => return Err(mismatch(format!("attribute 'num_heads' = {heads}"))),
+        (true, 0) => x.shape()[2] / (2 * caches[0].shape().last().copied().unwrap_or(1)).max(1),
+        (true, heads) => heads,
     };
     let [batch, heads, length, size] = match *x.shape() {
         [batch, length, hidden] if heads > 0 && hidden % heads == 0 => {
@@ -73,13 +104,11 @@ fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value
             )));
         }
     };
-    let rotated = match usize::try_from(given) {
-        Ok(0) => size,
-        Ok(n) if n <= size => n,
-        _ => {
-            return Err(mismatch(format!(
-                "attribute 'rotary_embedding_dim' = {given}"
-            )));
+    let rotated = match pairs.rotated {
+        0 => size,
+        n if n <= size => n,
+        n => {
+            return Err(mismatch(format!("{n} numbers to turn of heads of {size}")));
         }
     };
     let half = rotated / 2;
@@ -112,9 +141,7 @@ fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value
             own_angles: angles[0].1 == batch && batch > 1,
         };
         let inputs = [&x, &angles[0].0, &angles[1].0];
-        let out = cx.launch(|| kernel(&geometry), &inputs, x.shape(), DType::F32)?;
-        cx.set(0, out);
-        return Ok(());
+        return cx.launch(|| kernel(&geometry), &inputs, x.shape(), DType::F32);
     }
     let mut spread = Vec::with_capacity(2);
     for (chosen, lead) in angles {
@@ -151,7 +178,5 @@ fn rotary(cx: &mut Cx<'_>, x: Value, caches: [Value; 2], positions: Option<Value
         let rest = part(cx, &x, 3, rotated, size - rotated)?;
         out = join(cx, &[out, rest], 3)?;
     }
-    let out = if flat { merge_heads(cx, &out)? } else { out };
-    cx.set(0, out);
-    Ok(())
+    if flat { merge_heads(cx, &out) } else { Ok(out) }
 }

@@ -34,7 +34,7 @@ def model(nodes, inputs, outputs, constants=None, opset=18):
     graph = helper.make_graph(
         nodes, "g", [info(k, v) for k, v in inputs.items()],
         [helper.make_tensor_value_info(o, t, None) for o, t in outputs.items()],
-        [numpy_helper.from_array(v, k) for k, v in (constants or {}).items()])
+        [v if isinstance(v, TensorProto) else numpy_helper.from_array(v, k) for k, v in (constants or {}).items()])
     imports = [helper.make_opsetid("", opset), helper.make_opsetid(MS, 1)]
     return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
@@ -309,6 +309,88 @@ def spatial():
          constants={"k": np.array([5])}, types=[FLOAT, TensorProto.INT64])
 
 
+def decoders():
+    """What language models are exported with: grouped queries with a cache, and tables that stay quantised."""
+    heads, groups, size = 4, 2, 16
+    cache = {"cos": np.cos(floats(12, size // 2)), "sin": np.sin(floats(12, size // 2))}
+
+    def grouped(name, batch, new, past=0, packed=False, rotary=False, known=True, bias=False, half=None, **attributes):
+        q = floats(batch, new, (heads + 2 * groups if packed else heads) * size)
+        inputs = {"q": q}
+        if not packed:
+            inputs |= {"k": floats(batch, new, groups * size), "v": floats(batch, new, groups * size)}
+        inputs |= {"past_k": floats(batch, groups, past, size), "past_v": floats(batch, groups, past, size)}
+        lengths = {"last": np.full(batch, past + new - 1, np.int32), "total": np.array([past + new], np.int32)}
+        order = ["q", *(["", ""] if packed else ["k", "v"]), "past_k", "past_v", "last", "total"]
+        constants = lengths if known else {}
+        if not known:
+            inputs |= lengths
+        if rotary:
+            width = half or size // 2
+            constants = constants | {k: np.ascontiguousarray(v[:, :width]) for k, v in cache.items()}
+            order += ["cos", "sin"]
+            attributes |= {"do_rotary": 1}
+        if bias:
+            order += [""] * (10 - len(order)) + ["bias"]
+            inputs["bias"] = floats(1, heads, new, past + new)
+        contrib(f"grouped_query_{name}", "GroupQueryAttention", inputs, ["y", "present_k", "present_v"], constants=constants, order=order,
+                num_heads=heads, kv_num_heads=groups, **attributes)
+
+    grouped("prompt", 2, 5)
+    grouped("prompt_packed", 1, 5, packed=True)
+    grouped("prompt_rotary", 2, 5, rotary=True)
+    grouped("prompt_rotary_packed", 1, 7, packed=True, rotary=True, known=False)
+    grouped("prompt_rotary_interleaved", 1, 5, rotary=True, rotary_interleaved=1)
+    grouped("prompt_rotary_scale", 1, 3, rotary=True, scale=0.3)
+    grouped("next", 2, 1, past=6)
+    grouped("next_rotary", 2, 1, past=6, rotary=True, known=False)
+    grouped("next_packed_rotary", 1, 1, past=3, packed=True, rotary=True)
+    grouped("next_three", 1, 3, past=4, rotary=True)
+    grouped("window", 1, 7, local_window_size=3)
+    grouped("window_next", 1, 1, past=6, local_window_size=3, rotary=True)
+    grouped("softcap", 2, 5, softcap=1.5)
+    grouped("bias", 1, 5, bias=True)
+
+    def nibbles(name, shape, signed):
+        flat = RNG.integers(0, 16, int(np.prod(shape)))
+        flat = np.concatenate([flat, np.zeros(len(flat) % 2, flat.dtype)])
+        raw = (flat[0::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
+        return helper.make_tensor(name, TensorProto.INT4 if signed else TensorProto.UINT4, shape, raw, raw=True)
+
+    def table(name, kind, shape, block, gather=0, along=-1, zero=False, bits=None, indices=None):
+        scales = list(shape)
+        scales[along] = -(-scales[along] // block)
+        constants = {"s": (np.abs(floats(*scales)) + 0.1).astype(np.float32)}
+        if kind == "uint8":
+            halve = lambda shape: [*shape[:-1], -(-shape[-1] // 2)] if bits == 4 else shape
+            of = lambda n, shape: RNG.integers(0, 256, halve(shape)).astype(np.uint8)
+        else:
+            of = lambda n, shape: nibbles(n, shape, kind == "int4")
+        constants = {"q": of("q", shape)} | constants | ({"z": of("z", scales)} if zero else {})
+        indices = np.array([[0, 2], [1, -1]]) if indices is None else indices
+        order = ["q", "i", "s"] + (["z"] if zero else [])
+        options = {"bits": bits} if bits else {}
+        contrib(f"gather_blocks_{name}", "GatherBlockQuantized", {"i": indices}, constants=constants, order=order, gather_axis=gather,
+                quantize_axis=along, block_size=block, **options)
+
+    for large in (False, True):
+        for kind, bits in [("int4", None), ("uint4", None), ("uint8", 4), ("uint8", 8)]:
+            name = f"{kind}_{bits}" if bits else kind
+            if large:
+                # More than main memory keeps.
+                rows = 1100 if bits == 8 else 2100
+                table(f"{name}_zero_large", kind, [rows, 64], 16, bits=bits, zero=True, indices=np.array([[rows - 1, 0, -rows]], np.int32))
+            else:
+                table(name, kind, [6, 48], 16, bits=bits)
+                table(f"{name}_zero", kind, [6, 48], 16, bits=bits, zero=True)
+    table("ragged", "int4", [6, 40], 16, zero=True)
+    table("uint8_odd_blocks", "uint8", [6, 80], 16, bits=4, zero=True)
+    table("middle", "int4", [3, 5, 32], 16, gather=1, along=2, zero=True)
+    table("first", "int4", [32, 5, 6], 16, gather=1, along=0, zero=True)
+    table("same_axis", "uint4", [40, 3], 16, gather=0, along=0, zero=True)
+    table("wide", "uint8", [6, 5, 32], 16, along=2, bits=4, zero=True)
+
+
 def random_graphs(count, seed):
     """Chains of operators over odd shapes: broadcasting, views, slices, reductions and products into each other."""
     rng = np.random.default_rng(seed)
@@ -507,7 +589,7 @@ def main():
         random_images(int(sys.argv[2]), int(sys.argv[1]))
         print(f"{len(CASES)} random graphs, {write('runtime_cases.pack', CASES)} bytes")
         return
-    for part in (activations, norms, products, attentions, einsums, special_values, quantised, spatial):
+    for part in (activations, norms, products, attentions, einsums, special_values, quantised, spatial, decoders):
         part()
     random_graphs(30, 1)
     random_images(40, 1)

@@ -34,7 +34,8 @@ def packed4(name, values, signed):
     return helper.make_tensor(name, kind, values.shape, raw, raw=True)
 
 
-def case(nodes, initializers, x, y_rank):
+def case(nodes, initializers, x, y_rank, y=None):
+    """A model with an input, and its output, `y` where ONNX Runtime does not take it."""
     kinds = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
     graph = helper.make_graph(
         nodes,
@@ -45,6 +46,8 @@ def case(nodes, initializers, x, y_rank):
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+    if y is not None:
+        return {"model.onnx": model, "in/x.npy": npy(x), "out/y.npy": npy(y)}
     # Its optimiser would round the activations of DequantizeLinear -> MatMul to 8 bits.
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -75,6 +78,36 @@ def nbits(m, k, n, bits, block, zero=None, bias=False):
     )
     x = RNG.standard_normal((2, m, k)).astype(np.float32)
     return case([node], initializers, x, 3)
+
+
+def bits_of(packed, rows, count, bits):
+    """`count` unsigned integers in each row of packed bytes, bit behind bit, the lowest first."""
+    flat = np.unpackbits(packed.reshape(rows, -1), axis=1, bitorder="little")[:, : count * bits]
+    return (flat.reshape(rows, count, bits) * (1 << np.arange(bits))).sum(-1).astype(np.float64)
+
+
+def nbits_by_definition(m, k, n, bits, block, zero=False, kind=np.float32):
+    """For a width or type that the CPU of ONNX Runtime does not take: the sums of the operator's definition, in double precision."""
+    per_row = -(-k // block)
+    q = RNG.integers(0, 256, (n, per_row, block * bits // 8), dtype=np.uint8)
+    scales = RNG.uniform(0.01, 0.1, n * per_row).astype(kind)
+    initializers = [("q", q), ("s", scales)]
+    zeros = np.full((n, per_row), 2.0 ** (bits - 1))
+    if zero:
+        packed = RNG.integers(0, 256, n * -(-per_row * bits // 8), dtype=np.uint8)
+        initializers.append(("z", packed))
+        zeros = bits_of(packed, n, per_row, bits)
+    spread = lambda v: np.repeat(v, block, 1)[:, :k]
+    w = (bits_of(q, n, per_row * block, bits)[:, :k] - spread(zeros)) * spread(scales.reshape(n, per_row).astype(np.float64))
+    x = RNG.standard_normal((m, k)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=helper.np_dtype_to_tensor_dtype(np.dtype(kind))),
+        helper.make_node("MatMulNBits", ["a", *(name for name, _ in initializers)], ["b"], domain="com.microsoft", K=k, N=n,
+                         bits=bits, block_size=block),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    y = (x.astype(kind).astype(np.float64) @ w.T).astype(np.float32)
+    return case(nodes, initializers, x, 2, y)
 
 
 def dequantized(op, shape, kind, axis=None, block=0, zero=True):
@@ -133,6 +166,17 @@ CASES = {
     "gather_uint8_large": lambda: dequantized("Gather", [300, 256], "uint8", axis=0),
     "matmul_int8_small": lambda: dequantized("MatMul", [12, 10], "int8", axis=1),
     "matmul_uint4_small": lambda: dequantized("MatMul", [12, 10], "uint4", axis=0, block=4),
+    "nbits_2_32": lambda: nbits(3, 96, 11, 2, 32),
+    "nbits_2_16_zero": lambda: nbits(1, 83, 13, 2, 16, zero="bytes"),
+    "nbits_2_64_float_zero_large": lambda: nbits(9, 1024, 288, 2, 64, zero="floats", bias=True),
+    "nbits_4_32_zero_large": lambda: nbits(1, 544, 288, 4, 32, zero="bytes"),
+    "nbits_8_16_zero_large": lambda: nbits(17, 272, 288, 8, 16, zero="bytes", bias=True),
+    "nbits_3_32": lambda: nbits_by_definition(3, 96, 11, 3, 32),
+    "nbits_3_16_zero": lambda: nbits_by_definition(1, 83, 13, 3, 16, zero=True),
+    "nbits_3_32_zero_large": lambda: nbits_by_definition(9, 992, 288, 3, 32, zero=True),
+    "half_nbits_4_32_large": lambda: nbits_by_definition(9, 544, 288, 4, 32, kind=np.float16),
+    "half_nbits_4_32_zero": lambda: nbits_by_definition(2, 70, 9, 4, 32, zero=True, kind=np.float16),
+    "half_nbits_3_16_zero_large": lambda: nbits_by_definition(2, 784, 288, 3, 16, zero=True, kind=np.float16),
 }
 
 

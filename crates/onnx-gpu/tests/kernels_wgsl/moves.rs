@@ -1,6 +1,8 @@
 //! What moves elements: copies, gathers, scatters, scans, windows.
 
 use onnx_gpu::kernels::gather::{Gather, gather, gather_elements, gather_nd};
+use onnx_gpu::kernels::gather_blocks::{GatherBlocks, Integers, ZeroPoint, gather_blocks};
+use onnx_gpu::kernels::operand::Scales;
 use onnx_gpu::kernels::pool::{Pool, PoolOp, pool};
 use onnx_gpu::kernels::resample::{Resample, resample};
 use onnx_gpu::kernels::resize::{CoordinateMode, Interpolation, NearestMode, Resize, resize};
@@ -36,6 +38,31 @@ pub fn moves(all: &mut Vec<Launch>) {
             )
             .unwrap(),
         );
+    }
+    for bits in [4, 8] {
+        for signed in [false, true] {
+            let elements = Integers { bits, signed };
+            for (scales, zeros) in [
+                (Scales::F32, ZeroPoint::Number(8)),
+                (Scales::F16, ZeroPoint::Stored(elements)),
+            ] {
+                let g = GatherBlocks {
+                    outer: 1,
+                    axis: 3,
+                    inner: 32,
+                    indices: 2,
+                    q_axis: 32,
+                    q_inner: 1,
+                    block: 16,
+                    elements,
+                    scales,
+                    scale_row: 2,
+                    zero_row: 2,
+                    zeros,
+                };
+                all.push(gather_blocks(&g).unwrap());
+            }
+        }
     }
     let transpose = StridedCopy {
         shape: vec![2, 4],

@@ -6,7 +6,7 @@ use onnx_gpu::kernels::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use onnx_gpu::kernels::conv2d::{Conv2d, Residual, conv2d};
 use onnx_gpu::kernels::gather::{Gather, gather};
 use onnx_gpu::kernels::matmul::{Bias, MatMul, Strides, matmul};
-use onnx_gpu::kernels::operand::{Blocks, Scales};
+use onnx_gpu::kernels::operand::{Blocks, Scales, Zeros};
 use onnx_gpu::kernels::unpack::unpack;
 use onnx_gpu::kernels::{Activation, AdapterClass, Extent, Format, Launch, Tile, Tiles};
 use onnx_gpu::weights::Packing;
@@ -194,12 +194,15 @@ pub fn packed(all: &mut Vec<Launch>) {
             }
         }
     }
-    for (bits, size, scales) in [
-        (4, 16, Scales::F32),
-        (4, 32, Scales::F16),
-        (8, 128, Scales::F16),
+    for (bits, size, scales, zeros) in [
+        (4, 16, Scales::F32, Zeros::Middle),
+        (4, 32, Scales::F16, Zeros::Packed),
+        (8, 128, Scales::F16, Zeros::Packed),
+        (2, 32, Scales::F32, Zeros::F32),
+        (3, 16, Scales::F16, Zeros::Packed),
+        (3, 64, Scales::F16, Zeros::F16),
     ] {
-        let format = Format::Scaled(Blocks { bits, size }, scales);
+        let format = Format::Scaled(Blocks { bits, size }, scales, zeros);
         for (class, bias, residual) in CLASSES
             .into_iter()
             .flat_map(|class| [(class, false, false), (class, true, true)])
@@ -217,7 +220,9 @@ pub fn packed(all: &mut Vec<Launch>) {
         }
         assert!(gather(&rows, format).is_err());
         let mut g = MatMul::new(9, 5, 128);
-        g.a_format = format;
+        g.b_format = format;
+        assert!(matmul(&g, AdapterClass::Hardware).is_err());
+        (g.a_format, g.b_format) = (format, Format::F32);
         assert!(matmul(&g, AdapterClass::Hardware).is_err());
         let g = Conv2d {
             weights: format,

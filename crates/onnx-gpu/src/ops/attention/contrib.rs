@@ -12,7 +12,7 @@ use crate::kernels::elementwise::BinaryOp;
 use crate::program::Value;
 use crate::tensor::{DType, Tensor};
 
-fn refuse_inputs(cx: &Cx<'_>, inputs: &[(usize, &str)]) -> Result<()> {
+pub(super) fn refuse_inputs(cx: &Cx<'_>, inputs: &[(usize, &str)]) -> Result<()> {
     match inputs.iter().find(|(i, _)| cx.optional(*i).is_some()) {
         None => Ok(()),
         Some((_, name)) => Err(unsupported(format!("input '{name}' is not supported"))),
