@@ -27,7 +27,7 @@ pub(crate) struct Device {
     /// How the elements lie in the buffer; [`Packing::Words`] for everything but weights.
     pub packing: Packing,
     /// Where the elements are if not row by row; only where they are words or floats of 16 bits. Whoever binds the buffer itself has to look at this;
-    /// A launch copies the elements into order first.
+    /// for other launches the elements are copied into order first.
     pub layout: Option<Arc<Layout>>,
 }
 

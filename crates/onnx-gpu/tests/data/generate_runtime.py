@@ -389,6 +389,20 @@ def decoders():
     table("first", "int4", [32, 5, 6], 16, gather=1, along=0, zero=True)
     table("same_axis", "uint4", [40, 3], 16, gather=0, along=0, zero=True)
     table("wide", "uint8", [6, 5, 32], 16, along=2, bits=4, zero=True)
+    # As exporters write the lengths: out of a mask of the prompt, which is an input.
+    int32 = TensorProto.INT32
+    nodes = [
+        helper.make_node("ReduceSum", ["mask", "along"], ["tokens"], keepdims=0), helper.make_node("Sub", ["tokens", "one"], ["before"]),
+        helper.make_node("Cast", ["before"], ["last"], to=int32), helper.make_node("Shape", ["mask"], ["shape"]),
+        helper.make_node("Gather", ["shape", "one"], ["length"], axis=0), helper.make_node("Cast", ["length"], ["total"], to=int32),
+        helper.make_node("GroupQueryAttention", ["q", "k", "v", "past_k", "past_v", "last", "total", "cos", "sin"], ["y", "keys", "values"],
+                         domain=MS, num_heads=heads, kv_num_heads=groups, do_rotary=1)]
+    for past, new in [(0, 3), (4, 1)]:
+        inputs = {"mask": np.ones((2, past + new), np.int64), "q": floats(2, new, heads * size), "k": floats(2, new, groups * size),
+                  "v": floats(2, new, groups * size), "past_k": floats(2, groups, past, size), "past_v": floats(2, groups, past, size)}
+        outputs = {"y": FLOAT, "keys": FLOAT, "values": FLOAT}
+        m = model(nodes, inputs, outputs, cache | {"along": np.array([1]), "one": np.array([1])})
+        CASES.append(records_of(f"contrib_grouped_query_mask_{past}", m, (1e-3, 1e-5), inputs, dict(zip(outputs, run(m, inputs)))))
 
 
 def random_graphs(count, seed):

@@ -61,6 +61,37 @@ fn quantised_weights_give_onnx_runtimes_results() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// An element of 4 bits takes 4.5 where 32 share a scale of 16 bits, and what a zero point has, where there are some: nothing is kept in
+/// another form beside them.
+#[test]
+fn blocks_take_the_bits_that_they_have_in_the_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/quantised.pack");
+    let cases = unpack(&std::fs::read(path).unwrap());
+    // Rows, blocks of a row, bytes of a block, of a scale and of a row's zero points.
+    for (name, [n, blocks, bytes, scale, zeros]) in [
+        ("half_nbits_4_32_large", [288, 17, 16, 2, 0]),
+        ("nbits_4_32_zero_large", [288, 17, 16, 4, 9]),
+        ("half_nbits_3_16_zero_large", [288, 49, 6, 2, 19]),
+        ("nbits_8_16_zero_large", [288, 17, 16, 4, 17]),
+    ] {
+        let files = &cases[name];
+        let session = Session::from_bytes_blocking(&files["model.onnx"], options()).unwrap();
+        let x = npy::read(&files["in/x.npy"]).unwrap();
+        session.run_blocking(&[("x", x)]).unwrap();
+        let mut wanted = n * (blocks * (bytes + scale) + zeros);
+        if name == "nbits_8_16_zero_large" {
+            // A bias.
+            wanted += 4 * n;
+        }
+        let held = session.stats().weight_bytes;
+        // Each buffer has whole words.
+        assert!(
+            held >= wanted && held < wanted + 16,
+            "{name}: {held}, {wanted}"
+        );
+    }
+}
+
 /// Elements and 16-bit steps are read as they lie on the device, and what follows the product rides on it: a bias for each column, a
 /// computed addend and an activation, whichever of them there are.
 #[test]
