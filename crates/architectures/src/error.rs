@@ -110,6 +110,14 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// A layer of a network that is described layer by layer, or a weight of it.
+    #[error("{layer}: {problem}")]
+    Layers {
+        /// The layer or the weight.
+        layer: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Hidden states that the encoder does not have.
     #[error("hidden states behind layer {wanted} are asked for; there are {layers} layers")]
     Layer {

@@ -9,6 +9,8 @@
 //!
 //! [`original`] reads checkpoints in one file, whose names are others and which hold no configuration.
 //!
+//! [`layers`] reads networks that make pictures larger, as Keras describes them layer by layer.
+//!
 //! There is one builder per class, in [`classes`]; what several of them are made of is in `blocks`. Used when a package is made, and
 //! by nothing that runs one.
 
@@ -16,6 +18,7 @@ mod blocks;
 mod classes;
 mod config;
 mod error;
+pub mod layers;
 pub mod lora;
 mod network;
 pub mod original;
