@@ -96,6 +96,7 @@ mod tests {
                 adapter: adapter.into(),
                 place: RunsOn::Browser,
                 start: None,
+                upscaler: None,
                 loras: Vec::new(),
                 duration_ms,
             },

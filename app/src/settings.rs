@@ -116,6 +116,7 @@ impl Settings {
             sampler: Some(self.sampler.clone())
                 .filter(|name| model.samplers.iter().any(|sampler| sampler.is(name))),
             clip_skip: self.clip_skip(model)?,
+            upscale: None,
         };
         Ok((model.clone(), request.resolve(model, seed)?))
     }

@@ -11,6 +11,7 @@ pub mod licenses;
 mod live;
 mod local;
 pub mod text;
+pub mod upscalers;
 pub mod upstream;
 pub(crate) mod work;
 
@@ -22,7 +23,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use diffusion::manifest::{FileEntry, ImageSize, Latents, MAX_MANIFEST_BYTES};
 use diffusion::scheduler::{SchedulerKind, Wanted};
-use diffusion::{Manifest, package};
+use diffusion::{AnyManifest, Manifest, package};
 use protocol::{
     AuthorsFile, ComponentSize, GenerationRequest, ModelSummary, Problem, ProblemCode,
     RequestError, ResolvedRequest, Resume, steps_taken,
@@ -32,6 +33,7 @@ use crate::render::hosted::config::EndpointConfig;
 use card_file::CardFile;
 use elsewhere::Elsewhere;
 use known::Shelf;
+use upscalers::UpscalerEntry;
 
 pub use cards::Cards;
 pub use live::Live;
@@ -71,11 +73,38 @@ pub struct CatalogEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     entries: Vec<Arc<CatalogEntry>>,
+    upscalers: Vec<Arc<UpscalerEntry>>,
     /// Folders that hold no whole package.
     left_out: Vec<(PathBuf, Stamp)>,
     hosted: Vec<ModelSummary>,
     /// Models that could be packages, and the file that they were read from; none: not read yet.
     known: Option<(Stamp, Shelf)>,
+}
+
+/// A package as it is read.
+enum Entry {
+    Model(Arc<CatalogEntry>),
+    Upscaler(Arc<UpscalerEntry>),
+}
+
+impl Entry {
+    fn id(&self) -> &str {
+        match self {
+            Self::Model(entry) => &entry.summary.id,
+            Self::Upscaler(entry) => &entry.manifest.id,
+        }
+    }
+}
+
+/// The files of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct PackageFiles<'c> {
+    /// Their folder.
+    pub dir: &'c Path,
+    /// SHA-256 (hex) of each by name.
+    pub digests: &'c HashMap<String, String>,
+    /// Where else they can be had, of kinds that say so.
+    pub elsewhere: Option<&'c Elsewhere>,
 }
 
 /// Name, length and time of every file that a package depends on: what is equal is not read again.
@@ -116,15 +145,14 @@ impl Catalog {
         for folder in folders {
             let mut stamp = stamp_of(&folder);
             stamp.extend(stamp_of_file(&dir.join(card_file::CATALOG)));
-            let known = self.entries.iter().find(|entry| entry.dir == folder);
-            let entry = match known.filter(|entry| entry.stamp == stamp) {
-                Some(entry) => Arc::clone(entry),
+            let read = match self.as_it_was(&folder, &stamp) {
+                Some(known) => known,
                 None if self.left_out.contains(&(folder.clone(), stamp.clone())) => {
                     all.left_out.push((folder, stamp));
                     continue;
                 }
                 None => match read(&folder, stamp.clone(), &cards) {
-                    Ok(entry) => Arc::new(entry),
+                    Ok(read) => read,
                     Err(error) => {
                         tracing::error!(package = %folder.display(), "package left out: {error:#}");
                         all.left_out.push((folder, stamp));
@@ -132,25 +160,48 @@ impl Catalog {
                     }
                 },
             };
-            let id = &entry.summary.id;
-            if let Some(other) = all.get(id) {
+            if let Some(other) = all.folder_of(read.id()) {
                 anyhow::bail!(
-                    "{} and {} both hold the package {id}",
-                    other.dir.display(),
+                    "{} and {} both hold the package {}",
+                    other.display(),
                     folder.display(),
+                    read.id(),
                 );
             }
-            all.without(id)?;
-            all.entries.push(entry);
+            all.without(read.id())?;
+            match read {
+                Entry::Model(entry) => all.entries.push(entry),
+                Entry::Upscaler(entry) => all.upscalers.push(entry),
+            }
         }
         Ok(all)
+    }
+
+    /// The package in a folder whose files are as they were.
+    fn as_it_was(&self, folder: &Path, stamp: &Stamp) -> Option<Entry> {
+        let mut models = self.entries.iter();
+        let model = models.find(|entry| entry.dir == folder && entry.stamp == *stamp);
+        let mut upscalers = self.upscalers.iter();
+        let upscaler = upscalers.find(|entry| entry.dir == folder && entry.stamp == *stamp);
+        let model = model.map(|entry| Entry::Model(Arc::clone(entry)));
+        model.or_else(|| Some(Entry::Upscaler(Arc::clone(upscaler?))))
+    }
+
+    /// The folder of the package of that id, of any kind.
+    fn folder_of(&self, id: &str) -> Option<&Path> {
+        let upscaler = self.upscalers().find(|entry| entry.manifest.id == id);
+        let upscaler = upscaler.map(|entry| &*entry.dir);
+        self.get(id).map(|entry| &*entry.dir).or(upscaler)
     }
 
     /// Whether it is what `other` is, nothing having been read anew.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let mut pairs = self.entries.iter().zip(&other.entries);
+        let mut upscalers = self.upscalers.iter().zip(&other.upscalers);
         self.entries.len() == other.entries.len()
             && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
+            && self.upscalers.len() == other.upscalers.len()
+            && upscalers.all(|(one, other)| Arc::ptr_eq(one, other))
             && self.left_out == other.left_out
             && self.known.as_ref().map(|(stamp, _)| stamp)
                 == other.known.as_ref().map(|(stamp, _)| stamp)
@@ -221,9 +272,22 @@ impl Catalog {
         }
     }
 
-    /// The package in the folder of that name.
-    pub fn in_folder(&self, slug: &str) -> Option<&CatalogEntry> {
-        self.entries().find(|entry| entry.slug == slug)
+    /// The package in the folder of that name, of any kind.
+    pub fn in_folder(&self, slug: &str) -> Option<PackageFiles<'_>> {
+        let model = self.entries().find(|entry| entry.slug == slug);
+        let model = model.map(|entry| PackageFiles {
+            dir: &entry.dir,
+            digests: &entry.digests,
+            elsewhere: Some(&entry.elsewhere),
+        });
+        model.or_else(|| {
+            let entry = self.upscalers().find(|entry| entry.slug == slug)?;
+            Some(PackageFiles {
+                dir: &entry.dir,
+                digests: &entry.digests,
+                elsewhere: None,
+            })
+        })
     }
 
     /// All packages.
@@ -254,7 +318,17 @@ impl Catalog {
             let clipped = request.model.chars().take(80).collect();
             return Err(RequestError::UnknownModel(clipped).into());
         };
-        Ok(request.resolve(summary, drawn)?)
+        let resolved = request.resolve(summary, drawn)?;
+        if let Some(factor) = resolved.upscale {
+            self.upscaler(factor, None)?;
+            if self.get(&resolved.model).is_none() {
+                return Err(upscalers::refused(format!(
+                    "{} runs on an endpoint, whose pictures are not made larger",
+                    resolved.model
+                )));
+            }
+        }
+        Ok(resolved)
     }
 
     /// Checks what a resolved request brings of a picture that was begun elsewhere, with a start of that `strength` if it
@@ -319,7 +393,7 @@ fn bad_resume(detail: String) -> Problem {
         .with_hint("Leave `resume` out to have the whole picture made.")
 }
 
-fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogEntry> {
+fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<Entry> {
     let slug = dir
         .file_name()
         .and_then(|n| n.to_str())
@@ -330,7 +404,25 @@ fn read(dir: &Path, stamp: Stamp, cards: &[CardFile]) -> anyhow::Result<CatalogE
         .context("the folder's name has characters other than letters, digits, '-', '_' and '.'")?
         .to_owned();
     let json = read_manifest(dir)?;
-    let manifest = Manifest::parse(&json)?;
+    match AnyManifest::parse(&json)? {
+        AnyManifest::Model(manifest) => {
+            let entry = read_model(dir, slug, *manifest, stamp, cards)?;
+            Ok(Entry::Model(Arc::new(entry)))
+        }
+        AnyManifest::Upscaler(manifest) => {
+            let entry = UpscalerEntry::read(dir, slug, *manifest, stamp, cards)?;
+            Ok(Entry::Upscaler(Arc::new(entry)))
+        }
+    }
+}
+
+fn read_model(
+    dir: &Path,
+    slug: String,
+    manifest: Manifest,
+    stamp: Stamp,
+    cards: &[CardFile],
+) -> anyhow::Result<CatalogEntry> {
     let mut digests = HashMap::from([(MANIFEST.to_owned(), manifest.digest().to_owned())]);
     let mut components = Vec::new();
     let elsewhere = Elsewhere::read(dir, &manifest)?;

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::UpscaleFactor;
 
 use crate::images::{StorageLimits, UploadLimits};
 
@@ -24,8 +25,8 @@ pub use folder::ModelsFolder;
 pub use jobs::{DeadConfig, JobsCommand, JobsConfig, QueueConfig, WorkerConfig};
 pub use limits::{KeysCommand, LimitsConfig};
 pub use models::{
-    AddConfig, FromHub, LoraOf, ModelsCommand, ModelsConfig, PackagesConfig, Predicts,
-    ProgressForm, RemoveConfig, SelectConfig, WeightsOf,
+    AddConfig, AddUpscalerConfig, FromHub, LoraOf, ModelsCommand, ModelsConfig, PackagesConfig,
+    Predicts, ProgressForm, RemoveConfig, SelectConfig, WeightsOf,
 };
 pub use pictures::{
     BudgetConfig, ExpiryConfig, ImagesCommand, ImagesConfig, ListConfig, OperatorConfig,
@@ -58,6 +59,8 @@ pub enum Command {
     Storage(StorageCommand),
     /// Make one picture with the server's pipeline and write it as PNG.
     Generate(GenerateConfig),
+    /// Make a picture larger and write it as PNG.
+    Upscale(UpscaleConfig),
     /// Add, list, check and remove model packages.
     Models(ModelsConfig),
     /// List pictures and take them down.
@@ -273,6 +276,10 @@ pub struct GenerateConfig {
     #[arg(long, env = "DEMO_HUB_CLIP_SKIP")]
     pub clip_skip: Option<u32>,
 
+    /// How many times as large each side of the finished picture is made, 2 or 4.
+    #[arg(long, env = "DEMO_HUB_UPSCALE")]
+    pub upscale: Option<UpscaleFactor>,
+
     /// Another seed whose noise is mixed in: a variation.
     #[arg(long, env = "DEMO_HUB_VARIATION_SEED", requires = "variation_strength")]
     pub variation_seed: Option<u64>,
@@ -321,6 +328,32 @@ pub struct GenerateConfig {
     /// PNG file to write.
     #[arg(long, env = "DEMO_HUB_OUT")]
     pub out: PathBuf,
+
+    /// Folder whose subfolders are model packages.
+    #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
+    pub models_dir: PathBuf,
+
+    /// Engine.
+    #[arg(long, env = "DEMO_HUB_RENDERER", default_value = "auto")]
+    pub renderer: RendererChoice,
+}
+
+/// Options of `demo-hub upscale`.
+#[derive(Args, Clone, Debug)]
+pub struct UpscaleConfig {
+    /// The picture: PNG, JPEG or WebP. What of it is transparent loses that.
+    pub picture: PathBuf,
+
+    /// PNG file to write.
+    pub out: PathBuf,
+
+    /// How many times as large a side becomes, 2 or 4; no side becomes longer than 4096 pixels.
+    #[arg(long, env = "DEMO_HUB_UPSCALE", default_value = "2")]
+    pub factor: UpscaleFactor,
+
+    /// Package id; default: the first one of the models folder that makes pictures so many times as large.
+    #[arg(long, env = "DEMO_HUB_UPSCALER")]
+    pub model: Option<String>,
 
     /// Folder whose subfolders are model packages.
     #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]

@@ -42,6 +42,7 @@ pub fn run(config: GenerateConfig, report: &mut dyn Write) -> anyhow::Result<Ren
         prompt_syntax: config.weighted_prompts.then_some(PromptSyntax::A1111),
         sampler: config.sampler.clone(),
         clip_skip: config.clip_skip,
+        upscale: config.upscale,
     };
     let request = catalog
         .resolve(asked, crate::random::seed()?)

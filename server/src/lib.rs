@@ -17,6 +17,7 @@ pub mod serve;
 pub mod serving;
 pub mod storage;
 pub mod telemetry;
+pub mod upscale;
 pub mod web;
 pub mod work;
 

@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Command::Storage(command) => logged().and_then(|_log| storage(command)),
         Command::Generate(config) => logged()
             .and_then(|_log| server::generate::run(config, &mut std::io::stdout()).map(|_| ())),
+        Command::Upscale(config) => {
+            logged().and_then(|_log| server::upscale::run(&config, &mut std::io::stdout()))
+        }
         Command::Models(config) => logged().and_then(|_log| models(config)),
         Command::Images(config) => logged().and_then(|_log| images(config.command)),
         Command::Reports(config) => logged().and_then(|_log| reports(config.command)),

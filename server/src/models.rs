@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 mod needs;
+mod upscaler;
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use diffusion::{FileEntry, Manifest, package};
+use diffusion::{AnyManifest, FileEntry, Manifest, package};
 use protocol::Addresses;
 
 use crate::catalog::MANIFEST;
@@ -28,6 +29,7 @@ const BESIDE: [&str; 4] = [MANIFEST, CARD, Addresses::FILE, "README.md"];
 pub fn run(config: ModelsConfig, report: &mut dyn Write) -> anyhow::Result<()> {
     match config.command {
         ModelsCommand::Add(config) => add(*config, report),
+        ModelsCommand::AddUpscaler(config) => upscaler::add(&config, report),
         ModelsCommand::List(config) => list(&config.models_dir, report),
         ModelsCommand::Verify(config) => verify(&config.packages.models_dir, &config.ids, report),
         ModelsCommand::Needs(config) => {
@@ -59,17 +61,15 @@ const REMOVING: &str = ".removing-";
 /// A folder with a manifest.
 struct Found {
     dir: PathBuf,
-    manifest: anyhow::Result<Manifest>,
+    manifest: anyhow::Result<AnyManifest>,
 }
 
 impl Found {
     fn id(&self) -> &str {
-        self.manifest
-            .as_ref()
-            .map_or("?", |manifest| manifest.id.as_str())
+        self.manifest.as_ref().map_or("?", AnyManifest::id)
     }
 
-    fn readable(&self) -> anyhow::Result<&Manifest> {
+    fn readable(&self) -> anyhow::Result<&AnyManifest> {
         self.manifest
             .as_ref()
             .map_err(|error| anyhow::anyhow!("{error:#}"))
@@ -85,9 +85,9 @@ fn packages(models_dir: &Path) -> anyhow::Result<Vec<Found>> {
         .collect::<Result<_, _>>()?;
     dirs.retain(|dir| crate::catalog::is_package(dir));
     dirs.sort();
-    let read = |dir: &Path| -> anyhow::Result<Manifest> {
+    let read = |dir: &Path| -> anyhow::Result<AnyManifest> {
         let json = crate::catalog::read_manifest(dir)?;
-        Ok(Manifest::parse(&json)?)
+        Ok(AnyManifest::parse(&json)?)
     };
     Ok(dirs
         .into_iter()
@@ -101,29 +101,50 @@ fn packages(models_dir: &Path) -> anyhow::Result<Vec<Found>> {
 fn list(models_dir: &Path, report: &mut dyn Write) -> anyhow::Result<()> {
     for found in packages(models_dir)? {
         let dir = found.dir.display();
-        match &found.manifest {
-            Ok(manifest) => {
-                let bytes: u64 = manifest.files().map(|file| file.bytes).sum();
-                writeln!(
-                    report,
-                    "{}  {}  {}  {:.1} MB  {}×{}  {dir}",
-                    manifest.id,
-                    manifest.version,
-                    manifest.license,
-                    bytes as f64 / 1e6,
-                    manifest.sizes.default.width,
-                    manifest.sizes.default.height,
-                )?;
-                for lora in &manifest.loras {
-                    let when = match lora.weight {
-                        Some(weight) => format!("at {weight} unless the prompt says otherwise"),
-                        None => "where the prompt says so".to_owned(),
-                    };
-                    writeln!(report, "  <lora:{}:…>  {when}", lora.name)?;
-                }
+        let manifest = match &found.manifest {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                writeln!(report, "?  {dir}: {error:#}")?;
+                continue;
             }
-            Err(error) => writeln!(report, "?  {dir}: {error:#}")?,
+        };
+        let bytes: u64 = manifest.files().map(|file| file.bytes).sum();
+        let (version, license, makes) = match manifest {
+            AnyManifest::Model(model) => {
+                let size = model.sizes.default;
+                let makes = format!("{}×{}", size.width, size.height);
+                (&model.version, &model.license, makes)
+            }
+            AnyManifest::Upscaler(upscaler) => {
+                let factors = upscaler
+                    .enlargements
+                    .iter()
+                    .map(|one| format!("×{}", one.factor));
+                let factors: Vec<String> = factors.collect();
+                let makes = format!("larger by {}", factors.join(", "));
+                (&upscaler.version, &upscaler.license, makes)
+            }
+        };
+        writeln!(
+            report,
+            "{}  {version}  {license}  {:.1} MB  {makes}  {dir}",
+            manifest.id(),
+            bytes as f64 / 1e6,
+        )?;
+        if let AnyManifest::Model(model) = manifest {
+            list_loras(model, report)?;
         }
+    }
+    Ok(())
+}
+
+fn list_loras(manifest: &Manifest, report: &mut dyn Write) -> anyhow::Result<()> {
+    for lora in &manifest.loras {
+        let when = match lora.weight {
+            Some(weight) => format!("at {weight} unless the prompt says otherwise"),
+            None => "where the prompt says so".to_owned(),
+        };
+        writeln!(report, "  <lora:{}:…>  {when}", lora.name)?;
     }
     Ok(())
 }
@@ -172,7 +193,10 @@ fn verify(models_dir: &Path, ids: &[String], report: &mut dyn Write) -> anyhow::
 fn check(found: &Found) -> anyhow::Result<(usize, usize)> {
     let (mut here, mut absent) = (0, 0);
     let manifest = found.readable()?;
-    let elsewhere = Elsewhere::read(&found.dir, manifest)?;
+    let elsewhere = match manifest {
+        AnyManifest::Model(model) => Elsewhere::read(&found.dir, model)?,
+        AnyManifest::Upscaler(_) => Elsewhere::default(),
+    };
     for file in manifest.files() {
         if elsewhere.is_absent(&file.name) {
             absent += 1;

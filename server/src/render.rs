@@ -2,7 +2,8 @@
 
 pub mod hosted;
 pub mod lanes;
-mod local;
+mod larger;
+pub(crate) mod local;
 mod warm;
 
 use diffusion::{Begun, Cancel, ErrorKind};

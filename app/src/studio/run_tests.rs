@@ -18,6 +18,7 @@ fn run() -> Run {
         prompt_syntax: protocol::PromptSyntax::Plain,
         sampler: None,
         clip_skip: 1,
+        upscale: None,
     })
 }
 

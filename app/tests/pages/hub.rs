@@ -45,6 +45,7 @@ pub fn record(id: &str) -> ImageRecord {
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
             place: protocol::RunsOn::Browser,
+            upscaler: None,
             loras: vec![protocol::UsedLora {
                 name: "ink wash".into(),
                 hash: "0a1b2c3d4e5f".into(),

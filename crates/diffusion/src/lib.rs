@@ -1,6 +1,7 @@
 //! Text-to-image diffusion: model packages, tokenizer, scheduler, noise, guidance and the pipeline that
-//! ties them together over an [`Engine`], on a server or in a browser.
+//! ties them together over an [`Engine`], on a server or in a browser. [`upscale`] makes pictures larger over the same engines.
 
+mod any_manifest;
 pub mod begun;
 pub mod cancel;
 pub mod engine;
@@ -19,8 +20,10 @@ pub mod prompt;
 pub mod scheduler;
 pub mod tensor;
 pub mod tokenizer;
+pub mod upscale;
 mod yielding;
 
+pub use any_manifest::AnyManifest;
 pub use begun::{Begun, Looked, StartFiles};
 pub use cancel::Cancel;
 #[cfg(feature = "cpu")]
@@ -38,3 +41,4 @@ pub use pipeline::{
 };
 pub use protocol::{GenerationRequest, Progress, Recipe, Residency, ResolvedRequest, RunsOn};
 pub use tensor::Tensor;
+pub use upscale::{Upscaler, UpscalerManifest, UpscalerPackage};

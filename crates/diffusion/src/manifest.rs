@@ -7,7 +7,7 @@ mod lora;
 mod sizes;
 mod wiring;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{ModelDefaults, ModelLimits, ModelNeeds, ModelSummary, Paper};
 use serde::{Deserialize, Serialize};
@@ -140,7 +140,12 @@ impl Manifest {
             )));
         }
         let unreadable = |e| Error::package(format!("the manifest is not readable: {e}"));
-        let Stated { format } = serde_json::from_slice(json).map_err(unreadable)?;
+        let Stated { format, kind } = serde_json::from_slice(json).map_err(unreadable)?;
+        if let Some(kind) = kind {
+            return Err(Error::package(format!(
+                "the package is of the kind {kind:?}, which makes no pictures from prompts"
+            )));
+        }
         let mut manifest = match format {
             first::FORMAT => serde_json::from_slice::<First>(json)
                 .map_err(unreadable)?
@@ -237,29 +242,7 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<()> {
-        ensure(
-            self.id.split_once('/').is_some_and(|(owner, name)| {
-                owner == self.creator && is_plain_name(owner) && is_plain_name(name)
-            }),
-            || {
-                format!(
-                    "the id {:?} is not \"creator/name\" of creator {:?}",
-                    self.id, self.creator
-                )
-            },
-        )?;
-        let mut names = BTreeMap::new();
-        for file in &self.files {
-            ensure(is_plain_name(&file.name), || {
-                format!("{:?} is not a plain file name", file.name)
-            })?;
-            ensure(protocol::is_sha256_hex(&file.sha256), || {
-                format!("{} has no SHA-256 of 64 lower-case hex digits", file.name)
-            })?;
-            ensure(names.insert(file.name.as_str(), file).is_none(), || {
-                format!("{} is listed twice", file.name)
-            })?;
-        }
+        check_id(&self.id, &self.creator)?;
         let graphs = self.graphs.values().flat_map(Graph::files);
         let loras = self
             .loras
@@ -268,11 +251,7 @@ impl Manifest {
         let used = graphs
             .chain(self.texts.values().map(|text| &*text.file))
             .chain(loras);
-        for file in used {
-            ensure(names.contains_key(file), || {
-                format!("{file:?} is used but not listed under \"files\"")
-            })?;
-        }
+        check_files(&self.files, used)?;
         self.check_ranges()?;
         self.check_loras()?;
         self.check_wiring()
@@ -295,10 +274,59 @@ impl Manifest {
     }
 }
 
-/// The member that says how to read the others.
+/// The members that say how to read the others.
 #[derive(Deserialize)]
 struct Stated {
     format: u32,
+    /// What the package is for, where it is not a model that makes pictures from prompts.
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+/// The kind that a manifest states: none for models that make pictures from prompts.
+///
+/// # Errors
+/// [`crate::ErrorKind::InvalidPackage`] where it is no manifest.
+pub fn stated_kind(json: &[u8]) -> Result<Option<String>> {
+    let stated = serde_json::from_slice(json);
+    let Stated { kind, .. } =
+        stated.map_err(|e| Error::package(format!("the manifest is not readable: {e}")))?;
+    Ok(kind)
+}
+
+/// Whether `id` is `creator/name`.
+pub(crate) fn check_id(id: &str, creator: &str) -> Result<()> {
+    let fits = id.split_once('/').is_some_and(|(owner, name)| {
+        owner == creator && is_plain_name(owner) && is_plain_name(name)
+    });
+    ensure(fits, || {
+        format!("the id {id:?} is not \"creator/name\" of creator {creator:?}")
+    })
+}
+
+/// Whether files are listed as they should be, and those that are `used` are among them.
+pub(crate) fn check_files<'f>(
+    files: &[FileEntry],
+    used: impl IntoIterator<Item = &'f str>,
+) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for file in files {
+        ensure(is_plain_name(&file.name), || {
+            format!("{:?} is not a plain file name", file.name)
+        })?;
+        ensure(protocol::is_sha256_hex(&file.sha256), || {
+            format!("{} has no SHA-256 of 64 lower-case hex digits", file.name)
+        })?;
+        ensure(names.insert(file.name.as_str()), || {
+            format!("{} is listed twice", file.name)
+        })?;
+    }
+    for file in used {
+        ensure(names.contains(file), || {
+            format!("{file:?} is used but not listed under \"files\"")
+        })?;
+    }
+    Ok(())
 }
 
 fn yes() -> bool {
@@ -309,7 +337,7 @@ fn one() -> f32 {
     1.0
 }
 
-fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
+pub(crate) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<()> {
     if holds {
         Ok(())
     } else {

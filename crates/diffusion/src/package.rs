@@ -29,20 +29,10 @@ impl Package {
     /// # Errors
     /// [`ErrorKind::InvalidPackage`], [`ErrorKind::MissingFile`], [`ErrorKind::TruncatedModel`] or
     /// [`ErrorKind::HashMismatch`].
-    pub fn from_files(manifest_json: &[u8], mut files: HashMap<String, Vec<u8>>) -> Result<Self> {
+    pub fn from_files(manifest_json: &[u8], files: HashMap<String, Vec<u8>>) -> Result<Self> {
         let manifest = Manifest::parse(manifest_json)?;
-        let files = manifest
-            .files()
-            .map(|entry| {
-                let bytes = files.remove(&entry.name).ok_or_else(|| missing(entry))?;
-                verify(entry, &bytes)?;
-                Ok((entry.name.clone(), bytes))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            manifest,
-            files: Arc::new(MemoryFiles(files)),
-        })
+        let files = in_memory(manifest.files(), files)?;
+        Ok(Self { manifest, files })
     }
 
     /// A package whose files `files` answers for: it vouches that their bytes are those that the manifest names.
@@ -67,18 +57,45 @@ impl Package {
     /// Those of [`Self::from_files`], and [`ErrorKind::Io`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_dir(dir: &std::path::Path) -> Result<Self> {
-        let path = dir.join("manifest.json");
-        let json = std::fs::read(&path).map_err(|e| io(&path, &e))?;
-        let manifest = Manifest::parse(&json)?;
-        let mut sizes = HashMap::new();
-        for entry in manifest.files() {
-            verify_in(dir, entry)?;
-            sizes.insert(entry.name.clone(), entry.bytes);
-        }
-        let folder = dir.to_owned();
-        let files = Arc::new(crate::files::FolderFiles { folder, sizes });
+        let manifest = Manifest::parse(&manifest_in(dir)?)?;
+        let files = in_folder(dir, manifest.files())?;
         Ok(Self { manifest, files })
     }
+}
+
+/// Fetched files that were checked; others are dropped.
+pub(crate) fn in_memory<'e>(
+    entries: impl Iterator<Item = &'e FileEntry>,
+    mut files: HashMap<String, Vec<u8>>,
+) -> Result<Arc<dyn Files>> {
+    let checked = entries.map(|entry| {
+        let bytes = files.remove(&entry.name).ok_or_else(|| missing(entry))?;
+        verify(entry, &bytes)?;
+        Ok((entry.name.clone(), bytes))
+    });
+    Ok(Arc::new(MemoryFiles(checked.collect::<Result<_>>()?)))
+}
+
+/// Files of a folder that were checked.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn in_folder<'e>(
+    dir: &std::path::Path,
+    entries: impl Iterator<Item = &'e FileEntry>,
+) -> Result<Arc<dyn Files>> {
+    let mut sizes = HashMap::new();
+    for entry in entries {
+        verify_in(dir, entry)?;
+        sizes.insert(entry.name.clone(), entry.bytes);
+    }
+    let folder = dir.to_owned();
+    Ok(Arc::new(crate::files::FolderFiles { folder, sizes }))
+}
+
+/// The bytes of the manifest in a folder.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn manifest_in(dir: &std::path::Path) -> Result<Vec<u8>> {
+    let path = dir.join("manifest.json");
+    std::fs::read(&path).map_err(|e| io(&path, &e))
 }
 
 /// Checks length and SHA-256 of a file on a disk, whose name is the entry's, reading it once in parts.

@@ -182,17 +182,23 @@ impl Pipeline {
     }
 
     /// The recipe of a picture that this pipeline made.
+    ///
+    /// It says that the picture is as this pipeline makes it; who makes it larger says so.
     pub fn recipe(&self, request: &ResolvedRequest, place: RunsOn, duration_ms: u64) -> Recipe {
         let sampled = self.manifest.scheduler.chosen(request.sampler.as_deref());
         let scheduler = sampled.map_or_else(|_| self.manifest.scheduler.name(), |kind| kind.name());
         Recipe {
-            request: request.clone().into(),
+            request: GenerationRequest {
+                upscale: None,
+                ..request.clone().into()
+            },
             weights_digest: self.manifest.digest().to_owned(),
             scheduler,
             backend: self.backend.clone(),
             adapter: self.adapter.clone(),
             place,
             start: None,
+            upscaler: None,
             loras: request
                 .loras
                 .iter()

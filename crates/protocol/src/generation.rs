@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lora::{Chosen, UsedLora, chosen};
 use crate::model::ModelSummary;
+use crate::upscale::{MAX_UPSCALED_SIDE, UpscaleFactor};
 
 /// Longest prompt and negative prompt accepted, in Unicode scalar values.
 pub const MAX_PROMPT_CHARS: usize = 1_000;
@@ -57,6 +58,11 @@ pub struct GenerationRequest {
     /// trained with, 2 the one before it, and so on to [`ModelSummary::max_clip_skip`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<u32>,
+    /// How many times as large a network makes each side of the finished picture, 2 or 4, up to [`crate::MAX_UPSCALED_SIDE`]
+    /// pixels; absent: it stays as it is. `width` and `height` are those of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
+    pub upscale: Option<UpscaleFactor>,
 }
 
 /// How prompts are read.
@@ -115,6 +121,9 @@ pub struct ResolvedRequest {
     pub sampler: Option<String>,
     /// See [`GenerationRequest::clip_skip`].
     pub clip_skip: u32,
+    /// How many times as large the finished picture is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upscale: Option<UpscaleFactor>,
 }
 
 impl From<ResolvedRequest> for GenerationRequest {
@@ -134,6 +143,7 @@ impl From<ResolvedRequest> for GenerationRequest {
                 .then_some(resolved.prompt_syntax),
             sampler: resolved.sampler,
             clip_skip: (resolved.clip_skip != 1).then_some(resolved.clip_skip),
+            upscale: resolved.upscale,
         }
     }
 }
@@ -178,6 +188,18 @@ pub enum RequestError {
         height: u32,
         /// The sizes that it makes, in words.
         offered: String,
+    },
+    /// A picture that would be longer than [`crate::MAX_UPSCALED_SIDE`] once it is made larger.
+    #[error(
+        "{width} x {height} pixels cannot be made {factor} times as large: no side becomes longer than {MAX_UPSCALED_SIDE}"
+    )]
+    TooLarge {
+        /// Width before.
+        width: u32,
+        /// Height before.
+        height: u32,
+        /// How many times as large.
+        factor: UpscaleFactor,
     },
     /// A variation without its seed or its strength.
     #[error("a variation needs a seed and a strength; {missing} is missing")]
@@ -328,6 +350,15 @@ impl GenerationRequest {
                 offered: model.offered_sizes(),
             });
         }
+        if let Some(factor) = self.upscale
+            && factor.of(width, height).is_none()
+        {
+            return Err(RequestError::TooLarge {
+                width,
+                height,
+                factor,
+            });
+        }
         if self.prompt_syntax == Some(PromptSyntax::A1111) && !model.weighted_prompts {
             return Err(RequestError::NoWeights);
         }
@@ -354,6 +385,7 @@ impl GenerationRequest {
             prompt_syntax: self.prompt_syntax.unwrap_or_default(),
             sampler,
             clip_skip,
+            upscale: self.upscale,
         })
     }
 }

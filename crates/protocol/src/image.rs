@@ -23,6 +23,7 @@ use crate::capability::RunsOn;
 use crate::generation::GenerationRequest;
 use crate::lora::UsedLora;
 use crate::start::MaskBy;
+use crate::upscale::UsedUpscaler;
 
 /// The only picture type that the hub stores.
 pub const PNG_MIME: &str = "image/png";
@@ -72,9 +73,12 @@ pub struct Recipe {
     /// The LoRAs in it; the prompt has their tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loras: Vec<UsedLora>,
+    /// The network that made it larger; absent where it is as its model made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upscaler: Option<UsedUpscaler>,
     /// Where it was made.
     pub place: RunsOn,
-    /// Wall-clock time of the generation in milliseconds, weights already loaded.
+    /// Wall-clock time of the generation in milliseconds, weights already loaded; what made the picture larger is not counted.
     pub duration_ms: u64,
 }
 

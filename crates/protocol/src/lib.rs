@@ -16,6 +16,7 @@ pub mod residency;
 pub mod resume;
 pub mod start;
 pub mod strict;
+pub mod upscale;
 pub mod verdict;
 pub mod words;
 
@@ -58,6 +59,7 @@ pub use start::{
     DEFAULT_STRENGTH, INPUT_MIMES, INPUT_SECONDS, InputRequest, MAX_INPUT_BYTES, MAX_INPUT_PIXELS,
     MaskBy, PictureRef, StartRequest, steps_taken,
 };
+pub use upscale::{MAX_UPSCALED_SIDE, NoFactor, UpscaleFactor, UsedUpscaler};
 pub use verdict::{
     BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, may_suit_processor, not_available,
     processor_seconds, verdict,

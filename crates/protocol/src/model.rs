@@ -84,12 +84,14 @@ fn is_no_skip(max: &u32) -> bool {
 }
 
 impl ModelSummary {
-    /// Width and height of a request's picture: those that it says, or the model's own.
+    /// Width and height of a request's finished picture: those that it says, or the model's own, and larger where it asks for that.
     pub fn size_of(&self, request: &GenerationRequest) -> (u32, u32) {
-        (
+        let (width, height) = (
             request.width.unwrap_or(self.width),
             request.height.unwrap_or(self.height),
-        )
+        );
+        let larger = request.upscale.and_then(|factor| factor.of(width, height));
+        larger.unwrap_or((width, height))
     }
 
     /// Whether it makes pictures of this size.

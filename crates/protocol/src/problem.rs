@@ -366,6 +366,10 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Choose a size that the model makes, or leave both out.",
             ),
+            RequestError::TooLarge { .. } => (
+                ProblemCode::OutOfRange,
+                "Choose a smaller size or a smaller `upscale`, or leave that out.",
+            ),
             RequestError::NoNegativePrompt => (
                 ProblemCode::OutOfRange,
                 "Leave it empty, or choose another model.",
@@ -390,6 +394,7 @@ impl From<RequestError> for Problem {
             RequestError::PromptTooLong { field, .. }
             | RequestError::OutOfRange { field, .. }
             | RequestError::Size { field, .. } => field,
+            RequestError::TooLarge { .. } => "upscale",
             RequestError::NoNegativePrompt => "negative_prompt",
             RequestError::HalfVariation { missing } => missing,
             RequestError::NoWeights => "prompt_syntax",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::generation::{GenerationRequest, PromptSyntax};
 use crate::start::StartRequest;
 use crate::strict;
+use crate::upscale::UpscaleFactor;
 
 /// Most numbers that a hand-over carries, latents and registers together: 4 channels of 128 × 128, a picture of 1024 × 1024
 /// pixels without registers, or one of 512 × 512 with three.
@@ -48,6 +49,7 @@ impl<'de> Deserialize<'de> for JobRequest {
             prompt_syntax: Option<PromptSyntax>,
             sampler: Option<String>,
             clip_skip: Option<u32>,
+            upscale: Option<UpscaleFactor>,
             #[serde(default, deserialize_with = "strict::resume")]
             resume: Option<Resume>,
             #[serde(default, deserialize_with = "strict::start")]
@@ -69,6 +71,7 @@ impl<'de> Deserialize<'de> for JobRequest {
                 prompt_syntax: body.prompt_syntax,
                 sampler: body.sampler,
                 clip_skip: body.clip_skip,
+                upscale: body.upscale,
             },
             resume: body.resume,
             start: body.start,

@@ -13,6 +13,7 @@ use crate::image::{Recipe, StartOf};
 use crate::lora::UsedLora;
 use crate::resume::Resume;
 use crate::start::{MaskBy, StartRequest};
+use crate::upscale::{UpscaleFactor, UsedUpscaler};
 
 /// Reads types from objects alone; they would also take a list of their members' values.
 pub struct Object<D>(pub D);
@@ -57,6 +58,8 @@ struct StrictRequest {
     sampler: Option<String>,
     #[serde(default)]
     clip_skip: Option<u32>,
+    #[serde(default)]
+    upscale: Option<UpscaleFactor>,
 }
 
 #[derive(Deserialize)]
@@ -72,6 +75,8 @@ struct StrictRecipe {
     start: Option<StartOf>,
     #[serde(default, deserialize_with = "loras")]
     loras: Vec<UsedLora>,
+    #[serde(default, deserialize_with = "upscaler")]
+    upscaler: Option<UsedUpscaler>,
     place: RunsOn,
     duration_ms: u64,
 }
@@ -94,6 +99,13 @@ struct StrictUsedLora {
     hash: String,
     text_weight: f32,
     weight: f32,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "UsedUpscaler", deny_unknown_fields)]
+struct StrictUsedUpscaler {
+    model: String,
+    weights_digest: String,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +146,7 @@ macro_rules! given {
 given!(Resume, StrictResume::deserialize);
 given!(StartOf, StrictStartOf::deserialize);
 given!(UsedLora, StrictUsedLora::deserialize);
+given!(UsedUpscaler, StrictUsedUpscaler::deserialize);
 given!(StartRequest, StartRequest::deserialize);
 
 fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -146,6 +159,10 @@ where
 }
 
 fn start_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<StartOf>, D::Error> {
+    given(deserializer)
+}
+
+fn upscaler<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsedUpscaler>, D::Error> {
     given(deserializer)
 }
 

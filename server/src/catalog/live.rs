@@ -1,5 +1,6 @@
 //! The catalogue while the hub runs: packages come, change and go without a restart.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +91,18 @@ fn report(before: &Catalog, now: &Catalog) {
             }
             Some(_) => {}
         }
+    }
+    let upscalers = |catalog: &Catalog| -> BTreeMap<String, String> {
+        let all = catalog.upscalers().map(|entry| &entry.manifest);
+        all.map(|of| (of.id.clone(), of.digest().to_owned()))
+            .collect()
+    };
+    let (had, has) = (upscalers(before), upscalers(now));
+    for id in has.keys().filter(|id| had.get(*id) != has.get(*id)) {
+        tracing::info!(upscaler = id, "package added or changed");
+    }
+    for id in had.keys().filter(|id| !has.contains_key(*id)) {
+        tracing::info!(upscaler = id, "package removed");
     }
     for entry in before.entries() {
         let id = &entry.summary.id;

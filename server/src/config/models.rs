@@ -22,6 +22,8 @@ pub struct ModelsConfig {
 pub enum ModelsCommand {
     /// Make a package of the folder of a pipeline: its author's own, or an ONNX export.
     Add(Box<AddConfig>),
+    /// Make a package of networks that make pictures larger, as TensorFlow.js keeps them.
+    AddUpscaler(AddUpscalerConfig),
     /// List the packages.
     List(PackagesConfig),
     /// Check size and SHA-256 of every file of packages.
@@ -164,6 +166,56 @@ pub struct AddConfig {
     /// The hub.
     #[command(flatten)]
     pub hub: HubConfig,
+}
+
+/// Options of `demo-hub models add-upscaler`.
+#[derive(Args, Clone, Debug)]
+pub struct AddUpscalerConfig {
+    /// Folders with a `model.json` and its shards of weights, one for each factor that pictures are made larger by: 2, 4 or both.
+    #[arg(required = true)]
+    pub folders: Vec<PathBuf>,
+
+    /// Id of the package, `owner/name`.
+    #[arg(long, env = "DEMO_HUB_ADD_ID")]
+    pub id: String,
+
+    /// Licence of the weights, an SPDX identifier.
+    #[arg(long, env = "DEMO_HUB_ADD_LICENSE")]
+    pub license: String,
+
+    /// Human name; default: the name in the id.
+    #[arg(long, env = "DEMO_HUB_ADD_NAME")]
+    pub name: Option<String>,
+
+    /// One sentence for lists.
+    #[arg(long, env = "DEMO_HUB_ADD_SUMMARY", default_value = "")]
+    pub summary: String,
+
+    /// Version of the weights.
+    #[arg(
+        long = "weights-version",
+        env = "DEMO_HUB_ADD_WEIGHTS_VERSION",
+        default_value = "1"
+    )]
+    pub version: String,
+
+    /// What the networks call white: 1, or 255 of those that are given bytes.
+    #[arg(long, env = "DEMO_HUB_ADD_WHITE", default_value_t = 1.0)]
+    pub white: f32,
+
+    /// In how many bits the weights are kept: f16, or int8 with a step for each channel.
+    #[arg(long, env = "DEMO_HUB_ADD_WEIGHTS", default_value = "int8", value_parser = upscaler_weights)]
+    pub weights: Kind,
+
+    /// The packages.
+    #[command(flatten)]
+    pub packages: PackagesConfig,
+}
+
+/// Convolutions have no blocks of four bits.
+fn upscaler_weights(text: &str) -> Result<Kind, String> {
+    let known = text.parse().ok().filter(|kind| *kind != Kind::Int4);
+    known.ok_or_else(|| format!("{text:?} is neither f16 nor int8"))
 }
 
 /// How the progress of an addition is told.

@@ -62,6 +62,7 @@ impl Images {
             }
         }
         recipe.request = catalog.resolve(recipe.request.clone(), seed)?.into();
+        catalog.check_upscaler(recipe)?;
         if let Some(start) = &recipe.start {
             let digests = std::iter::once(&start.sha256).chain(&start.mask_sha256);
             if !digests

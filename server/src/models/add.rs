@@ -3,7 +3,7 @@
 mod autoencoder;
 mod bins;
 mod checkpoint;
-mod claim;
+pub(super) mod claim;
 mod download;
 mod given;
 mod graph;
@@ -24,7 +24,7 @@ mod smaller;
 mod source;
 mod t5;
 mod tokenizer;
-mod trial;
+pub(super) mod trial;
 mod wiring;
 
 use std::collections::BTreeSet;

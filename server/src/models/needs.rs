@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use diffusion::manifest::{Bindings, Graph, ImageSize, Port};
-use diffusion::{Manifest, STREAMED_WEIGHTS, package, tile_sides};
+use diffusion::{AnyManifest, Manifest, STREAMED_WEIGHTS, package, tile_sides};
 use onnx_gpu::Cost;
 use onnx_gpu::proto::{Dim, Model};
 use protocol::{ModelNeeds, SparingNeeds};
@@ -252,7 +252,11 @@ pub(super) fn write(
 ) -> anyhow::Result<()> {
     for found in selected(models_dir, ids)? {
         let dir = found.dir.display();
-        let manifest = found.readable()?;
+        let manifest = match found.readable()? {
+            AnyManifest::Model(model) => model,
+            // Parts of a picture are as large as the device allows.
+            AnyManifest::Upscaler(_) => continue,
+        };
         for file in manifest.files() {
             if manifest
                 .graphs

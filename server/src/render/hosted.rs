@@ -177,6 +177,7 @@ impl<D: Dialect> Renderer for HostedRenderer<D> {
             adapter: model.remote.clone(),
             place: RunsOn::Server,
             start: None,
+            upscaler: None,
             loras: Vec::new(),
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };

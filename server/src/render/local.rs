@@ -8,8 +8,9 @@ use diffusion::{
 };
 use futures::executor::block_on;
 use onnx_gpu::{AdapterChoice, Gpu};
-use protocol::{GenerationRequest, ResolvedRequest, Resume, RunsOn};
+use protocol::{GenerationRequest, Progress, ResolvedRequest, Resume, RunsOn};
 
+use super::larger::{self, Larger};
 use super::warm::Warm;
 use super::{RenderError, Rendered, Renderer, Report};
 use crate::catalog::Live;
@@ -46,6 +47,7 @@ pub struct LocalRenderer {
     options: LocalOptions,
     engine: Option<Box<dyn Engine>>,
     warm: Warm<Pipeline>,
+    larger: Larger,
 }
 
 impl LocalRenderer {
@@ -55,11 +57,13 @@ impl LocalRenderer {
             catalog,
             engine: None,
             warm: Warm::new(options.budget),
+            larger: Larger::default(),
             options,
         }
     }
 
-    fn pipeline(&mut self, model: &str) -> Result<&Pipeline, RenderError> {
+    /// Has the package loaded.
+    fn load(&mut self, model: &str) -> Result<(), RenderError> {
         let catalog = self.catalog.now();
         self.warm.retain(|id, pipeline: &Pipeline| {
             let entry = catalog.get(id);
@@ -86,9 +90,7 @@ impl LocalRenderer {
             );
             self.warm.insert(model.to_owned(), bytes, pipeline);
         }
-        self.warm
-            .get(model)
-            .ok_or_else(|| RenderError::UnknownModel(model.to_owned()))
+        Ok(())
     }
 
     fn run(
@@ -99,7 +101,15 @@ impl LocalRenderer {
         report: &mut dyn FnMut(Report<'_>),
         cancel: &Cancel,
     ) -> Result<Rendered, RenderError> {
-        let pipeline = self.pipeline(&request.model)?;
+        let catalog = self.catalog.now();
+        // What cannot be made larger is not made at all.
+        let entry = request
+            .upscale
+            .map(|factor| larger::entry(&catalog, factor));
+        let entry = entry.transpose()?;
+        self.load(&request.model)?;
+        let unknown = || RenderError::UnknownModel(request.model.clone());
+        let pipeline = self.warm.get(&request.model).ok_or_else(unknown)?;
         let request = &pipeline.resolve(request)?;
         let options = RunOptions {
             start: begun.map(|begun| begun.start.clone()),
@@ -126,9 +136,25 @@ impl LocalRenderer {
             cancel,
         ))?;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let recipe = Recipe {
+        let mut recipe = Recipe {
             start: begun.map(|begun| begun.of.clone()),
             ..pipeline.recipe(request, RunsOn::Server, milliseconds)
+        };
+        let steps = request.num_inference_steps;
+        let picture = match (request.upscale, entry, &self.engine) {
+            (Some(factor), Some(entry), Some(engine)) => {
+                // Every part shows that the work goes on; all steps are done.
+                let progress = Progress {
+                    step: steps,
+                    total_steps: steps,
+                };
+                let mut on_part = |_| report(Report::Step(progress));
+                let upscaler = self.larger.loaded(entry, factor, &**engine)?;
+                recipe.request.upscale = Some(factor);
+                recipe.upscaler = Some(entry.manifest.used());
+                block_on(upscaler.run(&picture, None, &mut on_part, cancel))?
+            }
+            _ => picture,
         };
         let png = png::encode(&picture, &recipe)?;
         Ok(Rendered { png, recipe })
@@ -175,6 +201,7 @@ impl LocalRenderer {
         {
             // A lost device or a graph in an unknown state must not serve the next job.
             self.warm.clear();
+            self.larger = Larger::default();
             self.engine = None;
         }
         result
@@ -214,7 +241,7 @@ impl Renderer for LocalRenderer {
 }
 
 /// Sets an engine up. `auto` takes a hardware GPU: a software adapter is far slower than `rten`.
-fn engine(options: &LocalOptions) -> diffusion::Result<Box<dyn Engine>> {
+pub(crate) fn engine(options: &LocalOptions) -> diffusion::Result<Box<dyn Engine>> {
     let gpu = || block_on(GpuEngine::request(options.adapter.clone()));
     match options.renderer {
         RendererChoice::Cpu => Ok(Box::new(CpuEngine::new())),

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
 use crate::api::{self, ApiError};
-use crate::catalog::{CatalogEntry, Live, MANIFEST};
+use crate::catalog::{Live, MANIFEST, PackageFiles};
 use crate::config::WeightsFirst;
 use crate::serving::representation;
 
@@ -69,7 +69,8 @@ async fn serve(State((catalog, first)): State<(Live, WeightsFirst)>, request: Re
     let addressed = named(request.uri().path()).filter(|(_, file)| *file == Addresses::FILE);
     if let Some(entry) = addressed.and_then(|(slug, _)| catalog.in_folder(slug)) {
         let never = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        return (never, Json(entry.elsewhere.in_order(first))).into_response();
+        let elsewhere = entry.elsewhere.cloned().unwrap_or_default();
+        return (never, Json(elsewhere.in_order(first))).into_response();
     }
     let found = named(request.uri().path()).and_then(|(slug, file)| {
         let entry = catalog.in_folder(slug)?;
@@ -85,7 +86,7 @@ async fn serve(State((catalog, first)): State<(Live, WeightsFirst)>, request: Re
     }
 }
 
-async fn file(entry: &CatalogEntry, name: &str, digest: &str, request: Request) -> Response {
+async fn file(entry: PackageFiles<'_>, name: &str, digest: &str, request: Request) -> Response {
     let etag = format!("\"{digest}\"");
     let mime = if name == MANIFEST || name.ends_with(".json") {
         "application/json"

@@ -269,6 +269,7 @@ pub fn resolved(prompt: &str, seed: u64) -> ResolvedRequest {
         variation: None,
         prompt_syntax: PromptSyntax::Plain,
         clip_skip: 1,
+        upscale: None,
         sampler: None,
     }
 }
@@ -351,6 +352,7 @@ pub fn recipe() -> Recipe {
         adapter: String::new(),
         place: protocol::RunsOn::Browser,
         start: None,
+        upscaler: None,
         loras: Vec::new(),
         duration_ms: 10,
     }

@@ -58,5 +58,6 @@ mod sweep;
 mod telemetry;
 mod turns;
 mod uploads;
+mod upscaled;
 mod visibility;
 mod workers;

@@ -14,7 +14,7 @@ enum Kind {
     Anything,
 }
 
-const NAMES: [(&str, Kind); 24] = [
+const NAMES: [(&str, Kind); 26] = [
     ("steps", Kind::Integer),
     ("seed", Kind::Integer),
     ("clip skip", Kind::Integer),
@@ -36,6 +36,8 @@ const NAMES: [(&str, Kind); 24] = [
     ("face restoration", Kind::Anything),
     ("hires upscaler", Kind::Anything),
     ("hires steps", Kind::Anything),
+    ("postprocess upscale by", Kind::Number),
+    ("postprocess upscaler", Kind::Anything),
     ("lora hashes", Kind::Anything),
     ("rng", Kind::Anything),
     ("app", Kind::Anything),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use protocol::Recipe;
+use protocol::{Recipe, UpscaleFactor};
 
 use super::{NEGATIVE, VERSION};
 
@@ -35,6 +35,9 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
     if let Some(seed) = request.seed {
         settings.push(("Seed", seed.to_string()));
     }
+    // Before it was made larger.
+    let times = request.upscale.map_or(1, UpscaleFactor::times);
+    let (width, height) = (width / times, height / times);
     settings.push(("Size", format!("{width}x{height}")));
     if !recipe.weights_digest.is_empty() {
         let digest = recipe.weights_digest.chars().take(10).collect();
@@ -58,6 +61,11 @@ pub fn write(recipe: &Recipe, width: u32, height: u32) -> String {
             .map(|lora| format!("{}: {}", lora.name, lora.hash));
         let hashes = pairs.collect::<Vec<_>>().join(", ");
         settings.push(("Lora hashes", quoted(&hashes)));
+    }
+    // As its tab Extras says it: nothing was denoised once more.
+    if let Some((factor, upscaler)) = request.upscale.zip(recipe.upscaler.as_ref()) {
+        settings.push(("Postprocess upscale by", factor.to_string()));
+        settings.push(("Postprocess upscaler", quoted(&upscaler.model)));
     }
     settings.push(("Version", VERSION.to_owned()));
     for (i, (name, value)) in settings.iter().enumerate() {

@@ -20,6 +20,7 @@ fn recipe(prompt: &str, negative_prompt: &str) -> Recipe {
         adapter: "x".into(),
         place: protocol::RunsOn::Server,
         start: None,
+        upscaler: None,
         loras: Vec::new(),
         duration_ms: 12,
     }

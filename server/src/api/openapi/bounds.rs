@@ -3,6 +3,7 @@
 
 use protocol::{
     INPUT_MIMES, MAX_COMPONENTS, MAX_INPUT_BYTES, MAX_PROMPT_CHARS, MAX_SEED, PNG_MIME,
+    UpscaleFactor,
 };
 use serde_json::{Map, Value, json};
 
@@ -31,6 +32,12 @@ pub fn declare(document: &mut Value) -> Result<(), String> {
             property(document, schema, name, bounds)?;
         }
     }
+    let mut factors: Vec<Value> = UpscaleFactor::ALL
+        .map(|factor| factor.times().into())
+        .into();
+    factors.push(Value::Null);
+    let factors = json!({"enum": factors});
+    property(document, "GenerationRequest", "upscale", factors)?;
     // Null stands for what is not said.
     for (name, accepted) in [
         ("output_format", json!(["png", null])),

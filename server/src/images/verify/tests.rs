@@ -22,6 +22,7 @@ fn recipe() -> Recipe {
         adapter: String::new(),
         place: protocol::RunsOn::Browser,
         start: None,
+        upscaler: None,
         loras: Vec::new(),
         duration_ms: 5,
     }

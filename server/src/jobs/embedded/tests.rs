@@ -90,6 +90,7 @@ fn submission(key: Option<&str>) -> Submission {
             prompt_syntax: PromptSyntax::Plain,
             sampler: None,
             clip_skip: 1,
+            upscale: None,
         },
         resume: None,
         start: None,

@@ -1,9 +1,9 @@
 //! That one run at a time adds a package, and what an earlier one left behind.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 /// Folder of unfinished downloads in the models folder.
 pub(crate) const DOWNLOADS: &str = ".downloads";
@@ -12,7 +12,7 @@ const ADDING: &str = ".adding-";
 
 /// Holds other runs off for as long as it lives. The system lets go of it when the process ends, however it does.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(in crate::models) struct Claim {
     _locked: File,
 }
 
@@ -49,8 +49,53 @@ impl Claim {
 }
 
 /// Name of a package's folder, and of what is made for one.
-pub(super) fn slug(id: &str) -> String {
+pub(in crate::models) fn slug(id: &str) -> String {
     id.replace(['/', ':'], "--")
+}
+
+/// A package being written: it takes its name in the models folder when it is finished, and goes if it is not.
+pub(in crate::models) struct Unnamed {
+    dir: tempfile::TempDir,
+    target: PathBuf,
+}
+
+impl Unnamed {
+    /// An empty folder for the package of that id.
+    ///
+    /// # Errors
+    /// When there is one, or the models folder cannot be written.
+    pub fn new(models_dir: &Path, id: &str) -> anyhow::Result<Self> {
+        let target = models_dir.join(slug(id));
+        ensure!(!target.exists(), "{} is there already", target.display());
+        let dir = tempfile::Builder::new()
+            .prefix(&unfinished(id))
+            .tempdir_in(models_dir)
+            .with_context(|| format!("writing to {}", models_dir.display()))?;
+        Ok(Self { dir, target })
+    }
+
+    /// Where it is written.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Gives it its name; gives the folder.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn finish(self) -> anyhow::Result<PathBuf> {
+        let Self { dir, target } = self;
+        // Temporary folders are their owner's alone; a server may be another user.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
+        }
+        let written = dir.keep();
+        fs::rename(&written, &target)
+            .with_context(|| format!("renaming {} to {}", written.display(), target.display()))?;
+        Ok(target)
+    }
 }
 
 /// What the name of a package begins with while it is written.
@@ -59,7 +104,7 @@ pub(super) fn unfinished(id: &str) -> String {
 }
 
 /// Removes what runs that were killed left of a package; to be called by who has claimed it.
-pub(super) fn sweep(models_dir: &Path, id: &str) -> anyhow::Result<()> {
+pub(in crate::models) fn sweep(models_dir: &Path, id: &str) -> anyhow::Result<()> {
     let begins = unfinished(id);
     let entries =
         fs::read_dir(models_dir).with_context(|| format!("reading {}", models_dir.display()))?;

@@ -13,12 +13,13 @@ use protocol::Addresses;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::About;
+use super::claim::Unnamed;
 use super::graph::{External, Packing};
 use super::lora::Lora;
 use super::smaller::Opened;
 use super::source::Source;
 use super::wiring::TEXTS;
-use super::{About, claim};
 use crate::catalog::MANIFEST;
 use crate::catalog::card_file::{CARD, CardFile};
 use crate::models::needs;
@@ -33,10 +34,9 @@ const NO_DIGEST: [u8; 32] = [0; 32];
 /// Bytes of a file that are copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// A package being written: it takes its name in the models folder when it is finished, and goes if it is not.
+/// A package being written.
 pub(super) struct Unfinished {
-    dir: tempfile::TempDir,
-    target: PathBuf,
+    dir: Unnamed,
     /// Files that were taken as they are, by their names, and where they were.
     taken: BTreeMap<String, PathBuf>,
 }
@@ -176,12 +176,7 @@ pub(super) fn write(
     card: &CardFile,
     taking: Taking,
 ) -> anyhow::Result<Unfinished> {
-    let target = models_dir.join(claim::slug(&about.id));
-    ensure!(!target.exists(), "{} is there already", target.display());
-    let dir = tempfile::Builder::new()
-        .prefix(&claim::unfinished(&about.id))
-        .tempdir_in(models_dir)
-        .with_context(|| format!("writing to {}", models_dir.display()))?;
+    let dir = Unnamed::new(models_dir, &about.id)?;
     let mut files = Files {
         dir: dir.path(),
         taking,
@@ -270,7 +265,7 @@ pub(super) fn write(
     fs::write(dir.path().join(MANIFEST), json)?;
     fs::write(dir.path().join(CARD), pretty(card)?)?;
     let taken = files.taken;
-    Ok(Unfinished { dir, target, taken })
+    Ok(Unfinished { dir, taken })
 }
 
 /// The most steps that the scheduler takes, up to [`MAX_STEPS`].
@@ -354,16 +349,6 @@ impl Unfinished {
 
     /// Gives it its name; gives the folder.
     pub fn finish(self) -> anyhow::Result<PathBuf> {
-        let Self { dir, target, .. } = self;
-        // Temporary folders are their owner's alone; a server may be another user.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        }
-        let written = dir.keep();
-        fs::rename(&written, &target)
-            .with_context(|| format!("renaming {} to {}", written.display(), target.display()))?;
-        Ok(target)
+        self.dir.finish()
     }
 }

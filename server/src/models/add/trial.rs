@@ -22,7 +22,7 @@ const STEPS: u32 = 2;
 const LEAST_RANGE: u8 = 8;
 
 /// The engines that there are, the GPU first.
-pub(super) fn engines(report: &mut dyn Write) -> anyhow::Result<Vec<Box<dyn Engine>>> {
+pub(in crate::models) fn engines(report: &mut dyn Write) -> anyhow::Result<Vec<Box<dyn Engine>>> {
     let mut engines: Vec<Box<dyn Engine>> = Vec::new();
     match block_on(GpuEngine::request(AdapterChoice::HighPerformance)) {
         Ok(engine) => engines.push(Box::new(engine)),
