@@ -448,6 +448,24 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_is_made_larger_up_to_4096_pixels() {
+        let mut model = glyph();
+        (model.width, model.height) = (1024, 1032);
+        let asked = |upscale| GenerationRequest {
+            upscale,
+            ..request()
+        };
+        let twice = asked(Some(UpscaleFactor::Two)).resolve(&model, 0).unwrap();
+        assert_eq!((twice.width, twice.height), (1024, 1032));
+        let again = GenerationRequest::from(twice);
+        assert_eq!(again.upscale, Some(UpscaleFactor::Two));
+        assert_eq!(model.size_of(&again), (2048, 2064));
+        assert_eq!(model.size_of(&asked(None)), (1024, 1032));
+        let error = asked(Some(UpscaleFactor::Four)).resolve(&model, 0);
+        assert!(matches!(error, Err(RequestError::TooLarge { .. })));
+    }
+
+    #[test]
     fn bad_values_are_named() {
         let field = |r: GenerationRequest| match r.resolve(&glyph(), 0) {
             Err(RequestError::OutOfRange { field, .. }) => field,
