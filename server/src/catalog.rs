@@ -319,15 +319,7 @@ impl Catalog {
             return Err(RequestError::UnknownModel(clipped).into());
         };
         let resolved = request.resolve(summary, drawn)?;
-        if let Some(factor) = resolved.upscale {
-            self.upscaler(factor, None)?;
-            if self.get(&resolved.model).is_none() {
-                return Err(upscalers::refused(format!(
-                    "{} runs on an endpoint, whose pictures are not made larger",
-                    resolved.model
-                )));
-            }
-        }
+        self.check_upscale(&resolved)?;
         Ok(resolved)
     }
 

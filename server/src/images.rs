@@ -27,7 +27,7 @@ pub mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{ImageRecord, Problem, ProblemCode};
+use protocol::{ImageRecord, Problem, ProblemCode, Recipe};
 use tokio::sync::Semaphore;
 
 use crate::catalog::Live;
@@ -49,11 +49,22 @@ use commit::Flights;
 use quota::UploadQuota;
 use sweep::LastSweep;
 
+/// Most bytes of the picture of a recipe.
+fn most_bytes(recipe: &Recipe) -> u64 {
+    match recipe.request.upscale {
+        Some(_) => MAX_LARGER_BYTES,
+        None => MAX_IMAGE_BYTES,
+    }
+}
+
 /// Number of the format of everything that is stored or queued; what says none is of format 1.
 pub const FORMAT: u32 = 2;
 
 /// Largest picture accepted, in bytes.
 pub const MAX_IMAGE_BYTES: u64 = 8 << 20;
+/// Largest picture accepted that was made larger once it was finished, in bytes: what 5 mebipixels take as they are, and what the
+/// embedded store takes.
+pub const MAX_LARGER_BYTES: u64 = 16 << 20;
 /// Largest thumbnail, in bytes.
 const MAX_THUMBNAIL_BYTES: u64 = 1 << 20;
 /// Largest JSON object that the hub writes to the store, in bytes.

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diffusion::{UpscalerManifest, package};
-use protocol::{Problem, ProblemCode, Recipe, UpscaleFactor};
+use protocol::{Problem, ProblemCode, Recipe, ResolvedRequest, UpscaleFactor};
 
 use super::card_file::{self, CardFile};
 use super::{Catalog, MANIFEST, Stamp};
+
+/// Most pixels of a picture that is made larger and stored: whatever it shows, its file is as large as the store takes.
+const MOST_PIXELS: u64 = 5 << 20;
 
 /// A package on disk.
 #[derive(Clone, Debug)]
@@ -77,6 +80,28 @@ impl Catalog {
         })
     }
 
+    /// Whether the picture of a request can be made larger here.
+    pub(super) fn check_upscale(&self, request: &ResolvedRequest) -> Result<(), Problem> {
+        let Some(factor) = request.upscale else {
+            return Ok(());
+        };
+        self.upscaler(factor, None)?;
+        if self.get(&request.model).is_none() {
+            return Err(refused(format!(
+                "{} runs on an endpoint, whose pictures are not made larger",
+                request.model
+            )));
+        }
+        let larger = factor.of(request.width, request.height);
+        let (width, height) = larger.unwrap_or((u32::MAX, u32::MAX));
+        if u64::from(width) * u64::from(height) > MOST_PIXELS {
+            return Err(refused(format!(
+                "{width} x {height} pixels are more than the {MOST_PIXELS} that are stored; `demo-hub upscale` makes them"
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether what a recipe says of the network that made its picture larger can be: one of the packages here did, and the request
     /// asks for it.
     pub fn check_upscaler(&self, recipe: &Recipe) -> Result<(), Problem> {
@@ -97,7 +122,7 @@ impl Catalog {
 }
 
 /// A picture is not made larger.
-pub(super) fn refused(detail: String) -> Problem {
+fn refused(detail: String) -> Problem {
     let problem = Problem::new(ProblemCode::OutOfRange, detail);
     Problem {
         field: Some("upscale".into()),

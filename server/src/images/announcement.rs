@@ -2,7 +2,7 @@
 
 use protocol::{PNG_MIME, Problem, ProblemCode, RunsOn, UploadRequest};
 
-use super::{Images, MAX_IMAGE_BYTES};
+use super::{Images, most_bytes};
 
 /// Longest text of a recipe field that the sender words freely, in bytes.
 const MAX_LABEL_BYTES: usize = 200;
@@ -23,9 +23,10 @@ impl Images {
         if !protocol::is_sha256_hex(&request.sha256) {
             return Err(malformed("sha256 is not 64 lower-case hex digits"));
         }
-        if request.bytes == 0 || request.bytes > MAX_IMAGE_BYTES {
+        let most = most_bytes(&request.recipe);
+        if request.bytes == 0 || request.bytes > most {
             return Err(malformed(format!(
-                "bytes is {}; 1 to {MAX_IMAGE_BYTES} are accepted",
+                "bytes is {}; 1 to {most} are accepted",
                 request.bytes
             )));
         }

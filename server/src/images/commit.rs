@@ -11,7 +11,7 @@ use super::records::{Kept, Loaded, State, Stored};
 use super::uploads::Pending;
 use super::verify::{self, sha256_hex};
 use super::{
-    FORMAT, ImageId, Images, MAX_IMAGE_BYTES, OwnerId, internal, keys, no_such_picture, not_owner,
+    FORMAT, ImageId, Images, OwnerId, internal, keys, most_bytes, no_such_picture, not_owner,
     refused, thumbnail, withdrawn,
 };
 use crate::storage::StorageError;
@@ -154,7 +154,7 @@ impl Images {
         } else {
             keys::picture(&pending.sha256)
         };
-        let bytes = match self.store.get(&key, MAX_IMAGE_BYTES).await {
+        let bytes = match self.store.get(&key, most_bytes(&pending.recipe)).await {
             Ok(bytes) => Arc::new(bytes),
             Err(StorageError::NotFound(_)) => {
                 return Err(Problem::new(

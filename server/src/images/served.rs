@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use protocol::{Problem, ProblemCode};
 
 use super::records::{Kept, State};
-use super::{ImageId, Images, MAX_IMAGE_BYTES, MAX_THUMBNAIL_BYTES, OwnerId, keys};
+use super::{ImageId, Images, MAX_LARGER_BYTES, MAX_THUMBNAIL_BYTES, OwnerId, keys};
 use super::{no_such_picture, withdrawn};
 use crate::storage::{ObjectHead, StorageError};
 
@@ -133,7 +133,7 @@ impl Images {
     /// # Errors
     /// [`ProblemCode::NotFound`], [`ProblemCode::StorageUnavailable`].
     pub async fn png(&self, sha256: &str) -> Result<Vec<u8>, Problem> {
-        self.read(&keys::picture(sha256), MAX_IMAGE_BYTES).await
+        self.read(&keys::picture(sha256), MAX_LARGER_BYTES).await
     }
 
     /// The bytes of a thumbnail, by the digest of its picture.

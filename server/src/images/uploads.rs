@@ -7,8 +7,7 @@ use super::commit::check_length;
 use super::records::unnumbered;
 use super::verify::sha256_hex;
 use super::{
-    Client, FORMAT, ImageId, Images, Keeping, MAX_IMAGE_BYTES, MAX_RECORD_BYTES, internal, keys,
-    refused,
+    Client, FORMAT, ImageId, Images, Keeping, MAX_RECORD_BYTES, internal, keys, most_bytes, refused,
 };
 use crate::storage::{Audience, ObjectClaim, StorageError};
 
@@ -167,7 +166,7 @@ impl Images {
     /// Whether the bytes are in place and are what their key says; damaged ones are removed.
     async fn keep_if_sound(&self, request: &UploadRequest) -> Result<bool, Problem> {
         let key = keys::picture(&request.sha256);
-        let bytes = match self.store.get(&key, MAX_IMAGE_BYTES).await {
+        let bytes = match self.store.get(&key, most_bytes(&request.recipe)).await {
             Ok(bytes) => bytes,
             Err(StorageError::NotFound(_)) => return Ok(false),
             Err(StorageError::TooLarge { .. }) => {

@@ -8,7 +8,7 @@ use protocol::{
 use serde_json::{Map, Value, json};
 
 use crate::api::jobs::MAX_KEY_BYTES;
-use crate::images::{MAX_IMAGE_BYTES, MAX_PAGE};
+use crate::images::{MAX_LARGER_BYTES, MAX_PAGE};
 
 /// `owner/name`.
 const MODEL: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}$";
@@ -50,7 +50,7 @@ pub fn declare(document: &mut Value) -> Result<(), String> {
 
     for (name, bounds) in [
         ("sha256", json!({"pattern": "^[0-9a-f]{64}$"})),
-        ("bytes", json!({"minimum": 1, "maximum": MAX_IMAGE_BYTES})),
+        ("bytes", json!({"minimum": 1, "maximum": MAX_LARGER_BYTES})),
         ("content_type", json!({"enum": [PNG_MIME]})),
     ] {
         property(document, "UploadRequest", name, bounds)?;
