@@ -8,6 +8,7 @@ mod upscaled;
 use diffusion::{Cancel, CpuEngine, ErrorKind, Picture, TOLERANCE, Upscaler};
 use pollster::block_on;
 use protocol::UpscaleFactor;
+use sha2::{Digest, Sha256};
 use upscaled::{larger, load, package, picture};
 
 /// Pixels a side of parts of the picture of 72 x 40, of which there are three then.
@@ -35,7 +36,7 @@ fn narrower_overlaps_and_other_weights_are_seen() {
     let (small, engine) = (picture("large"), CpuEngine::new());
     let factor = UpscaleFactor::Two;
     let golden = picture("large_x2");
-    let narrow = package(|manifest| {
+    let narrow = package(|manifest, _| {
         for one in manifest["enlargements"].as_array_mut().unwrap() {
             one["overlap"] = 0.into();
         }
@@ -46,16 +47,19 @@ fn narrower_overlaps_and_other_weights_are_seen() {
     println!("without overlap: {difference} of 255");
     assert!(difference > 4 * TOLERANCE, "{difference}");
 
-    let darker = package(|manifest| {
-        for one in manifest["enlargements"].as_array_mut().unwrap() {
-            one["white"] = 1.1.into();
+    let other = package(|manifest, files| {
+        let weights = files.get_mut("x2.data").unwrap();
+        weights[..2000].fill(1);
+        let listed = manifest["files"].as_array_mut().unwrap().iter_mut();
+        for file in listed.filter(|file| file["name"] == "x2.data") {
+            file["sha256"] = hex::encode(Sha256::digest(&*weights)).into();
         }
     });
-    let darker = block_on(Upscaler::load(&darker.unwrap(), factor, &engine)).unwrap();
-    let darker = larger(&darker, &small, None).max_difference(&golden);
-    assert!(darker.unwrap() > TOLERANCE, "{darker:?}");
+    let other = block_on(Upscaler::load(&other.unwrap(), factor, &engine)).unwrap();
+    let other = larger(&other, &small, None).max_difference(&golden);
+    assert!(other.unwrap() > 4 * TOLERANCE, "{other:?}");
 
-    let damaged = package(|manifest| manifest["files"][0]["sha256"] = "0".repeat(64).into());
+    let damaged = package(|manifest, _| manifest["files"][0]["sha256"] = "0".repeat(64).into());
     assert!(matches!(
         damaged.unwrap_err().kind(),
         ErrorKind::HashMismatch { .. }

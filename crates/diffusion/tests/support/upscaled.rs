@@ -25,14 +25,16 @@ pub fn picture(name: &str) -> Picture {
     }
 }
 
-/// The package with another manifest.
-pub fn package(change: impl Fn(&mut Value)) -> diffusion::Result<UpscalerPackage> {
+/// The package with another manifest, or other files.
+pub fn package(
+    change: impl Fn(&mut Value, &mut HashMap<String, Vec<u8>>),
+) -> diffusion::Result<UpscalerPackage> {
     let read = |name: &str| std::fs::read(format!("{PACKAGE}/{name}")).unwrap();
     let mut manifest: Value = serde_json::from_slice(&read("manifest.json")).unwrap();
     let names = manifest["files"].as_array().unwrap().iter();
     let names = names.map(|file| file["name"].as_str().unwrap().to_owned());
-    let files: HashMap<_, _> = names.map(|name| (name.clone(), read(&name))).collect();
-    change(&mut manifest);
+    let mut files: HashMap<_, _> = names.map(|name| (name.clone(), read(&name))).collect();
+    change(&mut manifest, &mut files);
     UpscalerPackage::from_files(manifest.to_string().as_bytes(), files)
 }
 
