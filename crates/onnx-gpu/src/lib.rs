@@ -49,8 +49,8 @@ pub use graph::{OPSETS, OutputInfo, Pass, Passes};
 pub use ops::is_supported;
 pub use proto::{Dim, ValueInfo};
 pub use session::{
-    Cost, GpuTensor, LEAST_TABLE, Options, Report, Session, Stats, Value, dry_cost,
-    dry_cost_beside, dry_cost_within, dry_run,
+    Cost, Dispatch, GpuTensor, LEAST_TABLE, Options, Report, Session, Stats, Value, dry_cost,
+    dry_cost_beside, dry_cost_within, dry_dispatches, dry_run,
 };
 pub use tensor::{DType, Element, Tensor, Tolerance};
 pub use weights::WeightSource;

@@ -21,7 +21,7 @@ use crate::proto::{Dim, Model, ValueInfo};
 use crate::tensor::{Element, Tensor, elements};
 use crate::weights::{Bytes, Origin, WeightSource, read_small, skeleton};
 use compile::Compiled;
-pub use cost::{Cost, dry_cost, dry_cost_beside, dry_cost_within};
+pub use cost::{Cost, Dispatch, dry_cost, dry_cost_beside, dry_cost_within, dry_dispatches};
 pub use dry::dry_run;
 use reading::Kept;
 pub use report::Report;

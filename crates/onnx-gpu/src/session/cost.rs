@@ -11,7 +11,7 @@ use crate::kernels::AdapterClass;
 use crate::lower::{Given, lower_graph};
 use crate::optimise::InFiles;
 use crate::plan::{Plan, Turns};
-use crate::program::{Program, Source};
+use crate::program::{BufferId, Program, Source, Step};
 use crate::proto::{Dim, ValueInfo};
 use crate::weights::{Bytes, WeightSource};
 
@@ -81,6 +81,62 @@ pub fn dry_cost_within(
     counted(bytes, files, class, Some(in_files), open)
 }
 
+/// One dispatch of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dispatch {
+    /// Kernel family.
+    pub label: &'static str,
+    /// Pipeline, see [`crate::kernels::Launch::key`].
+    pub key: String,
+    /// Bytes of the buffers that it binds: the least that it reads and writes, each byte once.
+    pub bytes: u64,
+    /// Multiplications and additions of products, convolutions and attention; 0 for other kernels.
+    pub flops: u64,
+}
+
+/// The dispatches of a run in order, counted without a device; arguments as for [`dry_cost_beside`].
+///
+/// # Errors
+/// As [`crate::dry_run`].
+pub fn dry_dispatches(
+    bytes: &[u8],
+    files: &dyn WeightSource,
+    class: AdapterClass,
+    open: &dyn Fn(&str, usize) -> usize,
+) -> Result<Vec<Dispatch>> {
+    let in_files = InFiles {
+        least_table: LEAST_TABLE,
+        budget: None,
+    };
+    let shape = |input: &ValueInfo| shape_of(input, open);
+    let planned = planned_for(bytes, files, Passes::ALL, class, Some(in_files), &shape)?;
+    let buffers = &planned.program.buffers;
+    let dispatch = |step: Step| {
+        let mut bound: Vec<BufferId> = step.inputs;
+        bound.push(step.output);
+        bound.sort_unstable();
+        bound.dedup();
+        Dispatch {
+            label: step.launch.label,
+            key: step.launch.key,
+            bytes: bound.into_iter().map(|id| buffers[id].bytes).sum(),
+            flops: step.launch.flops,
+        }
+    };
+    Ok(planned.plan.steps.into_iter().map(dispatch).collect())
+}
+
+/// The declared shape of an input, with what `open` gives for dimensions that are open.
+fn shape_of(input: &ValueInfo, open: &dyn Fn(&str, usize) -> usize) -> Vec<usize> {
+    let dims = input.shape.iter().flatten().enumerate();
+    dims.map(|(place, dim)| match dim {
+        Dim::Fixed(size) => *size,
+        Dim::Symbol(_) => open(&input.name, place),
+    })
+    .collect()
+}
+
 fn counted(
     bytes: &[u8],
     files: &dyn WeightSource,
@@ -88,14 +144,7 @@ fn counted(
     in_files: Option<InFiles>,
     open: &dyn Fn(&str, usize) -> usize,
 ) -> Result<Cost> {
-    let shape = |input: &ValueInfo| -> Vec<usize> {
-        let dims = input.shape.iter().flatten().enumerate();
-        dims.map(|(place, dim)| match dim {
-            Dim::Fixed(size) => *size,
-            Dim::Symbol(_) => open(&input.name, place),
-        })
-        .collect()
-    };
+    let shape = |input: &ValueInfo| shape_of(input, open);
     let planned = planned_for(bytes, files, Passes::ALL, class, in_files, &shape)?;
     let (graph, fixed) = (&planned.graph, planned.fixed);
     Ok(Cost::of(graph, &planned.program, &planned.plan, fixed))

@@ -65,6 +65,29 @@ fn costs_are_known_before_a_run_and_its_memory_can_be_given_back() {
 }
 
 #[test]
+fn dispatches_are_counted_without_a_device() {
+    let graph = model(&[
+        node("MatMul", &["x", "w"], "h"),
+        node("Softmax", &["h"], "y"),
+        floats("w", &[8, 4], &[0.5; 32]),
+        info(11, "x", 1, &[16, 8]),
+        info(12, "y", 1, &[16, 4]),
+    ]);
+    let class = onnx_gpu::kernels::AdapterClass::Hardware;
+    let nothing = onnx_gpu::weights::Bytes::new();
+    let counted = onnx_gpu::dry_dispatches(&graph, &nothing, class, &|_, _| 1).unwrap();
+    let [product, softmax] = &counted[..] else {
+        panic!("{counted:?}");
+    };
+    assert_eq!((product.label, product.flops), ("matmul", 2 * 16 * 8 * 4));
+    assert_eq!(product.bytes, 4 * (16 * 8 + 8 * 4 + 16 * 4));
+    assert_eq!(
+        (softmax.label, softmax.flops, softmax.bytes),
+        ("softmax", 0, 4 * 2 * 16 * 4)
+    );
+}
+
+#[test]
 fn memory_between_dispatches_is_counted_for_as_long_as_a_plan_holds_it() {
     let products = model(&[
         node("MatMul", &["x", "w"], "p"),

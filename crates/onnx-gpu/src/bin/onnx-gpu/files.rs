@@ -27,6 +27,22 @@ pub fn inputs(arguments: &[String]) -> Result<Vec<(String, Tensor)>> {
         .collect()
 }
 
+/// Reads every `NAME=1x4x64x64`.
+pub fn shapes(arguments: &[String]) -> Result<Vec<(String, Vec<usize>)>> {
+    arguments
+        .iter()
+        .map(|argument| {
+            let refuse = || {
+                let message = format!("'{argument}' is not NAME=1x4x64x64");
+                Error::new(ErrorKind::InvalidInput, message)
+            };
+            let (name, sizes) = argument.split_once('=').ok_or_else(refuse)?;
+            let sizes: Option<Vec<usize>> = sizes.split('x').map(|n| n.parse().ok()).collect();
+            Ok((name.to_owned(), sizes.ok_or_else(refuse)?))
+        })
+        .collect()
+}
+
 /// The form that a session takes.
 pub fn borrowed(inputs: &[(String, Tensor)]) -> Vec<(&str, Tensor)> {
     inputs

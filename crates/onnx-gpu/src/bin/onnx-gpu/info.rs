@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use onnx_gpu::kernels::AdapterClass;
 use onnx_gpu::proto::{AttributeValue, Initializer, Model, Node, ValueInfo};
 use onnx_gpu::weights::Folder;
-use onnx_gpu::{OPSETS, Passes, Report, Result, is_supported};
+use onnx_gpu::{OPSETS, Passes, Report, Result, dry_dispatches, is_supported};
 
 /// Prints what a model declares.
 pub fn print(bytes: &[u8]) -> Result<()> {
@@ -126,6 +126,50 @@ pub fn print_fused(bytes: &[u8], files: &Folder, passes: Passes) -> Result<()> {
                 is as f64 / 1e6
             );
         }
+    }
+    Ok(())
+}
+
+/// Most dispatches that are listed one by one.
+const LISTED: usize = 20;
+
+/// Prints what the dispatches of each kernel move and compute, then those that move most.
+pub fn print_dispatches(
+    bytes: &[u8],
+    files: &Folder,
+    shapes: &[(String, Vec<usize>)],
+) -> Result<()> {
+    let open = |name: &str, place: usize| {
+        let given = shapes.iter().find(|(input, _)| input == name);
+        let size = given.and_then(|(_, sizes)| sizes.get(place));
+        size.copied().unwrap_or(1)
+    };
+    let mut all = dry_dispatches(bytes, files, AdapterClass::Hardware, &open)?;
+    let mut families: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for dispatch in &all {
+        let [count, moved, flops] = families.entry(dispatch.label).or_default();
+        *count += 1;
+        *moved += dispatch.bytes;
+        *flops += dispatch.flops;
+    }
+    println!("  count         MB      GFLOP  kernel");
+    for (label, [count, moved, flops]) in families {
+        println!(
+            "{count:>7} {:>10.1} {:>10.2}  {label}",
+            moved as f64 / 1e6,
+            flops as f64 / 1e9
+        );
+    }
+    all.sort_by_key(|dispatch| std::cmp::Reverse(dispatch.bytes));
+    println!("         MB      GFLOP   FLOP/byte  dispatch");
+    for dispatch in all.iter().take(LISTED) {
+        println!(
+            "{:>11.1} {:>10.2} {:>11.1}  {}",
+            dispatch.bytes as f64 / 1e6,
+            dispatch.flops as f64 / 1e9,
+            dispatch.flops as f64 / dispatch.bytes.max(1) as f64,
+            dispatch.key
+        );
     }
     Ok(())
 }

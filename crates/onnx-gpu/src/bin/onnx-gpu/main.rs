@@ -34,6 +34,12 @@ enum Command {
         /// Also show nodes and dispatches before and after the optimiser.
         #[arg(long)]
         fused: bool,
+        /// Also list the dispatches that move most, with what they compute; for a GPU, not for a software adapter.
+        #[arg(long)]
+        dispatches: bool,
+        /// Shape of an input whose dimensions are open, for --dispatches; 1 where none is given.
+        #[arg(long = "shape", value_name = "NAME=1x4x64x64")]
+        shapes: Vec<String>,
         /// A pass to leave out; may be repeated.
         #[arg(long, value_name = "PASS")]
         without: Vec<Pass>,
@@ -176,6 +182,8 @@ fn dispatch(command: Command) -> Result<bool> {
         Command::Info {
             model,
             fused,
+            dispatches,
+            shapes,
             without,
         } => {
             let (folder, name) = Folder::of(&model)?;
@@ -183,6 +191,9 @@ fn dispatch(command: Command) -> Result<bool> {
             info::print(&graph)?;
             if fused {
                 info::print_fused(&graph, &folder, passes(&without))?;
+            }
+            if dispatches {
+                info::print_dispatches(&graph, &folder, &files::shapes(&shapes)?)?;
             }
         }
         Command::Run { source, output } => {
