@@ -111,7 +111,7 @@ def noise(*shape, by):
 
 def passing(side, channels, to, source):
     """A kernel that passes channel `source(k)` of the middle on as channel k, plus noise."""
-    kernel = noise(side, side, channels, to, by=0.03)
+    kernel = noise(side, side, channels, to, by=0.015)
     for k in range(to):
         kernel[side // 2, side // 2, source(k), k] += 1
     return kernel
