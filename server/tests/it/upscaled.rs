@@ -5,7 +5,7 @@ use protocol::{GenerationRequest, JobStatus, ProblemCode, UpscaleFactor};
 use server::catalog::Catalog;
 use server::config::{Cli, Command};
 
-use crate::hub::{Hub, json, models_dir, picture, pixels, request, upload_request};
+use crate::hub::{Hub, assert_problem, models_dir, picture, pixels, request, upload_request};
 
 const UPSCALER: &str = "upscalerjs/esrgan-thick";
 
@@ -129,8 +129,7 @@ async fn what_cannot_be_made_larger_is_refused_before_any_work() {
             weights_digest: "0".repeat(64),
         });
         let refused = hub.post("/api/v1/uploads", &announced).await;
-        let problem: protocol::Problem = json(refused).await;
-        assert_eq!(problem.code, ProblemCode::OutOfRange, "{problem:?}");
+        let problem = assert_problem(refused, ProblemCode::OutOfRange).await;
         assert_eq!(problem.field.as_deref(), Some("upscale"));
     }
 }
