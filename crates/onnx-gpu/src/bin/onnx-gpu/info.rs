@@ -130,10 +130,10 @@ pub fn print_fused(bytes: &[u8], files: &Folder, passes: Passes) -> Result<()> {
     Ok(())
 }
 
-/// Most dispatches that are listed one by one.
+/// Most kinds of dispatches that are listed.
 const LISTED: usize = 20;
 
-/// Prints what the dispatches of each kernel move and compute, then those that move most.
+/// Prints what the dispatches of each kernel move and compute, then the kinds that move most together.
 pub fn print_dispatches(
     bytes: &[u8],
     files: &Folder,
@@ -144,7 +144,7 @@ pub fn print_dispatches(
         let size = given.and_then(|(_, sizes)| sizes.get(place));
         size.copied().unwrap_or(1)
     };
-    let mut all = dry_dispatches(bytes, files, AdapterClass::Hardware, &open)?;
+    let all = dry_dispatches(bytes, files, AdapterClass::Hardware, &open)?;
     let mut families: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
     for dispatch in &all {
         let [count, moved, flops] = families.entry(dispatch.label).or_default();
@@ -160,15 +160,21 @@ pub fn print_dispatches(
             flops as f64 / 1e9
         );
     }
-    all.sort_by_key(|dispatch| std::cmp::Reverse(dispatch.bytes));
-    println!("         MB      GFLOP   FLOP/byte  dispatch");
-    for dispatch in all.iter().take(LISTED) {
+    let mut alike: BTreeMap<(u64, u64, String), u64> = BTreeMap::new();
+    for dispatch in all {
+        *alike
+            .entry((dispatch.bytes, dispatch.flops, dispatch.key))
+            .or_default() += 1;
+    }
+    let mut listed: Vec<_> = alike.into_iter().collect();
+    listed.sort_by_key(|((bytes, ..), count)| std::cmp::Reverse(bytes * count));
+    println!("  count    MB each GFLOP each   FLOP/byte  dispatches that are alike");
+    for ((bytes, flops, key), count) in listed.iter().take(LISTED) {
         println!(
-            "{:>11.1} {:>10.2} {:>11.1}  {}",
-            dispatch.bytes as f64 / 1e6,
-            dispatch.flops as f64 / 1e9,
-            dispatch.flops as f64 / dispatch.bytes.max(1) as f64,
-            dispatch.key
+            "{count:>7} {:>10.1} {:>10.2} {:>11.1}  {key}",
+            *bytes as f64 / 1e6,
+            *flops as f64 / 1e9,
+            *flops as f64 / (*bytes).max(1) as f64,
         );
     }
     Ok(())
