@@ -1,12 +1,15 @@
 //! What the visitor's browser can do, as the pages know it.
 
+#[cfg(browser)]
+mod browser;
+
 use leptos::prelude::*;
 use protocol::CapabilityReport;
 
 /// The render worker's answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(
-    not(all(feature = "hydrate", target_arch = "wasm32")),
+    not(browser),
     expect(dead_code, reason = "only a browser asks and answers")
 )]
 pub(crate) enum Answer {
@@ -28,33 +31,31 @@ pub(crate) struct Capability {
     pub(crate) answer: RwSignal<Answer>,
     /// Whether the processor is being measured.
     pub(crate) measuring: RwSignal<bool>,
+    /// Whether the visitor counts a software adapter as a GPU.
+    pub(crate) accept_software: Signal<bool>,
 }
 
 impl Capability {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(accept_software: Signal<bool>) -> Self {
         Self {
             answer: RwSignal::default(),
             measuring: RwSignal::new(false),
+            accept_software,
         }
     }
 
     /// Asks, in a browser, unless that was done.
     pub(crate) fn ask(self) {
-        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
-        crate::studio::ask_capability(self);
+        in_browser!(self => browser::ask(self));
     }
 
     /// Has the processor measured, in a browser, unless that was done; `report` is what is known of the GPU.
     pub(crate) fn ask_processor(self, report: CapabilityReport) {
-        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
-        crate::studio::ask_processor(self, report);
-        #[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
-        let _ = report;
+        in_browser!(self, report => browser::ask_processor(self, report));
     }
 
     /// Takes over the answer that an earlier page of this visit got, if one did.
     pub(crate) fn recall(self) {
-        #[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
-        crate::studio::recall_capability(self);
+        in_browser!(self => browser::recall(self));
     }
 }

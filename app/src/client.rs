@@ -4,14 +4,14 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use crate::App;
-use crate::studio::settled;
+use crate::browser::{offline, settled};
 
 /// Hydrates the served page and marks `<body data-hydrated="true">` once handlers are attached.
 pub fn hydrate() {
     console_error_panic_hook::set_once();
-    crate::pages::watch_window();
+    crate::gallery::watch();
     leptos::mount::hydrate_body(App);
-    crate::studio::offline::start();
+    offline::start();
     spawn_local(async {
         settled().await;
         if let Some(body) = document().body()

@@ -114,6 +114,19 @@ pub fn escape(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
+/// Percent-encodes everything but the unreserved characters of RFC 3986, section 2.3.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,22 +6,28 @@ use leptos_router::SsrMode;
 use leptos_router::components::{A, Route, Router, Routes};
 use leptos_router::path;
 
+use crate::add::AddModel;
 use crate::capability::Capability;
+use crate::compare::Compare;
+use crate::create::{Create, Studio};
 use crate::format::escape;
-use crate::outbox::OutboxNote;
-use crate::pages::{
-    AddModel, Compare, CreatorPage, Gallery, Home, ImagePage, ModelPage, Models, NotFound, Shelf,
-    StoragePage,
-};
-use crate::studio::Studio;
+use crate::gallery::{Gallery, Shelf};
+use crate::image::ImagePage;
+use crate::models::{CreatorPage, ModelPage, Models};
+use crate::parts::NotFound;
+use crate::saving::{Outbox, OutboxNote};
+use crate::storage::StoragePage;
 
 /// Every page of the hub.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
-    provide_context(Studio::new());
+    let outbox = Outbox::new();
+    let studio = Studio::new(outbox);
+    provide_context(outbox);
+    provide_context(studio);
     provide_context(Shelf::new());
-    provide_context(Capability::new());
+    provide_context(Capability::new(studio.accepts_software()));
     view! {
         <Title formatter=title />
         <Router>
@@ -49,7 +55,7 @@ pub fn App() -> impl IntoView {
             </header>
             <OutboxNote />
             <Routes fallback=NotFound>
-                <Route path=path!("/") view=Home ssr=SsrMode::Async />
+                <Route path=path!("/") view=Create ssr=SsrMode::Async />
                 <Route path=path!("/gallery") view=Gallery ssr=SsrMode::Async />
                 <Route path=path!("/compare") view=Compare ssr=SsrMode::Async />
                 <Route path=path!("/i/:id") view=ImagePage ssr=SsrMode::Async />

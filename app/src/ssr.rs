@@ -4,60 +4,20 @@ mod policy;
 
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::routing::{MethodRouter, get};
 use leptos::config::LeptosOptions;
 use leptos::prelude::*;
 use leptos_axum::{AxumRouteListing, LeptosRoutes, ResponseOptions, generate_route_list};
 use leptos_meta::MetaTags;
-use protocol::{
-    AddingPage, AdditionRequest, CreatorPage, GalleryPage, GalleryQuery, ImageRecord, ModelCard,
-    ModelPage, ModelQuery, ModelSummary, Problem,
-};
 use serde::{Deserialize, Serialize};
 
-use crate::{App, data};
+use crate::App;
+use crate::data::{self, Served};
 
+pub use crate::data::HubData;
 pub use policy::{Connections, TAG};
-
-/// What the pages read; the server implements it.
-#[async_trait]
-pub trait HubData: Send + Sync {
-    /// The runnable models, the default one first.
-    async fn models(&self) -> Vec<ModelSummary>;
-    /// One page of the gallery, newest first. `cookies`: the request's `Cookie` header, which tells whose pictures
-    /// are the visitor's own.
-    async fn gallery(
-        &self,
-        query: GalleryQuery,
-        cookies: Option<String>,
-    ) -> Result<GalleryPage, Problem>;
-    /// The record of one picture; `cookies` as for [`Self::gallery`].
-    async fn image(&self, id: &str, cookies: Option<String>) -> Result<ImageRecord, Problem>;
-    /// One page of the models that pass the filters, those that run here first.
-    async fn search(&self, query: ModelQuery) -> Result<ModelPage, Problem>;
-    /// Everything that is known about the model `owner/name`.
-    async fn card(&self, id: &str) -> Result<ModelCard, Problem>;
-    /// Whether these cookies are those of who looks after the hub.
-    fn is_operator(&self, cookies: Option<&str>) -> bool;
-    /// What `/models/add` shows; `asked`: the model to look at.
-    ///
-    /// # Errors
-    /// `not_found` on a hub that nobody looks after by its pages.
-    async fn adding(
-        &self,
-        asked: Option<AdditionRequest>,
-        cookies: Option<String>,
-    ) -> Result<AddingPage, Problem>;
-    /// One page of a creator's models.
-    async fn creator(&self, owner: &str, cursor: Option<String>) -> Result<CreatorPage, Problem>;
-    /// Other hosts that weights of the models are fetched from, as sources of a Content-Security-Policy.
-    fn weight_hosts(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// Addresses of the built client files, absolute paths such as `/client-0f3a.js`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +38,7 @@ pub struct Assets {
     pub css: String,
 }
 
-/// Everything the pages need on the server; provided as a context to every render.
+/// Everything the pages need on the server.
 #[derive(Clone)]
 pub struct SsrContext {
     /// Models and pictures.
@@ -92,6 +52,14 @@ pub struct SsrContext {
 }
 
 impl SsrContext {
+    /// What the pages read.
+    fn served(&self) -> Served {
+        Served {
+            data: self.data.clone(),
+            public_url: self.public_url.clone(),
+        }
+    }
+
     /// Where pages and workers may connect to now.
     pub fn connections(&self) -> Connections {
         Connections {
@@ -104,7 +72,7 @@ impl SsrContext {
 /// Routes of all pages, to be merged into the server's router.
 pub fn pages(ctx: SsrContext) -> Router {
     let options = LeptosOptions::builder().output_name("client").build();
-    let provided = ctx.clone();
+    let provided = ctx.served();
     Router::new()
         .leptos_routes_with_context(
             &options,
@@ -124,7 +92,7 @@ fn route_list() -> Vec<AxumRouteListing> {
 
 /// The page for addresses that nothing else answers, with status 404; for the router's fallback.
 pub fn fallback(ctx: SsrContext) -> MethodRouter {
-    let provided = ctx.clone();
+    let provided = ctx.served();
     get(leptos_axum::render_app_async_with_context(
         move || provide_context(provided.clone()),
         move || shell(ctx.clone()),
@@ -182,24 +150,6 @@ pub fn shell(ctx: SsrContext) -> impl IntoView {
                 <App />
             </body>
         </html>
-    }
-}
-
-/// Sets the HTTP status of the page being rendered.
-pub(crate) fn set_status(status: u16) {
-    if let (Some(response), Ok(status)) = (
-        use_context::<ResponseOptions>(),
-        StatusCode::from_u16(status),
-    ) {
-        response.set_status(status);
-    }
-}
-
-/// Keeps the page being rendered out of every cache.
-pub(crate) fn keep_private() {
-    if let Some(response) = use_context::<ResponseOptions>() {
-        let name = HeaderName::from_static("cache-control");
-        response.insert_header(name, HeaderValue::from_static("no-store"));
     }
 }
 

@@ -6,13 +6,7 @@ pub mod message;
 pub mod speed;
 pub mod weights;
 
-#[cfg(all(
-    any(feature = "render-worker", feature = "cpu-worker"),
-    target_arch = "wasm32"
-))]
+#[cfg(worker)]
 mod host;
-#[cfg(all(
-    any(feature = "render-worker", feature = "cpu-worker"),
-    target_arch = "wasm32"
-))]
+#[cfg(worker)]
 pub use host::start;

@@ -82,7 +82,7 @@ test("a download is paused, goes on, and is cancelled at once", async ({ browser
   await context.close();
 });
 
-test("a damaged byte of a stored file is mended, and nothing else is fetched", async ({ browser }) => {
+test("a damaged byte of a stored file is repaired, and nothing else is fetched", async ({ browser }) => {
   const context = await tiny.visitor(browser);
   const first = await studio(context);
   const before = await make(first);
@@ -95,11 +95,11 @@ test("a damaged byte of a stored file is mended, and nothing else is fetched", a
   const damaged = await digests(page, size);
   expect(damaged.sha256).not.toBe(damaged.name);
   expect(worst(await make(page), before)).toBe(0);
-  console.log(`mended by ${JSON.stringify(tiny.proxy.log)}`);
+  console.log(`repaired by ${JSON.stringify(tiny.proxy.log)}`);
   expect(tiny.proxy.log).toEqual([{ file: TABLE, range: `bytes=${2 * BLOCK}-${3 * BLOCK - 1}`, sent: BLOCK }]);
 
-  const mended = await digests(page, size);
-  expect(mended.sha256).toBe(mended.name);
+  const repaired = await digests(page, size);
+  expect(repaired.sha256).toBe(repaired.name);
   await context.close();
 });
 

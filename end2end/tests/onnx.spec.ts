@@ -61,3 +61,12 @@ test("a file that is no ONNX graph is refused with a sentence", async ({ page })
   await expect(page.getByTestId("error")).toContainText("That did not work");
   await expect(page.getByTestId("run")).toBeHidden();
 });
+
+test("the page has the masthead of all others", async ({ page }) => {
+  const links = () => page.getByRole("navigation", { name: "Pages" }).getByRole("link").evaluateAll((all) => all.map((link) => [link.textContent?.trim(), link.getAttribute("href")].join(" ")));
+  await page.goto(hub.url);
+  const everywhere = await links();
+  expect(everywhere[0]).toBe("Create /");
+  await page.goto(`${hub.url}/onnx.html`);
+  expect(await links()).toEqual(everywhere);
+});

@@ -31,7 +31,7 @@ test("the storage page lists, checks and deletes what this browser keeps", async
 
   await look(page, info, "storage");
 
-  await test.step("a damaged byte is found, by keyboard, and mended by the next picture", async () => {
+  await test.step("a damaged byte is found, by keyboard, and repaired by the next picture", async () => {
     await damage(page, tiny.size("text_encoder.onnx"), 5_000_000);
     const found: string[] = [];
     for (const name of ["Verify Alpha", "Verify Beta"]) {

@@ -121,8 +121,8 @@ pub struct PageData(pub Hub);
 
 #[async_trait]
 impl HubData for PageData {
-    async fn models(&self) -> Vec<ModelSummary> {
-        self.0.catalog.now().summaries()
+    async fn models(&self) -> Result<Vec<ModelSummary>, Problem> {
+        Ok(self.0.catalog.now().summaries())
     }
 
     async fn gallery(

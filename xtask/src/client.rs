@@ -122,6 +122,7 @@ fn sources(workspace: &Workspace) -> Result<Vec<String>> {
         "end2end/package-lock.json",
         "public",
         "app/Cargo.toml",
+        "app/build.rs",
         "app/index.html",
         "app/src",
         "app/style",

@@ -2,12 +2,12 @@
 
 #![recursion_limit = "256"]
 
-#[cfg(all(feature = "hydrate", target_arch = "wasm32"))]
+#[cfg(browser)]
 fn main() {
     app::hydrate();
 }
 
-#[cfg(not(all(feature = "hydrate", target_arch = "wasm32")))]
+#[cfg(not(browser))]
 fn main() {
     eprintln!(
         "client runs in a browser: build it for wasm32-unknown-unknown with the feature `hydrate`"

@@ -2,6 +2,7 @@
 
 mod control;
 mod download;
+mod fetch;
 mod files;
 mod js;
 mod render;

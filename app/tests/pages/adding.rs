@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use protocol::{
     Addition, AdditionRequest, AdditionStage, AdditionStatus, Fetched, Gated, License, LicenseUse,
-    LookedChoice, LookedComponent, ModelLook, ModelNeeds, SparingNeeds, WeightsKind,
+    LookedChoice, LookedComponent, LowMemoryNeeds, ModelLook, ModelNeeds, WeightsKind,
 };
 
 use crate::hub::Fixed;
@@ -33,7 +33,7 @@ pub fn look(id: &str) -> ModelLook {
             max_buffer_size: 210_000_000 / share,
             max_storage_buffer_binding_size: 210_000_000 / share,
             memory_bytes: 3_100_000_000 / share,
-            one_at_a_time: (share == 4).then_some(SparingNeeds {
+            one_at_a_time: (share == 4).then_some(LowMemoryNeeds {
                 memory_bytes: 600_000_000,
                 picture_bytes: 1,
                 step_bytes: 0,

@@ -106,7 +106,7 @@ impl HubData for Fixed {
         })
     }
 
-    async fn models(&self) -> Vec<ModelSummary> {
+    async fn models(&self) -> Result<Vec<ModelSummary>, Problem> {
         let glyph = ModelSummary {
             id: "demo-hub/glyph".into(),
             name: "Glyph".into(),
@@ -172,7 +172,7 @@ impl HubData for Fixed {
             ],
             ..glyph.clone()
         };
-        vec![glyph, brief]
+        Ok(vec![glyph, brief])
     }
 
     async fn gallery(
@@ -213,8 +213,8 @@ impl HubData for Fixed {
 
     async fn card(&self, id: &str) -> Result<ModelCard, Problem> {
         match id {
-            "demo-hub/glyph" => Ok(card_of(&self.models().await[0])),
-            "demo-hub/brief" => Ok(card_of(&self.models().await[1])),
+            "demo-hub/glyph" => Ok(card_of(&self.models().await?[0])),
+            "demo-hub/brief" => Ok(card_of(&self.models().await?[1])),
             "lab/elsewhere" => Ok(elsewhere()),
             "lab/asked-for" => Ok(ModelCard {
                 id: known().id,

@@ -9,7 +9,7 @@ use crate::verdict::streams_quickly;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
-    /// Browser where a GPU carries the model, else server.
+    /// Browser where the model fits a GPU, else server.
     #[default]
     Auto,
     /// Never send the request anywhere.
@@ -117,11 +117,11 @@ impl RunsOn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reason {
-    /// The GPU carries the model.
+    /// The model fits the GPU.
     GpuFits,
-    /// The GPU carries one part of the model at a time.
+    /// One part of the model at a time fits the GPU.
     OneAtATime,
-    /// The GPU carries no whole part of the model: layers are brought to it.
+    /// No whole part of the model fits the GPU: layers are brought to it.
     Streamed {
         /// Bytes at each step.
         step_bytes: u64,
@@ -169,11 +169,11 @@ pub enum Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::GpuFits => f.write_str("your GPU carries this model"),
-            Self::OneAtATime => f.write_str("your GPU carries this model one part at a time"),
+            Self::GpuFits => f.write_str("this model fits your GPU"),
+            Self::OneAtATime => f.write_str("this model fits your GPU one part at a time"),
             Self::Streamed { step_bytes } => write!(
                 f,
-                "your GPU carries this model with its layers streamed, because {} are brought to it each step",
+                "this model fits your GPU with its layers streamed, which brings {} to it each step",
                 gigabytes(*step_bytes)
             ),
             Self::StreamedTooSlow { step_bytes } => write!(
@@ -246,7 +246,7 @@ impl Decision {
 ///
 /// `accept_software` counts a software adapter as a GPU (tests, curious visitors).
 /// Under [`Policy::BrowserOnly`] the answer is never [`Place::Server`]: without a hardware GPU that
-/// carries the model it is the CPU, which is far faster than a software adapter. A model whose layers have to be streamed runs here
+/// the model fits it is the CPU, which is far faster than a software adapter. A model whose layers have to be streamed runs here
 /// under [`Policy::Auto`] where that is known to be quick, see [`crate::verdict`].
 pub fn decide(
     policy: Policy,
@@ -342,7 +342,7 @@ fn held(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ModelNeeds, SparingNeeds};
+    use crate::model::{LowMemoryNeeds, ModelNeeds};
 
     const NEEDS: ModelNeeds = ModelNeeds {
         max_buffer_size: 64 << 20,
@@ -434,12 +434,12 @@ mod tests {
     fn layers_are_streamed_here_where_that_is_quick_or_asked_for() {
         let needs = ModelNeeds {
             memory_bytes: 6 << 30,
-            one_at_a_time: Some(SparingNeeds {
+            one_at_a_time: Some(LowMemoryNeeds {
                 memory_bytes: 4 << 30,
                 picture_bytes: 6_000_000_000,
                 step_bytes: 0,
             }),
-            streamed: Some(SparingNeeds {
+            streamed: Some(LowMemoryNeeds {
                 memory_bytes: 1 << 30,
                 picture_bytes: 1_000_000_000,
                 step_bytes: 2_000_000_000,

@@ -168,7 +168,7 @@ pub fn psnr(mean_square_error: f64) -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Runs {
-    /// There is a package for browsers; whether this visitor's GPU carries it, its needs tell.
+    /// There is a package for browsers; whether it fits this visitor's GPU, its needs tell.
     pub browser: bool,
     /// The server or an endpoint behind it makes its pictures.
     pub server: bool,

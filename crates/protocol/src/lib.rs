@@ -49,8 +49,8 @@ pub use lora::{
     with_lora_weight, without_lora_tags,
 };
 pub use model::{
-    ModelDefaults, ModelLimits, ModelNeeds, ModelSizes, ModelSummary, ModelWork, Paper,
-    SamplerName, SparingNeeds, Work,
+    LowMemoryNeeds, ModelDefaults, ModelLimits, ModelNeeds, ModelSizes, ModelSummary, ModelWork,
+    Paper, SamplerName, Work,
 };
 pub use problem::{LimitName, Problem, ProblemCode};
 pub use residency::{Demand, Residency};

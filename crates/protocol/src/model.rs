@@ -235,7 +235,7 @@ pub struct ModelDefaults {
     pub guidance_scale: f32,
 }
 
-/// Smallest GPU limits that carry the model, in bytes.
+/// Smallest GPU limits that the model fits, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelNeeds {
@@ -247,17 +247,17 @@ pub struct ModelNeeds {
     pub memory_bytes: u64,
     /// Where one part of the model is on the GPU at a time; absent where that was not counted, as for small models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub one_at_a_time: Option<SparingNeeds>,
+    pub one_at_a_time: Option<LowMemoryNeeds>,
     /// Where of that part's weights a bounded share is there, and the others are brought in every run; absent where no part has
     /// that many, and where it was not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub streamed: Option<SparingNeeds>,
+    pub streamed: Option<LowMemoryNeeds>,
 }
 
 /// What a model needs that is not on the GPU as a whole, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SparingNeeds {
+pub struct LowMemoryNeeds {
     /// The most memory of any moment.
     pub memory_bytes: u64,
     /// What is brought to the GPU once a picture.

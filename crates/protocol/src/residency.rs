@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ModelNeeds, ModelWork, SparingNeeds};
+use crate::model::{LowMemoryNeeds, ModelNeeds, ModelWork};
 
 /// How the parts of a model are held on a device; what needs less memory and more time comes later.
 #[derive(
@@ -21,7 +21,7 @@ pub enum Residency {
 
 impl Residency {
     /// The one that needs less memory, if there is one.
-    pub fn sparing(self) -> Option<Self> {
+    pub fn lower_memory(self) -> Option<Self> {
         match self {
             Self::Kept => Some(Self::OnDemand),
             Self::OnDemand => Some(Self::Streamed),
@@ -50,7 +50,7 @@ impl Demand {
 
     /// Bytes that are brought to the device for a picture, beyond those that stay there for the next one.
     pub fn brought(&self, residency: Residency) -> u64 {
-        self.needs.sparing(residency).map_or(0, |needs| {
+        self.needs.low_memory(residency).map_or(0, |needs| {
             needs.picture_bytes + u64::from(self.steps) * needs.step_bytes
         })
     }
@@ -61,7 +61,7 @@ const DEVICE_MEMORY_CAP: u64 = 8 << 30;
 
 impl ModelNeeds {
     /// What the device needs for a residency, where that was counted.
-    pub fn sparing(&self, residency: Residency) -> Option<&SparingNeeds> {
+    pub fn low_memory(&self, residency: Residency) -> Option<&LowMemoryNeeds> {
         match residency {
             Residency::Kept => None,
             Residency::OnDemand => self.one_at_a_time.as_ref(),
@@ -79,7 +79,7 @@ impl ModelNeeds {
             return Ok(Residency::Kept);
         };
         let ways = [Residency::OnDemand, Residency::Streamed];
-        let counted = ways.map(|way| (way, self.sparing(way)));
+        let counted = ways.map(|way| (way, self.low_memory(way)));
         let mut known = counted
             .into_iter()
             .filter_map(|(way, needs)| Some((way, needs?.memory_bytes)));
@@ -105,8 +105,8 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    fn sparing(memory_bytes: u64) -> SparingNeeds {
-        SparingNeeds {
+    fn low_memory(memory_bytes: u64) -> LowMemoryNeeds {
+        LowMemoryNeeds {
             memory_bytes,
             picture_bytes: 3,
             step_bytes: 2,
@@ -118,8 +118,8 @@ mod tests {
             max_buffer_size: 0,
             max_storage_buffer_binding_size: 0,
             memory_bytes: all,
-            one_at_a_time: one.map(sparing),
-            streamed: streamed.map(sparing),
+            one_at_a_time: one.map(low_memory),
+            streamed: streamed.map(low_memory),
         }
     }
 

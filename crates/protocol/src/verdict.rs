@@ -167,7 +167,7 @@ pub fn processor_seconds(model: &ModelSummary, flops_per_second: f64, steps: u32
     Some(work.flops as f64 / flops_per_second)
 }
 
-/// Whether a browser without a GPU that carries the model may be offered its processor; that is measured when it is chosen.
+/// Whether a browser without a GPU that the model fits may be offered its processor; that is measured when it is chosen.
 pub fn may_suit_processor(model: &ModelSummary) -> bool {
     let steps = model.defaults.num_inference_steps;
     let least = processor_seconds(model, FASTEST_THREAD_FLOPS, steps);
@@ -203,7 +203,7 @@ fn sentence(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::capability::AdapterReport;
-    use crate::model::{SparingNeeds, Work, tests::glyph};
+    use crate::model::{LowMemoryNeeds, Work, tests::glyph};
 
     /// 10 GFLOP per step, 20 once.
     const WORK: ModelWork = ModelWork {
@@ -307,12 +307,12 @@ mod tests {
     fn what_is_brought_to_the_gpu_takes_its_time() {
         let mut model = model();
         model.needs.memory_bytes = 6 << 30;
-        model.needs.one_at_a_time = Some(SparingNeeds {
+        model.needs.one_at_a_time = Some(LowMemoryNeeds {
             memory_bytes: 5 << 30,
             picture_bytes: 6_000_000_000,
             step_bytes: 0,
         });
-        model.needs.streamed = Some(SparingNeeds {
+        model.needs.streamed = Some(LowMemoryNeeds {
             memory_bytes: 1 << 30,
             picture_bytes: 3_000_000_000,
             step_bytes: 1_500_000_000,
@@ -326,13 +326,7 @@ mod tests {
             verdict(&model, &report, false)
         };
         for (gib, upload, kind, seconds, reason) in [
-            (
-                8,
-                1e9,
-                VerdictKind::RunsHere,
-                Some(0.1),
-                "carries this model:",
-            ),
+            (8, 1e9, VerdictKind::RunsHere, Some(0.1), "fits your GPU:"),
             (
                 5,
                 1e9,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use protocol::{
-    KnownModel, KnownWeights, ModelDefaults, ModelNeeds, ModelQuery, ModelWork, PaperRecord,
-    Source, SparingNeeds, Work,
+    KnownModel, KnownWeights, LowMemoryNeeds, ModelDefaults, ModelNeeds, ModelQuery, ModelWork,
+    PaperRecord, Source, Work,
 };
 use serde::Deserialize;
 
@@ -154,7 +154,7 @@ impl Shelf {
 }
 
 fn known(entry: Entry) -> KnownModel {
-    let sparing = |(memory_bytes, picture_bytes, step_bytes)| SparingNeeds {
+    let low_memory = |(memory_bytes, picture_bytes, step_bytes)| LowMemoryNeeds {
         memory_bytes,
         picture_bytes,
         step_bytes,
@@ -166,8 +166,8 @@ fn known(entry: Entry) -> KnownModel {
             max_buffer_size: figures.buffer,
             max_storage_buffer_binding_size: figures.buffer,
             memory_bytes: figures.memory,
-            one_at_a_time: Some(sparing(figures.one)),
-            streamed: Some(sparing(figures.streamed))
+            one_at_a_time: Some(low_memory(figures.one)),
+            streamed: Some(low_memory(figures.streamed))
                 .filter(|streamed| streamed.memory_bytes < figures.one.0),
         },
     });

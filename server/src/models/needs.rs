@@ -9,7 +9,7 @@ use diffusion::manifest::{Bindings, Graph, ImageSize, Port};
 use diffusion::{AnyManifest, Manifest, STREAMED_WEIGHTS, package, tile_sides};
 use onnx_gpu::Cost;
 use onnx_gpu::proto::{Dim, Model};
-use protocol::{ModelNeeds, SparingNeeds};
+use protocol::{LowMemoryNeeds, ModelNeeds};
 use serde_json::Value;
 
 use super::{pretty, selected};
@@ -148,14 +148,14 @@ struct Part {
 
 /// What is needed with one graph at a time, and with a share of its weights.
 struct Parts {
-    needs: [SparingNeeds; 2],
+    needs: [LowMemoryNeeds; 2],
     /// What earlier graphs gave.
     carried: u64,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        let nothing = SparingNeeds {
+        let nothing = LowMemoryNeeds {
             memory_bytes: 0,
             picture_bytes: 0,
             step_bytes: 0,
@@ -216,8 +216,8 @@ fn in_tiles(decoder: &OnDisk<'_>, size: ImageSize) -> anyhow::Result<Option<InTi
     };
     let whole = decoder.cost(&decoder.bindings(size))?.total_bytes;
     let sides: Vec<Cost> = tile_sides([h, w]).into_iter().filter_map(cost).collect();
-    let sparing = sides.iter().find(|cost| cost.total_bytes < whole);
-    let memory = sparing.map_or(whole, |cost| cost.load_bytes);
+    let low_memory = sides.iter().find(|cost| cost.total_bytes < whole);
+    let memory = low_memory.map_or(whole, |cost| cost.load_bytes);
     let largest_buffer = sides.iter().map(|cost| cost.largest_buffer).min();
     Ok(largest_buffer.map(|largest_buffer| InTiles {
         largest_buffer,

@@ -1,4 +1,4 @@
-//! A stored package as the pipeline reads it: block by block, each checked, a damaged one mended.
+//! A stored package as the pipeline reads it: block by block, each checked, a damaged one repaired.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use diffusion::{Error, ErrorKind, Files, Manifest};
 use js_sys::Uint8Array;
 
 use super::control::Control;
-use super::download::{addresses, fetch_range};
+use super::fetch::{addresses, fetch_range};
 use super::store::Store;
 use super::store::shelf::ShelfError;
 use crate::worker::weights::seal::{BLOCK, Seal};
@@ -67,7 +67,7 @@ impl StoredFiles {
         };
         let block = match self.store.checked_block(seal, index).await.map_err(fail)? {
             Some(block) => block,
-            None => self.mend(file, seal, index).await?,
+            None => self.repair(file, seal, index).await?,
         };
         let mut kept = self.kept.borrow_mut();
         kept.push_back((file.to_owned(), index, block.clone()));
@@ -78,13 +78,13 @@ impl StoredFiles {
     }
 
     /// Fetches a damaged block again.
-    async fn mend(&self, file: &str, seal: &Seal, index: u64) -> diffusion::Result<Uint8Array> {
+    async fn repair(&self, file: &str, seal: &Seal, index: u64) -> diffusion::Result<Uint8Array> {
         let fail = |detail: String| {
             Error::new(
                 ErrorKind::HashMismatch {
                     file: file.to_owned(),
                 },
-                format!("the stored {file} is damaged and could not be mended: {detail}"),
+                format!("the stored {file} is damaged and could not be repaired: {detail}"),
             )
         };
         let (start, length) = seal.span(index);
@@ -98,10 +98,10 @@ impl StoredFiles {
                     continue;
                 }
             };
-            match self.store.heal(seal, index, &block).await {
+            match self.store.repair(seal, index, &block).await {
                 Ok(true) => return Ok(block),
                 Ok(false) => "the server has other bytes".clone_into(&mut why),
-                // It is good for now; the next read mends it again.
+                // It is good for now; the next read repairs it again.
                 Err(_) => return Ok(block),
             }
         }

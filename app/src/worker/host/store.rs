@@ -118,7 +118,7 @@ impl Store {
     ///
     /// # Errors
     /// What the shelf says; `Ok(false)` where these are not the right bytes.
-    pub(super) async fn heal(
+    pub(super) async fn repair(
         &self,
         seal: &Seal,
         index: u64,
@@ -210,7 +210,7 @@ impl Store {
         self.0.remove(&format!("{digest}.package")).await
     }
 
-    /// Reads every block of a package and changes nothing: a damaged one is mended when it is used next. Gives
+    /// Reads every block of a package and changes nothing: a damaged one is repaired when it is used next. Gives
     /// how many blocks were damaged or missing; `progress` hears of bytes read.
     pub(super) async fn verify(
         &self,
