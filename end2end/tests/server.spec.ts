@@ -106,6 +106,20 @@ test("a request that cannot be run is explained beside the form", async ({ page,
   await page.getByTestId("prompt").fill("x".repeat(1_001));
   await page.getByTestId("generate").click();
   await expect(page.getByTestId("error")).toContainText("1001 characters");
+  // Fields are called as the page calls them, and looked for where they are.
+  await page.getByTestId("prompt").fill("apple");
+  for (const [field, value, said] of [
+    ["steps", "0", "The number of steps is 0; this model accepts 1 to 50."],
+    ["guidance", "0", "The guidance is 0; this model accepts 1 to 15."],
+    ["steps", "", "Correct it under “Steps”."],
+  ] as const) {
+    const box = page.getByTestId(field);
+    const before = await box.inputValue();
+    await box.fill(value);
+    await page.getByTestId("generate").click();
+    await expect(page.getByTestId("error")).toContainText(said);
+    await box.fill(before);
+  }
   expect(watch.requests.filter((r) => r.includes("/api/v1/jobs"))).toEqual([]);
 });
 

@@ -155,7 +155,10 @@ pub enum RequestError {
     #[error("the prompt is empty")]
     EmptyPrompt,
     /// More than [`MAX_PROMPT_CHARS`] characters.
-    #[error("{field} has {chars} characters; at most {MAX_PROMPT_CHARS} are accepted")]
+    #[error(
+        "{} has {chars} characters; at most {MAX_PROMPT_CHARS} are accepted",
+        in_words(field)
+    )]
     PromptTooLong {
         /// `prompt` or `negative_prompt`.
         field: &'static str,
@@ -163,7 +166,7 @@ pub enum RequestError {
         chars: usize,
     },
     /// A number outside what the package declares.
-    #[error("{field} is {value}; this model accepts {min} to {max}")]
+    #[error("{} is {value}; this model accepts {min} to {max}", in_words(field))]
     OutOfRange {
         /// Name of the field.
         field: &'static str,
@@ -202,7 +205,10 @@ pub enum RequestError {
         factor: UpscaleFactor,
     },
     /// A variation without its seed or its strength.
-    #[error("a variation needs a seed and a strength; {missing} is missing")]
+    #[error(
+        "a variation needs a seed and a strength; {} is missing",
+        in_words(missing)
+    )]
     HalfVariation {
         /// `variation_seed` or `variation_strength`.
         missing: &'static str,
@@ -238,7 +244,7 @@ pub enum RequestError {
     #[error("{0} cannot begin with a picture: it has no encoder")]
     NoStart(String),
     /// It is said how a mask is read, and there is none.
-    #[error("`mask_by` says how a mask is read, and there is no mask")]
+    #[error("it is said how a mask is read, and there is no mask")]
     NoMask,
     /// No package of that id.
     #[error("there is no runnable model \"{0}\" here")]
@@ -415,6 +421,28 @@ fn out_of_range<T: ToString>(field: &'static str, value: T, min: T, max: T) -> R
     }
 }
 
+/// A member of the request as sentences call it; the name itself is in [`crate::Problem::field`].
+fn in_words(field: &str) -> &str {
+    match field {
+        "prompt" => "the prompt",
+        "negative_prompt" => "the negative prompt",
+        "seed" => "the seed",
+        "variation_seed" => "the seed of the variation",
+        "variation_strength" => "the strength of the variation",
+        "num_inference_steps" => "the number of steps",
+        "guidance_scale" => "the guidance",
+        "model" => "the model",
+        "width" => "the width",
+        "height" => "the height",
+        "prompt_syntax" => "how the prompt is read",
+        "sampler" => "the sampler",
+        "clip_skip" => "the clip skip",
+        "upscale" => "how many times as large it is made",
+        "start.strength" => "the strength",
+        other => other,
+    }
+}
+
 /// First 80 characters: error texts never echo a hostile body in full.
 fn clip(text: &str) -> String {
     text.chars().take(80).collect()
@@ -484,6 +512,54 @@ mod tests {
         let mut r = request();
         r.seed = Some(MAX_SEED + 1);
         assert_eq!(field(r), "seed");
+    }
+
+    /// Sentences are read on pages, whose fields have other names than the members of a request.
+    #[test]
+    fn sentences_name_no_members() {
+        let whole = GenerationRequest {
+            negative_prompt: Some(String::new()),
+            width: Some(1),
+            height: Some(1),
+            variation_seed: Some(1),
+            variation_strength: Some(0.5),
+            prompt_syntax: Some(PromptSyntax::A1111),
+            sampler: Some(String::new()),
+            clip_skip: Some(1),
+            upscale: Some(UpscaleFactor::Two),
+            ..request()
+        };
+        let members = serde_json::to_value(whole).unwrap();
+        for member in members.as_object().unwrap().keys() {
+            assert_ne!(in_words(member), member);
+        }
+        let wrong: [fn(&mut GenerationRequest); 10] = [
+            |r| r.prompt = " ".into(),
+            |r| r.negative_prompt = Some("x".repeat(MAX_PROMPT_CHARS + 1)),
+            |r| r.seed = Some(MAX_SEED + 1),
+            |r| r.num_inference_steps = Some(0),
+            |r| r.guidance_scale = Some(-1.0),
+            |r| r.width = Some(1),
+            |r| r.variation_seed = Some(1),
+            |r| r.variation_strength = Some(2.0),
+            |r| r.prompt_syntax = Some(PromptSyntax::A1111),
+            |r| r.clip_skip = Some(99),
+        ];
+        for change in wrong {
+            let mut request = request();
+            change(&mut request);
+            let refused = request.resolve(&glyph(), 0).unwrap_err();
+            let problem = crate::Problem::from(refused);
+            let said = format!("{} {}", problem.detail, problem.hint);
+            assert!(!said.contains(['_', '`']), "{said}");
+        }
+        let mut none = request();
+        none.num_inference_steps = Some(0);
+        let refused = none.resolve(&glyph(), 0).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the number of steps is 0; this model accepts 1 to 50"
+        );
     }
 
     #[test]

@@ -342,13 +342,12 @@ impl From<RequestError> for Problem {
                 ProblemCode::OutOfRange,
                 "Choose a value inside the model's range.",
             ),
-            RequestError::HalfVariation { .. } => (
-                ProblemCode::OutOfRange,
-                "Give both `variation_seed` and `variation_strength`, or neither.",
-            ),
+            RequestError::HalfVariation { .. } => {
+                (ProblemCode::OutOfRange, "Give both, or neither.")
+            }
             RequestError::UnknownLora { .. } => (
                 ProblemCode::OutOfRange,
-                "Name one of the `loras` of the model's entry, or leave the tag out.",
+                "Name one of these, or leave the tag out.",
             ),
             RequestError::LoraTag { .. } => (
                 ProblemCode::OutOfRange,
@@ -356,11 +355,11 @@ impl From<RequestError> for Problem {
             ),
             RequestError::NoWeights => (
                 ProblemCode::OutOfRange,
-                "Leave `prompt_syntax` out, or choose another model.",
+                "Have it read as plain text, or choose another model.",
             ),
             RequestError::Sampler { .. } => (
                 ProblemCode::OutOfRange,
-                "Choose one of those that the model's entry lists, or leave it out.",
+                "Choose one of these, or leave it to the model.",
             ),
             RequestError::Size { .. } => (
                 ProblemCode::OutOfRange,
@@ -368,7 +367,7 @@ impl From<RequestError> for Problem {
             ),
             RequestError::TooLarge { .. } => (
                 ProblemCode::OutOfRange,
-                "Choose a smaller size or a smaller `upscale`, or leave that out.",
+                "Choose a smaller size, or have it made fewer times as large.",
             ),
             RequestError::NoNegativePrompt => (
                 ProblemCode::OutOfRange,
@@ -376,15 +375,12 @@ impl From<RequestError> for Problem {
             ),
             RequestError::NoStart(_) => (
                 ProblemCode::OutOfRange,
-                "Leave `start` out, or choose a model whose entry says `begins_with_pictures`.",
+                "Leave the picture out, or choose a model that can begin with one.",
             ),
-            RequestError::NoMask => (
-                ProblemCode::OutOfRange,
-                "Give a mask, or leave `mask_by` out.",
-            ),
+            RequestError::NoMask => (ProblemCode::OutOfRange, "Give a mask, or leave that out."),
             RequestError::UnknownModel(_) => (
                 ProblemCode::UnknownModel,
-                "GET /api/v1/models lists the models that run here.",
+                "Choose one that runs here; GET /api/v1/models lists them.",
             ),
         };
         let field = match error {
