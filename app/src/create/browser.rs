@@ -1,65 +1,71 @@
 //! What the page where pictures are made does in a browser.
 
 pub(super) mod files;
+pub(super) mod keys;
 pub(super) mod start;
 pub(super) mod typed;
 
 use leptos::prelude::*;
-use protocol::{ModelSummary, Policy, Problem, ProblemCode};
+use protocol::{ModelSummary, Policy, Problem, ProblemCode, ResolvedRequest};
 use wasm_bindgen_futures::spawn_local;
 
 use super::Studio;
+use super::batch::{Asked, Shot};
 use super::start::StartForm;
-use crate::runs::browser::{Order, kept_job};
-use crate::runs::run::{Phase, Run};
+use crate::browser::time;
+use crate::runs::browser::{KeptJob, Order, is_busy, kept_job};
 use crate::saving::{self, Saving};
 
-/// Checks the form and starts a run.
+/// Pause before looking again whether another page of this tab has made its picture.
+const PAUSE_MS: i32 = 200;
+
+/// Checks the form and puts its pictures behind those that were asked for before.
 pub(super) fn generate(studio: Studio, models: &[ModelSummary]) {
-    let state = studio.run.state;
-    if state.with_untracked(Run::is_active) {
-        return;
-    }
-    let order = match order(studio, models) {
-        Ok(order) => order,
+    let (asked, requests) = match asked(studio, models) {
+        Ok(asked) => asked,
         Err(problem) => {
-            if state.with_untracked(|run| run.failure().is_some()) {
-                state.set(Run::default());
+            // One thing that went wrong is enough to read.
+            if untrack(|| studio.read(|run| run.failure().is_some())) {
+                studio.batches.put_away();
             }
             studio.problem.set(Some(problem));
             return;
         }
     };
     studio.problem.set(None);
-    studio.saving.set(Saving::Unsaved);
-    let seed = order.request.seed.to_string();
-    studio.settings.update(|s| s.seed = seed);
-    start(studio, order);
-    reveal_result();
+    if let Some(first) = requests.first() {
+        let seed = first.seed.to_string();
+        studio.settings.update(|s| s.seed = seed);
+    }
+    let behind = studio.working.get_untracked();
+    studio.batches.add(asked, requests);
+    if !behind {
+        spawn_local(work(studio, None));
+        reveal_result();
+    }
 }
 
 /// What the form asks for.
-fn order(studio: Studio, models: &[ModelSummary]) -> Result<Order, Problem> {
+fn asked(
+    studio: Studio,
+    models: &[ModelSummary],
+) -> Result<(Asked, Vec<ResolvedRequest>), Problem> {
     let settings = studio.settings.get_untracked();
-    let (model, request) = settings.request(models, draw_seed()?)?;
+    let (model, requests) = settings.requests(models, draw_seed()?)?;
     let begun = studio.start.with_untracked(StartForm::checked)?;
-    Ok(Order {
+    let asked = Asked {
         // What was chosen for another model is not asked of this one.
         begun: begun.filter(|_| model.begins_with_pictures),
         model,
-        request,
         policy: settings.policy,
         accept_software: settings.accept_software,
-        job: None,
-    })
+    };
+    Ok((asked, requests))
 }
 
 /// Follows the job that was running on the server when the page was left, here or in another tab.
 pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
-    let idle = move || {
-        let idle = |run: &Run| run.phase == Phase::Idle;
-        studio.run.state.with_untracked(idle)
-    };
+    let idle = move || !studio.working.get_untracked() && studio.shown.get_untracked().is_none();
     if !idle() {
         return;
     }
@@ -80,42 +86,61 @@ pub(super) fn resume(studio: Studio, models: &[ModelSummary]) {
         let Some(Ok(request)) = resolved else {
             return job.forget();
         };
-        start(
-            studio,
-            Order {
-                model,
-                request,
-                policy: Policy::PreferServer,
-                accept_software: false,
-                begun: None,
-                job: Some(job),
-            },
-        );
+        let asked = Asked {
+            model,
+            policy: Policy::PreferServer,
+            accept_software: false,
+            begun: None,
+        };
+        studio.batches.add(asked, vec![request]);
+        work(studio, Some(job)).await;
     });
 }
 
-fn start(studio: Studio, order: Order) {
-    if let Some(turn) = studio.run.take_turn() {
-        let order = async { Ok(order) };
-        spawn_local(turn.make(order, async |done| done));
+/// Makes what was asked for, one picture after the other, until nothing waits; `job` makes the first one already.
+async fn work(studio: Studio, mut job: Option<KeptJob>) {
+    while let Some((batch, shot)) = studio.batches.next() {
+        // It may be left out meanwhile.
+        if is_busy() {
+            time::sleep(PAUSE_MS).await;
+            continue;
+        }
+        let Some(turn) = shot.run.take_turn() else {
+            continue;
+        };
+        studio.batches.begin(&batch);
+        let Asked {
+            model,
+            policy,
+            accept_software,
+            begun,
+        } = Asked::clone(&batch.asked);
+        let order = Order {
+            model,
+            request: shot.request.get_value(),
+            policy,
+            accept_software,
+            begun,
+            job: job.take(),
+        };
+        turn.make(async { Ok(order) }, async |done| done).await;
+        let failed = shot.run.state.with_untracked(|run| run.failure().cloned());
+        if let Some(problem) = failed {
+            // What comes after it in the batch would fail for the same reason.
+            batch.fail(&problem);
+        }
     }
 }
 
-/// Saves the picture that is shown, unless it is being saved.
-pub(super) fn save(studio: Studio) {
-    let state = studio.run.state;
-    let done = state.with_untracked(|run| run.finished().cloned());
-    let (true, Some(done)) = (studio.saving.with_untracked(Saving::is_open), done) else {
+/// Saves a picture, unless it is being saved.
+pub(super) fn save(studio: Studio, shot: Shot) {
+    let done = shot.run.state.with_untracked(|run| run.finished().cloned());
+    let (true, Some(done)) = (shot.saving.with_untracked(Saving::is_open), done) else {
         return;
     };
-    let saved = done.picture.clone();
     let show = move |saving: Saving| {
-        // A picture made in the meantime has its own state.
-        let is_shown =
-            state.with_untracked(|run| run.finished().is_some_and(|shown| shown.picture == saved));
-        if is_shown {
-            studio.saving.set(saving);
-        }
+        // The picture may have been let go by now.
+        shot.saving.try_set(saving);
     };
     let unlisted = studio.unlisted.get_untracked();
     spawn_local(saving::browser::save(done, unlisted, studio.outbox, show));
@@ -134,14 +159,18 @@ fn draw_seed() -> Result<u64, Problem> {
     Ok(u64::from(u32::from_le_bytes(bytes)))
 }
 
-/// Scrolls to the result where it lies below the window, as on a phone.
+/// Scrolls to the picture where it is not in the window as a whole, as on a phone.
 fn reveal_result() {
     let height = web_sys::window()
         .and_then(|w| w.inner_height().ok())
         .and_then(|h| h.as_f64());
-    if let (Some(result), Some(height)) = (document().get_element_by_id("result"), height)
-        && result.get_bounding_client_rect().bottom() > height
-    {
-        result.scroll_into_view_with_bool(result.get_bounding_client_rect().height() > height);
+    let stage = document().query_selector("#result > .stage").ok().flatten();
+    let (Some(stage), Some(height)) = (stage, height) else {
+        return;
+    };
+    let place = stage.get_bounding_client_rect();
+    let above = place.top() < 0.0;
+    if above || place.bottom() > height {
+        stage.scroll_into_view_with_bool(above || place.height() > height);
     }
 }

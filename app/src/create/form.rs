@@ -4,8 +4,10 @@ use leptos::prelude::*;
 use protocol::{MAX_SEED, Policy};
 
 use super::Studio;
+use super::expanded::Expanded;
 use super::from_picture::FromPicture;
-use super::link::{Settings, parse_policy, policy_value};
+use super::keys::Keys;
+use super::link::{MAX_PICTURES, Settings, parse_policy, policy_value};
 use super::loras::Loras;
 use super::options::ModelOptions;
 use super::start_fields::StartFromPicture;
@@ -32,17 +34,12 @@ pub(super) fn Form(models: Models) -> impl IntoView {
     let settings = studio.settings;
     let first = settings.get_untracked();
     let (prompt, set_prompt) = field!(settings, prompt);
+    let (pictures, set_pictures) = field!(settings, pictures);
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         studio.generate(models);
     };
-    let submit_by_key = move |event: leptos::ev::KeyboardEvent| {
-        if event.key() == "Enter" && (event.ctrl_key() || event.meta_key()) {
-            event.prevent_default();
-            studio.generate(models);
-        }
-    };
-    let active = Memo::new(move |_| studio.run.state.with(|r| r.is_active()));
+    let working = studio.working;
     view! {
         <form class="controls" action="/" novalidate=true on:submit=submit aria-label="Picture settings">
             <div class="field">
@@ -57,27 +54,38 @@ pub(super) fn Form(models: Models) -> impl IntoView {
                     inner_html=escape(&first.prompt)
                     prop:value=prompt
                     on:input:target=move |e| set_prompt(e.target().value())
-                    on:keydown=submit_by_key
                 ></textarea>
             </div>
+            <Expanded />
             <Examples models settings />
             <Loras models settings />
             <FormProblem />
             <div class="submit">
-                <button
-                    class="button primary"
-                    type="submit"
-                    data-testid="generate"
-                    disabled=move || active.get()
-                >
-                    {move || if active.get() { "Working…" } else { "Generate" }}
+                <div class="field pictures">
+                    <label for="pictures">"Pictures"</label>
+                    <input
+                        id="pictures"
+                        name="pictures"
+                        type="number"
+                        inputmode="numeric"
+                        min="1"
+                        max=MAX_PICTURES
+                        step="1"
+                        data-testid="pictures"
+                        value=first.pictures.clone()
+                        prop:value=pictures
+                        on:input:target=move |e| set_pictures(e.target().value())
+                    />
+                </div>
+                <button class="button primary" type="submit" data-testid="generate">
+                    {move || if working.get() { "Add to queue" } else { "Generate" }}
                 </button>
                 <button
                     class="button quiet"
                     type="button"
                     data-testid="cancel"
-                    disabled=move || !active.get()
-                    on:click=move |_| studio.run.cancel()
+                    disabled=move || !working.get()
+                    on:click=move |_| studio.batches.cancel()
                 >
                     "Cancel"
                 </button>
@@ -91,6 +99,7 @@ pub(super) fn Form(models: Models) -> impl IntoView {
             <StartFromPicture models />
             <MoreSettings models settings />
             <FromPicture models />
+            <Keys models />
         </form>
     }
     .into_any()

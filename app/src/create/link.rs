@@ -1,15 +1,17 @@
 //! The form as text, as the page's address, and as a request.
 
+use super::alternatives::expand;
 use crate::format::encode;
 use protocol::{
-    GenerationRequest, ModelSummary, Policy, Problem, ProblemCode, PromptSyntax, RequestError,
-    ResolvedRequest,
+    GenerationRequest, MAX_SEED, ModelSummary, Policy, Problem, ProblemCode, PromptSyntax,
+    RequestError, ResolvedRequest,
 };
 
 /// The parameters of the page's address.
-pub const FIELDS: [&str; 13] = [
+pub const FIELDS: [&str; 14] = [
     "model",
     "prompt",
+    "pictures",
     "seed",
     "steps",
     "guidance",
@@ -30,6 +32,8 @@ pub struct Settings {
     pub model: String,
     /// What the picture should show.
     pub prompt: String,
+    /// How many pictures of each prompt, as typed.
+    pub pictures: String,
     /// What it should not show.
     pub negative_prompt: String,
     /// Seed as typed.
@@ -74,6 +78,7 @@ impl Settings {
         Self {
             model: model.map(|m| m.id.clone()).unwrap_or_default(),
             prompt: get("prompt").unwrap_or_default(),
+            pictures: or_default("pictures", Some("1".to_owned())),
             negative_prompt: get("negative_prompt").unwrap_or_default(),
             random_seed: seed.is_empty(),
             seed,
@@ -137,6 +142,49 @@ impl Settings {
 }
 
 impl Settings {
+    /// The requests that the form describes: every prompt that its alternatives stand for, each as often as is asked, with one seed
+    /// after the other. `drawn` is the first seed where a random one is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with the form, as a problem to show beside it.
+    pub fn requests(
+        &self,
+        models: &[ModelSummary],
+        drawn: u64,
+    ) -> Result<(ModelSummary, Vec<ResolvedRequest>), Problem> {
+        let each: u64 = number(&self.pictures, &PICTURES)?;
+        let prompts = match expand(&self.prompt, MAX_PICTURES) {
+            Ok(prompts) => prompts,
+            Err(number) => return Err(too_many(number.saturating_mul(each.max(1)))),
+        };
+        let all = each.saturating_mul(prompts.len() as u64);
+        if each == 0 {
+            return Err(
+                Problem::new(ProblemCode::OutOfRange, "No picture is asked for")
+                    .with_hint(PICTURES.hint),
+            );
+        }
+        if all > MAX_PICTURES {
+            return Err(too_many(all));
+        }
+        let mut requests = Vec::new();
+        let mut chosen = None;
+        for prompt in prompts {
+            let settings = Self {
+                prompt,
+                ..self.clone()
+            };
+            let (model, first) = settings.request(models, drawn)?;
+            requests.extend((0..each).map(|nth| ResolvedRequest {
+                seed: (first.seed + nth) % (MAX_SEED + 1),
+                ..first.clone()
+            }));
+            chosen = Some(model);
+        }
+        let model = chosen.ok_or(RequestError::EmptyPrompt)?;
+        Ok((model, requests))
+    }
+
     fn side(
         &self,
         model: &ModelSummary,
@@ -181,6 +229,17 @@ impl Settings {
     }
 }
 
+/// Most pictures that are asked for at once.
+pub const MAX_PICTURES: u64 = 16;
+
+fn too_many(number: u64) -> Problem {
+    Problem::new(
+        ProblemCode::OutOfRange,
+        format!("These would be {number} pictures; at most {MAX_PICTURES} are asked for at once"),
+    )
+    .with_hint("Ask for fewer, or leave alternatives out of the prompt.")
+}
+
 /// A field that takes a number.
 struct Field {
     /// As a sentence begins with it.
@@ -189,6 +248,11 @@ struct Field {
     hint: &'static str,
 }
 
+const PICTURES: Field = Field {
+    what: "The number of pictures",
+    kind: "a whole number",
+    hint: "Correct it under “Pictures”: 1 to 16.",
+};
 const SEED: Field = Field {
     what: "The seed",
     kind: "a whole number",
@@ -396,6 +460,49 @@ pub(crate) mod tests {
         assert_eq!(request.guidance_scale, 3.5);
         assert_eq!(settings.policy, Policy::BrowserOnly);
         assert!(settings.accept_software);
+    }
+
+    #[test]
+    fn every_alternative_is_made_as_often_as_is_asked() {
+        let models = models();
+        let pairs = [
+            ("prompt", "a {red|blue} cat"),
+            ("pictures", "2"),
+            ("seed", "7"),
+        ];
+        let mut settings = Settings::from_query(&models, query(&pairs));
+        let asked = |settings: &Settings| {
+            let (_, requests) = settings.requests(&models, 99)?;
+            let pairs = requests.into_iter().map(|r| (r.prompt, r.seed));
+            Ok::<_, Problem>(pairs.collect::<Vec<_>>())
+        };
+        let pair = |prompt: &str, seed| (prompt.to_owned(), seed);
+        assert_eq!(
+            asked(&settings).unwrap(),
+            [
+                pair("a red cat", 7),
+                pair("a red cat", 8),
+                pair("a blue cat", 7),
+                pair("a blue cat", 8)
+            ]
+        );
+        settings.seed = MAX_SEED.to_string();
+        assert_eq!(asked(&settings).unwrap()[1].1, 0);
+        settings.pictures = "8".into();
+        assert_eq!(asked(&settings).unwrap().len(), 16);
+        for (pictures, said) in [
+            ("9", "18 pictures"),
+            ("0", "No picture"),
+            ("x", "number of pictures is \"x\""),
+            ("18446744073709551615", "at most 16"),
+        ] {
+            settings.pictures = pictures.into();
+            let problem = asked(&settings).unwrap_err();
+            assert_eq!(problem.code, ProblemCode::OutOfRange);
+            assert!(problem.detail.contains(said), "{}", problem.detail);
+        }
+        settings.prompt = "{a|b}".repeat(70);
+        assert!(asked(&settings).unwrap_err().detail.contains("at most 16"));
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! The result: progress, picture, where it ran and why, saving.
 
 use leptos::prelude::*;
+use protocol::Policy;
 
 use super::Studio;
+use super::batch::Shot;
+use super::film::Film;
+use super::grid::Grid;
+use super::queue::Queue;
 use super::start_fields::UseAsStart;
 use super::studio::Models;
 use super::times::Times;
@@ -15,24 +20,36 @@ use crate::saving::Saving;
 #[component]
 pub(super) fn ResultPane(models: Models) -> impl IntoView {
     let studio = expect_context::<Studio>();
-    let run = studio.run.state;
-    let done = Memo::new(move |_| run.with(|r| r.finished().cloned()));
-    let state = move || run.with(|r| r.state_name());
-    let preview = Memo::new(move |_| run.with(|r| r.preview.clone()));
+    let done = Memo::new(move |_| {
+        let shot = studio.shown.get()?;
+        let done = shot.run.state.with(|run| run.finished().cloned())?;
+        Some((shot, done))
+    });
+    let state = Memo::new(move |_| studio.read(|r| r.state_name()));
+    let preview = Memo::new(move |_| studio.read(|r| r.preview.clone()));
     let settings = studio.settings;
     // The picture that the form asks for.
     let wanted = Memo::new(move |_| {
         let model = studio.model(models)?;
         Some(settings.with(|s| s.size(&model)))
     });
-    // The picture that is being made: the form may be about the next one by now.
-    let under_way =
-        Memo::new(move |_| run.with(|r| r.request.as_ref().map(|q| (q.width, q.height))));
+    // The picture that is looked at: the form may be about the next one by now.
+    let size = Memo::new(move |_| {
+        let size = |shot: Shot| shot.request.with_value(|q| (q.width, q.height));
+        studio.shown.get().map(size)
+    });
+    let transfer = move || {
+        let shot = studio.shown.get()?;
+        let batch = studio.batches.shown()?;
+        let stays = batch.asked.policy == Policy::BrowserOnly;
+        Some(view! { <TransferControls run=shot.run stays=stays /> })
+    };
     view! {
-        <section id="result" class="result" aria-label="Result" data-state=state>
+        <section id="result" class="result" aria-label="Result" data-state=move || state.get()>
+            <Grid />
             <div class="stage">
                 {move || match (done.get(), preview.get()) {
-                    (Some(done), _) => view! { <Shown done /> }.into_any(),
+                    (Some((shot, done)), _) => view! { <Shown shot done /> }.into_any(),
                     (None, Some(image)) => {
                         view! {
                             <img
@@ -40,8 +57,8 @@ pub(super) fn ResultPane(models: Models) -> impl IntoView {
                                 data-testid="preview"
                                 src=image
                                 alt="The picture so far"
-                                width=move || under_way.get().map(|size| size.0)
-                                height=move || under_way.get().map(|size| size.1)
+                                width=move || size.get().map(|size| size.0)
+                                height=move || size.get().map(|size| size.1)
                             />
                         }
                             .into_any()
@@ -52,7 +69,7 @@ pub(super) fn ResultPane(models: Models) -> impl IntoView {
                                 <span class="grain"></span>
                                 <span class="placeholder-text">
                                     {move || {
-                                        let (width, height) = wanted.get().filter(|_| state() == "idle")?;
+                                        let (width, height) = wanted.get().filter(|_| studio.shown.get().is_none())?;
                                         Some(format!("Your {width} × {height} picture appears here"))
                                     }}
                                 </span>
@@ -66,34 +83,31 @@ pub(super) fn ResultPane(models: Models) -> impl IntoView {
                 class="bar"
                 data-testid="progress"
                 aria-label="Progress"
-                max=move || run.with(|r| r.progress().1.to_string())
-                value=move || run.with(|r| r.progress().0.map(|v| v.to_string()))
+                max=move || studio.read(|r| r.progress().1.to_string())
+                value=move || studio.read(|r| r.progress().0.map(|v| v.to_string()))
             ></progress>
             <p class="status" data-testid="status" role="status" aria-live="polite">
-                {move || run.with(|r| r.status())}
+                {move || studio.read(|r| r.status())}
             </p>
             <p class="where" data-testid="where">
-                {move || run.with(|r| r.where_and_why())}
+                {move || studio.read(|r| r.where_and_why())}
             </p>
-            <TransferControls run=studio.run stays=studio.stays_here() />
+            {transfer}
             <div class="alert" role="alert">
-                {move || run.with(|r| r.failure().cloned())
+                {move || studio.read(|r| r.failure().cloned())
                     .map(|problem| view! { <ProblemNote problem name="error" /> })}
             </div>
-            {move || done.get().map(|done| view! { <Actions models done /> })}
+            {move || done.get().map(|(shot, done)| view! { <Actions models shot done /> })}
+            <Queue />
+            <Film />
         </section>
     }
     .into_any()
 }
 
 #[component]
-fn Shown(done: Finished) -> impl IntoView {
-    let studio = expect_context::<Studio>();
-    let prompt = studio
-        .run
-        .state
-        .with_untracked(|r| r.request.as_ref().map(|q| q.prompt.clone()))
-        .unwrap_or_default();
+fn Shown(shot: Shot, done: Finished) -> impl IntoView {
+    let prompt = shot.request.with_value(|q| q.prompt.clone());
     view! {
         <img
             class="pixels"
@@ -108,11 +122,11 @@ fn Shown(done: Finished) -> impl IntoView {
 }
 
 #[component]
-fn Actions(models: Models, done: Finished) -> impl IntoView {
+fn Actions(models: Models, shot: Shot, done: Finished) -> impl IntoView {
     let studio = expect_context::<Studio>();
-    let saving = studio.saving;
-    let request = studio.run.state.with_untracked(|r| r.request.clone());
-    let facts = request.as_ref().map(|q| {
+    let saving = shot.saving;
+    let q = shot.request.get_value();
+    let facts = {
         view! {
             <dl class="facts">
                 <div>
@@ -129,10 +143,8 @@ fn Actions(models: Models, done: Finished) -> impl IntoView {
                 </div>
             </dl>
         }
-    });
-    let file = request
-        .map(|q| format!("{}-{}.png", format::slug(&q.prompt), q.seed))
-        .unwrap_or_default();
+    };
+    let file = format!("{}-{}.png", format::slug(&q.prompt), q.seed);
     let permalink = move || {
         saving.with(|s| match s {
             Saving::Saved(link) => Some(link.clone()),
@@ -211,7 +223,7 @@ fn Actions(models: Models, done: Finished) -> impl IntoView {
                 type="button"
                 data-testid="save"
                 disabled=busy
-                on:click=move |_| studio.save()
+                on:click=move |_| studio.save(shot)
             >
                 {label}
             </button>

@@ -1,12 +1,14 @@
 //! What the page where pictures are made shows and does.
 
 use leptos::prelude::*;
-use protocol::{ModelSummary, Policy, Problem};
+use protocol::{ModelSummary, Problem};
 
+use super::batch::Shot;
 use super::link::Settings;
+use super::list::Batches;
 use super::start::StartForm;
-use crate::runs::RunHandle;
-use crate::saving::{Outbox, Saving};
+use crate::runs::run::Run;
+use crate::saving::Outbox;
 
 #[cfg(browser)]
 use super::browser;
@@ -21,12 +23,14 @@ pub(crate) struct Studio {
     pub(super) settings: RwSignal<Settings>,
     /// The picture to begin with.
     pub(super) start: RwSignal<StartForm>,
-    /// The run.
-    pub(super) run: RunHandle,
+    /// What was asked for in this visit.
+    pub(super) batches: Batches,
+    /// The picture that is looked at.
+    pub(super) shown: Memo<Option<Shot>>,
+    /// Whether a picture is being made or waits.
+    pub(super) working: Memo<bool>,
     /// What is wrong with the form.
     pub(super) problem: RwSignal<Option<Problem>>,
-    /// Saving.
-    pub(super) saving: RwSignal<Saving>,
     /// Whether the next picture to be saved stays out of the gallery.
     pub(super) unlisted: RwSignal<bool>,
     /// Pictures that wait until they can be saved.
@@ -41,12 +45,14 @@ pub(crate) struct Studio {
 
 impl Studio {
     pub(crate) fn new(outbox: Outbox) -> Self {
+        let batches = Batches::new();
         Self {
             settings: RwSignal::default(),
             start: RwSignal::default(),
-            run: RunHandle::new(),
+            batches,
+            shown: Memo::new(move |_| batches.shown_shot()),
+            working: Memo::new(move |_| batches.is_working()),
             problem: RwSignal::new(None),
-            saving: RwSignal::default(),
             unlisted: RwSignal::new(false),
             outbox,
             from_file: RwSignal::new(None),
@@ -58,9 +64,12 @@ impl Studio {
         Signal::derive(move || self.settings.with(|s| s.accept_software))
     }
 
-    /// Whether the form keeps the picture in this browser.
-    pub(super) fn stays_here(self) -> Signal<bool> {
-        Signal::derive(move || self.settings.with(|s| s.policy == Policy::BrowserOnly))
+    /// Reads the run of the picture that is looked at; an idle one where there is none.
+    pub(super) fn read<T>(self, read: impl FnOnce(&Run) -> T) -> T {
+        match self.shown.get() {
+            Some(shot) => shot.run.state.with(read),
+            None => read(&Run::default()),
+        }
     }
 
     /// The chosen model.
@@ -74,7 +83,7 @@ impl Studio {
         self.model(models).is_some_and(|m| m.begins_with_pictures)
     }
 
-    /// Starts a run with the form's settings.
+    /// Asks for the pictures of the form: they are made now, or behind those that were asked for before.
     pub(super) fn generate(self, models: Models) {
         in_browser!(self, models => models.with_value(|models| browser::generate(self, models)));
     }
@@ -84,9 +93,14 @@ impl Studio {
         in_browser!(self, models => browser::resume(self, models));
     }
 
-    /// Stores the picture.
-    pub(super) fn save(self) {
-        in_browser!(self => browser::save(self));
+    /// Lets keys act for as long as the current owner lives.
+    pub(super) fn listen_to_keys(self, models: Models) {
+        in_browser!(self, models => browser::keys::listen(self, models));
+    }
+
+    /// Stores a picture.
+    pub(super) fn save(self, shot: Shot) {
+        in_browser!(self, shot => browser::save(self, shot));
     }
 
     /// Takes over what the visitor typed into the served form before the page came alive.

@@ -11,7 +11,7 @@ use super::browser::{Wish, Wishes};
 use super::run::Phase;
 
 /// What a run shows, and how it is steered.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct RunHandle {
     /// What it shows.
     pub(crate) state: RwSignal<Run>,

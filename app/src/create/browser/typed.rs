@@ -11,6 +11,7 @@ pub(crate) fn adopt(settings: RwSignal<Settings>) {
     settings.update(|s| {
         for (id, field) in [
             ("prompt", &mut s.prompt),
+            ("pictures", &mut s.pictures),
             ("negative-prompt", &mut s.negative_prompt),
             ("seed", &mut s.seed),
             ("steps", &mut s.steps),
