@@ -91,12 +91,12 @@ async fn models_that_people_ask_for_are_on_a_shelf() {
             &catalogue,
             "<code>demo-hub models add lab/asked-for:whole.safetensors</code>",
         ),
-        (&card, "1 steps at guidance 0"),
-        (
-            &card,
-            "1.30 GB to download, 1.60 GB of GPU memory; buffers of 101 MB",
-        ),
-        (&card, "by the makers of this program"),
+        (&card, "1 step at guidance 0"),
+        (&card, "What it takes"),
+        (&card, "<td>1.30 GB</td>"),
+        (&card, "<td>1.60 GB</td>"),
+        (&card, "<td>101 MB</td>"),
+        (&card, "Tried with its author"),
         (&card, "this browser was not asked yet"),
     ] {
         assert_eq!(page.status, StatusCode::OK);
