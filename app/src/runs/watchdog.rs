@@ -4,12 +4,14 @@
 const LOOK_MS: f64 = 2_000.0;
 /// Silence of a worker whose event loop is free, after which it is dead; it speaks every two seconds.
 const DEAD_MS: f64 = 30_000.0;
-/// Longest time for loading, and for the first step of a device of unknown speed.
+/// Longest time for loading and for a step, unless the whole picture was expected to take some of it.
 const FIRST_MS: f64 = 900_000.0;
 /// Shortest limit of a step.
 const LEAST_STEP_MS: f64 = 60_000.0;
 /// A step may take this many times as long as the longest one so far.
 const FACTOR: f64 = 20.0;
+/// A step may take this many times as long as the picture would at the speed that was measured, which no model reaches.
+const PATIENCE: f64 = 4.0;
 
 /// Counts the time that the page was awake and nothing happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub struct Watchdog {
     speaks: bool,
     /// Whether the run waits for the network or the visitor.
     resting: bool,
+    /// Longest time for a step.
+    most_ms: f64,
     silent_ms: f64,
     still_ms: f64,
     longest_step_ms: Option<f64>,
@@ -33,11 +37,13 @@ pub enum Alarm {
 }
 
 impl Watchdog {
-    /// For a run whose worker speaks while it waits.
-    pub fn new(speaks: bool) -> Self {
+    /// For a run whose worker speaks while it waits; `expected_ms` is the least time that its picture takes, where that is known.
+    pub fn new(speaks: bool, expected_ms: Option<f64>) -> Self {
+        let expected_ms = expected_ms.unwrap_or_default();
         Self {
             speaks,
             resting: false,
+            most_ms: FIRST_MS.max(expected_ms * PATIENCE),
             silent_ms: 0.0,
             still_ms: 0.0,
             longest_step_ms: None,
@@ -77,8 +83,8 @@ impl Watchdog {
         if self.resting {
             return None;
         }
-        let limit = self.longest_step_ms.map_or(FIRST_MS, |longest| {
-            (longest * FACTOR).clamp(LEAST_STEP_MS, FIRST_MS)
+        let limit = self.longest_step_ms.map_or(self.most_ms, |longest| {
+            (longest * FACTOR).clamp(LEAST_STEP_MS, self.most_ms)
         });
         (self.still_ms >= limit).then_some(Alarm::Hung(self.still_ms))
     }
@@ -104,12 +110,12 @@ mod tests {
 
     #[test]
     fn a_silent_worker_is_dead_and_a_speaking_one_hung() {
-        let mut dog = Watchdog::new(true);
+        let mut dog = Watchdog::new(true, None);
         assert_eq!(after_seconds(&mut dog, false), (30, Alarm::Dead(30_000.0)));
-        let mut dog = Watchdog::new(true);
+        let mut dog = Watchdog::new(true, None);
         assert_eq!(after_seconds(&mut dog, true), (900, Alarm::Hung(900_000.0)));
         // A worker that computes itself is silent for as long as a step may take.
-        let mut dog = Watchdog::new(false);
+        let mut dog = Watchdog::new(false, None);
         assert_eq!(
             after_seconds(&mut dog, false),
             (900, Alarm::Hung(900_000.0))
@@ -117,9 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_that_is_known_to_be_slow_is_waited_for() {
+        for (expected_s, limit_s) in [(10.0, 900), (225.0, 900), (3_000.0, 12_000)] {
+            let mut dog = Watchdog::new(true, Some(expected_s * 1e3));
+            assert_eq!(after_seconds(&mut dog, true).0, limit_s, "{expected_s}");
+        }
+        // Nor does a long step make the next one late.
+        let mut dog = Watchdog::new(true, Some(3_000_000.0));
+        dog.stepped(1_000_000.0);
+        assert_eq!(after_seconds(&mut dog, true).0, 12_000);
+    }
+
+    #[test]
     fn the_limit_follows_the_steps() {
         for (step_ms, seconds) in [(100.0, 60), (6_000.0, 120), (600_000.0, 900)] {
-            let mut dog = Watchdog::new(true);
+            let mut dog = Watchdog::new(true, None);
             dog.stepped(step_ms);
             dog.stepped(50.0);
             assert_eq!(after_seconds(&mut dog, true).0, seconds, "{step_ms}");
@@ -128,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_page_that_slept_did_not_wait() {
-        let mut dog = Watchdog::new(true);
+        let mut dog = Watchdog::new(true, None);
         dog.stepped(100.0);
         for _ in 0..14 {
             dog.wait(3_600_000.0);
@@ -140,7 +158,7 @@ mod tests {
 
     #[test]
     fn waiting_for_network_or_visitor_is_no_fault() {
-        let mut dog = Watchdog::new(true);
+        let mut dog = Watchdog::new(true, None);
         dog.moved(true);
         for _ in 0..5_000 {
             dog.wait(1_000.0);

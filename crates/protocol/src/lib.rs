@@ -62,6 +62,6 @@ pub use start::{
 pub use upscale::{MAX_UPSCALED_SIDE, NoFactor, UpscaleFactor, UsedUpscaler};
 pub use verdict::{
     BEARABLE_SECONDS, Verdict, VerdictKind, estimate_seconds, may_suit_processor, not_available,
-    processor_seconds, verdict,
+    picture_seconds, processor_seconds, verdict,
 };
 pub use words::counted;

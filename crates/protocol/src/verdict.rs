@@ -91,11 +91,11 @@ pub fn verdict(model: &ModelSummary, report: &CapabilityReport, accept_software:
     }
     let steps = demand.steps;
     let speed = report.adapter.as_ref().and_then(|adapter| adapter.speed);
-    let known = model.work.zip(speed).and_then(|(work, speed)| {
-        let brought = upload_seconds(&demand, &speed, decision.residency)?;
-        Some((work, speed, brought))
+    let known = demand.work.zip(speed).and_then(|(work, speed)| {
+        let seconds = picture_seconds(report, &demand, decision.residency)?;
+        Some((work, speed, seconds))
     });
-    let Some((work, speed, brought)) = known else {
+    let Some((work, speed, seconds)) = known else {
         return Verdict {
             kind: VerdictKind::RunsHere,
             seconds: None,
@@ -105,7 +105,6 @@ pub fn verdict(model: &ModelSummary, report: &CapabilityReport, accept_software:
             )),
         };
     };
-    let seconds = estimate_seconds(&work, &speed, steps) + brought;
     Verdict {
         kind: band(seconds),
         seconds: Some(seconds),
@@ -137,6 +136,18 @@ pub fn estimate_seconds(work: &ModelWork, speed: &KernelSpeed, steps: u32) -> f6
     let submissions = f64::from(steps + OTHER_SUBMISSIONS);
     picture.flops as f64 / speed.flops_per_second
         + (picture.dispatches as f64 * speed.dispatch_ms + submissions * speed.round_trip_ms) / 1e3
+}
+
+/// Least seconds for a picture on the adapter of `report`, with what is brought to the GPU for it; absent where the model's work or
+/// the adapter's speed is not known.
+pub fn picture_seconds(
+    report: &CapabilityReport,
+    demand: &Demand,
+    residency: Residency,
+) -> Option<f64> {
+    let speed = report.adapter.as_ref()?.speed?;
+    let brought = upload_seconds(demand, &speed, residency)?;
+    Some(brought + estimate_seconds(&demand.work?, &speed, demand.steps))
 }
 
 /// Seconds in which what a picture needs on the GPU anew is brought there; absent where that is something and its speed was not
@@ -253,6 +264,16 @@ mod tests {
             upload_bytes_per_second: None,
         };
         assert!((estimate_seconds(&WORK, &speed, 8) - 0.7).abs() < 1e-9);
+    }
+
+    /// 100 GFLOP at 2 GFLOP/s.
+    #[test]
+    fn a_picture_is_expected_by_the_measured_speed() {
+        let demand = model().demand();
+        let seconds = picture_seconds(&report(2.0), &demand, Residency::Kept);
+        assert!(seconds.is_some_and(|s| (s - 50.0).abs() < 1e-9));
+        let unmeasured = CapabilityReport::default();
+        assert_eq!(picture_seconds(&unmeasured, &demand, Residency::Kept), None);
     }
 
     /// 8 steps are 100 GFLOP.

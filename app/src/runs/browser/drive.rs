@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use futures::future::{Either, select};
 use protocol::{
     BEARABLE_SECONDS, CapabilityReport, Decision, Demand, JobRequest, Place, Policy, Problem,
-    ProblemCode, Reason, Residency, ResolvedRequest, Resume, decide, processor_seconds,
-    steps_taken, streams_here,
+    ProblemCode, Reason, Residency, ResolvedRequest, Resume, decide, picture_seconds,
+    processor_seconds, steps_taken, streams_here,
 };
 
 use super::local::{self, End};
@@ -20,12 +20,17 @@ use crate::runs::run::{Finished, Phase, Run};
 use crate::worker::fault::Fault;
 use crate::worker::message::StateAfter;
 
+/// Work of a picture from which on the device is measured before it is begun.
+const LARGE_FLOPS: u64 = 1_000_000_000_000;
+
 /// A run under way.
 pub(super) struct Drive {
     run: RunHandle,
     pub(super) order: Order,
     /// What the server is told of the steps that were done here.
     resume: RefCell<Option<Resume>>,
+    /// What is known of this browser.
+    report: RefCell<CapabilityReport>,
     /// When it was asked for.
     pub(super) began_ms: f64,
 }
@@ -36,6 +41,7 @@ impl Drive {
             run,
             order,
             resume: RefCell::default(),
+            report: RefCell::default(),
             began_ms,
         }
     }
@@ -59,7 +65,9 @@ impl Drive {
                     ..
                 } = self.order;
                 streams = streams_here(policy, &report, &demand);
-                (decide(policy, &report, &demand, accept_software), None)
+                let decision = decide(policy, &report, &demand, accept_software);
+                self.report.replace(report);
+                (decision, None)
             }
             Err(End::Fault(fault)) => (
                 Decision::new(Place::BrowserGpu, Reason::GpuFits),
@@ -140,15 +148,25 @@ impl Drive {
         begun.map_or(steps, |(_, strength)| steps_taken(steps, *strength))
     }
 
+    /// Least milliseconds for the picture on this browser's GPU, where that was measured.
+    pub(super) fn expected_ms(&self, residency: Residency) -> Option<f64> {
+        let seconds = picture_seconds(&self.report.borrow(), &self.demand(), residency)?;
+        Some(seconds * 1e3)
+    }
+
     async fn probe(&self, steering: &mut Steering) -> Result<CapabilityReport, End> {
         if self.order.policy == Policy::PreferServer {
             return Ok(CapabilityReport::default());
         }
         let report = local::probe(false, steering).await?;
-        // Whether layers may be streamed here is a matter of speed.
+        // Whether layers may be streamed here is a matter of speed, and so is how long a large model's step may take.
         let unmeasured = report.adapter.as_ref().is_some_and(|a| a.speed.is_none());
-        let held = self.demand().needs.residency(report.device_memory_bytes);
-        if self.order.policy == Policy::Auto && unmeasured && held == Ok(Residency::Streamed) {
+        let demand = self.demand();
+        let held = demand.needs.residency(report.device_memory_bytes);
+        let streamed = self.order.policy == Policy::Auto && held == Ok(Residency::Streamed);
+        let work = demand.work.map(|work| work.picture(demand.steps).flops);
+        let large = work.is_some_and(|flops| flops >= LARGE_FLOPS);
+        if unmeasured && (streamed || large) {
             return local::probe(true, steering).await;
         }
         Ok(report)

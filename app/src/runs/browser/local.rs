@@ -131,7 +131,10 @@ pub(super) async fn render(
     let mut watch = Watch {
         place,
         start_ms: time::now_ms() - drive.began_ms,
-        dog: Watchdog::new(place == Place::BrowserGpu),
+        dog: match place {
+            Place::BrowserGpu => Watchdog::new(true, drive.expected_ms(residency)),
+            _ => Watchdog::new(false, None),
+        },
         last_step_ms: None,
     };
     let mut looked = time::now_ms();
