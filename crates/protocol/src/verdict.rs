@@ -367,7 +367,7 @@ mod tests {
                 1e9,
                 VerdictKind::RunsHere,
                 Some(15.1),
-                "because 1.5 GB are brought",
+                "which brings 1.5 GB to it each step",
             ),
             (
                 4,
