@@ -52,12 +52,12 @@ fn wrong_options_are_named() {
     for (extra, word) in [
         (vec!["--prompt", ""], "empty"),
         (vec!["--prompt", long.as_str()], "100000 characters"),
-        (vec!["--prompt", "a", "--steps", "0"], "num_inference_steps"),
+        (vec!["--prompt", "a", "--steps", "0"], "number of steps"),
         (
             vec!["--prompt", "a", "--steps", "1000000000"],
-            "num_inference_steps",
+            "number of steps",
         ),
-        (vec!["--prompt", "a", "--guidance", "NaN"], "guidance_scale"),
+        (vec!["--prompt", "a", "--guidance", "NaN"], "the guidance"),
         (vec!["--prompt", "a", "--model", "no/such"], "no/such"),
     ] {
         let error = format!("{:#}", run(&extra).unwrap_err());

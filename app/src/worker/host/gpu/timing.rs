@@ -45,7 +45,7 @@ async fn on(gpu: &Gpu) -> Result<KernelSpeed> {
     };
     let tiny = product(gpu, TINY_SIDE).await?;
     let large = product(gpu, side).await?;
-    let flops = large.0.flops();
+    let flops = large.0.flops;
     let sample = |steps: Vec<(Launch, Vec<Buffer>)>| async move {
         let recording = Recording::new(gpu, &steps).await?;
         // The first run also pays for what the driver compiles late.
