@@ -348,12 +348,12 @@ pub struct UpscaleConfig {
     pub out: PathBuf,
 
     /// How many times as large a side becomes, 2 or 4; no side becomes longer than 4096 pixels.
-    #[arg(long, env = "DEMO_HUB_UPSCALE", default_value = "2")]
-    pub factor: UpscaleFactor,
+    #[arg(long = "factor", env = "DEMO_HUB_UPSCALE", default_value = "2")]
+    pub upscale: UpscaleFactor,
 
     /// Package id; default: the first one of the models folder that makes pictures so many times as large.
-    #[arg(long, env = "DEMO_HUB_UPSCALER")]
-    pub model: Option<String>,
+    #[arg(long = "model", env = "DEMO_HUB_UPSCALER")]
+    pub upscaler: Option<String>,
 
     /// Folder whose subfolders are model packages.
     #[arg(long, env = "DEMO_HUB_MODELS_DIR", default_value = "models")]
@@ -462,6 +462,10 @@ mod tests {
             for arg in command.get_arguments() {
                 let id = arg.get_id();
                 assert!(arg.get_help().is_some(), "{id} has no help text");
+                // What stands without a name on the command line is given anew with every run.
+                if arg.is_positional() {
+                    continue;
+                }
                 let env = arg.get_env().and_then(|e| e.to_str());
                 let expected = format!("DEMO_HUB_{}", id.as_str().to_uppercase());
                 assert_eq!(env, Some(expected.as_str()), "{id}");

@@ -18,7 +18,7 @@ use crate::render::local::engine;
 pub fn run(config: &UpscaleConfig, report: &mut dyn Write) -> anyhow::Result<()> {
     let catalog = Catalog::open(&config.models_dir)?;
     let entry = catalog
-        .upscaler(config.factor, config.model.as_deref())
+        .upscaler(config.upscale, config.upscaler.as_deref())
         .map_err(|problem| {
             anyhow::anyhow!("{} in {}", problem.detail, config.models_dir.display())
         })?;
@@ -34,7 +34,7 @@ pub fn run(config: &UpscaleConfig, report: &mut dyn Write) -> anyhow::Result<()>
     };
     let package = UpscalerPackage::from_dir(&entry.dir)?;
     let engine = engine(&config.renderer.into())?;
-    let upscaler = block_on(Upscaler::load(&package, config.factor, &*engine))?;
+    let upscaler = block_on(Upscaler::load(&package, config.upscale, &*engine))?;
     let started = Instant::now();
     let mut parts = 0;
     let larger = block_on(upscaler.run(

@@ -9,7 +9,7 @@ fn newer() -> Value {
         "created_at": 5, "palette": ["red"], "expires_at": 77,
         "recipe": {"request": {"model": "a/b", "prompt": "p", "negative_prompt": "", "seed": 1, "later": {"x": 1}},
             "weights_digest": "", "scheduler": "", "backend": "", "adapter": "", "place": "server", "duration_ms": 1,
-            "upscaler": "u"},
+            "later": "u"},
         "thumbnail": {"url": "/t", "width": 1, "height": 2, "blurhash": "L"},
     })
 }
