@@ -54,7 +54,7 @@ pub(super) fn Takes(weights: Vec<KnownWeights>) -> impl IntoView {
         });
         view! {
             <section class="table-wrap">
-                <table class="times">
+                <table class="times takes">
                     <caption>"What it takes"</caption>
                     <thead>
                         <tr>
