@@ -46,6 +46,13 @@ async fn order(record: &ImageRecord) -> Result<Order, Problem> {
         )
         .with_hint("Whoever has that picture can begin with it under “Create”."));
     }
+    if request.upscale.is_some() {
+        return Err(Problem::new(
+            ProblemCode::Conflict,
+            "this picture was made larger on the server, which browsers cannot do yet",
+        )
+        .with_hint("Its recipe, sent to the API, makes it again."));
+    }
     Ok(Order {
         request: request.resolve(&model, seed)?,
         model,

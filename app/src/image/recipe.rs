@@ -34,6 +34,10 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
         }
     });
     let loras = loras.collect::<Vec<_>>().join("; ");
+    let larger = request.upscale.map(|factor| match recipe.upscaler {
+        Some(network) => format!("{factor} times, by {}", network.model),
+        None => format!("{factor} times"),
+    });
     let size = format!(
         "{} × {} pixels, {}",
         record.width,
@@ -59,6 +63,7 @@ pub(super) fn RecipeTable(record: ImageRecord) -> impl IntoView {
         ("Steps", option(request.num_inference_steps)),
         ("Guidance", option(request.guidance_scale)),
         ("Scheduler", recipe.scheduler),
+        ("Made larger", option(larger)),
         ("Made", place.to_owned()),
         ("Engine", recipe.backend),
         ("Device", recipe.adapter),

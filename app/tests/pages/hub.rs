@@ -38,6 +38,7 @@ pub fn record(id: &str) -> ImageRecord {
                 variation_seed: Some(9),
                 variation_strength: Some(0.25),
                 prompt_syntax: Some(protocol::PromptSyntax::A1111),
+                upscale: Some(protocol::UpscaleFactor::Two),
                 ..GenerationRequest::default()
             },
             weights_digest: "cd".repeat(32),
@@ -45,7 +46,10 @@ pub fn record(id: &str) -> ImageRecord {
             backend: "onnx-gpu (WebGPU)".into(),
             adapter: "Example GPU".into(),
             place: protocol::RunsOn::Browser,
-            upscaler: None,
+            upscaler: Some(protocol::UsedUpscaler {
+                model: "demo-hub/esrgan-thick".into(),
+                weights_digest: "01".repeat(32),
+            }),
             loras: vec![protocol::UsedLora {
                 name: "ink wash".into(),
                 hash: "0a1b2c3d4e5f".into(),

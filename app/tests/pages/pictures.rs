@@ -95,6 +95,7 @@ async fn a_permalink_tells_everything_and_escapes_it() {
         "seed=7",
         "Clip skip</th><td>2</td>",
         "LoRAs</th><td>ink wash at 0.8, for the text at 0.5</td>",
+        "Made larger</th><td>2 times, by demo-hub/esrgan-thick</td>",
         "Seed 9, strength 0.25",
         "AUTOMATIC1111",
         "Another picture, strength 0.6",

@@ -5,10 +5,10 @@ use futures::stream::{Select, StreamExt, select as merge};
 use gloo_net::eventsource::futures::{EventSource, EventSourceSubscription};
 use protocol::{Decision, JobCreated, JobPreview, JobStatus, JobView, Problem, ProblemCode};
 
-use super::Stop;
 use super::drive::Drive;
 use super::kept::{self, KeptJob};
 use super::steering::Steering;
+use super::{Order, Stop};
 use crate::browser::{api, time};
 use crate::runs::picture::Picture;
 use crate::runs::run::{Finished, Kept};
@@ -154,7 +154,8 @@ fn apply(drive: &Drive, view: JobView) -> Result<Option<Finished>, Stop> {
                     "the server finished without a picture",
                 ))
             })?;
-            let (width, height) = (drive.order.request.width, drive.order.request.height);
+            let Order { model, request, .. } = &drive.order;
+            let (width, height) = model.size_of(&request.clone().into());
             return Ok(Some(Finished {
                 picture: Picture::Stored(image.url),
                 width,
