@@ -53,7 +53,7 @@ pub(super) fn Takes(weights: Vec<KnownWeights>) -> impl IntoView {
             }
         });
         view! {
-            <section class="table-wrap">
+            <div class="table-wrap" role="region" aria-label="What it takes" tabindex="0">
                 <table class="times takes">
                     <caption>"What it takes"</caption>
                     <thead>
@@ -64,7 +64,7 @@ pub(super) fn Takes(weights: Vec<KnownWeights>) -> impl IntoView {
                     </thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
-            </section>
+            </div>
         }
         .into_any()
     })
