@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 #[path = "support/upscaled.rs"]
-#[allow(dead_code)]
 mod upscaled;
 
 use diffusion::{GpuEngine, TOLERANCE};

@@ -2,14 +2,17 @@
 #![cfg(feature = "cpu")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::collections::HashMap;
+
 #[path = "support/upscaled.rs"]
 mod upscaled;
 
-use diffusion::{Cancel, CpuEngine, ErrorKind, Picture, TOLERANCE, Upscaler};
+use diffusion::{Cancel, CpuEngine, ErrorKind, Picture, TOLERANCE, Upscaler, UpscalerPackage};
 use pollster::block_on;
 use protocol::UpscaleFactor;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use upscaled::{larger, load, package, picture};
+use upscaled::{PACKAGE, larger, load, picture};
 
 /// Pixels a side of parts of the picture of 72 x 40, of which there are three then.
 const CORE: usize = 16;
@@ -108,4 +111,17 @@ fn sizes_are_from_one_pixel_to_4096() {
     }
     let error = block_on(upscaler.run(&plain(1, 1), Some(0), &mut |_| (), &Cancel::default()));
     assert_eq!(*error.unwrap_err().kind(), ErrorKind::InvalidRequest);
+}
+
+/// The package with another manifest, or other files.
+fn package(
+    change: impl Fn(&mut Value, &mut HashMap<String, Vec<u8>>),
+) -> diffusion::Result<UpscalerPackage> {
+    let read = |name: &str| std::fs::read(format!("{PACKAGE}/{name}")).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&read("manifest.json")).unwrap();
+    let names = manifest["files"].as_array().unwrap().iter();
+    let names = names.map(|file| file["name"].as_str().unwrap().to_owned());
+    let mut files: HashMap<_, _> = names.map(|name| (name.clone(), read(&name))).collect();
+    change(&mut manifest, &mut files);
+    UpscalerPackage::from_files(manifest.to_string().as_bytes(), files)
 }
